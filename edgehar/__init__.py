@@ -1,0 +1,89 @@
+"""Human action recognition on small computers: frames in, named actions out.
+
+>>> from edgehar import Classifier, open_source
+>>> with Classifier("actions-synthetic", hop=5) as classifier, open_source("synthetic:walking?duration_s=4") as source:
+...     for frame in source:
+...         if (prediction := classifier.push(frame)) is not None:
+...             print(prediction.label, round(prediction.score, 2))
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgehar._ring import FrameRing
+    from edgehar.bundle import ModelBundle
+    from edgehar.classifier import Classifier
+    from edgehar.errors import (
+        BundleError,
+        ConfigError,
+        ConversionError,
+        DatasetError,
+        EdgeharError,
+        RuntimeUnavailableError,
+        SinkError,
+        SourceError,
+    )
+    from edgehar.frames import Frame, PixelFormat
+    from edgehar.results import Event, Prediction
+    from edgehar.sources import open_source
+
+# Where each public name lives. They are imported at first use, so that `import edgehar` stays light on a slow SD card.
+_HOMES = {
+    "Classifier": "edgehar.classifier",
+    "Event": "edgehar.results",
+    "Frame": "edgehar.frames",
+    "FrameRing": "edgehar._ring",
+    "ModelBundle": "edgehar.bundle",
+    "PixelFormat": "edgehar.frames",
+    "Prediction": "edgehar.results",
+    "open_source": "edgehar.sources",
+    **dict.fromkeys(
+        (
+            "BundleError",
+            "ConfigError",
+            "ConversionError",
+            "DatasetError",
+            "EdgeharError",
+            "RuntimeUnavailableError",
+            "SinkError",
+            "SourceError",
+        ),
+        "edgehar.errors",
+    ),
+}
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BundleError",
+    "Classifier",
+    "ConfigError",
+    "ConversionError",
+    "DatasetError",
+    "EdgeharError",
+    "Event",
+    "Frame",
+    "FrameRing",
+    "ModelBundle",
+    "PixelFormat",
+    "Prediction",
+    "RuntimeUnavailableError",
+    "SinkError",
+    "SourceError",
+    "open_source",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edgehar' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,29 @@
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from edgehar.frames import Frame
+
+MotionInput = Literal["none", "grey-difference"]
+
+class FrameRing:
+    def __init__(
+        self,
+        window: int,
+        height: int,
+        width: int,
+        channels: int = 3,
+        dtype: Literal["int8", "uint8", "float32"] = "int8",
+        scale: float = ...,
+        zero_point: int = -128,
+        *,
+        motion: MotionInput = "none",
+    ) -> None: ...
+    def push(self, frame: Frame | npt.NDArray[np.uint8]) -> int: ...
+    def shrink_into(self, frame: Frame | npt.NDArray[np.uint8], out: npt.NDArray[Any]) -> None: ...
+    def window(self) -> npt.NDArray[Any]: ...
+    def latest(self) -> npt.NDArray[Any]: ...
+    def reset(self) -> None: ...
+    @property
+    def count(self) -> int: ...

@@ -1,0 +1,33 @@
+"""The errors edgehar raises. Every message says what is wrong, where, and what to do next."""
+
+
+class EdgeharError(Exception):
+    """Base of every error raised on purpose by edgehar."""
+
+
+class ConfigError(EdgeharError):
+    """An option or setting is wrong; the command line exits with 2."""
+
+
+class SourceError(EdgeharError):
+    """A camera, stream or file cannot be opened or read."""
+
+
+class BundleError(EdgeharError):
+    """A model bundle is missing, altered, incomplete or newer than this edgehar understands."""
+
+
+class RuntimeUnavailableError(EdgeharError):
+    """No TFLite runtime can be used, or it cannot run the model."""
+
+
+class SinkError(EdgeharError):
+    """Results cannot be written or published."""
+
+
+class DatasetError(EdgeharError):
+    """A data set's layout, labels or clips cannot be used."""
+
+
+class ConversionError(EdgeharError):
+    """A trained model cannot be turned into a bundle."""

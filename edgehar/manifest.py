@@ -1,0 +1,127 @@
+"""The manifest of a model bundle: everything the device must know about a model, and where it came from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file, in hexadecimal")]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of the manifest; a key it does not know is an error."""
+
+
+class Affine(_Section):
+    """Affine quantization: real = scale * (quantized - zero_point)."""
+
+    scale: Annotated[float, msgspec.Meta(gt=0)]
+    zero_point: Annotated[int, msgspec.Meta(ge=-128, le=127)]
+
+
+class Input(_Section):
+    """What one frame is turned into.
+
+    Attributes:
+        resize: "area": area average with exact rational weights, rounded half up.
+        crop: "stretch": the whole frame, without keeping its aspect ratio.
+        motion: "none": the pixels, divided by 255. "grey-difference": three channels, g(t) - g(t-1), g(t) - g(t-2) and
+            |g(t) - g(t-1)|, divided by 255, of g = (77 R + 150 G + 29 B + 128) >> 8 of the shrunk frame; before its
+            first frame a stream is taken to have stood still.
+    """
+
+    height: Positive
+    width: Positive
+    channels: Literal[3]
+    colour_order: Literal["RGB"]
+    resize: Literal["area"]
+    crop: Literal["stretch"]
+    motion: Literal["none", "grey-difference"]
+
+
+class Temporal(_Section):
+    """Frames in a window, frames a second the model was trained at, and frames between answers by default."""
+
+    window: Positive
+    rate_hz: Annotated[float, msgspec.Meta(gt=0)]
+    hop: Positive
+
+
+class Quantization(_Section):
+    """Quantization of the encoder's input, of the features between encoder and head, and of the scores."""
+
+    input: Affine
+    seam: Affine
+    output: Affine
+
+
+class Decision(_Section):
+    """Defaults for turning scores into answers.
+
+    Attributes:
+        threshold: a best score under this is answered "unknown".
+        background: labels that are no event.
+    """
+
+    threshold: Share = 0.0
+    background: list[str] = []
+
+
+class Accuracy(_Section):
+    """One measured accuracy, never without its protocol.
+
+    Attributes:
+        protocol: how the data were split, for example "camera-disjoint 5-fold".
+        clips: clips tested in each seed.
+        float_top1: top-1 of the float network, mean over seeds, 0 to 1.
+        int8_top1: top-1 of the int8 files, mean over seeds, 0 to 1; None when not measured.
+        interval_95: 95 % interval of `int8_top1` (of `float_top1` when that is None), bootstrap over groups.
+    """
+
+    protocol: str
+    clips: Positive
+    seeds: list[int]
+    float_top1: Share
+    int8_top1: Share | None
+    interval_95: tuple[float, float]
+
+
+class Parity(_Section):
+    """int8 against float on the same validation clips: top-1 of both, agreement, largest difference of a score."""
+
+    clips: int
+    float_top1: Share
+    int8_top1: Share
+    agreement: Share
+    max_score_difference: Share
+
+
+class Provenance(_Section):
+    """Where the model came from: data, split, seeds, accuracy, tools and commit."""
+
+    dataset: str
+    split: str
+    seed: int
+    parity: Parity
+    accuracy: list[Accuracy]
+    tools: dict[str, str]
+    commit: str
+
+
+class Manifest(_Section):
+    """Contents of `manifest.json`."""
+
+    schema_version: Literal[1]
+    name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    labels: Annotated[list[str], msgspec.Meta(min_length=2)]
+    input: Input
+    temporal: Temporal
+    quantization: Quantization
+    files: dict[str, Sha256]
+    decision: Decision
+    provenance: Provenance

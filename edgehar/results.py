@@ -1,0 +1,132 @@
+"""The records edgehar emits, one JSON object each; the JSON Schemas in `edgehar/schemas` are made from these classes."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Literal, Self
+
+import msgspec
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+class Window(msgspec.Struct, frozen=True):
+    """The stretch of video a prediction is about.
+
+    Attributes:
+        frames: frames seen; fewer than the model's window only when a clip ended before one window was full.
+        start_s: capture time of the first frame, in seconds on the source's clock.
+        end_s: capture time of the last frame, in seconds on the source's clock.
+    """
+
+    frames: int
+    start_s: float
+    end_s: float
+
+
+class TimingMs(msgspec.Struct, frozen=True):
+    """Wall time the last frame of the window cost, in milliseconds."""
+
+    shrink: float
+    encode: float
+    classify: float
+
+
+class Prediction(msgspec.Struct, frozen=True, dict=True, tag_field="type", tag="prediction"):
+    """An answer of the model about one window.
+
+    Attributes:
+        seq: number of this prediction in its stream, from 0.
+        time: wall-clock time (UTC, ISO 8601) at which the answer was ready.
+        source: what was watched, without credentials.
+        model: name of the bundle.
+        label: the class with the highest score, or "unknown" when that score is under the threshold.
+        score: the highest score, 0 to 1.
+        scores: score of every class; they sum to 1 within quantization.
+        window: the frames looked at.
+        frame_age_ms: milliseconds from the arrival of the newest frame to the answer.
+        timing_ms: cost of each step for the newest frame.
+        dropped: frames of a live source skipped so far because newer ones were there.
+        rate_ok: False when the source gave fewer frames a second than the model was trained at.
+    """
+
+    seq: int
+    time: str
+    source: str
+    model: str
+    label: str
+    score: float
+    scores: dict[str, float]
+    window: Window
+    frame_age_ms: float
+    timing_ms: TimingMs
+    dropped: int
+    rate_ok: bool
+    @property
+    def raw(self) -> npt.NDArray[np.int8]:
+        """The head's output as the interpreter gave it: int8, `(classes,)`, in the order of the labels. Not in the JSON."""
+        raw: npt.NDArray[np.int8] = self.__dict__["raw"]
+        return raw
+
+    def with_raw(self, raw: npt.NDArray[np.int8]) -> Self:
+        """This prediction, carrying the head's output."""
+        self.__dict__["raw"] = raw
+        return self
+
+    def relabelled(self, label: str) -> Prediction:
+        """The same prediction with another label."""
+        return msgspec.structs.replace(self, label=label).with_raw(self.raw)
+
+
+class Event(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
+    """An action that began or ended.
+
+    Attributes:
+        phase: "start" when the label is first seen, "end" when it is gone or the stream is over.
+        id: UUID version 7 (RFC 9562), the same for start and end.
+        label: the action.
+        peak_score: highest score so far, 0 to 1.
+        start_s: capture time of the newest frame of the first window with this label, in seconds.
+        end_s: the same for the last window; None while the action goes on.
+    """
+
+    phase: Literal["start", "end"]
+    id: str
+    time: str
+    source: str
+    model: str
+    label: str
+    peak_score: float
+    start_s: float
+    end_s: float | None = None
+
+
+class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
+    """How the program is doing.
+
+    Attributes:
+        state: what the source is doing.
+        frames: frames classified or skipped by the time grid so far.
+        predictions: predictions made so far.
+        dropped: frames of a live source skipped because newer ones were there.
+        fps: frames a second since the start.
+    """
+
+    time: str
+    source: str
+    state: Literal["opening", "running", "reconnecting", "stopped", "failed"]
+    frames: int
+    predictions: int
+    dropped: int
+    fps: float
+
+
+Record = Prediction | Event | Status
+
+
+def utc_now() -> str:
+    """The time now, as ISO 8601 in UTC with milliseconds, for example `2026-11-21T05:40:00.123Z`."""
+    now = datetime.datetime.now(datetime.UTC)
+    return now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}Z"

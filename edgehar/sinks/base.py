@@ -1,0 +1,26 @@
+"""What every sink of results has in common."""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgehar.results import Record
+
+
+class Sink(abc.ABC):
+    """Takes records in order, on a thread of its own.
+
+    Attributes:
+        name: how log lines name this sink.
+    """
+
+    name: str
+
+    @abc.abstractmethod
+    def write(self, record: Record) -> None:
+        """Emit one record; SinkError when that is no longer possible, BrokenPipeError when the reader has gone."""
+
+    def close(self) -> None:
+        """Emit what is held back and let go of the file or connection."""
