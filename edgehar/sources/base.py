@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ class Source(abc.ABC):
             frame counts and the reader sets the pace (a file).
     """
 
-    live: ClassVar[bool] = False
+    live: bool = False
     name: str
 
     @abc.abstractmethod
