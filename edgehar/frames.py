@@ -41,9 +41,9 @@ class Frame:
     @property
     def height(self) -> int:
         """Rows of pixels."""
-        return self.data.shape[0]
+        return int(self.data.shape[0])
 
     @property
     def width(self) -> int:
         """Pixels in a row."""
-        return self.data.shape[1]
+        return int(self.data.shape[1])

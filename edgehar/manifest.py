@@ -17,14 +17,14 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A part of the manifest; a key it does not know is an error."""
 
 
-class Affine(_Section):
+class Affine(_Section, frozen=True):
     """Affine quantization: real = scale * (quantized - zero_point)."""
 
     scale: Annotated[float, msgspec.Meta(gt=0)]
     zero_point: Annotated[int, msgspec.Meta(ge=-128, le=127)]
 
 
-class Input(_Section):
+class Input(_Section, frozen=True):
     """What one frame is turned into.
 
     Attributes:
@@ -44,7 +44,7 @@ class Input(_Section):
     motion: Literal["none", "grey-difference"]
 
 
-class Temporal(_Section):
+class Temporal(_Section, frozen=True):
     """Frames in a window, frames a second the model was trained at, and frames between answers by default."""
 
     window: Positive
@@ -52,7 +52,7 @@ class Temporal(_Section):
     hop: Positive
 
 
-class Quantization(_Section):
+class Quantization(_Section, frozen=True):
     """Quantization of the encoder's input, of the features between encoder and head, and of the scores."""
 
     input: Affine
@@ -60,7 +60,7 @@ class Quantization(_Section):
     output: Affine
 
 
-class Decision(_Section):
+class Decision(_Section, frozen=True):
     """Defaults for turning scores into answers.
 
     Attributes:
@@ -72,7 +72,7 @@ class Decision(_Section):
     background: list[str] = []
 
 
-class Accuracy(_Section):
+class Accuracy(_Section, frozen=True):
     """One measured accuracy, never without its protocol.
 
     Attributes:
@@ -91,7 +91,7 @@ class Accuracy(_Section):
     interval_95: tuple[float, float]
 
 
-class Parity(_Section):
+class Parity(_Section, frozen=True):
     """int8 against float on the same validation clips: top-1 of both, agreement, largest difference of a score."""
 
     clips: int
@@ -101,7 +101,7 @@ class Parity(_Section):
     max_score_difference: Share
 
 
-class Provenance(_Section):
+class Provenance(_Section, frozen=True):
     """Where the model came from: data, split, seeds, accuracy, tools and commit."""
 
     dataset: str
@@ -113,7 +113,7 @@ class Provenance(_Section):
     commit: str
 
 
-class Manifest(_Section):
+class Manifest(_Section, frozen=True):
     """Contents of `manifest.json`."""
 
     schema_version: Literal[1]

@@ -1,4 +1,4 @@
-"""The records edgehar emits, one JSON object each; the JSON Schemas in `edgehar/schemas` are made from these classes."""
+"""The records edgehar emits, one JSON object each; `edgehar/schemas` holds the JSON Schemas made from these classes."""
 
 from __future__ import annotations
 
@@ -64,9 +64,10 @@ class Prediction(msgspec.Struct, frozen=True, dict=True, tag_field="type", tag="
     timing_ms: TimingMs
     dropped: int
     rate_ok: bool
+
     @property
     def raw(self) -> npt.NDArray[np.int8]:
-        """The head's output as the interpreter gave it: int8, `(classes,)`, in the order of the labels. Not in the JSON."""
+        """The head's output as the interpreter gave it: int8, `(classes,)`, in the labels' order. Not in the JSON."""
         raw: npt.NDArray[np.int8] = self.__dict__["raw"]
         return raw
 

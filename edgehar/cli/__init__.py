@@ -1,1 +1,1 @@
-"""TODO-doc."""
+"""The commands: argument parsing and printing, no logic of their own."""

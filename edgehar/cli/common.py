@@ -1,4 +1,4 @@
-"""What all commands share: the parser's shape, logging to stderr, and how an error becomes one line and an exit code."""
+"""What all commands share: the parser's shape, logging to stderr, and how an error becomes a line and an exit code."""
 
 from __future__ import annotations
 

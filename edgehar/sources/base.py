@@ -27,7 +27,7 @@ class Source(abc.ABC):
     def __iter__(self) -> Iterator[Frame]:
         """Frames until the source ends; SourceError when it cannot be read."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - many sources have nothing to close
         """Let go of the device or file. Safe to call twice, and from another thread than the one that iterates."""
 
     def __enter__(self) -> Self:

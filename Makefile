@@ -1,0 +1,37 @@
+# Two commands set everything up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# A kernel must never be tested from the source tree, so tests import what is installed in the virtual environment.
+SOURCES := pyproject.toml $(shell find edgehar ext training models -type f -not -name '*.so' -not -path '*/__pycache__/*' -not -path '*.egg-info/*' -not -name '_ring.c')
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/device.installed
+	$(BIN)/edgehar demo --out demo.mp4
+
+test: $(VENV)/dev.installed
+	scripts/install_test_tools.sh
+	$(MAKE) lint
+	$(BIN)/pytest
+
+lint: $(VENV)/dev.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/pip.installed:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	touch $@
+
+$(VENV)/device.installed: $(VENV)/pip.installed $(SOURCES)
+	$(BIN)/pip install --quiet .
+	touch $@
+
+$(VENV)/dev.installed: $(VENV)/device.installed
+	$(BIN)/pip install --quiet '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build demo.mp4 *.egg-info training/*.egg-info ext/_ring.c

@@ -1,0 +1,200 @@
+"""Model bundles: one `NAME.edgehar` file, a stored zip of a model and all the device must know about it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgehar.errors import BundleError, ConfigError
+from edgehar.manifest import SCHEMA_VERSION, Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgehar._ring import FrameRing
+
+SUFFIX = ".edgehar"
+REQUIRED_FILES = ("labels.txt", "encoder.tflite", "head.tflite", "window.tflite", "MODEL_CARD.md")
+
+
+class ModelBundle:
+    """A verified bundle, read into memory.
+
+    Attributes:
+        path: the file.
+        manifest: what the device must know.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._files = files
+
+    @classmethod
+    def open(cls, model: str | os.PathLike[str]) -> ModelBundle:
+        """Read and verify a bundle.
+
+        Args:
+            model: path of a bundle, or the name of one that is shipped or installed (`find_bundle`).
+
+        Raises:
+            ConfigError: no bundle has that name.
+            BundleError: the bundle is missing, damaged, altered, incomplete, or newer than this edgehar.
+        """
+        path = find_bundle(model)
+        contents = _read_zip(path)
+        manifest = _decode_manifest(contents.pop("manifest.json", None), path)
+        _check_files(manifest, contents, path)
+        return cls(path, manifest, contents)
+
+    def read(self, name: str) -> bytes:
+        """The contents of one file of the bundle; BundleError when it has none of that name."""
+        try:
+            return self._files[name]
+        except KeyError:
+            raise BundleError(f"{self.path}: holds no {name}; it holds {', '.join(sorted(self._files))}") from None
+
+    def make_ring(self, window: int | None = None) -> FrameRing:
+        """A FrameRing with this model's preprocessing, of the model's window unless `window` (frames) is given."""
+        from edgehar._ring import FrameRing
+
+        shape, quantization = self.manifest.input, self.manifest.quantization.input
+        return FrameRing(
+            window or self.manifest.temporal.window,
+            shape.height,
+            shape.width,
+            shape.channels,
+            dtype="int8",
+            scale=quantization.scale,
+            zero_point=quantization.zero_point,
+            motion=shape.motion,
+        )
+
+
+def find_bundle(model: str | os.PathLike[str]) -> Path:
+    """The path of a bundle given by path, or by the bare name of a shipped or installed one.
+
+    Bare names are looked up among the shipped models, then in `$XDG_DATA_HOME/edgehar/models`.
+
+    Raises:
+        ConfigError: it is neither a file nor a known name.
+    """
+    path = Path(model)
+    if path.suffix == SUFFIX or path.is_file() or len(path.parts) > 1:
+        if not path.is_file():
+            raise ConfigError(f"{path}: no such model bundle; known names: {_known_names()}")
+        return path
+    for folder in _model_folders():
+        candidate = folder / f"{path}{SUFFIX}"
+        if candidate.is_file():
+            return candidate
+    raise ConfigError(f"unknown model {str(model)!r}: give a path to a {SUFFIX} file or one of: {_known_names()}")
+
+
+def _model_folders() -> list[Path]:
+    package = Path(__file__).parent
+    data_home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    # The second is where the shipped models lie in a source checkout, for an editable install.
+    return [package / "shipped", package.parent / "models", data_home / "edgehar" / "models"]
+
+
+def _known_names() -> str:
+    names = {path.stem for folder in _model_folders() for path in folder.glob(f"*{SUFFIX}")}
+    return ", ".join(sorted(names)) or "none installed"
+
+
+def _read_zip(path: Path) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {info.filename: archive.read(info) for info in archive.infolist() if not info.is_dir()}
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise BundleError(f"{path}: not a readable model bundle ({error}); copy or convert it again") from error
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _decode_manifest(content: bytes | None, path: Path) -> Manifest:
+    if content is None:
+        raise BundleError(f"{path}: manifest.json is missing; this is no model bundle, convert the model again")
+    try:
+        version = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("schema_version", msgspec.Raw(b"null"))
+        number = msgspec.json.decode(version)
+        if isinstance(number, int) and number > SCHEMA_VERSION:
+            raise BundleError(
+                f"{path}: manifest.json: schema_version is {number}, this edgehar understands {SCHEMA_VERSION}; "
+                "update edgehar"
+            )
+        return msgspec.json.decode(content, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: manifest.json: {error}; convert the model again") from error
+
+
+def _check_files(manifest: Manifest, contents: Mapping[str, bytes], path: Path) -> None:
+    for name in REQUIRED_FILES:
+        if name not in manifest.files:
+            raise BundleError(f"{path}: manifest.json: files: {name} is missing; convert the model again")
+    for name, digest in manifest.files.items():
+        if name not in contents:
+            raise BundleError(f"{path}: {name} is missing; copy or convert the model again")
+        if hashlib.sha256(contents[name]).hexdigest() != digest:
+            raise BundleError(f"{path}: {name} is altered: its checksum differs from the manifest's; copy it again")
+    if _labels_text(manifest.labels) != contents["labels.txt"]:
+        raise BundleError(f"{path}: labels.txt differs from the manifest's labels; convert the model again")
+    if len(set(manifest.labels)) != len(manifest.labels):
+        raise BundleError(f"{path}: manifest.json: labels: a label stands twice; convert the model again")
+
+
+def _labels_text(labels: list[str]) -> bytes:
+    return "".join(f"{label}\n" for label in labels).encode()
+
+
+def write_bundle(path: str | os.PathLike[str], manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
+    """Write a bundle so that it is whole or not there: to a temporary name, then renamed.
+
+    Args:
+        path: where the bundle goes; replaced when it is there.
+        manifest: its `files` are filled in here.
+        files: contents of `encoder.tflite`, `head.tflite`, `window.tflite`, `MODEL_CARD.md` and any more;
+            `labels.txt` is made from the manifest.
+
+    Returns:
+        The manifest as written, with the checksum of every file.
+
+    Raises:
+        BundleError: a required file is not given, or the bundle cannot be written.
+    """
+    path = Path(path)
+    contents = {"labels.txt": _labels_text(manifest.labels), **files}
+    missing = [name for name in REQUIRED_FILES if name not in contents]
+    if missing:
+        raise BundleError(f"{path}: cannot be written without {', '.join(missing)}")
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    manifest = msgspec.structs.replace(manifest, files=digests)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            for name, content in {"manifest.json": manifest_json(manifest), **contents}.items():
+                # A fixed date: the same model gives the same bytes.
+                archive.writestr(zipfile.ZipInfo(name), content)
+        partial.replace(path)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return manifest
+
+
+def manifest_json(manifest: Manifest) -> bytes:
+    """The manifest as it stands in a bundle: JSON, indented by two."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def is_bundle_name(name: str) -> bool:
+    """Whether a name can be a bundle's: letters, digits, `.`, `_` and `-`, beginning with a letter or digit."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None

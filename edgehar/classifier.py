@@ -1,0 +1,254 @@
+"""The classifier: each frame is shrunk and encoded once; every few frames the last window of encodings is classified."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from edgehar.bundle import ModelBundle
+from edgehar.errors import BundleError, ConfigError, SourceError
+from edgehar.frames import Frame, PixelFormat
+from edgehar.interpreter import TfliteModel
+from edgehar.results import Prediction, TimingMs, Window, utc_now
+from edgehar.timegrid import TimeGrid
+
+if TYPE_CHECKING:
+    import os
+
+    import numpy.typing as npt
+
+# A window that took this much longer than it should have was not seen at the model's rate.
+RATE_TOLERANCE = 1.1
+
+
+class FeatureRing:
+    """The encodings of the last `window` frames, stored twice so that any window is one contiguous view."""
+
+    def __init__(self, window: int, features: int) -> None:
+        self._window = window
+        self._storage = np.zeros((2 * window, features), np.int8)
+        self.count = 0
+
+    def push(self, features: npt.NDArray[np.int8]) -> None:
+        """Add one encoding, int8 `(features,)`."""
+        slot = self.count % self._window
+        self._storage[slot] = self._storage[slot + self._window] = features
+        self.count += 1
+
+    def view(self) -> npt.NDArray[np.int8]:
+        """The last window, oldest first: int8 `(window, features)`. Places not yet filled repeat the first encoding."""
+        if self.count < self._window:
+            known = self._storage[: self.count]
+            return np.concatenate([np.repeat(known[:1], self._window - self.count, axis=0), known])
+        start = self.count % self._window
+        return self._storage[start : start + self._window]
+
+
+class Classifier:
+    """Names the action in a stream of frames. Not for use by several threads at once.
+
+    >>> with Classifier("actions-synthetic", hop=5) as classifier:
+    ...     for frame in frames:
+    ...         if (prediction := classifier.push(frame)) is not None:
+    ...             print(prediction.label)
+
+    Attributes:
+        bundle: the model.
+        hop: frames between answers.
+        source_name: what predictions say was watched.
+        dropped: what predictions say was skipped; the program that reads a live source keeps it.
+        frames_seen: frames that were on the model's time grid since the start or the last `reset`.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | ModelBundle,
+        *,
+        hop: int | None = None,
+        threads: int = 1,
+        source_name: str = "",
+    ) -> None:
+        """Load a model.
+
+        Args:
+            model: a bundle, its path, or the name of a shipped one.
+            hop: frames between answers, 1 to the model's window; the model's default when None.
+            threads: CPU threads of the interpreter; 1 is best for networks this small.
+            source_name: what predictions say was watched.
+
+        Raises:
+            ConfigError: no such model, or `hop` or `threads` out of range.
+            BundleError: the bundle cannot be used.
+            RuntimeUnavailableError: no TFLite runtime is installed.
+        """
+        self.bundle = model if isinstance(model, ModelBundle) else ModelBundle.open(model)
+        manifest = self.bundle.manifest
+        self._window, self.hop = manifest.temporal.window, manifest.temporal.hop if hop is None else hop
+        if not 1 <= self.hop <= self._window:
+            raise ConfigError(f"hop is {self.hop}, it must be 1 to {self._window} (the window of {manifest.name})")
+        if threads < 1:
+            raise ConfigError(f"threads is {threads}, it must be at least 1")
+        self.source_name, self.dropped = source_name, 0
+        self._ring = self.bundle.make_ring(window=1)
+        self._encoder = self._load("encoder.tflite", threads)
+        self._head = self._load("head.tflite", threads)
+        self._check_shapes()
+        self._features = FeatureRing(self._window, self._encoder.output_shape[-1])
+        self._grid = TimeGrid(manifest.temporal.rate_hz)
+        self._captured_s: deque[float] = deque(maxlen=self._window)
+        self._answers = 0
+
+    @property
+    def frames_seen(self) -> int:
+        """Frames on the model's time grid since the start or the last `reset`."""
+        return self._features.count
+
+    def push(self, frame: Frame | npt.NDArray[np.uint8]) -> Prediction | None:
+        """Take one frame, and answer when a window is full and `hop` frames have come since the last answer.
+
+        Args:
+            frame: a `Frame`, of which those on the model's time grid are used (by `captured_s`); or a uint8
+                `(height, width, 3)` BGR array, taken as the next frame on that grid.
+
+        Returns:
+            A prediction, or None between answers.
+
+        Raises:
+            SourceError: the frame's size is outside 8x8 to 8192x8192.
+            TypeError: the frame is neither, or not uint8.
+        """
+        if not isinstance(frame, Frame):
+            frame = self._on_grid(frame)
+        elif not self._grid.accepts(frame.captured_s):
+            return None
+        shrunk_ms, encoded_ms = self._encode(frame)
+        self._captured_s.append(frame.captured_s)
+        beyond_first_window = self._features.count - self._window
+        if beyond_first_window < 0 or beyond_first_window % self.hop:
+            return None
+        return self._classify(frame.arrived_s, shrunk_ms, encoded_ms)
+
+    def flush(self) -> Prediction | None:
+        """Answer for a clip that ended before one window was full; None when there was an answer, or no frame.
+
+        Before its first frame the scene is taken to have stood still, as in training.
+        """
+        if not 0 < self._features.count < self._window:
+            return None
+        return self._classify(time.monotonic(), 0.0, 0.0)
+
+    def classify(self, clip: str | os.PathLike[str]) -> Prediction:
+        """Answer for a whole video file: the mean of the scores of all its windows.
+
+        The result's `window` spans the clip, and its `raw` is that of the last window.
+
+        Raises:
+            SourceError: the file cannot be read, or holds no frame.
+        """
+        from edgehar.sources import open_source
+
+        self.reset()
+        with open_source(clip) as source:
+            self.source_name = source.name
+            answers = [answer for frame in source if (answer := self.push(frame)) is not None]
+        answers += [answer] if (answer := self.flush()) is not None else []
+        if not answers:
+            raise SourceError(f"{clip}: holds no frame")
+        return self._mean(answers)
+
+    def reset(self) -> None:
+        """Forget all frames: the next one begins a new stream."""
+        self._ring.reset()
+        self._features.count = 0
+        self._grid.reset()
+        self._captured_s.clear()
+        self._answers = 0
+
+    def close(self) -> None:
+        """Let go of the models' memory."""
+        self._encoder.close()
+        self._head.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _load(self, name: str, threads: int) -> TfliteModel:
+        return TfliteModel(self.bundle.read(name), name=f"{self.bundle.path}: {name}", threads=threads)
+
+    def _check_shapes(self) -> None:
+        manifest = self.bundle.manifest
+        frame = (1, manifest.input.height, manifest.input.width, manifest.input.channels)
+        features = self._encoder.output_shape[-1]
+        for what, found, expected in (
+            ("encoder.tflite: input", self._encoder.input_shape, frame),
+            ("encoder.tflite: input quantization", self._encoder.input_quantization, manifest.quantization.input),
+            ("head.tflite: input", self._head.input_shape, (1, self._window, features)),
+            ("head.tflite: input quantization", self._head.input_quantization, self._encoder.output_quantization),
+            ("head.tflite: output", self._head.output_shape, (1, len(manifest.labels))),
+        ):
+            if found != expected:
+                raise BundleError(f"{self.bundle.path}: {what} is {found}, the manifest and encoder say {expected}")
+
+    def _on_grid(self, pixels: npt.NDArray[np.uint8]) -> Frame:
+        count = self._features.count
+        captured_s = self._captured_s[-1] + self._grid.period_s if self._captured_s else 0.0
+        return Frame(pixels, PixelFormat.BGR24, captured_s, time.monotonic(), count)
+
+    def _encode(self, frame: Frame) -> tuple[float, float]:
+        """Shrink a frame into the encoder's input tensor, encode it, keep the encoding; milliseconds of both."""
+        started = time.perf_counter()
+        try:
+            self._ring.shrink_into(frame, self._encoder.input_view())
+        except ValueError as error:
+            raise SourceError(f"{self.source_name or 'frame'}: {error}") from error
+        shrunk = time.perf_counter()
+        self._encoder.invoke()
+        self._features.push(self._encoder.output_view().reshape(-1))
+        return (shrunk - started) * 1e3, (time.perf_counter() - shrunk) * 1e3
+
+    def _classify(self, arrived_s: float, shrunk_ms: float, encoded_ms: float) -> Prediction:
+        started = time.perf_counter()
+        raw = self._head.run(self._features.view()).reshape(-1)
+        classified_ms = (time.perf_counter() - started) * 1e3
+        labels, quantization = self.bundle.manifest.labels, self._head.output_quantization
+        scores = ((raw.astype(np.int16) - quantization.zero_point) * quantization.scale).tolist()
+        best = int(raw.argmax())
+        self._answers += 1
+        return Prediction(
+            seq=self._answers - 1,
+            time=utc_now(),
+            source=self.source_name,
+            model=self.bundle.manifest.name,
+            label=labels[best],
+            score=scores[best],
+            scores=dict(zip(labels, scores, strict=True)),
+            window=Window(len(self._captured_s), self._captured_s[0], self._captured_s[-1]),
+            frame_age_ms=round(max(0.0, (time.monotonic() - arrived_s) * 1e3), 3),
+            timing_ms=TimingMs(round(shrunk_ms, 3), round(encoded_ms, 3), round(classified_ms, 3)),
+            dropped=self.dropped,
+            rate_ok=self._rate_ok(),
+        ).with_raw(raw)
+
+    def _rate_ok(self) -> bool:
+        nominal_s = (len(self._captured_s) - 1) * self._grid.period_s
+        return self._captured_s[-1] - self._captured_s[0] <= RATE_TOLERANCE * nominal_s + 1e-9
+
+    def _mean(self, answers: list[Prediction]) -> Prediction:
+        import msgspec
+
+        scores = {
+            label: sum(answer.scores[label] for answer in answers) / len(answers)
+            for label in self.bundle.manifest.labels
+        }
+        label = max(scores, key=scores.__getitem__)
+        whole = Window(self._features.count, answers[0].window.start_s, answers[-1].window.end_s)
+        last = answers[-1]
+        return msgspec.structs.replace(
+            last, seq=0, label=label, score=scores[label], scores=scores, window=whole
+        ).with_raw(last.raw)

@@ -1,0 +1,133 @@
+"""The TFLite runtime: whichever of its packages is installed, and one model run by it."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgehar.errors import BundleError, RuntimeUnavailableError
+from edgehar.manifest import Affine
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+# Tried in this order: the maintained package, the one it replaced, and the one a workstation has.
+_RUNTIMES = (
+    ("ai-edge-litert", "ai_edge_litert.interpreter"),
+    ("tflite-runtime", "tflite_runtime.interpreter"),
+    ("tensorflow", "tensorflow.lite.python.interpreter"),
+)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """An importable TFLite runtime: its package, that package's version, and its Interpreter class."""
+
+    package: str
+    version: str
+    interpreter: Any
+
+
+@functools.cache
+def load_runtime() -> Runtime:
+    """Import the first TFLite runtime there is.
+
+    Raises:
+        RuntimeUnavailableError: none is installed, or the one installed cannot work with the numpy installed.
+    """
+    reasons = []
+    for package, module in _RUNTIMES:
+        try:
+            interpreter = importlib.import_module(module).Interpreter
+        except ImportError as error:
+            reasons.append(f"{package}: {error}")
+            continue
+        _check_numpy(package)
+        return Runtime(package, _version(package), interpreter)
+    raise RuntimeUnavailableError(
+        f"no TFLite runtime can be imported ({'; '.join(reasons)}); run: pip install ai-edge-litert"
+    )
+
+
+def _check_numpy(package: str) -> None:
+    """tflite-runtime is built for numpy 1: with numpy 2 it imports, and fails only when an interpreter is made."""
+    if package == "tflite-runtime" and int(importlib.metadata.version("numpy").split(".")[0]) >= 2:
+        raise RuntimeUnavailableError(
+            "tflite-runtime does not work with numpy 2; run: pip install 'numpy<2' (or: pip install ai-edge-litert)"
+        )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # tensorflow-cpu, tf-nightly and the like
+        return "unknown"
+
+
+class TfliteModel:
+    """One int8 TFLite model with one input and one output, run on the CPU.
+
+    Attributes:
+        name: what errors call it.
+        input_shape: shape of the input tensor.
+        output_shape: shape of the output tensor.
+        input_quantization: scale and zero point of the input.
+        output_quantization: scale and zero point of the output.
+    """
+
+    def __init__(self, content: bytes, *, name: str, threads: int = 1) -> None:
+        """Load a model.
+
+        Raises:
+            RuntimeUnavailableError: there is no TFLite runtime.
+            BundleError: the runtime cannot load the model, or it is not int8 with one input and one output.
+        """
+        self.name = name
+        runtime = load_runtime()
+        try:
+            self._interpreter = runtime.interpreter(model_content=content, num_threads=threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise BundleError(f"{name}: {runtime.package} {runtime.version} cannot load it: {error}") from error
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise BundleError(f"{name}: has {len(inputs)} inputs and {len(outputs)} outputs, one of each is needed")
+        self.input_shape, self.input_quantization = _describe(inputs[0], name)
+        self.output_shape, self.output_quantization = _describe(outputs[0], name)
+        self._input = self._interpreter.tensor(inputs[0]["index"])
+        self._output = self._interpreter.tensor(outputs[0]["index"])
+
+    def input_view(self) -> npt.NDArray[np.int8]:
+        """The input tensor itself: int8, `input_shape`. Write into it and let go of it before `invoke`."""
+        view: npt.NDArray[np.int8] = self._input()
+        return view
+
+    def invoke(self) -> None:
+        """Run the model on what the input tensor holds."""
+        self._interpreter.invoke()
+
+    def output_view(self) -> npt.NDArray[np.int8]:
+        """The output tensor itself: int8, `output_shape`. Copy what is needed and let go of it before `invoke`."""
+        view: npt.NDArray[np.int8] = self._output()
+        return view
+
+    def run(self, values: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+        """A copy of the output, int8 of `output_shape`, for an int8 input of `input_shape`'s size."""
+        self.input_view()[...] = values.reshape(self.input_shape)
+        self.invoke()
+        return self.output_view().copy()
+
+    def close(self) -> None:
+        """Let go of the model's memory."""
+        del self._input, self._output, self._interpreter
+
+
+def _describe(details: dict[str, Any], name: str) -> tuple[tuple[int, ...], Affine]:
+    if details["dtype"].__name__ != "int8":
+        raise BundleError(f"{name}: tensor {details['name']} is {details['dtype'].__name__}, int8 is needed")
+    scale, zero_point = details["quantization"]
+    return tuple(int(size) for size in details["shape"]), Affine(scale=float(scale), zero_point=int(zero_point))
