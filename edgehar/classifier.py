@@ -1,4 +1,4 @@
-"""The classifier: each frame is shrunk and encoded once; every few frames the last window of encodings is classified."""
+"""The classifier: each frame is shrunk and encoded once; every few frames the last window of codes is classified."""
 
 from __future__ import annotations
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-# A frame that comes this part of a period early is still taken: cameras jitter, and the nearest frame is the best one.
-EARLY_PERIODS = 0.25
+# A frame that comes this share of a period early is still taken: cameras jitter, and the nearest frame is the best one.
+EARLY_PERIODS = 0.3
 
 
 class TimeGrid:
     """Picks frames from a stream of any rate so that they are `1 / rate_hz` seconds apart, without repeating any.
 
-    A grid slot is due every period. The first frame at or after the slot (or up to a quarter of a period before it) is
+    A grid slot is due every period. The first frame at or after the slot (or a little before it) is
     taken. A stream slower than the model gives every frame it has; after a gap the grid starts anew.
     """
 

@@ -1,0 +1,45 @@
+"""What `import edgehar` promises: the public names, and a light import."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import edgehar
+from edgehar import errors
+from edgehar.schemas import SCHEMAS, schema_text
+
+HEAVY = ("numpy", "cv2", "av", "paho", "ai_edge_litert", "tensorflow", "keras", "msgspec")
+
+
+def test_every_public_name_can_be_had():
+    assert set(edgehar.__all__) == set(edgehar._HOMES)
+    for name in edgehar.__all__:
+        assert getattr(edgehar, name).__name__ == name
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = edgehar.no_such_name
+
+
+def test_every_error_is_an_edgehar_error():
+    raised = [cls for cls in vars(errors).values() if isinstance(cls, type)]
+    assert len(raised) == 8
+    assert all(issubclass(cls, edgehar.EdgeharError) for cls in raised)
+
+
+def test_import_is_light():
+    code = f"import sys, edgehar; print([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_shipped_schemas_are_those_of_the_classes(name):
+    shipped = (Path(edgehar.__file__).parent / "schemas" / name).read_text()
+    assert shipped == schema_text(name), "run: python -m edgehar.schemas edgehar/schemas"
+
+
+@pytest.mark.skipif("CI" not in os.environ, reason="an editable install imports the source tree on purpose")
+def test_what_is_tested_is_the_installed_package():
+    assert "site-packages" in edgehar.__file__
