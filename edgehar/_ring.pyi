@@ -6,6 +6,7 @@ import numpy.typing as npt
 from edgehar.frames import Frame
 
 MotionInput = Literal["none", "grey-difference"]
+RingDtype = Literal["int8", "uint8", "float32"]
 
 class FrameRing:
     def __init__(
@@ -14,7 +15,7 @@ class FrameRing:
         height: int,
         width: int,
         channels: int = 3,
-        dtype: Literal["int8", "uint8", "float32"] = "int8",
+        dtype: RingDtype = "int8",
         scale: float = ...,
         zero_point: int = -128,
         *,
@@ -27,3 +28,13 @@ class FrameRing:
     def reset(self) -> None: ...
     @property
     def count(self) -> int: ...
+    @property
+    def window_length(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def dtype(self) -> RingDtype: ...
+    @property
+    def motion(self) -> MotionInput: ...
