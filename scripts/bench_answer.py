@@ -1,0 +1,71 @@
+"""CPU time of one answer per VGA frame: edgehar against the usual Keras script, side by side in one run.
+
+The usual script keeps a deque of frames, shrinks each with cv2.resize, divides by 255 and calls model.predict on the
+window, as most action recognition tutorials do. Both see the same frames, hop 1, one answer per frame once the window
+is full; CPU time is that of the whole process, all threads. Needs the train extra.
+
+    python scripts/bench_answer.py [--model fight-lrcn] [--rounds 9]
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import os
+import statistics
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import cv2
+import numpy as np
+
+from edgehar import Classifier
+from edgehar_training.models import build
+
+FRAMES_A_ROUND = {"edgehar": 200, "keras": 10}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="fight-lrcn", help="bundle to measure (default: fight-lrcn)")
+    parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds; medians are printed (default: 9)")
+    args = parser.parse_args()
+
+    # 96 MB of frames: none is in a cache when its turn comes, as with a camera.
+    frames = np.random.default_rng(0).integers(0, 256, (104, 480, 640, 3), dtype=np.uint8)
+    classifier = Classifier(args.model, hop=1)
+    manifest = classifier.bundle.manifest
+    size, window = manifest.input.height, manifest.temporal.window
+    network = build("lrcn", window=window, size=size, classes=len(manifest.labels))
+    recent: collections.deque[np.ndarray] = collections.deque(maxlen=window)
+
+    def edgehar(frame: np.ndarray) -> None:
+        classifier.push(frame)
+
+    def keras(frame: np.ndarray) -> None:
+        recent.append(cv2.resize(frame, (size, size)) / 255.0)
+        if len(recent) == window:
+            network.predict(np.expand_dims(np.array(recent), 0), verbose=0)
+
+    contenders = {"edgehar": edgehar, "keras": keras}
+    for push in contenders.values():
+        for n in range(window + 2):
+            push(frames[n])
+    times = {name: [] for name in contenders}
+    for round_number in range(args.rounds):
+        for name, push in contenders.items():
+            count = FRAMES_A_ROUND[name]
+            started = time.process_time()
+            for n in range(count):
+                push(frames[(round_number * count + n) % len(frames)])
+            times[name].append((time.process_time() - started) / count * 1e3)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    print(f"model {manifest.name}: {size}x{size}, window {window}, hop 1, 640x480 BGR frames, {args.rounds} rounds")
+    for name, median in medians.items():
+        print(f"{name:>8}: {median:8.3f} ms of CPU per answered frame (median)")
+    print(f"   ratio: {medians['keras'] / medians['edgehar']:.0f}x less CPU")
+
+
+if __name__ == "__main__":
+    main()
