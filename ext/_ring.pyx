@@ -3,6 +3,7 @@
 """FrameRing: camera frames to small quantised network inputs, kept in order."""
 
 import math
+import numbers
 import threading
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_RECORDS_RO, PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE
@@ -109,13 +110,11 @@ cdef class FrameRing:
     cdef uint8_t *_greys       # motion only: grey levels of the last three frames, frame i at i % 3
     cdef int64_t _greys_seen
 
-    def __init__(
-        self, window, height, width, channels=3, dtype="int8", scale=1 / 255, zero_point=-128, *, motion="none"
+    def __cinit__(
+        self, window, height, width, channels=3, dtype="int8", scale=1.0 / 255.0, zero_point=-128, *, motion="none"
     ):
         import numpy
 
-        if self._storage is not None:
-            raise RuntimeError("this FrameRing is already built: make a new one instead of calling __init__ again")
         self.window_length = _whole_number("window", window, 1, 1 << 20)
         self.height = _whole_number("height", height, 1, AREA_MAX_SIDE)
         self.width = _whole_number("width", width, 1, AREA_MAX_SIDE)
@@ -416,7 +415,7 @@ def _check_kind(channels, dtype, scale, zero_point, motion):
         raise ValueError(f"motion must be 'none' or 'grey-difference'; got {motion!r}")
     if motion != "none" and dtype == "uint8":
         raise ValueError("motion='grey-difference' has negative values: use dtype 'int8' or 'float32', not 'uint8'")
-    if not (math.isfinite(scale) and scale > 0):
+    if not (isinstance(scale, numbers.Real) and math.isfinite(scale) and scale > 0):
         raise ValueError(f"scale must be a positive number; got {scale!r}")
     _whole_number("zero_point", zero_point, -128, 127)
 
