@@ -1,0 +1,172 @@
+"""Bundles: what is written is read back; whatever is missing, altered or newer is an error that names it."""
+
+import json
+import zipfile
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import sample_manifest
+
+from edgehar import BundleError, ConfigError, ModelBundle
+from edgehar.bundle import find_bundle, is_bundle_name, write_bundle
+
+CONTENTS = {
+    "encoder.tflite": b"encoder",
+    "head.tflite": b"head",
+    "window.tflite": b"window",
+    "MODEL_CARD.md": b"# card\n",
+}
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    path = tmp_path / "tiny.edgehar"
+    write_bundle(path, sample_manifest(), CONTENTS)
+    return path
+
+
+def rewrite(path, change):
+    """Apply `change` to the dictionary of a bundle's files."""
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    change(files)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
+def edit_manifest(path, change):
+    def apply(files):
+        manifest = json.loads(files["manifest.json"])
+        change(manifest)
+        files["manifest.json"] = json.dumps(manifest).encode()
+
+    rewrite(path, apply)
+
+
+def test_what_is_written_is_read_back(bundle):
+    opened = ModelBundle.open(bundle)
+    assert msgspec.structs.replace(opened.manifest, files={}) == sample_manifest()
+    assert opened.read("head.tflite") == b"head"
+    assert opened.read("labels.txt") == b"fight\nnoFight\n"
+    assert all(info.compress_type == zipfile.ZIP_STORED for info in zipfile.ZipFile(bundle).infolist())
+
+
+def test_the_same_model_gives_the_same_bytes(bundle, tmp_path):
+    again = tmp_path / "again.edgehar"
+    write_bundle(again, sample_manifest(), CONTENTS)
+    assert again.read_bytes() == bundle.read_bytes()
+
+
+def test_the_ring_has_the_models_preprocessing(bundle):
+    ring = ModelBundle.open(bundle).make_ring()
+    with pytest.raises(RuntimeError):
+        ring.window()
+
+
+@pytest.mark.parametrize("name", ["labels.txt", "encoder.tflite", "head.tflite", "window.tflite", "MODEL_CARD.md"])
+def test_a_missing_or_altered_file_is_named(bundle, name):
+    original = bundle.read_bytes()
+    rewrite(bundle, lambda files: files.update({name: files[name] + b"x"}))
+    with pytest.raises(BundleError, match=f"{name} is altered"):
+        ModelBundle.open(bundle)
+    bundle.write_bytes(original)
+    rewrite(bundle, lambda files: files.pop(name))
+    with pytest.raises(BundleError, match=f"{name} is missing"):
+        ModelBundle.open(bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.update(schema_version=2), "schema_version is 2.*update edgehar"),
+        (lambda m: m.pop("temporal"), "missing required field `temporal`"),
+        (lambda m: m["input"].pop("height"), r"missing required field `height` - at `\$.input`"),
+        (lambda m: m["input"].update(height=0), r"\$.input.height"),
+        (lambda m: m["input"].update(motion="optical-flow"), r"\$.input.motion"),
+        (lambda m: m["input"].update(crop="centre"), r"\$.input.crop"),
+        (lambda m: m.update(extra=1), "unknown field `extra`"),
+        (lambda m: m.update(labels=["noFight", "fight"]), "labels.txt differs"),
+        (lambda m: m.update(name="../evil"), r"\$.name"),
+        (lambda m: m["files"].pop("head.tflite"), "head.tflite is missing"),
+        (lambda m: m["temporal"].update(rate_hz="fast"), r"\$.temporal.rate_hz"),
+    ],
+)
+def test_a_wrong_manifest_names_the_field(bundle, change, message):
+    edit_manifest(bundle, change)
+    with pytest.raises(BundleError, match=f"(?i){message}"):
+        ModelBundle.open(bundle)
+
+
+def test_no_manifest_and_no_json(bundle):
+    rewrite(bundle, lambda files: files.update({"manifest.json": b"{"}))
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        ModelBundle.open(bundle)
+    rewrite(bundle, lambda files: files.pop("manifest.json"))
+    with pytest.raises(BundleError, match=r"manifest\.json is missing"):
+        ModelBundle.open(bundle)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_no_damage_goes_unnoticed_or_crashes(data, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "damaged.edgehar"
+    write_bundle(path, sample_manifest(), CONTENTS)
+    whole = ModelBundle.open(path)
+    content = bytearray(path.read_bytes())
+    if data.draw(st.booleans(), label="cut"):
+        del content[data.draw(st.integers(0, len(content) - 1), label="length") :]
+    else:
+        content[data.draw(st.integers(0, len(content) - 1), label="at")] ^= data.draw(st.integers(1, 255), label="bits")
+    path.write_bytes(content)
+    try:
+        opened = ModelBundle.open(path)
+    except BundleError:
+        return
+    # A bit of the zip's own fields (a date, say) may change without harm; the contents may not.
+    assert opened.manifest == whole.manifest
+    assert all(opened.read(name) == whole.read(name) for name in CONTENTS)
+
+
+def test_unknown_names_and_paths_say_what_there_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    with pytest.raises(ConfigError, match="unknown model 'no-such-model'"):
+        find_bundle("no-such-model")
+    with pytest.raises(ConfigError, match="no such model bundle"):
+        find_bundle(tmp_path / "missing.edgehar")
+    installed = tmp_path / "edgehar" / "models" / "mine.edgehar"
+    installed.parent.mkdir(parents=True)
+    write_bundle(installed, sample_manifest(), CONTENTS)
+    assert find_bundle("mine") == installed
+
+
+def test_a_bundle_that_cannot_be_written_leaves_nothing(tmp_path):
+    with pytest.raises(BundleError, match="cannot be written without head"):
+        write_bundle(tmp_path / "a.edgehar", sample_manifest(), {k: v for k, v in CONTENTS.items() if "head" not in k})
+    with pytest.raises(BundleError, match="cannot be written"):
+        write_bundle(tmp_path / "no" / "folder.edgehar", sample_manifest(), CONTENTS)
+    (tmp_path / "folder.edgehar").mkdir()
+    with pytest.raises(BundleError, match="cannot be written"):
+        write_bundle(tmp_path / "folder.edgehar", sample_manifest(), CONTENTS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.edgehar"]
+
+
+def test_a_file_that_is_no_zip(tmp_path):
+    path = tmp_path / "text.edgehar"
+    path.write_text("not a bundle")
+    with pytest.raises(BundleError, match="not a readable model bundle"):
+        ModelBundle.open(path)
+    # Root may read anything, so an unreadable file is one whose reading fails.
+    unreadable = tmp_path / "memory.edgehar"
+    unreadable.symlink_to("/proc/self/mem")
+    with pytest.raises(BundleError, match="memory"):
+        ModelBundle.open(unreadable)
+
+
+@pytest.mark.parametrize(
+    ("name", "good"), [("fight-lrcn", True), ("a.b_c-1", True), ("", False), ("-x", False), ("a/b", False)]
+)
+def test_bundle_names(name, good):
+    assert is_bundle_name(name) is good
