@@ -1,1 +1,92 @@
-"""TODO-doc."""
+"""Where frames come from: `open_source` finds the back end for a camera, file, folder, stream or iterable."""
+
+from __future__ import annotations
+
+import glob
+import importlib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgehar.errors import ConfigError, SourceError
+from edgehar.sources.base import Source
+from edgehar.urls import without_credentials
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from edgehar.frames import Frame
+
+__all__ = ["Source", "open_source"]
+
+# The class behind each scheme, imported at first use: a missing library disables one back end and no other.
+_BACK_ENDS = {
+    "camera": "edgehar.sources.camera:CameraSource",
+    "synthetic": "edgehar.sources.synthetic:SyntheticSource",
+    "images": "edgehar.sources.images:ImagesSource",
+    **dict.fromkeys(("file", "http", "https", "rtsp", "rtsps"), "edgehar.sources.video:VideoSource"),
+}
+_PIP_NAMES = {"cv2": "opencv-python-headless"}
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):")
+_IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+
+
+def open_source(
+    source: str | int | os.PathLike[str] | Source | Iterable[Frame | npt.NDArray[np.uint8]], **options: Any
+) -> Source:
+    """Open a source of frames.
+
+    Args:
+        source: one of
+            - `"camera:0"` or `0`: a V4L2 camera, by its number in `/dev/videoN`;
+            - the path of a video file, or an `rtsp://`, `rtsps://`, `http://` or `https://` address;
+            - a folder of images, a glob such as `"shots/*.png"`, or one image: frames in natural order of the names;
+            - `"synthetic:walking?duration_s=4"`: drawn figures, see `edgehar.sources.synthetic`;
+            - an iterable of `Frame`s or of uint8 `(height, width, 3)` BGR arrays; a source is given back as it is.
+        **options: passed to the back end: `rate_hz` for images and arrays, `width`, `height` (pixels) and `rate_hz`
+            for cameras, `open_timeout_s` and `read_timeout_s` for video.
+
+    Returns:
+        The source; every frame it gives is uint8 and BGR unless an iterable gives other `Frame`s.
+
+    Raises:
+        SourceError: there is no such camera or file, or it cannot be read.
+        ConfigError: the scheme or what follows it is not understood.
+    """
+    if isinstance(source, Source):
+        return source
+    if isinstance(source, int):
+        source = f"camera:{source}"
+    if not isinstance(source, str | os.PathLike):
+        from edgehar.sources.arrays import ArraySource
+
+        return ArraySource(source, **options)
+    uri = os.fspath(source)
+    scheme = _scheme(uri)
+    module_name, _, class_name = _BACK_ENDS[scheme].partition(":")
+    try:
+        back_end = getattr(importlib.import_module(module_name), class_name)
+    except ImportError as error:
+        library = (error.name or "").partition(".")[0]
+        needed = _PIP_NAMES.get(library, library)
+        name = without_credentials(uri)
+        raise SourceError(f"{name}: this source needs {library}; run: pip install {needed}") from error
+    opened: Source = back_end.from_uri(uri, **options)
+    return opened
+
+
+def _scheme(uri: str) -> str:
+    """The scheme of a URI, or the one that a plain path stands for."""
+    path = Path(uri)
+    if path.is_dir() or (path.suffix.lower() in _IMAGE_SUFFIXES and "://" not in uri):
+        return "images"
+    found = _SCHEME.match(uri)
+    if found is None or path.exists():
+        return "images" if glob.has_magic(uri) and not path.exists() else "file"
+    if found[1] not in _BACK_ENDS:
+        known = ", ".join(sorted(_BACK_ENDS))
+        raise ConfigError(f"{without_credentials(uri)}: unknown kind of source {found[1]!r}; known: {known}")
+    return found[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import threading
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Source(abc.ABC):
     def __iter__(self) -> Iterator[Frame]:
         """Frames until the source ends; SourceError when it cannot be read."""
 
-    def close(self) -> None:  # noqa: B027 - many sources have nothing to close
+    def close(self) -> None:  # noqa: B027 - many sources hold nothing
         """Let go of the device or file. Safe to call twice, and from another thread than the one that iterates."""
 
     def __enter__(self) -> Self:
@@ -35,3 +36,49 @@ class Source(abc.ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class HandleSource(Source):
+    """A source that reads from a native handle, which must never be let go of while another thread reads from it.
+
+    Subclasses give `_read` and `_release`; both are only ever called by one thread at a time, and `_release` once.
+    """
+
+    def __init__(self) -> None:
+        self._handle_lock = threading.Lock()
+        self._closing = False
+        self._released = False
+
+    @abc.abstractmethod
+    def _read(self) -> Frame | None:
+        """The next frame, or None at the end; SourceError when the handle gives no more."""
+
+    @abc.abstractmethod
+    def _release(self) -> None:
+        """Let go of the handle."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        while (frame := self._read_unless_closed()) is not None:
+            yield frame
+
+    def close(self) -> None:
+        """Let go of the handle now, or, when a read is under way in another thread, as soon as that read returns."""
+        self._closing = True
+        if self._handle_lock.acquire(blocking=False):
+            try:
+                self._release_once()
+            finally:
+                self._handle_lock.release()
+
+    def _read_unless_closed(self) -> Frame | None:
+        with self._handle_lock:
+            frame = None if self._closing else self._read()
+            if self._closing:
+                self._release_once()
+                return None
+            return frame
+
+    def _release_once(self) -> None:
+        if not self._released:
+            self._released = True
+            self._release()

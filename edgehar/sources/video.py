@@ -1,0 +1,193 @@
+"""Frames from video files and network streams, through PyAV (FFmpeg)."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from edgehar.errors import SourceError
+from edgehar.frames import Frame, PixelFormat
+from edgehar.sources.base import HandleSource
+from edgehar.urls import without_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    import numpy.typing as npt
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+_log = logging.getLogger(__name__)
+
+OPEN_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 10.0
+_FALLBACK_RATE_HZ = 25.0
+# A file that gives less than this share of the frames its header promises is reported as damaged.
+_COMPLETE = 0.95
+
+
+class VideoSource(HandleSource):
+    """The first video stream of a file or address, upright, frame by frame. It can be read once.
+
+    `captured_s` comes from the presentation times of the stream, so that a variable frame rate is respected: seconds
+    since the first frame for files, the same from the arrival of the first frame on the monotonic clock for live ones.
+
+    Attributes:
+        name: the path, or the address without credentials.
+        live: True for streams that have no end.
+    """
+
+    def __init__(
+        self, uri: str, *, open_timeout_s: float = OPEN_TIMEOUT_S, read_timeout_s: float = READ_TIMEOUT_S
+    ) -> None:
+        """Open a file or address.
+
+        Args:
+            uri: a path, or an `rtsp://`, `rtsps://`, `http://` or `https://` address.
+            open_timeout_s: how long a server may take to answer.
+            read_timeout_s: how long a stream may stand still.
+
+        Raises:
+            SourceError: it is not there, cannot be read, or has no video.
+        """
+        super().__init__()
+        self.name = without_credentials(uri)
+        self._container = _open(uri, self.name, (open_timeout_s, read_timeout_s))
+        self._stream = self._video_stream()
+        self.live = "://" in uri and not uri.startswith("file:") and self._container.duration is None
+        rate_hz = float(self._stream.average_rate or self._stream.guessed_rate or _FALLBACK_RATE_HZ)
+        self._clock = _Clock(1.0 / rate_hz)
+        self._reformatter = VideoReformatter()
+        self._decoded = self._decode()
+        self._sequence = 0
+
+    @classmethod
+    def from_uri(cls, uri: str, **options: Any) -> Self:
+        """Open a path, `file:` path or address."""
+        return cls(uri, **options)
+
+    def _video_stream(self) -> VideoStream:
+        streams = self._container.streams.video
+        if not streams:
+            self._container.close()
+            raise SourceError(f"{self.name}: holds no video; give a file that does")
+        if streams[0].codec_context is None:
+            self._container.close()
+            raise SourceError(f"{self.name}: there is no decoder for its video; re-encode it: ffmpeg -i IN OUT.mp4")
+        return streams[0]
+
+    def _read(self) -> Frame | None:
+        decoded = next(self._decoded, None)
+        if decoded is None:
+            return None
+        arrived_s = time.monotonic()
+        if not self._sequence and self.live:
+            self._clock.start(arrived_s)
+        captured_s = self._clock.captured_s(decoded.time)
+        self._sequence += 1
+        return Frame(self._pixels(decoded), PixelFormat.BGR24, captured_s, arrived_s, self._sequence - 1)
+
+    def _release(self) -> None:
+        self._decoded.close()
+        self._container.close()
+
+    def _decode(self) -> Generator[VideoFrame]:
+        """Every frame that can be decoded; what cannot is passed over, and reported once at the end."""
+        damaged = frames = 0
+        for packet in self._packets():
+            try:
+                decoded = packet.decode() if packet is not None else self._stream.codec_context.decode(None)
+            except av.FFmpegError:
+                damaged += 1
+                continue
+            frames += len(decoded)
+            yield from decoded
+        if not frames:
+            raise SourceError(
+                f"{self.name}: no frame can be decoded; it is empty, cut off or damaged: copy or re-encode it"
+            )
+        missing = frames < _COMPLETE * self._stream.frames
+        if damaged or missing:
+            of_all = f" of {self._stream.frames}" if missing else ""
+            _log.warning("%s: damaged or cut off: %d%s frames could be decoded", self.name, frames, of_all)
+
+    def _packets(self) -> Iterator[Packet[VideoStream] | None]:
+        """Packets until the file ends or breaks off, then None to get out the frames that the decoder holds back."""
+        try:
+            yield from self._container.demux(self._stream)
+            trouble = "the stream ended"
+        except av.FFmpegError as error:
+            trouble = _reason(error)
+            yield None
+        if self.live:
+            raise SourceError(f"{self.name}: {trouble}; check the camera and the network, and start again")
+
+    def _pixels(self, decoded: VideoFrame) -> npt.NDArray[np.uint8]:
+        """A frame as uint8 `(height, width, 3)` BGR, turned upright as its display matrix says."""
+        try:
+            # One thread: at these sizes handing slices to others costs more than converting.
+            pixels: npt.NDArray[np.uint8] = self._reformatter.reformat(decoded, format="bgr24", threads=1).to_ndarray()  # type: ignore[assignment]
+        except (av.FFmpegError, ValueError) as error:
+            raise SourceError(
+                f"{self.name}: its {decoded.format.name} pixels cannot be converted ({error}); re-encode it"
+            ) from None
+        quarter_turns = round(decoded.rotation / 90)
+        return np.ascontiguousarray(np.rot90(pixels, quarter_turns)) if quarter_turns else pixels
+
+
+class _Clock:
+    """Capture times that never go back, from presentation times that may be missing or start anew."""
+
+    def __init__(self, period_s: float) -> None:
+        self._period_s = period_s
+        self._next_s = 0.0
+        self._last_s = -math.inf
+        self._offset_s: float | None = None
+
+    def start(self, at_s: float) -> None:
+        """Let the first frame be captured at `at_s`."""
+        self._next_s = at_s
+
+    def captured_s(self, stamp_s: float | None) -> float:
+        """When the frame with this presentation time (seconds, None when it has none) was captured."""
+        if stamp_s is None:
+            captured_s = self._next_s
+        else:
+            if self._offset_s is None or stamp_s + self._offset_s < self._last_s:
+                self._offset_s = self._next_s - stamp_s
+            captured_s = stamp_s + self._offset_s
+        self._last_s, self._next_s = captured_s, captured_s + self._period_s
+        return captured_s
+
+
+def _open(uri: str, name: str, timeout_s: tuple[float, float]) -> InputContainer:
+    # A path with a colon would be taken for a protocol of FFmpeg's.
+    address = uri if "://" in uri or uri.startswith("file:") else f"file:{uri}"
+    # Over TCP an RTSP stream passes firewalls and loses no packets.
+    options = {"rtsp_transport": "tcp"} if address.startswith("rtsp") else {}
+    try:
+        return av.open(address, options=options, timeout=timeout_s)
+    except av.FileNotFoundError:
+        message = "no such file; check the path"
+    except av.InvalidDataError:
+        message = "not a video that can be read; it may be damaged, cut off, or no video at all: copy or re-encode it"
+    except av.HTTPUnauthorizedError:
+        message = "the server refuses the user or password; check both, with special characters percent-encoded"
+    except (av.FFmpegError, OSError) as error:
+        message = f"cannot be opened: {_reason(error)}; check the address, the network and permissions"
+    # Not chained: FFmpeg's own error repeats the address, credentials and all.
+    raise SourceError(f"{name}: {message}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, av.ExitError):
+        return "no answer in time"
+    return getattr(error, "strerror", None) or type(error).__name__
