@@ -1,12 +1,12 @@
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from edgehar.frames import Frame
 
-MotionInput = Literal["none", "grey-difference"]
-RingDtype = Literal["int8", "uint8", "float32"]
+MotionInput: TypeAlias = Literal["none", "grey-difference"]
+RingDtype: TypeAlias = Literal["int8", "uint8", "float32"]
 
 class FrameRing:
     def __init__(

@@ -342,7 +342,10 @@ cdef int _open_image(object frame, Py_buffer *buffer, Image *image) except -1:
             raise ValueError(f"a Frame's format must be BGR24, RGB24 or GRAY8; got {pixel_format!r}")
     if not PyObject_CheckBuffer(pixels):
         raise TypeError(f"expected a Frame or a uint8 (H, W, 3) BGR array; got {type(pixels).__name__}")
-    PyObject_GetBuffer(pixels, buffer, PyBUF_RECORDS_RO)
+    try:
+        PyObject_GetBuffer(pixels, buffer, PyBUF_RECORDS_RO)
+    except (BufferError, ValueError) as error:  # object, datetime and other arrays that are not plain numbers
+        raise TypeError(f"a frame must be of uint8, levels 0-255; {error}") from None
     try:
         if not _describe(buffer, channels, image):
             import numpy
