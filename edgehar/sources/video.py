@@ -32,6 +32,8 @@ READ_TIMEOUT_S = 10.0
 _FALLBACK_RATE_HZ = 25.0
 # A file that gives less than this share of the frames its header promises is reported as damaged.
 _COMPLETE = 0.95
+# Presentation times that fall back by more than this have started anew; by less, they are merely out of order.
+_NEW_START_S = 1.0
 
 
 class VideoSource(HandleSource):
@@ -91,9 +93,15 @@ class VideoSource(HandleSource):
         arrived_s = time.monotonic()
         if not self._sequence and self.live:
             self._clock.start(arrived_s)
-        captured_s = self._clock.captured_s(decoded.time)
+        captured_s = self._clock.captured_s(self._stamp_s(decoded))
         self._sequence += 1
         return Frame(self._pixels(decoded), PixelFormat.BGR24, captured_s, arrived_s, self._sequence - 1)
+
+    def _stamp_s(self, decoded: VideoFrame) -> float | None:
+        # AVI stores no presentation times. Those that FFmpeg makes up run to and fro where B-frames are packed (as in
+        # UCF101 and UT-Interaction); the decode times that come out with the frames count them as they are shown.
+        stamp = decoded.dts if self._container.format.name == "avi" else decoded.pts
+        return None if stamp is None or self._stream.time_base is None else float(stamp * self._stream.time_base)
 
     def _release(self) -> None:
         self._decoded.close()
@@ -161,9 +169,9 @@ class _Clock:
         if stamp_s is None:
             captured_s = self._next_s
         else:
-            if self._offset_s is None or stamp_s + self._offset_s < self._last_s:
+            if self._offset_s is None or stamp_s + self._offset_s < self._last_s - _NEW_START_S:
                 self._offset_s = self._next_s - stamp_s
-            captured_s = stamp_s + self._offset_s
+            captured_s = max(self._last_s, stamp_s + self._offset_s)
         self._last_s, self._next_s = captured_s, captured_s + self._period_s
         return captured_s
 
