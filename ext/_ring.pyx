@@ -31,7 +31,8 @@ cdef extern from "area.h" nogil:
     )
     void motion_grey(const uint8_t *rgb, size_t count, uint8_t *grey)
     void motion_bytes(
-        const uint8_t *now, const uint8_t *before, const uint8_t *earlier, size_t count, const uint8_t *map, uint8_t *out
+        const uint8_t *now, const uint8_t *before, const uint8_t *earlier, size_t count, const uint8_t *map,
+        uint8_t *out
     )
     void motion_floats(const uint8_t *now, const uint8_t *before, const uint8_t *earlier, size_t count, float *out)
 
@@ -55,7 +56,7 @@ cdef class FrameRing:
     """The last `window` frames, area-averaged to `height` x `width` RGB and quantised as a network wants them.
 
     Output pixel (y, x) is the mean of the source over [y*H/height, (y+1)*H/height) x [x*W/width, (x+1)*W/width), with
-    exact rational weights whether it shrinks or enlarges, rounded once, half up, to a level of 0..255. Then, by `dtype`:
+    exact rational weights whether it shrinks or enlarges, rounded once, half up, to a level 0-255. Then, by `dtype`:
 
     - `"uint8"`: the level.
     - `"int8"`: `floor(level / 255 / scale + 0.5) + zero_point`, saturated to -128..127: TFLite's affine quantisation of
@@ -171,7 +172,7 @@ cdef class FrameRing:
         cdef Image image
         cdef uint8_t *slot
         cdef uint8_t *mirror
-        cdef int64_t index
+        cdef int64_t index = 0
         _open_image(frame, &buffer, &image)
         try:
             with self._lock:
@@ -307,23 +308,37 @@ cdef class FrameRing:
         return self._greys + <size_t>(frame % 3) * self._pixel_count
 
     cdef int _open_output(self, object out, Py_buffer *buffer) except -1:
-        want = f"a writable C-contiguous {self.dtype} array ({self.height}, {self.width}, 3), leading dimensions of 1 allowed"
+        # Takes the buffer of `out`, which the caller must release.
+        want = f"a writable C-contiguous {self.dtype} array ({self.height}, {self.width}, 3), or (1, ...) of it"
         if not PyObject_CheckBuffer(out):
             raise TypeError(f"out must be {want}; got {type(out).__name__}")
         try:
             PyObject_GetBuffer(out, buffer, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE | PyBUF_FORMAT)
         except (BufferError, ValueError) as error:
             raise ValueError(f"out must be {want}; this one is not ({error})") from None
-        shape = tuple([buffer.shape[i] for i in range(buffer.ndim)])
-        code = <bytes>buffer.format
-        if code == BUFFER_CODES[self.dtype]:
-            if shape[-3:] == (self.height, self.width, 3) and all([n == 1 for n in shape[:-3]]):
-                return 0
-            problem = ValueError(f"out must be {want}; got shape {shape}")
-        else:
-            problem = TypeError(f"out must be {want}; got {_type_name(code)}")
-        PyBuffer_Release(buffer)
-        raise problem
+        problem = None
+        if _buffer_code(buffer) != BUFFER_CODES[self.dtype]:
+            problem = TypeError(f"out must be {want}; got {_type_name(_buffer_code(buffer))}")
+        elif not self._holds_a_slot(buffer):
+            problem = ValueError(f"out must be {want}; got shape {_buffer_shape(buffer)}")
+        if problem is not None:
+            PyBuffer_Release(buffer)
+            raise problem
+        return 0
+
+    cdef bint _holds_a_slot(self, const Py_buffer *buffer) noexcept:
+        cdef int leading = buffer.ndim - 3
+        cdef int i
+        if leading < 0:
+            return False
+        for i in range(leading):
+            if buffer.shape[i] != 1:
+                return False
+        return (
+            buffer.shape[leading] == self.height
+            and buffer.shape[leading + 1] == self.width
+            and buffer.shape[leading + 2] == 3
+        )
 
 
 cdef int _open_image(object frame, Py_buffer *buffer, Image *image) except -1:
@@ -362,13 +377,11 @@ cdef int _open_image(object frame, Py_buffer *buffer, Image *image) except -1:
 
 cdef bint _describe(const Py_buffer *buffer, int channels, Image *image) except -1:
     # False where the pixels of a row are not adjacent.
-    if buffer.format == NULL or buffer.format[0] != b"B" or buffer.format[1] != 0:
-        code = b"B" if buffer.format == NULL else <bytes>buffer.format
-        raise TypeError(f"a frame must be of uint8, levels 0-255; got {_type_name(code)}")
+    if buffer.format[0] != b"B" or buffer.format[1] != 0:
+        raise TypeError(f"a frame must be of uint8, levels 0-255; got {_type_name(_buffer_code(buffer))}")
     if buffer.ndim != (3 if channels == 3 else 2) or (channels == 3 and buffer.shape[2] != 3):
-        shape = tuple([buffer.shape[i] for i in range(buffer.ndim)])
         want = "(height, width, 3)" if channels == 3 else "(height, width) for GRAY8"
-        raise ValueError(f"a frame must have shape {want}; got {shape}")
+        raise ValueError(f"a frame must have shape {want}; got {_buffer_shape(buffer)}")
     if not (
         AREA_MIN_SOURCE <= buffer.shape[0] <= AREA_MAX_SIDE and AREA_MIN_SOURCE <= buffer.shape[1] <= AREA_MAX_SIDE
     ):
@@ -421,6 +434,14 @@ def _check_kind(channels, dtype, scale, zero_point, motion):
     if not (isinstance(scale, numbers.Real) and math.isfinite(scale) and scale > 0):
         raise ValueError(f"scale must be a positive number; got {scale!r}")
     _whole_number("zero_point", zero_point, -128, 127)
+
+
+cdef object _buffer_shape(const Py_buffer *buffer):
+    return tuple([buffer.shape[i] for i in range(buffer.ndim)])
+
+
+cdef object _buffer_code(const Py_buffer *buffer):
+    return <bytes>buffer.format
 
 
 def _type_name(code):

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The loops below are written for GCC's and Clang's auto-vectoriser. On x86 with glibc the loader picks the AVX2 copy where
- * the processor has it; elsewhere the baseline (SSE2, NEON) is used. */
+/* The loops below are written for GCC's and Clang's auto-vectoriser. On x86 with glibc the loader picks the AVX2 copy
+ * where the processor has it; elsewhere the baseline (SSE2, NEON) is used. */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
 #define CLONED __attribute__((target_clones("avx2", "default")))
 #else
@@ -25,8 +25,8 @@ typedef struct {
     uint32_t head, tail;
 } span;
 
-/* One axis, s source cells onto d output cells: s/d = length/cell in lowest terms, so that with a source cell `cell` units
- * long every output cell is `length` units long and all weights are integers. */
+/* One axis, s source cells onto d output cells: s/d = length/cell in lowest terms, so that with a source cell `cell`
+ * units long every output cell is `length` units long and all weights are integers. */
 typedef struct {
     uint32_t length, cell;
     span *spans;
@@ -94,8 +94,8 @@ area_plan *area_plan_create(int source_height, int source_width, int source_chan
     if (axis_init(&plan->rows, source_height, height) < 0 || axis_init(&plan->columns, source_width, width) < 0)
         goto out_of_memory;
     plan->area = (uint64_t)plan->rows.length * plan->columns.length;
-    /* Narrow: a vertical sum, at most 255 * rows.length, in 16 bits, and twice a box plus its area (see NAME##_levels) in a
-     * signed 32. Wide: at most 255 * 8192 in 32 bits and 511 * 8192^2 in 64. */
+    /* Narrow: a vertical sum, at most 255 * rows.length, in 16 bits, and twice a box plus its area (see NAME_levels) in
+     * 31. Wide: at most 255 * 8192 in 32 bits and 511 * 8192^2 in 63. */
     plan->wide = 255 * plan->rows.length > UINT16_MAX || 511 * plan->area > INT32_MAX;
     plan->blank = calloc(plan->row_bytes, 1);
     plan->row = malloc(plan->row_bytes * (plan->wide ? sizeof(uint32_t) : sizeof(uint16_t)));
@@ -121,14 +121,14 @@ void area_plan_destroy(area_plan *plan)
     free(plan);
 }
 
-/* The passes over one output row, for sums that fit ROW (vertical) and SUM (both directions; SIGNED is SUM with a sign, which
- * converts to double faster).
+/* The passes over one output row, for sums that fit ROW (vertical) and SUM (both directions; SIGNED is SUM with a sign,
+ * which converts to double faster).
  *
  * NAME_rows:    vertical sums of the source rows under output row `s`, byte by byte, so the channels do not matter.
  * NAME_columns: those sums over the columns under each output pixel.
- * NAME_levels:  sums to levels, rounded half up: floor((2 * sum + area) / (2 * area)). The quotient is below 256 and is
- *               either an integer or at least 1 / (2 * area) >= 2^-27 from one, and the double product is within 2^-43 of
- *               it, so adding 2^-30 before cutting off gives the exact floor. */
+ * NAME_levels:  sums to levels, rounded half up: floor((2 * sum + area) / (2 * area)). The quotient is below 256 and
+ *               either an integer or at least 1 / (2 * area) >= 2^-27 from one, and the double product is within 2^-43
+ *               of it, so adding 2^-30 before cutting off gives the exact floor. */
 #define DEFINE_PASSES(NAME, ROW, SUM, SIGNED) \
     INLINED void NAME##_rows(const area_plan *plan, const uint8_t *pixels, ptrdiff_t stride, const span *s) \
     { \
@@ -139,7 +139,8 @@ void area_plan_destroy(area_plan *plan)
             const uint8_t *r[ROWS_AT_ONCE]; \
             for (int k = 0; k < ROWS_AT_ONCE; k++) \
                 r[k] = at + k < s->end ? pixels + (at + k) * stride : plan->blank; \
-            const uint8_t *r0 = r[0], *r1 = r[1], *r2 = r[2], *r3 = r[3], *r4 = r[4], *r5 = r[5], *r6 = r[6], *r7 = r[7]; \
+            const uint8_t *r0 = r[0], *r1 = r[1], *r2 = r[2], *r3 = r[3]; \
+            const uint8_t *r4 = r[4], *r5 = r[5], *r6 = r[6], *r7 = r[7]; \
             if (at == s->begin) \
                 for (size_t i = 0; i < n; i++) \
                     row[i] = (ROW)(r0[i] + r1[i] + r2[i] + r3[i] + r4[i] + r5[i] + r6[i] + r7[i]); \
@@ -257,8 +258,8 @@ void motion_grey(const uint8_t *rgb, size_t count, uint8_t *grey)
         grey[i] = (uint8_t)((77 * rgb[0] + 150 * rgb[1] + 29 * rgb[2] + 128) >> 8);
 }
 
-void motion_bytes(const uint8_t *now, const uint8_t *before, const uint8_t *earlier, size_t count, const uint8_t map[511],
-                  uint8_t *out)
+void motion_bytes(const uint8_t *now, const uint8_t *before, const uint8_t *earlier, size_t count,
+                  const uint8_t map[511], uint8_t *out)
 {
     for (size_t i = 0; i < count; i++, out += 3) {
         const int step = now[i] - before[i];
