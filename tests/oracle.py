@@ -25,7 +25,8 @@ def overlaps(source: int, target: int) -> Array:
     """
     i, j = np.arange(source), np.arange(target)[:, None]
     shared = np.minimum((i + 1) * target, (j + 1) * source) - np.maximum(i * target, j * source)
-    return np.maximum(shared, 0)
+    clipped: Array = np.maximum(shared, 0)
+    return clipped
 
 
 def area_sums(levels: Array, height: int, width: int) -> Array:
