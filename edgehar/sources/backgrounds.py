@@ -1,0 +1,102 @@
+"""Places for a take: plain walls, rooms, fields and cluttered streets, drawn at random from simple shapes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgehar.sources.costume import Colour, luma, random_colour
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+KINDS = ("plain", "room", "field", "street")
+# A figure must stand out from its background at least this much in brightness (0 to 255), as film makers see to it.
+MIN_CONTRAST = 35.0
+_SHAPES = {"plain": (0, 0), "room": (1, 5), "field": (0, 3), "street": (4, 12)}
+
+
+def draw_background(
+    rng: np.random.Generator, width: int, height: int, horizon: float, avoid: float
+) -> npt.NDArray[np.uint8]:
+    """A random background: uint8 `(height, width, 3)`, BGR.
+
+    Args:
+        rng: decides everything.
+        width: pixels.
+        height: pixels.
+        horizon: row where wall or sky meets the ground.
+        avoid: brightness (0 to 255) of the figure, from which that behind it is kept apart.
+    """
+    kind = KINDS[int(rng.integers(len(KINDS)))]
+    far, ground = _apart(rng, avoid), _apart(rng, avoid)
+    rows = np.linspace(0, 1, height)[:, None, None]
+    picture = np.array(far) * (1 + rng.uniform(-0.2, 0.2) * (rows - 0.5)) * np.ones((1, width, 1))
+    if kind != "plain":
+        top = min(max(round(horizon), 0), height)
+        if kind == "field" and rng.random() < 0.5:
+            top = 0  # seen from above: nothing but ground
+        below = np.linspace(1 - rng.uniform(0, 0.2), 1, max(height - top, 1))[:, None, None]
+        picture[top:] = (np.array(ground) * below * np.ones((1, width, 1)))[: height - top]
+        low, high = _SHAPES[kind]
+        for _ in range(int(rng.integers(low, high + 1))):
+            _draw_shape(picture, rng, horizon, far)
+        if kind == "field" and rng.random() < 0.5:
+            _draw_path(picture, rng, ground)
+    strength = {"plain": 2.0, "room": 4.0, "field": 11.0, "street": 7.0}[kind] * rng.uniform(0.3, 1.0)
+    picture += strength * _texture(rng, width, height)[:, :, None]
+    finished: npt.NDArray[np.uint8] = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    return finished
+
+
+def _apart(rng: np.random.Generator, avoid: float) -> Colour:
+    """A colour whose brightness differs from `avoid`."""
+    for _ in range(20):
+        colour = random_colour(rng, (0.15, 1.0), (0.0, 0.5))
+        if abs(luma(colour) - avoid) >= MIN_CONTRAST:
+            return colour
+    level = 60.0 if avoid > 128 else 200.0
+    return level, level, level
+
+
+def _draw_shape(picture: npt.NDArray[np.float64], rng: np.random.Generator, horizon: float, far: Colour) -> None:
+    """A window, door, poster, post or bush behind the figure: a box or an ellipse, not far from the wall in tone."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    mix = rng.uniform(0.3, 0.8)
+    tint = random_colour(rng, (0.1, 1.0), (0.0, 0.6))
+    colour = tuple(mix * a + (1 - mix) * b for a, b in zip(far, tint, strict=True))
+    x, wide = rng.uniform(0, width), width * rng.uniform(0.01, 0.12)
+    high = height * rng.uniform(0.05, 0.35)
+    bottom = horizon + height * 0.02 if rng.random() < 0.6 else horizon * rng.uniform(0.3, 1.0)
+    corner, opposite = (round(x - wide), round(bottom - high)), (round(x + wide), round(bottom))
+    if rng.random() < 0.7:
+        cv2.rectangle(picture, corner, opposite, colour, cv2.FILLED)
+        return
+    middle = (round(x), round(bottom - high / 2))
+    cv2.ellipse(picture, middle, (max(round(wide), 1), max(round(high / 2), 1)), 0, 0, 360, colour, cv2.FILLED)
+
+
+def _draw_path(picture: npt.NDArray[np.float64], rng: np.random.Generator, ground: Colour) -> None:
+    """A worn line or path across the ground."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    factor = rng.choice([0.85, 1.2])
+    ends = [(-10, round(height * rng.uniform(0.2, 1.2))), (width + 10, round(height * rng.uniform(0.2, 1.2)))]
+    colour = tuple(value * factor for value in ground)
+    cv2.line(picture, ends[0], ends[1], colour, max(1, round(height * rng.uniform(0.01, 0.05))))
+
+
+def _texture(rng: np.random.Generator, width: int, height: int) -> npt.NDArray[np.float64]:
+    """Cloudy noise of standard deviation about 1: octaves of random grids, enlarged and summed; `(height, width)`."""
+    import cv2
+
+    total = np.zeros((height, width))
+    for cells in (4, 12, 40):
+        grid = rng.standard_normal((cells, max(2, cells * width // height)))
+        total += cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
+    total /= np.sqrt(3)
+    return total

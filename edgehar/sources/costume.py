@@ -1,0 +1,252 @@
+"""What a figure looks like: skin, hair and clothes, and how its parts are painted where the joints are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgehar.sources import figures as f
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from edgehar.sources.figures import Body
+
+    Array = npt.NDArray[np.float64]
+
+Colour = tuple[float, float, float]
+
+SUBPIXEL_BITS = 4
+_SUBPIXELS = 1 << SUBPIXEL_BITS
+# Skin and hair from light to dark, BGR.
+_SKIN = ((190, 205, 235), (150, 180, 225), (110, 145, 200), (80, 110, 165), (55, 75, 115), (40, 52, 80))
+_HAIR = ((30, 28, 28), (40, 50, 70), (60, 90, 130), (110, 160, 200), (150, 150, 155), (35, 60, 130))
+# Half the thickness of each part in metres, at its upper and its lower end, for a build of 1.
+_UPPER_ARM, _FOREARM, _HAND = (0.056, 0.046), (0.044, 0.034), 0.046
+_THIGH, _SHANK, _FOOT = (0.088, 0.064), (0.06, 0.043), (0.046, 0.034)
+_NECK, _CHEST_DEPTH, _WAIST = 0.055, 0.115, 0.13
+
+
+@dataclass(frozen=True, slots=True)
+class Costume:
+    """Colours (BGR, 0 to 255) and cut of one person's clothes.
+
+    Attributes:
+        pattern: of the top: "plain", "stripes" or "vest" (sleeves of the second colour).
+        hair_share: how far the hair comes down, as a share of the head's height.
+        looseness: factor on the thickness of clothed parts.
+    """
+
+    skin: Colour
+    hair: Colour
+    top: Colour
+    second: Colour
+    trousers: Colour
+    shoes: Colour
+    pattern: str
+    long_sleeves: bool
+    long_trousers: bool
+    hair_share: float
+    looseness: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Costume:
+        """Random clothes; top and trousers are mostly dull, sometimes bright, now and then the same."""
+        skin, hair = int(rng.integers(len(_SKIN))), int(rng.integers(len(_HAIR)))
+        top, second, trousers, shoes = (_cloth(rng) for _ in range(4))
+        return cls(
+            skin=_SKIN[skin],
+            hair=_HAIR[hair if skin < 3 else hair % 2],
+            top=top,
+            second=second,
+            trousers=top if rng.random() < 0.12 else trousers,
+            shoes=shoes,
+            pattern=str(rng.choice(["plain", "plain", "stripes", "vest"])),
+            long_sleeves=bool(rng.random() < 0.55),
+            long_trousers=bool(rng.random() < 0.7),
+            hair_share=rng.uniform(0.25, 0.6),
+            looseness=rng.uniform(1.0, 1.25),
+        )
+
+    def brightness(self) -> float:
+        """Mean brightness of top and trousers, 0 to 255."""
+        return (luma(self.top) + luma(self.trousers)) / 2
+
+
+def luma(colour: Colour) -> float:
+    """Brightness of a BGR colour, 0 to 255 (ITU-R BT.601)."""
+    blue, green, red = colour
+    return 0.114 * blue + 0.587 * green + 0.299 * red
+
+
+def random_colour(rng: np.random.Generator, value: tuple[float, float], saturation: tuple[float, float]) -> Colour:
+    """A BGR colour of random hue; value and saturation between the limits given (HSV, 0 to 1)."""
+    level = 255 * rng.uniform(*value)
+    chroma = rng.uniform(*saturation)
+    hue = rng.uniform(0, 6)
+    blue, green, red = (level * (1 - chroma * min(max(2 - abs((hue - k) % 6 - 3), 0.0), 1.0)) for k in (1, 5, 3))
+    return blue, green, red
+
+
+def _cloth(rng: np.random.Generator) -> Colour:
+    return random_colour(rng, (0.08, 0.95), (0.4, 0.9) if rng.random() < 0.35 else (0.0, 0.35))
+
+
+class Painter:
+    """Paints one person, part by part, the farthest first.
+
+    The picture is uint8 `(height, width, 3)` BGR and is painted in place with anti-aliased edges.
+    """
+
+    def __init__(self, body: Body, costume: Costume) -> None:
+        self._body, self._costume = body, costume
+        sleeve = costume.second if costume.pattern == "vest" else costume.top
+        loose, build = costume.looseness, body.build
+        thick = build * loose
+        self._arm = (
+            (f.SHOULDER, f.ELBOW, _scaled(_UPPER_ARM, thick), sleeve),
+            (f.ELBOW, f.HAND, _scaled(_FOREARM, thick if costume.long_sleeves else build), costume.skin),
+        )
+        self._leg = (
+            (f.HIP, f.KNEE, _scaled(_THIGH, thick), costume.trousers),
+            (f.KNEE, f.ANKLE, _scaled(_SHANK, thick if costume.long_trousers else build), costume.skin),
+            (f.ANKLE, f.TOE, _FOOT, costume.shoes),
+        )
+        if costume.long_sleeves:
+            self._arm = (self._arm[0], (*self._arm[1][:3], sleeve))
+        if costume.long_trousers:
+            self._leg = (self._leg[0], (*self._leg[1][:3], costume.trousers), self._leg[2])
+
+    def paint(self, picture: npt.NDArray[np.uint8], joints: Array, points: Array, px_per_m: float) -> None:
+        """Paint the figure.
+
+        Args:
+            picture: uint8 `(height, width, 3)`, BGR.
+            joints: world coordinates in metres, `(JOINTS, 3)`.
+            points: the joints in the picture, pixels, `(JOINTS, 2)`.
+            px_per_m: pixels in a metre at the figure's distance.
+        """
+        depth = joints[:, 1].tolist()
+        places = points.tolist()
+        left_x, left_y = (joints[f.HIP, :2] - joints[f.HIP + 1, :2]).tolist()
+        across = abs(left_x) / max(np.hypot(left_x, left_y), 1e-9)
+        toward = left_x / (2 * self._body.hip_m)
+        parts = [(depth[f.NECK], 0, -1), (depth[f.HEAD] - 0.01, 1, -1)]
+        for side in (0, 1):
+            arm = (depth[f.SHOULDER + side] + depth[f.ELBOW + side] + depth[f.HAND + side]) / 3
+            leg = (depth[f.HIP + side] + depth[f.KNEE + side]) / 2
+            parts += [(arm, 2, side), (leg + 0.02, 3, side)]
+        for at, what, side in sorted(parts, reverse=True):
+            shade = 0.84 if side >= 0 and at > depth[f.PELVIS] + 0.04 else 1.0
+            if what == 0:
+                self._torso(picture, places, px_per_m, across)
+            elif what == 1:
+                self._head(picture, places, px_per_m, toward, left_y / (2 * self._body.hip_m))
+            else:
+                self._limb(picture, places, px_per_m, self._arm if what == 2 else self._leg, side, shade)
+
+    def _limb(
+        self,
+        picture: npt.NDArray[np.uint8],
+        places: list[list[float]],
+        px_per_m: float,
+        bones: tuple[tuple[int, int, tuple[float, float], Colour], ...],
+        side: int,
+        shade: float,
+    ) -> None:
+        for start, end, (upper_m, lower_m), colour in reversed(bones):
+            shaded = _shaded(colour, shade)
+            _capsule(picture, places[start + side], places[end + side], upper_m * px_per_m, lower_m * px_per_m, shaded)
+        if bones is self._arm:
+            _disc(picture, places[f.HAND + side], _HAND * px_per_m, _shaded(self._costume.skin, shade))
+
+    def _torso(self, picture: npt.NDArray[np.uint8], places: list[list[float]], px_per_m: float, across: float) -> None:
+        """A trunk of elliptical cross section, seen `across` (1 from the front, 0 from the side)."""
+        body, costume = self._body, self._costume
+        depth_m = _CHEST_DEPTH * body.build * costume.looseness
+        aside = (1 - across * across) ** 0.5
+
+        def half_px(width_m: float) -> float:
+            return float(np.hypot(width_m * across, depth_m * aside)) * px_per_m
+
+        chest, waist = half_px(body.shoulder_m), half_px(_WAIST * body.build * costume.looseness)
+        hips = half_px(body.hip_m + 0.075 * body.build)
+        rows = [(0.97, 0.9 * chest), (0.85, chest), (0.45, waist), (0.08, hips)]
+        (px, py), (nx, ny) = places[f.PELVIS], places[f.NECK]
+        length = max(float(np.hypot(nx - px, ny - py)), 1e-6)
+        ux, uy = (nx - px) / length, (ny - py) / length  # up the spine; (-uy, ux) is across it
+
+        def row(share: float, half: float) -> tuple[tuple[float, float], tuple[float, float]]:
+            x, y = px + (nx - px) * share, py + (ny - py) * share
+            return (x - uy * half, y + ux * half), (x + uy * half, y - ux * half)
+
+        _capsule(picture, places[f.NECK], places[f.HEAD], *(_NECK * px_per_m,) * 2, _shaded(costume.skin, 0.88))
+        _disc(picture, places[f.PELVIS], hips * 0.95, costume.trousers)
+        edges = [row(*r) for r in rows]
+        _polygon(picture, [left for left, _ in edges] + [right for _, right in reversed(edges)], costume.top)
+        if costume.pattern == "stripes":
+            for share in (0.25, 0.5, 0.75):
+                upper, lower = row(share + 0.06, waist * 0.96), row(share - 0.06, waist * 0.96)
+                _polygon(picture, [*upper, *reversed(lower)], costume.second)
+
+    def _head(
+        self, picture: npt.NDArray[np.uint8], places: list[list[float]], px_per_m: float, toward: float, right: float
+    ) -> None:
+        """A head whose face looks `toward` the viewer (-1 to 1) and to the `right` (-1 to 1)."""
+        radius = self._body.head_m * px_per_m
+        x, y = places[f.HEAD]
+        _disc(picture, (x, y), 1.06 * radius, self._costume.hair)
+        if toward < -0.75:
+            return
+        shift = self._costume.hair_share * radius
+        _disc(picture, (x + 0.6 * shift * right, y + shift), radius * 0.9, self._costume.skin)
+
+
+def _scaled(pair: tuple[float, float], factor: float) -> tuple[float, float]:
+    return pair[0] * factor, pair[1] * factor
+
+
+def _shaded(colour: Colour, factor: float) -> Colour:
+    return colour[0] * factor, colour[1] * factor, colour[2] * factor
+
+
+def _fixed(value: float) -> int:
+    return round(value * _SUBPIXELS)
+
+
+def _disc(picture: npt.NDArray[np.uint8], centre: list[float] | tuple[float, float], px: float, colour: Colour) -> None:
+    import cv2
+
+    where = (_fixed(centre[0]), _fixed(centre[1]))
+    cv2.circle(picture, where, _fixed(px), colour, cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def _polygon(picture: npt.NDArray[np.uint8], corners: list[tuple[float, float]], colour: Colour) -> None:
+    import cv2
+
+    fixed = np.rint(np.array(corners) * _SUBPIXELS).astype(np.int32)
+    cv2.fillPoly(picture, [fixed], colour, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def _capsule(
+    picture: npt.NDArray[np.uint8], start: list[float], end: list[float], start_px: float, end_px: float, colour: Colour
+) -> None:
+    """A tapered limb with round ends."""
+    (x0, y0), (x1, y1) = start, end
+    length = float(np.hypot(x1 - x0, y1 - y0))
+    _disc(picture, start, start_px, colour)
+    _disc(picture, end, end_px, colour)
+    if length > 0.5:
+        ax, ay = (y0 - y1) / length, (x1 - x0) / length
+        _polygon(
+            picture,
+            [
+                (x0 + ax * start_px, y0 + ay * start_px),
+                (x1 + ax * end_px, y1 + ay * end_px),
+                (x1 - ax * end_px, y1 - ay * end_px),
+                (x0 - ax * start_px, y0 - ay * start_px),
+            ],
+            colour,
+        )
