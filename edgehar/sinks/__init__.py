@@ -1,1 +1,1 @@
-"""TODO-doc."""
+"""Where results go: JSON Lines, text and MQTT."""

@@ -74,8 +74,21 @@ def open_source(
         needed = _PIP_NAMES.get(library, library)
         name = without_credentials(uri)
         raise SourceError(f"{name}: this source needs {library}; run: pip install {needed}") from error
+    _check_options(back_end, uri, options)
     opened: Source = back_end.from_uri(uri, **options)
     return opened
+
+
+def _check_options(back_end: type[Source], uri: str, options: dict[str, Any]) -> None:
+    if not options:
+        return
+    import inspect
+
+    known = inspect.signature(back_end).parameters
+    takes_any = "options" in inspect.signature(back_end.from_uri).parameters
+    for name in options:
+        if not takes_any or name not in known:
+            raise ConfigError(f"{without_credentials(uri)}: {name} is no option of this kind of source; leave it out")
 
 
 def _scheme(uri: str) -> str:

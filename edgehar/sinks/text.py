@@ -1,0 +1,39 @@
+"""Results as lines for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgehar.results import Event, Prediction
+from edgehar.sinks.base import Sink
+
+if TYPE_CHECKING:
+    from edgehar.results import Record
+    from edgehar.sinks.jsonl import LineWriter
+
+
+class TextSink(Sink):
+    """Predictions and events, one short line each."""
+
+    name = "text"
+
+    def __init__(self, writer: LineWriter) -> None:
+        """Write to `writer`."""
+        self._writer = writer
+
+    def write(self, record: Record) -> None:
+        """Write one line; nothing for a status record."""
+        line = _line(record)
+        if line is not None:
+            self._writer.write(f"{line}\n".encode())
+
+
+def _line(record: Record) -> str | None:
+    if isinstance(record, Prediction):
+        slow = "" if record.rate_ok else "  (fewer frames a second than the model was trained at)"
+        window = record.window
+        return f"{record.time}  {window.start_s:8.2f}-{window.end_s:.2f} s  {record.label} {record.score:.2f}{slow}"
+    if isinstance(record, Event):
+        when = f"began at {record.start_s:.2f} s" if record.phase == "start" else f"ended at {record.end_s:.2f} s"
+        return f"{record.time}  event: {record.label} {when}, peak {record.peak_score:.2f}"
+    return None
