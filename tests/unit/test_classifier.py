@@ -1,0 +1,193 @@
+"""The classifier answers when it should, about what it saw, and exactly as the whole-window model does."""
+
+import importlib.metadata
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_bundle import write_tiny_bundle
+
+from edgehar import BundleError, Classifier, ConfigError, Frame, ModelBundle, PixelFormat, RuntimeUnavailableError
+from edgehar import interpreter as runtimes
+from edgehar.bundle import write_bundle
+from edgehar.errors import SourceError
+from edgehar.interpreter import TfliteModel
+
+WINDOW = 4
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return ModelBundle.open(write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny.edgehar", window=WINDOW))
+
+
+def noise(count, seed=0, shape=(24, 32, 3)):
+    return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def frame_at(captured_s, level=128):
+    return Frame(np.full((24, 32, 3), level, np.uint8), PixelFormat.BGR24, captured_s, 0.0, 0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(hop=st.integers(1, WINDOW), count=st.integers(1, 20), start=st.integers(0, 5), seed=st.integers(0, 99))
+def test_streaming_equals_the_whole_window_model(bundle, hop, count, start, seed):
+    whole = TfliteModel(bundle.read("window.tflite"), name="window.tflite")
+    ring, frames = bundle.make_ring(), noise(count, seed)[start:]
+    with Classifier(bundle, hop=hop) as classifier:
+        for n, frame in enumerate(frames):
+            ring.push(frame)
+            prediction = classifier.push(frame)
+            assert (prediction is not None) == (n + 1 >= WINDOW and (n + 1 - WINDOW) % hop == 0)
+            if prediction is not None:
+                assert prediction.raw.tobytes() == whole.run(ring.window()).tobytes()
+
+
+def test_a_short_clip_is_answered_as_if_the_scene_had_stood_still_before(bundle):
+    whole = TfliteModel(bundle.read("window.tflite"), name="window.tflite")
+    frames = noise(2)
+    ring = bundle.make_ring()
+    for frame in (frames[0], frames[0], frames[0], frames[1]):
+        ring.push(frame)
+    with Classifier(bundle) as classifier:
+        assert classifier.flush() is None
+        assert [classifier.push(frame) for frame in frames] == [None, None]
+        prediction = classifier.flush()
+        assert prediction.raw.tobytes() == whole.run(ring.window()).tobytes()
+        assert prediction.window.frames == 2
+
+
+def test_no_second_answer_after_a_full_window(bundle):
+    with Classifier(bundle, hop=1) as classifier:
+        assert sum(classifier.push(frame) is not None for frame in noise(5)) == 2
+        assert classifier.flush() is None
+
+
+def test_what_a_prediction_says(bundle):
+    with Classifier(bundle, hop=1, source_name="hall") as classifier:
+        classifier.dropped = 7
+        predictions = [p for n in range(8) if (p := classifier.push(frame_at(5 + n * 0.1, 250))) is not None]
+    assert [p.seq for p in predictions] == [0, 1, 2, 3, 4]
+    last = predictions[-1]
+    assert (last.label, last.source, last.model, last.dropped, last.rate_ok) == ("bright", "hall", "tiny", 7, True)
+    assert last.score == max(last.scores.values())
+    assert sum(last.scores.values()) == pytest.approx(1, abs=2 / 256)
+    assert (last.window.start_s, last.window.end_s) == pytest.approx((5.4, 5.7))
+    line = msgspec.json.decode(msgspec.json.encode(last))
+    assert line["type"] == "prediction"
+    assert "raw" not in line
+
+
+def test_frames_off_the_time_grid_are_not_seen(bundle):
+    with Classifier(bundle, hop=1) as classifier:  # 10 Hz
+        answers = [classifier.push(frame_at(n / 30)) for n in range(12)]
+        assert classifier.frames_seen == 4
+    assert [n for n, answer in enumerate(answers) if answer is not None] == [9]
+
+
+@pytest.mark.parametrize(("camera_hz", "rate_ok"), [(10, True), (9.5, True), (8, False), (5, False)])
+def test_a_slow_camera_is_said_to_be_slow(bundle, camera_hz, rate_ok):
+    with Classifier(bundle, hop=1) as classifier:
+        answers = [answer for n in range(6) if (answer := classifier.push(frame_at(n / camera_hz))) is not None]
+    assert [answer.rate_ok for answer in answers] == [rate_ok] * 3
+
+
+def test_reset_forgets_the_stream(bundle):
+    frames = noise(WINDOW)
+    with Classifier(bundle) as classifier:
+        first = [classifier.push(frame) for frame in frames][-1]
+        for frame in noise(3, seed=1):
+            classifier.push(frame)
+        classifier.reset()
+        second = [classifier.push(frame) for frame in frames][-1]
+    assert second.raw.tobytes() == first.raw.tobytes()
+    assert second.seq == 0
+
+
+def test_a_whole_clip_is_answered_by_the_mean_of_its_windows(bundle):
+    clip = [frame_at(n / 10, level) for n, level in enumerate((0, 0, 0, 0, 255, 255, 255, 255))]
+    with Classifier(bundle, hop=1) as classifier:
+        windows = [answer for frame in clip if (answer := classifier.push(frame)) is not None]
+        whole = classifier.classify(clip)
+    expected = sum(answer.scores["bright"] for answer in windows) / len(windows)
+    assert whole.scores["bright"] == pytest.approx(expected)
+    assert whole.window.frames == 8
+
+
+@pytest.mark.parametrize("options", [{"hop": 0}, {"hop": WINDOW + 1}, {"threads": 0}])
+def test_options_out_of_range(bundle, options):
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        Classifier(bundle, **options)
+
+
+def test_a_frame_too_small_is_a_source_error(bundle):
+    with Classifier(bundle) as classifier, pytest.raises(SourceError, match="1x1"):
+        classifier.push(np.zeros((1, 1, 3), np.uint8))
+
+
+def test_a_manifest_that_does_not_fit_its_models(bundle, tmp_path):
+    files = {name: bundle.read(name) for name in ("encoder.tflite", "head.tflite", "window.tflite", "MODEL_CARD.md")}
+    temporal = msgspec.structs.replace(bundle.manifest.temporal, window=WINDOW + 1)
+    path = tmp_path / "wrong.edgehar"
+    write_bundle(path, msgspec.structs.replace(bundle.manifest, temporal=temporal), files)
+    with pytest.raises(BundleError, match=r"head\.tflite: input is \(1, 4, 8\)"):
+        Classifier(path)
+    write_bundle(path, bundle.manifest, {**files, "encoder.tflite": b"not a model at all"})
+    with pytest.raises(BundleError, match=r"encoder\.tflite.*cannot load"):
+        Classifier(path)
+
+
+@pytest.fixture
+def only_importable(monkeypatch):
+    """Make TFLite runtimes other than the one named look as if they were not installed."""
+
+    def apply(package):
+        real = runtimes.importlib.import_module
+
+        def import_module(name, *rest):
+            if any(name == module for known, module in runtimes._RUNTIMES if known != package):
+                raise ImportError(f"No module named {name!r}")
+            if package == "tflite-runtime" and name == "tflite_runtime.interpreter":
+                return real("ai_edge_litert.interpreter")
+            return real(name, *rest)
+
+        monkeypatch.setattr(runtimes.importlib, "import_module", import_module)
+        runtimes.load_runtime.cache_clear()
+
+    yield apply
+    runtimes.load_runtime.cache_clear()
+
+
+def test_no_runtime_says_what_to_install(only_importable):
+    only_importable("none")
+    with pytest.raises(RuntimeUnavailableError, match="pip install ai-edge-litert"):
+        runtimes.load_runtime()
+
+
+def test_the_old_runtime_with_numpy_2_says_what_to_install(only_importable, monkeypatch):
+    only_importable("tflite-runtime")
+    real = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.1.0" if name == "numpy" else real(name))
+    with pytest.raises(RuntimeUnavailableError, match="pip install 'numpy<2'"):
+        runtimes.load_runtime()
+
+
+def test_no_array_is_allocated_for_the_pixels_of_a_frame(bundle):
+    """Memory held after many frames is that held after a few, apart from noise."""
+    import tracemalloc
+
+    frames = noise(WINDOW)
+    with Classifier(bundle, hop=WINDOW) as classifier:
+        for n in range(50):
+            classifier.push(frames[n % WINDOW])
+        tracemalloc.start()
+        try:
+            for n in range(400):
+                classifier.push(frames[n % WINDOW])
+            current, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert current < 8_000
+    assert peak < 32_000
