@@ -17,6 +17,7 @@ from edgehar.timegrid import TimeGrid
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
     import numpy.typing as npt
 
@@ -140,13 +141,17 @@ class Classifier:
             return None
         return self._classify(time.monotonic(), 0.0, 0.0)
 
-    def classify(self, clip: str | os.PathLike[str]) -> Prediction:
-        """Answer for a whole video file: the mean of the scores of all its windows.
+    def classify(self, clip: str | os.PathLike[str] | Iterable[Frame]) -> Prediction:
+        """Answer for a whole clip: the mean of the scores of all its windows.
 
-        The result's `window` spans the clip, and its `raw` is that of the last window.
+        Args:
+            clip: a video file, or anything else with an end that `open_source` takes.
+
+        Returns:
+            A prediction whose `window` spans the clip, and whose `raw` is that of the last window.
 
         Raises:
-            SourceError: the file cannot be read, or holds no frame.
+            SourceError: the clip cannot be read, or holds no frame.
         """
         from edgehar.sources import open_source
 
