@@ -155,13 +155,12 @@ def _local_sinks(output: str) -> list[Sink]:
 
 
 def _run_until_signal(runner: Runner) -> None:
-    """Run; SIGTERM or Ctrl-C end the run cleanly, a second one at once. Ctrl-C then raises KeyboardInterrupt."""
+    """Run; SIGTERM and Ctrl-C end the run cleanly within seconds, and Ctrl-C then raises KeyboardInterrupt."""
     caught: list[int] = []
     before = {int(number): signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         caught.append(number)
-        signal.signal(number, before[number])
         runner.stop()
 
     for number, handler in before.items():

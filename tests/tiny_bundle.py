@@ -1,0 +1,127 @@
+"""A real bundle of three int8 TFLite models that tell bright from dark frames, made without TensorFlow.
+
+The encoder gives the mean of a frame's pixels; the head's score of `bright` rises with the mean of a window's codes.
+So tests of the device path need neither a trained model nor the training extra, and know the right answer.
+"""
+
+from pathlib import Path
+
+import flatbuffers
+import msgspec
+import numpy as np
+from ai_edge_litert import schema_py_generated as tfl
+from samples import sample_manifest
+
+from edgehar import manifest
+from edgehar.bundle import write_bundle
+
+LABELS = ("bright", "dark")
+FEATURES = 8
+# Scale and zero point. The files hold scales as float32, and the manifest's must equal them.
+PIXELS = CODES = (float(np.float32(1 / 255)), -128)
+LOGITS = (16 / 255, 0)
+SCORES = (1 / 256, -128)
+GAIN = 16.0
+
+Tensor = tfl.TensorType
+Operator = tfl.BuiltinOperator
+
+
+class _Graph:
+    """One TFLite subgraph under construction."""
+
+    def __init__(self):
+        self.model = tfl.ModelT()
+        self.model.version, self.model.description, self.model.buffers = 3, b"tiny", [tfl.BufferT()]
+        self.model.operatorCodes, self.graph = [], tfl.SubGraphT()
+        self.graph.name, self.graph.tensors, self.graph.operators = b"main", [], []
+
+    def tensor(self, name, shape, affine=None, constant=None, kind=Tensor.INT8):
+        tensor = tfl.TensorT()
+        tensor.name, tensor.shape, tensor.type, tensor.buffer = name.encode(), list(shape), kind, 0
+        if constant is not None:
+            buffer = tfl.BufferT()
+            buffer.data = np.frombuffer(np.ascontiguousarray(constant).tobytes(), np.uint8)
+            self.model.buffers.append(buffer)
+            tensor.buffer = len(self.model.buffers) - 1
+        if affine is not None:
+            tensor.quantization = tfl.QuantizationParametersT()
+            tensor.quantization.scale, tensor.quantization.zeroPoint = [affine[0]], [affine[1]]
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
+
+    def operator(self, code, version, inputs, output, options_type=0, options=None):
+        kind = tfl.OperatorCodeT()
+        kind.builtinCode = kind.deprecatedBuiltinCode = code
+        kind.version = version
+        self.model.operatorCodes.append(kind)
+        operator = tfl.OperatorT()
+        operator.opcodeIndex, operator.inputs, operator.outputs = len(self.model.operatorCodes) - 1, inputs, [output]
+        operator.builtinOptionsType, operator.builtinOptions = options_type, options
+        self.graph.operators.append(operator)
+        return output
+
+    def reshape(self, source, shape, affine):
+        target = self.tensor("shape", (len(shape),), constant=np.array(shape, np.int32), kind=Tensor.INT32)
+        options = tfl.ReshapeOptionsT()
+        options.newShape = list(shape)
+        output = self.tensor("reshaped", shape, affine)
+        return self.operator(Operator.RESHAPE, 1, [source, target], output, tfl.BuiltinOptions.ReshapeOptions, options)
+
+    def dense(self, source, weights, weight_scale, bias, in_scale, out_shape, out_affine):
+        w = self.tensor("weights", weights.shape, (weight_scale, 0), weights.astype(np.int8))
+        scaled = np.round(np.asarray(bias) / (in_scale * weight_scale)).astype(np.int32)
+        b = self.tensor("bias", scaled.shape, (in_scale * weight_scale, 0), scaled, Tensor.INT32)
+        output = self.tensor("dense", out_shape, out_affine)
+        options = tfl.FullyConnectedOptionsT()
+        kind = tfl.BuiltinOptions.FullyConnectedOptions
+        return self.operator(Operator.FULLY_CONNECTED, 4, [source, w, b], output, kind, options)
+
+    def softmax(self, source, shape):
+        options = tfl.SoftmaxOptionsT()
+        options.beta = 1.0
+        output = self.tensor("scores", shape, SCORES)
+        return self.operator(Operator.SOFTMAX, 2, [source], output, tfl.BuiltinOptions.SoftmaxOptions, options)
+
+    def finish(self, source, output):
+        self.graph.inputs, self.graph.outputs, self.model.subgraphs = [source], [output], [self.graph]
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(self.model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+
+def _encode(graph, frames, count, size):
+    pixels = size * size * 3
+    flat = graph.reshape(frames, (count, pixels), PIXELS)
+    weights, scale = np.full((FEATURES, pixels), 127), 1 / (127 * pixels)
+    return graph.dense(flat, weights, scale, np.zeros(FEATURES), PIXELS[0], (count, FEATURES), CODES)
+
+
+def _classify(graph, codes, window):
+    values = window * FEATURES
+    flat = graph.reshape(codes, (1, values), CODES)
+    weights = np.stack([np.full(values, 127), np.full(values, -127)])
+    bias = [-GAIN / 2, GAIN / 2]
+    logits = graph.dense(flat, weights, GAIN / (127 * values), bias, CODES[0], (1, 2), LOGITS)
+    return graph.softmax(logits, (1, 2))
+
+
+def write_tiny_bundle(path: Path, *, size=16, window=4, rate_hz=10.0, hop=2, **decision) -> Path:
+    """Write the bundle; labels are `bright` and `dark`."""
+    encoder, head, whole = _Graph(), _Graph(), _Graph()
+    frame = encoder.tensor("frame", (1, size, size, 3), PIXELS)
+    codes = head.tensor("codes", (1, window, FEATURES), CODES)
+    frames = whole.tensor("frames", (window, size, size, 3), PIXELS)
+    files = {
+        "encoder.tflite": encoder.finish(frame, _encode(encoder, frame, 1, size)),
+        "head.tflite": head.finish(codes, _classify(head, codes, window)),
+        "window.tflite": whole.finish(frames, _classify(whole, _encode(whole, frames, window, size), window)),
+        "MODEL_CARD.md": b"# tiny\n\nTells bright from dark.\n",
+    }
+    about = msgspec.structs.replace(
+        sample_manifest(LABELS, size=size, window=window, rate_hz=rate_hz, hop=hop),
+        quantization=manifest.Quantization(*(manifest.Affine(*affine) for affine in (PIXELS, CODES, SCORES))),
+        decision=manifest.Decision(**decision),
+    )
+    write_bundle(path, about, files)
+    return path
