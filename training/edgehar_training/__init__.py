@@ -1,1 +1,1 @@
-"""TODO-doc."""
+"""Train, evaluate and convert action recognition networks for edgehar, on a workstation."""

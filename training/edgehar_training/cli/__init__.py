@@ -1,1 +1,1 @@
-"""TODO-doc."""
+"""The commands of the workstation: `edgehar-train` and `edgehar-convert`."""

@@ -1,0 +1,216 @@
+"""Splits of clips into training, validation and test parts that share no group."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from edgehar.errors import ConfigError, DatasetError
+from edgehar_training.datasets.clip import Clip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+Protocol = Literal["group", "random"]
+PARTS = ("train", "val", "test")
+COLUMNS = ("clip", "label", "group", "part", "start_s", "end_s")
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Indices into a list of clips: int, sorted. `test` is empty where all data go into the model."""
+
+    train: list[int]
+    val: list[int]
+    test: list[int]
+
+
+def describe_split(protocol: Protocol, folds: int | None, groups: int, test_fraction: float) -> str:
+    """The words that stand beside every accuracy measured on such a split."""
+    kind = "group-disjoint" if protocol == "group" else "random (leaky)"
+    if folds is None:
+        return f"{kind} hold-out of {test_fraction:.0%}" if test_fraction else f"{kind}, no test part"
+    if protocol == "group" and folds == groups:
+        return f"leave-one-group-out, {folds} groups"
+    return f"{kind} {folds}-fold"
+
+
+def make_splits(
+    clips: Sequence[Clip],
+    *,
+    protocol: Protocol = "group",
+    folds: int | None = None,
+    seed: int = 0,
+    test_fraction: float = 0.2,
+    val_fraction: float = 0.16,
+) -> list[Split]:
+    """One split per fold, or a single one without `folds`.
+
+    By group, no group is in two parts of a split; `random` deals single clips and leaks what clips of a group share.
+    Parts are stratified by label. `folds` equal to the number of groups is exact leave-one-group-out. Groups are dealt
+    by scikit-learn's `StratifiedGroupKFold`; the validation part comes off the training part in the same way.
+
+    Args:
+        clips: the clips.
+        protocol: "group" or "random".
+        folds: number of folds; every clip is tested exactly once.
+        seed: of the shuffle.
+        test_fraction: share of all clips to test on without `folds`, 0 to under 1; 0 gives no test part.
+        val_fraction: share of all clips to validate on, over 0.
+
+    Raises:
+        ConfigError: a number is out of range.
+        DatasetError: too few groups or clips for such a split.
+    """
+    if not 0 <= test_fraction < 1 or not 0 < val_fraction < 1 or test_fraction + val_fraction >= 1:
+        raise ConfigError(
+            f"test fraction {test_fraction} and validation fraction {val_fraction} must be shares that leave some for "
+            "training"
+        )
+    if folds is not None and folds < 2:
+        raise ConfigError(f"{folds} folds: there must be at least 2; leave --folds away for a single split")
+    labels = np.array([clip.label for clip in clips])
+    groups = np.array([clip.group if protocol == "group" else str(i) for i, clip in enumerate(clips)])
+    everything = np.arange(len(clips))
+    splits = []
+    for rest, test in _outer(everything, labels, groups, folds, seed, test_fraction):
+        share = val_fraction * len(clips) / len(rest)
+        train, val = _hold_out(rest, labels, groups, share, seed, what="validation")
+        splits.append(Split(sorted(train.tolist()), sorted(val.tolist()), sorted(test.tolist())))
+    for split in splits:
+        check_disjoint(split, groups.tolist())
+        _check_classes(split, labels.tolist())
+    return splits
+
+
+def check_disjoint(split: Split, groups: Sequence[str]) -> None:
+    """Make sure that no group is in two parts.
+
+    Raises:
+        DatasetError: one is.
+    """
+    parts = [{groups[i] for i in part} for part in (split.train, split.val, split.test)]
+    if shared := (parts[0] & parts[1]) | (parts[0] & parts[2]) | (parts[1] & parts[2]):
+        raise DatasetError(f"the split leaks: group {sorted(shared)[0]!r} is in two of its parts")
+
+
+def write_splits(path: Path, clips: Sequence[Clip], split: Split, root: Path | None) -> None:
+    """Write a split as CSV; clips under the folder `root` are named relative to it."""
+    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for part in PARTS:
+            for clip in (clips[i] for i in getattr(split, part)):
+                times = ["" if time_s is None else repr(time_s) for time_s in (clip.start_s, clip.end_s)]
+                writer.writerow([_relative(clip.path, root), clip.label, clip.group, part, *times])
+    temporary.replace(path)
+
+
+def read_splits(path: Path, root: Path | None) -> dict[str, list[Clip]]:
+    """The clips of each part ("train", "val", "test") of a split written by `write_splits`.
+
+    Raises:
+        DatasetError: the file is missing or no such table.
+    """
+    parts: dict[str, list[Clip]] = {part: [] for part in PARTS}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                name = row["clip"]
+                where = name if root is None or ":" in name else str(root / name)
+                start_s, end_s = (float(row[key]) if row[key] else None for key in ("start_s", "end_s"))
+                parts[row["part"]].append(Clip(where, row["label"], row["group"], start_s, end_s))
+    except (OSError, KeyError, ValueError) as error:
+        raise DatasetError(f"{path}: cannot be read as a split list ({error}); train the run again") from error
+    return parts
+
+
+def _relative(path: str, root: Path | None) -> str:
+    if root is not None and Path(path).is_relative_to(root):
+        return Path(path).relative_to(root).as_posix()
+    return path
+
+
+def _outer(
+    everything: npt.NDArray[np.intp],
+    labels: npt.NDArray[np.str_],
+    groups: npt.NDArray[np.str_],
+    folds: int | None,
+    seed: int,
+    test_fraction: float,
+) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    """Indices to learn from and indices to test on, for every fold."""
+    if folds is None:
+        if test_fraction == 0:
+            yield everything, everything[:0]
+        else:
+            yield _hold_out(everything, labels, groups, test_fraction, seed, what="test")
+        return
+    count = len(set(groups.tolist()))
+    if folds > count:
+        raise DatasetError(f"{folds} folds need as many groups, and there are {count}; ask for fewer folds")
+    if folds == count:
+        from sklearn.model_selection import LeaveOneGroupOut
+
+        yield from LeaveOneGroupOut().split(everything, labels, groups)
+    else:
+        yield from _stratified(everything, labels, groups, folds, seed)
+
+
+def _hold_out(
+    indices: npt.NDArray[np.intp],
+    labels: npt.NDArray[np.str_],
+    groups: npt.NDArray[np.str_],
+    share: float,
+    seed: int,
+    *,
+    what: str,
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Take about `share` of `indices` away: (kept, taken). The most complete, then the best sized part is taken."""
+    count = len(set(groups[indices].tolist()))
+    folds = min(max(2, round(1 / share)), count)
+    if folds < 2:
+        raise DatasetError(f"no {what} part can be made: all clips belong to one group; add groups")
+    classes = len(set(labels[indices].tolist()))
+
+    def cost(pair: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]) -> tuple[int, int, float]:
+        kept, taken = (len(set(labels[part].tolist())) for part in pair)
+        return classes - kept, classes - taken, abs(len(pair[1]) - share * len(indices))
+
+    return min(_stratified(indices, labels, groups, folds, seed), key=cost)
+
+
+def _stratified(
+    indices: npt.NDArray[np.intp], labels: npt.NDArray[np.str_], groups: npt.NDArray[np.str_], folds: int, seed: int
+) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    import warnings
+
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    dealer = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    try:
+        with warnings.catch_warnings():
+            # It warns where a class has fewer clips than folds; _check_classes says what that does to the split.
+            warnings.simplefilter("ignore", UserWarning)
+            pairs = list(dealer.split(indices, labels[indices], groups[indices]))
+    except ValueError as error:
+        raise DatasetError(f"{len(indices)} clips cannot be split in {folds}: {error}; ask for fewer folds") from error
+    return [(indices[kept], indices[taken]) for kept, taken in pairs]
+
+
+def _check_classes(split: Split, labels: Sequence[str]) -> None:
+    counts = Counter(labels[i] for i in split.train)
+    if missing := sorted(set(labels) - set(counts)):
+        raise DatasetError(
+            f"no clip of {missing[0]!r} is left to train on: its clips are in too few groups; a class needs "
+            "clips of at least three groups (training, validation, test)"
+        )

@@ -1,0 +1,184 @@
+"""Scores of windows and clips, and the figures made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgehar_training import sampling
+from edgehar_training.runs import EVALUATION_HOP
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import keras
+    import numpy.typing as npt
+
+    from edgehar_training.frames_cache import SmallClip
+    from edgehar_training.preprocess import Preprocessor
+
+CHUNK = 64
+RESAMPLES = 2000
+
+
+def score_streams(
+    model: keras.Model,
+    preprocessor: Preprocessor,
+    streams: Sequence[npt.NDArray[np.int8]],
+    window: int,
+    hop: int = EVALUATION_HOP,
+) -> list[npt.NDArray[np.float32]]:
+    """Scores of every window of every clip; each frame is encoded once, as on the device.
+
+    Args:
+        model: a network with layers "encoder" and "head".
+        preprocessor: gives the real value of quantized input.
+        streams: int8 `(n, height, width, 3)` per clip, n >= window.
+        window: frames in a window.
+        hop: frames between windows.
+
+    Returns:
+        float32 `(windows, classes)` per clip.
+    """
+    frames = np.concatenate(list(streams))
+    codes = _in_chunks(model.get_layer("encoder"), frames, preprocessor)
+    starts, first = [], 0
+    for stream in streams:
+        starts.append(first + np.array(sampling.window_starts(len(stream), window, hop)))
+        first += len(stream)
+    windows = codes[np.concatenate(starts)[:, None] + np.arange(window)]
+    scores = _in_chunks(model.get_layer("head"), windows)
+    return np.split(scores, np.cumsum([len(s) for s in starts])[:-1])
+
+
+def score_bundle(bundle: Path, clips: Sequence[SmallClip], hop: int = EVALUATION_HOP) -> list[npt.NDArray[np.float32]]:
+    """Scores of every window of every clip by an int8 bundle, streamed as on the device.
+
+    Args:
+        bundle: a model bundle.
+        clips: frames at the bundle's size, which it takes as they are.
+        hop: frames between windows.
+
+    Returns:
+        float32 `(windows, classes)` per clip.
+    """
+    from edgehar import Classifier, Frame, PixelFormat
+
+    scores = []
+    with Classifier(bundle, hop=hop) as classifier:
+        for clip in clips:
+            classifier.reset()
+            answers = [
+                classifier.push(Frame(pixels, PixelFormat.RGB24, float(time_s), 0.0, index))
+                for index, (pixels, time_s) in enumerate(zip(clip.frames, clip.times_s, strict=True))
+            ]
+            given = [answer for answer in (*answers, classifier.flush()) if answer is not None]
+            scores.append(np.array([list(answer.scores.values()) for answer in given], np.float32))
+    return scores
+
+
+def _in_chunks(
+    network: keras.Model, inputs: npt.NDArray[Any], preprocessor: Preprocessor | None = None
+) -> npt.NDArray[np.float32]:
+    """Run in chunks of one shape, the last one filled up: a new shape would be traced anew."""
+    outputs = []
+    for begin in range(0, len(inputs), CHUNK):
+        part = inputs[begin : begin + CHUNK]
+        filled = np.concatenate([part, np.repeat(part[-1:], CHUNK - len(part), axis=0)])
+        real = filled if preprocessor is None else preprocessor.real(filled)
+        outputs.append(network.predict_on_batch(real)[: len(part)])
+    return np.concatenate(outputs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """Scores of some clips.
+
+    Attributes:
+        truth: index of the true label, int `(clips,)`.
+        windows: scores of the windows of each clip, float32 `(windows, classes)`.
+    """
+
+    truth: npt.NDArray[np.intp]
+    windows: list[npt.NDArray[np.float32]]
+
+    @property
+    def clip_scores(self) -> npt.NDArray[np.float32]:
+        """Mean score over the windows of each clip, `(clips, classes)`."""
+        return np.stack([scores.mean(axis=0) for scores in self.windows])
+
+    @property
+    def predicted(self) -> npt.NDArray[np.intp]:
+        """Index of the best label of each clip, `(clips,)`."""
+        best: npt.NDArray[np.intp] = self.clip_scores.argmax(axis=1)
+        return best
+
+    @property
+    def correct(self) -> npt.NDArray[np.bool_]:
+        """Whether each clip is named rightly, `(clips,)`."""
+        right: npt.NDArray[np.bool_] = self.predicted == self.truth
+        return right
+
+    @property
+    def loss(self) -> float:
+        """Cross-entropy of windows, averaged within clips and then over clips, in nats."""
+        per_clip = [-np.log(scores[:, t] + 1e-7).mean() for scores, t in zip(self.windows, self.truth, strict=True)]
+        return float(np.mean(per_clip))
+
+    @property
+    def window_top1(self) -> float:
+        """Share of windows named rightly."""
+        hits = [scores.argmax(axis=1) == t for scores, t in zip(self.windows, self.truth, strict=True)]
+        return float(np.concatenate(hits).mean())
+
+
+def figures(result: Result, labels: Sequence[str]) -> dict[str, Any]:
+    """Top-1 of clips and windows, loss, confusion (rows are the truth) and precision, recall and F1 of each label."""
+    confusion = np.zeros((len(labels), len(labels)), int)
+    np.add.at(confusion, (result.truth, result.predicted), 1)
+    return {
+        "clips": len(result.truth),
+        "top1": float(result.correct.mean()),
+        "window_top1": result.window_top1,
+        "loss": result.loss,
+        "per_class": per_class(confusion, labels),
+        "confusion": confusion.tolist(),
+    }
+
+
+def per_class(confusion: npt.NDArray[np.int_], labels: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Precision, recall, F1 and number of clips of each label; 0 where a share is of nothing."""
+    table = {}
+    for index, label in enumerate(labels):
+        hits, named, there = confusion[index, index], confusion[:, index].sum(), confusion[index].sum()
+        table[label] = {
+            "precision": float(hits / max(named, 1)),
+            "recall": float(hits / max(there, 1)),
+            "f1": float(2 * hits / max(named + there, 1)),
+            "clips": int(there),
+        }
+    return table
+
+
+def group_bootstrap(correct: Sequence[float], groups: Sequence[str], seed: int = 0) -> tuple[float, float]:
+    """95 % interval of the mean of `correct`: the percentile bootstrap (Efron, 1979) over whole groups.
+
+    Clips of a group are not independent, so groups are drawn, not clips.
+
+    Args:
+        correct: 1 or 0 for each clip, or its mean over seeds.
+        groups: the group of each clip.
+        seed: of the draws.
+
+    Returns:
+        The 2.5th and 97.5th percentile of the share of right clips.
+    """
+    _, member = np.unique(np.asarray(groups), return_inverse=True)
+    right, size = np.bincount(member, np.asarray(correct, float)), np.bincount(member)
+    drawn = np.random.default_rng(seed).integers(len(size), size=(RESAMPLES, len(size)))
+    shares = right[drawn].sum(axis=1) / size[drawn].sum(axis=1)
+    low, high = np.percentile(shares, [2.5, 97.5])
+    return float(low), float(high)

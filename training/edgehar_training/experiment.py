@@ -1,0 +1,246 @@
+"""Folds and seeds: one run each, in processes of their own where asked, and the figures over all of them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import functools
+import importlib.metadata
+import json
+import logging
+import multiprocessing
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from edgehar.errors import ConfigError, DatasetError
+from edgehar_training import report
+from edgehar_training.datasets import Clip, labels_of, load_dataset
+from edgehar_training.datasets.splits import Split, describe_split, make_splits
+from edgehar_training.evaluate import group_bootstrap, per_class
+from edgehar_training.frames_cache import FramesCache
+from edgehar_training.runs import METRICS_FILE, RunConfig
+from edgehar_training.train_run import train_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+log = logging.getLogger(__name__)
+
+LIBRARIES = ("edgehar", "keras", "tensorflow", "tensorflow-cpu", "numpy", "scikit-learn")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One run to be made: its folder, settings and split."""
+
+    folder: Path
+    config: RunConfig
+    split: Split
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How runs are made.
+
+    Attributes:
+        out: folder of the run, or of all runs.
+        seeds: one run (or set of folds) for each.
+        resume: continue what is in `out`.
+        int8: convert and test the int8 bundle of every run too.
+        jobs: runs made at the same time.
+    """
+
+    out: Path
+    seeds: list[int]
+    resume: bool = False
+    int8: bool = False
+    jobs: int = 1
+
+
+def run_experiment(template: RunConfig, options: Options) -> dict[str, Any]:
+    """Train and test on every fold with every seed.
+
+    Args:
+        template: the settings; labels, split, fold, seed, skipped and tools are filled in here.
+        options: how.
+
+    Returns:
+        What is in `metrics.json` of `options.out`.
+
+    Raises:
+        ConfigError: the settings do not fit, or `out` holds something and is not to be resumed.
+        DatasetError: the data cannot be used.
+    """
+    if not options.resume and options.out.exists() and any(options.out.iterdir()):
+        raise ConfigError(f"{options.out}: is not empty; continue it with --resume, or give another --out")
+    clips = load_dataset(template.dataset, None if template.data is None else Path(template.data))
+    clips, skipped = _decode(clips, template)
+    template = msgspec.structs.replace(
+        template,
+        labels=labels_of(clips),
+        skipped=skipped,
+        tools=_tools(),
+        split=describe_split(
+            template.protocol, template.folds, len({clip.group for clip in clips}), template.test_fraction
+        ),
+    )
+    if template.protocol == "random":
+        log.warning("warning: a random split puts clips of one group on both sides; its accuracy is too high (leaky)")
+    jobs = _jobs(template, options, clips)
+    _train_all(jobs, clips, options)
+    if len(jobs) == 1 and jobs[0].folder == options.out:
+        return _read_metrics(options.out)
+    metrics = _pool(jobs, template)
+    if "confusion" in metrics:
+        title = f"{metrics['top1']:.1%}, {template.split}, {len(options.seeds)} seeds"
+        report.draw_confusion(options.out / "confusion.png", metrics["confusion"], template.labels, title)
+    report.write_metrics(options.out / METRICS_FILE, metrics)
+    return metrics
+
+
+def _decode(clips: list[Clip], template: RunConfig) -> tuple[list[Clip], dict[str, str]]:
+    """Fill the cache; give the clips that can be read, and why the others cannot."""
+    from tqdm import tqdm
+
+    cache = FramesCache(Path(template.cache), template.size, template.size)
+    with tqdm(total=len({clip.path for clip in clips}), unit="clip", desc="decoding", disable=None) as bar:
+        skipped = cache.fill(clips, bar.update)
+    for path, reason in skipped.items():
+        log.warning("skipped: %s", reason if path in reason else f"{path}: {reason}")
+    if skipped:
+        log.warning("%d of %d clips cannot be read and are left out", len(skipped), len(clips))
+    left = [clip for clip in clips if clip.path not in skipped]
+    counts = Counter(clip.label for clip in left)
+    for label in labels_of(clips):
+        if counts[label] < 2:
+            raise DatasetError(f"class {label!r} has {counts[label]} readable clips; at least 2 are needed")
+    return left, skipped
+
+
+def _jobs(template: RunConfig, options: Options, clips: Sequence[Clip]) -> list[Job]:
+    single = len(options.seeds) == 1 and template.folds is None
+    jobs = []
+    for seed in options.seeds:
+        splits = make_splits(
+            clips,
+            protocol=template.protocol,
+            folds=template.folds,
+            seed=seed,
+            test_fraction=template.test_fraction,
+            val_fraction=template.val_fraction,
+        )
+        for fold, split in enumerate(splits):
+            folder = options.out if single else options.out / f"seed-{seed}"
+            fold_number = None if template.folds is None else fold
+            if fold_number is not None:
+                folder = folder / f"fold-{fold_number}"
+            jobs.append(Job(folder, msgspec.structs.replace(template, seed=seed, fold=fold_number), split))
+    return jobs
+
+
+def _train_all(jobs: Sequence[Job], clips: Sequence[Clip], options: Options) -> None:
+    train = functools.partial(_train_one, clips=clips, resume=options.resume, int8=options.int8)
+    if options.jobs == 1 or len(jobs) == 1:
+        bar = sys.stderr.isatty()
+        for job in jobs:
+            train(job, bar=bar)
+            _say_done(job)
+        return
+    _share_cores(options.jobs)
+    with concurrent.futures.ProcessPoolExecutor(
+        options.jobs, multiprocessing.get_context("spawn"), _start_worker, (log.getEffectiveLevel(),)
+    ) as pool:
+        waiting = {pool.submit(train, job, bar=False): job for job in jobs}
+        try:
+            for done in concurrent.futures.as_completed(waiting):
+                done.result()
+                _say_done(waiting[done])
+        except BaseException:
+            # The first failure, or Ctrl-C: what is running ends (Ctrl-C reaches it too), nothing new begins.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _train_one(job: Job, *, clips: Sequence[Clip], resume: bool, int8: bool, bar: bool) -> None:
+    train_run(job.folder, job.config, clips, job.split, resume=resume, int8=int8, bar=bar)
+
+
+def _share_cores(jobs: int) -> None:
+    """Give each process its share of the cores; one thread each is fastest when all cores have a run of their own."""
+    threads = str(max(1, len(os.sched_getaffinity(0)) // jobs))
+    for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, threads)
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+
+
+def _start_worker(level: int) -> None:
+    logging.basicConfig(level=level, format="edgehar-train: %(message)s", stream=sys.stderr)
+
+
+def _say_done(job: Job) -> None:
+    metrics = _read_metrics(job.folder)
+    part = "test" if "test" in metrics else "val"
+    log.info("%s: %s accuracy %.3f in %.0f s", job.folder, part, metrics[part]["top1"], metrics["seconds"])
+
+
+def _pool(jobs: Sequence[Job], template: RunConfig) -> dict[str, Any]:
+    """Figures over all runs: every clip counts once in each seed."""
+    runs = [(job, _read_metrics(job.folder)) for job in jobs]
+    metrics: dict[str, Any] = {
+        "protocol": template.split,
+        "seeds": sorted({job.config.seed for job in jobs}),
+        "folds": template.folds,
+        "labels": template.labels,
+        "skipped": template.skipped,
+        "seconds": round(sum(run["seconds"] for _, run in runs), 1),
+    }
+    part = "test" if all("test" in run for _, run in runs) else "val"
+    metrics["part"] = part
+    metrics |= _pooled([(job.config.seed, run[part]["predictions"]) for job, run in runs], template.labels)
+    if all("int8" in run for _, run in runs):
+        metrics["int8"] = _pooled([(job.config.seed, run["int8"]["predictions"]) for job, run in runs], template.labels)
+    return metrics
+
+
+def _pooled(runs: Sequence[tuple[int, list[dict[str, Any]]]], labels: list[str]) -> dict[str, Any]:
+    rows = [(seed, row) for seed, predictions in runs for row in predictions]
+    confusion = np.zeros((len(labels), len(labels)), int)
+    by_clip: dict[tuple[str, str], list[float]] = {}
+    by_seed: dict[int, list[float]] = {}
+    for seed, row in rows:
+        right = float(row["label"] == row["predicted"])
+        by_clip.setdefault((row["clip"], row["group"]), []).append(right)
+        by_seed.setdefault(seed, []).append(right)
+        confusion[labels.index(row["label"]), labels.index(row["predicted"])] += 1
+    per_seed = {seed: float(np.mean(right)) for seed, right in by_seed.items()}
+    correct = [float(np.mean(right)) for right in by_clip.values()]
+    return {
+        "clips": len(by_clip),
+        "groups": len({group for _, group in by_clip}),
+        "top1": float(np.mean(list(per_seed.values()))),
+        "interval_95": group_bootstrap(correct, [group for _, group in by_clip]),
+        "per_seed": [{"seed": seed, "top1": top1} for seed, top1 in per_seed.items()],
+        "per_class": per_class(confusion, labels),
+        "confusion": confusion.tolist(),
+    }
+
+
+def _read_metrics(folder: Path) -> dict[str, Any]:
+    metrics: dict[str, Any] = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+    return metrics
+
+
+def _tools() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,71 @@
+"""What a run leaves for people: metrics.json, history.csv and pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, Any
+
+from edgehar_training.files import whole_file, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
+    """Write JSON, whole or not at all."""
+    write_text(path, json.dumps(metrics, indent=2) + "\n")
+
+
+def write_history(path: Path, history: Sequence[dict[str, float]]) -> None:
+    """Write one row per epoch as CSV."""
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def draw_curves(path: Path, history: Sequence[dict[str, float]], title: str) -> None:
+    """Draw loss and accuracy over epochs as a PNG."""
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+    epochs = [row["epoch"] for row in history]
+    for axis, key, name in zip(axes, ("loss", "accuracy"), ("cross-entropy", "accuracy"), strict=True):
+        axis.plot(epochs, [row[key] for row in history], label="training windows")
+        axis.plot(epochs, [row[f"val_{key}"] for row in history], label="validation clips")
+        axis.set(xlabel="epoch", ylabel=name)
+        axis.legend()
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def draw_confusion(path: Path, confusion: Sequence[Sequence[int]], labels: Sequence[str], title: str) -> None:
+    """Draw a confusion matrix (rows are the truth) as a PNG."""
+    pyplot = _pyplot()
+    side = max(4.0, 0.7 * len(labels) + 2)
+    figure, axis = pyplot.subplots(figsize=(side, side), layout="constrained")
+    axis.imshow([[count / max(sum(row), 1) for count in row] for row in confusion], cmap="Blues", vmin=0, vmax=1)
+    for y, row in enumerate(confusion):
+        for x, count in enumerate(row):
+            axis.text(x, y, str(count), ha="center", va="center", color="black" if 2 * count <= sum(row) else "white")
+    axis.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    axis.set_yticks(range(len(labels)), labels)
+    axis.set(xlabel="predicted", ylabel="true")
+    axis.set_title(title, fontsize="medium", wrap=True)
+    _save(figure, path)
+
+
+def _pyplot() -> Any:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def _save(figure: Any, path: Path) -> None:
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+    _pyplot().close(figure)

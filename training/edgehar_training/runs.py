@@ -1,0 +1,185 @@
+"""A run: one training with its settings, splits, checkpoints and metrics, in one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+import numpy as np
+
+from edgehar.errors import DatasetError
+from edgehar.manifest import Affine, Input
+from edgehar_training import sampling
+from edgehar_training.datasets import Clip
+from edgehar_training.datasets.splits import read_splits
+from edgehar_training.files import write_text
+from edgehar_training.frames_cache import FramesCache
+from edgehar_training.preprocess import Preprocessor
+
+if TYPE_CHECKING:
+    import keras
+    import numpy.typing as npt
+
+CONFIG_FILE = "config.json"
+SPLITS_FILE = "splits.csv"
+BEST_FILE = "best.keras"
+METRICS_FILE = "metrics.json"
+EVALUATION_HOP = 2
+
+
+class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a run, as in `config.json`.
+
+    Attributes:
+        dataset: kind of data set.
+        data: its folder; None for one made by code.
+        labels: the classes, in the order of the network's output.
+        model: name of the network.
+        input: "rgb": pixels; "motion": differences of grey frames.
+        window: frames in a window.
+        size: side of the frame in pixels.
+        rate_hz: frames a second.
+        protocol: "group" or "random".
+        split: the same in words, as it stands beside every accuracy.
+        folds: number of folds; None is a single split.
+        fold: which one this is, from 0; None for a single split.
+        test_fraction: share of clips tested on without folds.
+        val_fraction: share of clips validated on.
+        seed: of the splits, the first weights and the sampling.
+        epochs: most epochs.
+        batch_size: windows in a step.
+        learning_rate: of Adam.
+        patience: epochs without a better validation loss after which training stops.
+        windows_per_clip: windows of every clip in an epoch.
+        augment: whether training windows are changed at random.
+        cache: folder of decoded frames.
+        skipped: clips left out because they cannot be read, with the reason.
+        tools: versions of the libraries.
+    """
+
+    dataset: str
+    data: str | None
+    labels: list[str]
+    model: str
+    input: Literal["rgb", "motion"]
+    window: int
+    size: int
+    rate_hz: float
+    protocol: Literal["group", "random"]
+    split: str
+    folds: int | None
+    fold: int | None
+    test_fraction: float
+    val_fraction: float
+    seed: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    patience: int
+    windows_per_clip: int
+    augment: bool
+    cache: str
+    skipped: dict[str, str]
+    tools: dict[str, str]
+
+    @property
+    def frame(self) -> Input:
+        """What one frame is turned into, for the manifest of a bundle and for training alike."""
+        motion: Literal["none", "grey-difference"] = "grey-difference" if self.input == "motion" else "none"
+        return Input(
+            height=self.size,
+            width=self.size,
+            channels=3,
+            colour_order="RGB",
+            resize="area",
+            crop="stretch",
+            motion=motion,
+        )
+
+    @property
+    def affine(self) -> Affine:
+        """Quantization of the network's input: one int8 step is one level of 255; differences are centred on 0."""
+        return Affine(scale=1 / 255, zero_point=0 if self.input == "motion" else -128)
+
+    def write(self, folder: Path) -> None:
+        """Write `config.json`."""
+        write_text(folder / CONFIG_FILE, msgspec.json.format(msgspec.json.encode(self), indent=2).decode() + "\n")
+
+
+class Run:
+    """A run's folder: its settings, clips and network.
+
+    Attributes:
+        path: the folder.
+        config: the settings.
+    """
+
+    def __init__(self, path: Path, config: RunConfig) -> None:
+        self.path, self.config = path, config
+        self.preprocessor = Preprocessor(config.frame, config.affine)
+        self._cache = FramesCache(Path(config.cache), config.size, config.size)
+
+    def model(self) -> keras.Model:
+        """The best checkpoint.
+
+        Raises:
+            DatasetError: there is none yet.
+        """
+        import keras
+
+        import edgehar_training.models.lrcn  # noqa: F401 - its layers are registered by the import
+
+        if not (self.path / BEST_FILE).exists():
+            raise DatasetError(f"{self.path}: holds no {BEST_FILE}; finish the training with edgehar-train --resume")
+        return keras.saving.load_model(self.path / BEST_FILE)
+
+    def clips(self, part: Literal["train", "val", "test"]) -> list[Clip]:
+        """The clips of a part of the split.
+
+        Raises:
+            DatasetError: the split list cannot be read.
+        """
+        data = self.config.data
+        return read_splits(self.path / SPLITS_FILE, None if data is None else Path(data))[part]
+
+    def cache(self) -> FramesCache:
+        """Decoded frames of the run's size."""
+        return self._cache
+
+    def stream(self, clip: Clip) -> npt.NDArray[np.int8]:
+        """The network's input for every frame of a clip that is on the time grid, at least one window.
+
+        Returns:
+            int8 `(n, height, width, 3)`, n >= window; a shorter clip is padded on the left by its first frame.
+        """
+        small = self._cache.load(clip)
+        grid = sampling.grid_indices(small.times_s, self.config.rate_hz)
+        return self.preprocessor.quantized(small.frames[sampling.evaluation_stream(grid, self.config.window)])
+
+    def quantized_windows_of(self, clip: Clip, hop: int = EVALUATION_HOP) -> npt.NDArray[np.int8]:
+        """The windows of a clip that are evaluated: int8 `(n, window, height, width, 3)`, n >= 1."""
+        stream, window = self.stream(clip), self.config.window
+        return np.stack([stream[s : s + window] for s in sampling.window_starts(len(stream), window, hop)])
+
+    def windows_of(self, clip: Clip, hop: int = EVALUATION_HOP) -> npt.NDArray[np.float32]:
+        """The same as the float network sees it: float32 `(n, window, height, width, 3)`."""
+        return self.preprocessor.real(self.quantized_windows_of(clip, hop))
+
+
+def load_run(path: Path | str) -> Run:
+    """The run in a folder.
+
+    Raises:
+        DatasetError: the folder holds no run, or one of another version.
+    """
+    path = Path(path)
+    try:
+        config = msgspec.json.decode((path / CONFIG_FILE).read_bytes(), type=RunConfig)
+    except FileNotFoundError as error:
+        raise DatasetError(
+            f"{path}: holds no run (no {CONFIG_FILE}); give the --out folder of edgehar-train"
+        ) from error
+    except msgspec.DecodeError as error:
+        raise DatasetError(f"{path / CONFIG_FILE}: {error}; train the run again with this version") from error
+    return Run(path, config)

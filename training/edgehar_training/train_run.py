@@ -1,0 +1,222 @@
+"""One run from its settings to its metrics and pictures, all in one folder."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from edgehar.errors import ConfigError
+from edgehar_training import report
+from edgehar_training.datasets.splits import Split, write_splits
+from edgehar_training.evaluate import Result, figures, group_bootstrap, score_bundle
+from edgehar_training.files import write_text
+from edgehar_training.runs import BEST_FILE, CONFIG_FILE, METRICS_FILE, SPLITS_FILE, Run, RunConfig, load_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgehar_training.datasets import Clip
+    from edgehar_training.fit import Row, Training
+
+log = logging.getLogger(__name__)
+
+BUNDLE_FILE = "model.edgehar"
+# Settings that may differ when a run is resumed: they do not change what the finished epochs did.
+FREE_SETTINGS = frozenset({"epochs", "patience", "cache", "tools", "skipped"})
+EPOCHS_PER_LINE = 10
+
+
+def train_run(
+    folder: Path, config: RunConfig, clips: Sequence[Clip], split: Split, *, resume: bool, int8: bool, bar: bool
+) -> None:
+    """Train, evaluate and report one run; a finished one is left as it is when resuming.
+
+    Args:
+        folder: where to; made here.
+        config: all settings.
+        clips: the data set.
+        split: which of them are in which part.
+        resume: continue a run that is there.
+        int8: convert the network, and test the int8 bundle too.
+        bar: show a progress bar.
+
+    Raises:
+        ConfigError: a run of other settings is there.
+        EdgeharError: training or conversion failed.
+    """
+    if resume and _finished(folder, config):
+        return
+    started_s = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    config.write(folder)
+    write_splits(folder / SPLITS_FILE, clips, split, None if config.data is None else Path(config.data))
+    write_text(folder / "labels.txt", "".join(f"{label}\n" for label in config.labels))
+    run = Run(folder, config)
+    training = _fit(run, [clips[i] for i in split.train], [clips[i] for i in split.val], resume=resume, bar=bar)
+    history = training.progress.history
+    metrics: dict[str, Any] = {
+        "protocol": config.split,
+        "seed": config.seed,
+        "fold": config.fold,
+        "best_epoch": training.progress.best_epoch,
+        "epochs": len(history),
+        "parts": {"train": len(split.train), "val": len(split.val), "test": len(split.test)},
+        "skipped": config.skipped,
+    }
+    for part in ("val", "test"):
+        if part_clips := [clips[i] for i in getattr(split, part)]:
+            streams = [run.stream(clip) for clip in part_clips]
+            metrics[part] = _part_metrics(run, part_clips, training.score(streams, truth_of(config, part_clips)))
+    if int8:
+        metrics["int8"] = _int8_metrics(run, "test" if split.test else "val")
+    metrics["seconds"] = round(time.monotonic() - started_s, 1)
+    _draw(run, history, metrics)
+    # Last: a run with metrics is a finished one.
+    report.write_metrics(folder / METRICS_FILE, metrics)
+
+
+def truth_of(config: RunConfig, clips: Sequence[Clip]) -> Any:
+    """Index of the label of each clip, int `(clips,)`."""
+    return np.array([config.labels.index(clip.label) for clip in clips])
+
+
+def _finished(folder: Path, config: RunConfig) -> bool:
+    if not (folder / CONFIG_FILE).exists():
+        return False
+    before = load_run(folder).config
+    for name in RunConfig.__struct_fields__:
+        old, new = getattr(before, name), getattr(config, name)
+        if name not in FREE_SETTINGS and old != new:
+            raise ConfigError(
+                f"{folder}: was trained with {name} {old!r} and cannot be resumed with {new!r}; give the same settings "
+                "or another --out"
+            )
+    return (folder / METRICS_FILE).exists() and before.epochs >= config.epochs
+
+
+def _fit(run: Run, train: Sequence[Clip], val: Sequence[Clip], *, resume: bool, bar: bool) -> Training:
+    from edgehar_training.fit import Training, save_model
+
+    keep_freed_memory()
+    training = Training(run, train, val, resume=resume)
+    show = _Bar(run, training) if bar else _Lines(run)
+    try:
+        training.fit(show.step, show.epoch)
+    finally:
+        show.close()
+        if training.progress.history:
+            report.write_history(run.path / "history.csv", training.progress.history)
+    save_model(training.model, run.path / BEST_FILE)
+    return training
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to reuse large blocks and not to give them back to the kernel.
+
+    TensorFlow frees and allocates tens of megabytes in every step on the CPU; faulting the pages in again took a fifth
+    of the time of a step.
+    """
+    trim_threshold, mmap_max, arena_max = -1, -4, -8
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return  # another C library
+    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(mmap_max, 0)
+    mallopt(arena_max, 1)
+
+
+def _part_metrics(run: Run, clips: Sequence[Clip], result: Result) -> dict[str, Any]:
+    groups = [clip.group for clip in clips]
+    return {
+        **figures(result, run.config.labels),
+        "interval_95": group_bootstrap(result.correct.tolist(), groups, run.config.seed),
+        "predictions": [
+            {
+                "clip": clip.path,
+                "group": clip.group,
+                "label": clip.label,
+                "predicted": run.config.labels[int(index)],
+                "scores": [round(float(score), 5) for score in scores],
+            }
+            for clip, index, scores in zip(clips, result.predicted, result.clip_scores, strict=True)
+        ],
+    }
+
+
+def _int8_metrics(run: Run, part: Literal["val", "test"]) -> dict[str, Any]:
+    from edgehar_training.quantize.convert import convert_run
+
+    bundle = run.path / BUNDLE_FILE
+    convert_run(run.path, bundle, max_drop=None)
+    clips = run.clips(part)
+    windows = score_bundle(bundle, [run.cache().load(clip) for clip in clips])
+    return {"part": part, **_part_metrics(run, clips, Result(truth_of(run.config, clips), windows))}
+
+
+def _draw(run: Run, history: Sequence[Row], metrics: dict[str, Any]) -> None:
+    part = "test" if "test" in metrics else "val"
+    title = f"{metrics[part]['top1']:.1%} of {metrics[part]['clips']} {part} clips, {run.config.split}"
+    report.draw_curves(run.path / "curves.png", history, run.config.split)
+    report.draw_confusion(run.path / "confusion.png", metrics[part]["confusion"], run.config.labels, title)
+
+
+class _Bar:
+    """A progress bar over all steps, with loss and accuracy."""
+
+    def __init__(self, run: Run, training: Training) -> None:
+        from tqdm import tqdm
+
+        self._steps, self._done = training.steps_per_epoch, len(training.progress.history)
+        self._bar = tqdm(total=run.config.epochs * self._steps, initial=self._done * self._steps, unit="step")
+        self._val = ""
+
+    def step(self, row: Row) -> None:
+        self._bar.set_postfix_str(f"loss {row['loss']:.3f} accuracy {row['accuracy']:.2f}{self._val}", refresh=False)
+        self._bar.update()
+
+    def epoch(self, row: Row) -> None:
+        self._bar.set_description(f"epoch {row['epoch']:.0f}")
+        self._val = f" val {row['val_loss']:.3f} {row['val_accuracy']:.2f}"
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+class _Lines:
+    """A line every few epochs, for a log."""
+
+    def __init__(self, run: Run) -> None:
+        self._name = f"seed {run.config.seed}" + ("" if run.config.fold is None else f" fold {run.config.fold}")
+        self._last: Row = {}
+
+    def step(self, _: Row) -> None:
+        pass
+
+    def epoch(self, row: Row) -> None:
+        self._last = row
+        if row["epoch"] % EPOCHS_PER_LINE == 0:
+            self._say()
+
+    def close(self) -> None:
+        if self._last and self._last["epoch"] % EPOCHS_PER_LINE:
+            self._say()
+
+    def _say(self) -> None:
+        row = self._last
+        log.info(
+            "%s epoch %d: loss %.3f accuracy %.2f, validation %.3f %.2f",
+            self._name,
+            row["epoch"],
+            row["loss"],
+            row["accuracy"],
+            row["val_loss"],
+            row["val_accuracy"],
+        )
+        sys.stderr.flush()
