@@ -72,7 +72,7 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "reach": (0.86, 0.99),
         "guard_m": (0.16, 0.26),
         "height_m": (-0.08, 0.06),
-        "snap": (1.5, 4.0),
+        "snap": (2.0, 6.0),
         "twist_deg": (12, 32),
         "bob_m": (0.005, 0.035),
         "stagger_m": (0.06, 0.18),

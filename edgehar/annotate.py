@@ -1,0 +1,195 @@
+"""Videos with the answers drawn beside the picture, to look at or to show."""
+
+from __future__ import annotations
+
+import fractions
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from edgehar.errors import SinkError
+from edgehar.frames import PixelFormat
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from edgehar.frames import Frame
+    from edgehar.results import Prediction
+
+    Picture = npt.NDArray[np.uint8]
+
+MIN_WIDTH_PX = 480
+_TICKS_HZ = 10_000  # clock of the video; MPEG-4 Part 2 allows no finer one than 1 / 65535 s
+_BARS = 8  # classes shown at most, the likeliest first when there are more
+# BGR
+_PANEL, _TEXT, _DIM = (34, 30, 28), (240, 240, 240), (150, 150, 150)
+_TRACK, _BAR, _BEST = (62, 56, 52), (150, 120, 80), (90, 190, 250)
+
+
+class AnnotatedVideo:
+    """An MP4 of frames with label, scores and time beside them; a context manager.
+
+    Frames are enlarged to at least `MIN_WIDTH_PX`. The video grows under a temporary name in the same folder and gets
+    its own name when it is complete, which it also is after Ctrl-C; after any other failure it is removed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], rate_hz: float) -> None:
+        """Choose a file.
+
+        Args:
+            path: of the MP4 to write; one that is there is replaced when this one is complete.
+            rate_hz: frames a second to expect, for the encoder; each frame is shown when it was captured.
+        """
+        self.path = Path(path)
+        self._rate = fractions.Fraction(rate_hz).limit_denominator(1001)
+        self._unfinished = self.path.with_name(f".{self.path.name}.tmp{os.getpid()}")
+        self._container: Any = None
+        self._stream: Any = None
+        self._size = (0, 0)
+        self._first_s = 0.0
+        self._last_tick = -1
+
+    def __enter__(self) -> Self:
+        """Create the file; SinkError when it cannot be written."""
+        import av
+
+        if self.path.is_dir():
+            raise SinkError(f"{self.path}: is a folder; name a file, for example {self.path / 'video.mp4'}")
+        try:
+            # The encoder opens its file with the first frame; an unwritable place is better known at once.
+            self._unfinished.open("wb").close()
+            self._container = av.open(str(self._unfinished), "w", format="mp4")
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return self
+
+    def write(self, frame: Frame, prediction: Prediction | None) -> None:
+        """Add a frame, with the latest answer beside it (None: no answer yet).
+
+        Args:
+            frame: any size and format; all are scaled to the size of the first.
+            prediction: what to show.
+
+        Raises:
+            SinkError: the file cannot be written.
+        """
+        import av
+
+        if self._stream is None:
+            self._first_s = frame.captured_s
+            self._size = _enlarged(frame.width, frame.height)
+        elapsed_s = frame.captured_s - self._first_s
+        self._last_tick = max(self._last_tick + 1, round(elapsed_s * _TICKS_HZ))
+        picture = annotate(frame, prediction, elapsed_s, self._size)
+        try:
+            if self._stream is None:
+                self._stream = self._add_stream(picture)
+            image = av.VideoFrame.from_ndarray(picture, format="bgr24")
+            image.pts, image.time_base = self._last_tick, fractions.Fraction(1, _TICKS_HZ)
+            self._container.mux(self._stream.encode(image))
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Complete the file, or remove what there is of it when the block failed or wrote no frame."""
+        whole = self._stream is not None and kind in (None, KeyboardInterrupt)
+        try:
+            if whole:
+                self._container.mux(self._stream.encode())
+            self._container.close()
+            if whole:
+                self._unfinished.replace(self.path)
+        except OSError as error:
+            if kind is None:
+                raise self._unwritable(error) from error
+        finally:
+            self._unfinished.unlink(missing_ok=True)
+
+    def _add_stream(self, picture: Picture) -> Any:
+        import av
+
+        # Builds of FFmpeg without the GPL parts have no libx264.
+        has_h264 = "libx264" in av.codecs_available
+        codec, options = ("libx264", {"crf": "22", "preset": "veryfast"}) if has_h264 else ("mpeg4", {})
+        stream = self._container.add_stream(codec, rate=self._rate, options=options)
+        if not has_h264:
+            stream.bit_rate = 2_000_000
+        stream.height, stream.width = picture.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = fractions.Fraction(1, _TICKS_HZ)
+        return stream
+
+    def _unwritable(self, error: OSError) -> SinkError:
+        return SinkError(f"{self.path}: cannot be written: {error.strerror or error}; choose another file or folder")
+
+
+def annotate(
+    frame: Frame, prediction: Prediction | None, elapsed_s: float, size: tuple[int, int] | None = None
+) -> Picture:
+    """The frame, enlarged, with a panel at its right: label, time, and a bar for the score of each class.
+
+    Args:
+        frame: the picture.
+        prediction: what to show; None says that no answer has come yet.
+        elapsed_s: time to show, in seconds.
+        size: width and height of the picture in pixels; twice or more the frame's when None.
+
+    Returns:
+        uint8 `(height, width, 3)`, BGR, both sides even.
+    """
+    import cv2
+
+    width, height = size or _enlarged(frame.width, frame.height)
+    pixels = np.ascontiguousarray(frame.data)
+    if frame.format is PixelFormat.GRAY8:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+    elif frame.format is PixelFormat.RGB24:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    picture = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_CUBIC)
+    panel: Picture = np.full((height, _even(0.62 * min(height, width)), 3), _PANEL, np.uint8)
+    _draw_panel(panel, prediction, elapsed_s)
+    return np.hstack([picture, panel])
+
+
+def _draw_panel(panel: Picture, prediction: Prediction | None, elapsed_s: float) -> None:
+    import cv2
+
+    height, width = panel.shape[:2]
+    line, left = height / 15, round(0.06 * width)
+    inner = width - 2 * left
+
+    def write(text: str, row: float, share: float, colour: tuple[int, int, int]) -> None:
+        (wide, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 2)
+        scale = min(share * line / 22, inner / max(wide, 1))
+        cv2.putText(panel, text, (left, round(row)), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
+
+    write(f"{elapsed_s:.1f} s", 1.3 * line, 0.7, _DIM)
+    if prediction is None:
+        write("watching", 2.8 * line, 1.2, _DIM)
+        return
+    write(prediction.label, 2.8 * line, 1.2, _BEST)
+    write(f"{prediction.score:.0%}   {prediction.model}", 3.9 * line, 0.6, _DIM)
+    shown = prediction.scores
+    if len(shown) > _BARS:
+        shown = dict(sorted(shown.items(), key=lambda item: -item[1])[:_BARS])
+    pitch = min((height - 5 * line) / max(len(shown), 1), 1.6 * line)
+    best = max(shown, key=shown.__getitem__, default="")
+    for number, (label, score) in enumerate(shown.items()):
+        top = 5 * line + number * pitch
+        write(label, top + 0.4 * pitch, 0.36 * pitch / line * 1.25, _TEXT if label == best else _DIM)
+        upper, lower = round(top + 0.56 * pitch), round(top + 0.78 * pitch)
+        cv2.rectangle(panel, (left, upper), (left + inner, lower), _TRACK, cv2.FILLED)
+        right = left + round(inner * min(max(score, 0.0), 1.0))
+        cv2.rectangle(panel, (left, upper), (right, lower), _BEST if label == best else _BAR, cv2.FILLED)
+
+
+def _enlarged(width: int, height: int) -> tuple[int, int]:
+    """Size at which a frame is shown: a whole multiple of its own, at least `MIN_WIDTH_PX` wide, made even."""
+    factor = -(-MIN_WIDTH_PX // width)
+    return _even(width * factor), _even(height * factor)
+
+
+def _even(length: float) -> int:
+    return max(2, round(length / 2) * 2)

@@ -1,0 +1,79 @@
+"""`edgehar demo` as a user runs it."""
+
+import signal
+
+import av
+import pytest
+from helpers import assert_one_line_error, flat_frames, predictions, run_command, start_command, write_video
+
+
+def arguments(bundle, **changes):
+    """Arguments of a demo that ends soon; the file's names are relative to the folder it runs in."""
+    options = {"model": bundle, "source": "synthetic:walking?duration_s=1", "out": "demo.mp4", "hop": 2} | changes
+    return [part for name, value in options.items() for part in (f"--{name}", str(value))]
+
+
+def frames_in(path):
+    with av.open(str(path)) as video:
+        return sum(1 for _ in video.decode(video=0))
+
+
+def test_it_prints_answers_and_writes_a_video(tiny_bundle, tmp_path):
+    source = "synthetic:all?duration_s=1"
+    done = run_command("edgehar", "demo", *arguments(tiny_bundle, source=source), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    answers = predictions(done.stdout)
+    # 60 frames are on the model's 10 Hz grid: answers after 4, 6, ... 60, of which 5 straddle a change of action.
+    assert [answer["seq"] for answer in answers] == list(range(29))
+    assert {answer["source"] for answer in answers} == {"synthetic:all"}
+    assert "the video is demo.mp4" in done.stderr
+    assert "0 of 24 windows that show one action were named right; 5 more" in done.stderr
+    assert frames_in(tmp_path / "demo.mp4") == 150
+    assert [entry.name for entry in tmp_path.iterdir()] == ["demo.mp4"]
+
+
+def test_a_video_file_can_be_the_source(tiny_bundle, tmp_path):
+    clip = write_video(tmp_path / "clip.mp4", flat_frames([200] * 40))
+    done = run_command("edgehar", "demo", *arguments(tiny_bundle, source=clip), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {answer["label"] for answer in predictions(done.stdout)} == {"bright"}
+    assert "right" not in done.stderr.replace("bright", "")  # nobody knows the truth about a file
+    assert frames_in(tmp_path / "demo.mp4") == 40
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "fragments"),
+    [
+        ({"source": "synthetic:juggling"}, 2, ("juggling", "handwaving")),
+        ({"source": "missing.mp4"}, 1, ("missing.mp4",)),
+        ({"hop": 9}, 2, ("hop is 9", "1 to 4")),
+        ({"model": "no-such-model"}, 2, ("no-such-model",)),
+        ({"out": "missing/demo.mp4"}, 1, ("missing/demo.mp4", "choose another")),
+    ],
+)
+def test_a_wrong_argument_is_one_line_and_leaves_nothing(tiny_bundle, tmp_path, change, code, fragments):
+    done = run_command("edgehar", "demo", *arguments(tiny_bundle, **change), cwd=tmp_path)
+    assert_one_line_error(done, code, *fragments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_keeps_the_video_and_says_130(tiny_bundle, tmp_path):
+    endless = arguments(tiny_bundle, source="synthetic:walking?duration_s=1000&realtime=1")
+    with start_command("edgehar", "demo", *endless, cwd=tmp_path) as running:
+        running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "Traceback" not in errors
+    assert frames_in(tmp_path / "demo.mp4") > 3
+    assert [entry.name for entry in tmp_path.iterdir()] == ["demo.mp4"]
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(tiny_bundle, tmp_path):
+    endless = arguments(tiny_bundle, source="synthetic:walking?duration_s=1000")
+    with start_command("edgehar", "demo", *endless, cwd=tmp_path) as running:
+        running.stdout.readline()
+        running.stdout.close()
+        assert running.wait(timeout=30) == 0
+        assert "edgehar: " not in running.stderr.read()
+    assert list(tmp_path.iterdir()) == []
