@@ -79,7 +79,7 @@ def open_source(
     return opened
 
 
-def _check_options(back_end: type[Source], uri: str, options: dict[str, Any]) -> None:
+def _check_options(back_end: Any, uri: str, options: dict[str, Any]) -> None:
     if not options:
         return
     import inspect

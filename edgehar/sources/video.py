@@ -183,16 +183,22 @@ def _open(uri: str, name: str, timeout_s: tuple[float, float]) -> InputContainer
     options = {"rtsp_transport": "tcp"} if address.startswith("rtsp") else {}
     try:
         return av.open(address, options=options, timeout=timeout_s)
-    except av.FileNotFoundError:
-        message = "no such file; check the path"
-    except av.InvalidDataError:
-        message = "not a video that can be read; it may be damaged, cut off, or no video at all: copy or re-encode it"
-    except av.HTTPUnauthorizedError:
-        message = "the server refuses the user or password; check both, with special characters percent-encoded"
     except (av.FFmpegError, OSError) as error:
-        message = f"cannot be opened: {_reason(error)}; check the address, the network and permissions"
+        message = _why_not_opened(error, network="://" in uri)
     # Not chained: FFmpeg's own error repeats the address, credentials and all.
     raise SourceError(f"{name}: {message}")
+
+
+def _why_not_opened(error: Exception, *, network: bool) -> str:
+    if isinstance(error, av.FileNotFoundError):
+        return "no such file; check the path"
+    if isinstance(error, av.HTTPUnauthorizedError):
+        return "the server refuses the user or password; check both, with special characters percent-encoded"
+    if isinstance(error, av.InvalidDataError) and network:
+        return "no answer in time, or none that is a video; check the address"
+    if isinstance(error, av.InvalidDataError):
+        return "not a video that can be read; it may be damaged, cut off, or no video at all: copy or re-encode it"
+    return f"cannot be opened: {_reason(error)}; check the address, the network and permissions"
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,177 @@
+import http.server
+import socket
+import threading
+
+import cv2
+import numpy as np
+import pytest
+from helpers import flat_frames, write_video
+
+from edgehar import PixelFormat, SourceError, open_source
+
+
+def levels(frames):
+    return [round(float(frame.data.mean())) for frame in frames]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format"),
+    [
+        ("clip.mp4", "libx264", "yuv420p"),
+        ("clip.mp4", "mpeg4", "yuv420p"),
+        ("clip.avi", "mpeg4", "yuv420p"),
+        ("clip.avi", "mjpeg", "yuvj420p"),
+        ("clip.mkv", "ffv1", "gray"),
+    ],
+)
+def test_every_frame_of_a_video_comes_once_in_order_with_its_time(tmp_path, name, codec, pixel_format):
+    path = write_video(tmp_path / name, flat_frames(range(10, 250, 10)), codec=codec, pixel_format=pixel_format)
+    with open_source(path) as source:
+        frames = list(source)
+        assert list(source) == []
+    assert source.name == str(path)
+    assert not source.live
+    assert np.abs(np.array(levels(frames)) - np.arange(10, 250, 10)).max() <= 5
+    assert [frame.sequence for frame in frames] == list(range(24))
+    assert [frame.captured_s for frame in frames] == pytest.approx(np.arange(24) / 25, abs=2e-3)
+    assert all(frame.data.shape == (48, 64, 3) and frame.data.dtype == np.uint8 for frame in frames)
+
+
+def test_colours_are_bgr(tmp_path):
+    red = np.zeros((48, 64, 3), np.uint8)
+    red[..., 2] = 255
+    (frame,) = open_source(write_video(tmp_path / "red.avi", [red], codec="ffv1", pixel_format="bgr0"))
+    assert frame.format is PixelFormat.BGR24
+    assert frame.data[20, 20].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize("size", [(479, 641), (9, 11), (480, 33)])
+def test_odd_sizes(tmp_path, size):
+    path = write_video(tmp_path / "odd.mp4", flat_frames([40, 200], *size))
+    assert [frame.data.shape for frame in open_source(path)] == [(*size, 3)] * 2
+
+
+def test_a_variable_frame_rate_is_told_by_the_times(tmp_path):
+    times_s = [0.0, 0.04, 0.08, 0.5, 0.52, 1.3]
+    path = write_video(tmp_path / "vfr.mkv", flat_frames(range(6)), times_s=[5 + time_s for time_s in times_s])
+    assert [frame.captured_s for frame in open_source(path)] == pytest.approx(times_s, abs=2e-3)
+
+
+def test_times_never_go_back(tmp_path):
+    frames = flat_frames(range(0, 240, 8))
+    path = write_video(tmp_path / "b.avi", frames, codec="libx264")
+    captured_s = [frame.captured_s for frame in open_source(path)]
+    assert len(captured_s) == 30
+    assert captured_s == sorted(captured_s)
+    assert captured_s[-1] == pytest.approx(29 / 25, abs=0.1)
+
+
+@pytest.mark.parametrize("matrix", [(0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)])
+def test_a_video_filmed_with_a_turned_phone_is_upright(tmp_path, matrix):
+    marked = np.zeros((48, 64, 3), np.uint8)
+    marked[:12, :16] = 255
+    path = write_video(tmp_path / "phone.mp4", [marked])
+    content = bytearray(path.read_bytes())
+    # The display matrix stands 40 bytes into the track header (ISO/IEC 14496-12, 8.3.2); 16.16 and 2.30 fixed point.
+    at = content.index(b"tkhd") + 4 + 40
+    a, b, c, d = (value << 16 for value in matrix)
+    content[at : at + 36] = b"".join(v.to_bytes(4, "big", signed=True) for v in (a, b, 0, c, d, 0, 0, 0, 1 << 30))
+    path.write_bytes(content)
+    (frame,) = open_source(path)
+    expected = cv2.VideoCapture(str(path)).read()[1]
+    assert frame.data.shape == expected.shape
+    assert np.abs(frame.data.astype(int) - expected).mean() < 3
+
+
+def halved(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    return path
+
+
+def noise(count):
+    generator = np.random.default_rng(0)
+    return [generator.integers(0, 255, (96, 128, 3), dtype=np.uint8) for _ in range(count)]
+
+
+@pytest.mark.parametrize(("name", "options"), [("cut.avi", {}), ("cut.mp4", {"movflags": "faststart"})])
+def test_what_is_left_of_a_cut_off_file_is_played(tmp_path, caplog, name, options):
+    path = halved(write_video(tmp_path / name, noise(40), options=options))
+    frames = list(open_source(path))
+    assert 10 < len(frames) < 30
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: damaged or cut off: {len(frames)} of 40 frames could be decoded"
+    ]
+
+
+def test_damage_in_the_middle_ends_nothing(tmp_path, capfd):
+    path = write_video(tmp_path / "damaged.avi", noise(40))
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4000] = bytes(4000)
+    path.write_bytes(content)
+    assert len(list(open_source(path))) >= 30
+    assert "mpeg4" not in capfd.readouterr().err
+
+
+def test_a_whole_file_brings_no_warning(tmp_path, caplog):
+    list(open_source(write_video(tmp_path / "whole.mp4", noise(10))))
+    assert caplog.records == []
+
+
+@pytest.fixture
+def web(tmp_path):
+    """A web server of the test's folder; below /private it asks for a password."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(tmp_path))
+
+        def do_GET(self):
+            if self.path.startswith("/private"):
+                self.send_error(401)
+            else:
+                super().do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_video_on_a_web_server_is_a_file_with_an_end(tmp_path, web):
+    write_video(tmp_path / "clip.mp4", flat_frames(range(0, 250, 10)), options={"movflags": "faststart"})
+    with open_source(f"http://user:secret@{web}/clip.mp4?token=secret") as source:
+        assert not source.live
+        assert source.name == f"http://{web}/clip.mp4"
+        assert len(list(source)) == 25
+
+
+@pytest.mark.parametrize(("path", "message"), [("private/a.mp4", "refuses the user or password"), ("no.mp4", "404")])
+def test_what_a_web_server_does_not_give(web, path, message):
+    with pytest.raises(SourceError, match=message) as caught:
+        open_source(f"http://user:secret@{web}/{path}")
+    assert "secret" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_a_server_that_never_answers(scheme):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"{scheme}://user:secret@127.0.0.1:{server.getsockname()[1]}/stream"
+        with pytest.raises(SourceError, match="no answer in time") as caught:
+            open_source(address, open_timeout_s=0.3)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_no_server_at_all(scheme):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(SourceError, match=f"{scheme}://127.0.0.1:{port}/stream: cannot be opened: Connection refused"):
+        open_source(f"{scheme}://user:secret@127.0.0.1:{port}/stream")
