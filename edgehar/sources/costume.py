@@ -103,21 +103,19 @@ class Painter:
     def __init__(self, body: Body, costume: Costume) -> None:
         self._body, self._costume = body, costume
         sleeve = costume.second if costume.pattern == "vest" else costume.top
-        loose, build = costume.looseness, body.build
-        thick = build * loose
+        bare, clothed = body.build, body.build * costume.looseness
+        forearm = (clothed, sleeve) if costume.long_sleeves else (bare, costume.skin)
+        shank = (clothed, costume.trousers) if costume.long_trousers else (bare, costume.skin)
+        # Bones: joints, half the thickness at both in metres, colour.
         self._arm = (
-            (f.SHOULDER, f.ELBOW, _scaled(_UPPER_ARM, thick), sleeve),
-            (f.ELBOW, f.HAND, _scaled(_FOREARM, thick if costume.long_sleeves else build), costume.skin),
+            (f.SHOULDER, f.ELBOW, _scaled(_UPPER_ARM, clothed), sleeve),
+            (f.ELBOW, f.HAND, _scaled(_FOREARM, forearm[0]), forearm[1]),
         )
         self._leg = (
-            (f.HIP, f.KNEE, _scaled(_THIGH, thick), costume.trousers),
-            (f.KNEE, f.ANKLE, _scaled(_SHANK, thick if costume.long_trousers else build), costume.skin),
+            (f.HIP, f.KNEE, _scaled(_THIGH, clothed), costume.trousers),
+            (f.KNEE, f.ANKLE, _scaled(_SHANK, shank[0]), shank[1]),
             (f.ANKLE, f.TOE, _FOOT, costume.shoes),
         )
-        if costume.long_sleeves:
-            self._arm = (self._arm[0], (*self._arm[1][:3], sleeve))
-        if costume.long_trousers:
-            self._leg = (self._leg[0], (*self._leg[1][:3], costume.trousers), self._leg[2])
 
     def paint(self, picture: npt.NDArray[np.uint8], joints: Array, points: Array, px_per_m: float) -> None:
         """Paint the figure.

@@ -183,7 +183,7 @@ def test_closing_ends_the_frames():
         ("synthetic:walking?rate_hz=0", ["rate_hz", "'0'"]),
         ("synthetic:walking?rate_hz=nan", ["rate_hz", "'nan'"]),
         ("synthetic:walking?duration_s=", ["duration_s", "''"]),
-        ("synthetic:walking?width=1", ["width", "32", "4096"]),
+        ("synthetic:walking?width=1", ["width", "32", "1920"]),
         ("synthetic:walking?realtime=2", ["realtime", "'2'"]),
     ],
 )
