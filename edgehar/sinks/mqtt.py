@@ -85,15 +85,16 @@ def parse_mqtt_url(url: str) -> MqttSettings:
     Raises:
         ConfigError: the URL cannot be used. The message never repeats it, for it may hold a password.
     """
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in _PORTS or not url.startswith(f"{parts.scheme}://"):
+    if not url.startswith(tuple(f"{scheme}://" for scheme in _PORTS)):
         raise ConfigError(f"--mqtt: the address must begin with mqtt:// or mqtts://, for example {_EXAMPLE}")
     try:
+        parts = urllib.parse.urlsplit(url)
         host, port = parts.hostname or "", parts.port
         host.encode("idna")
     except ValueError:
         host, port = "", None
-    if not host or port == 0 or parts.query or parts.fragment:
+    # A password with a bare "/", "?" or "#" splits the address in the wrong place; its "@" then stands after the host.
+    if not host or port == 0 or parts.query or parts.fragment or "@" in parts.path:
         raise ConfigError(
             f"--mqtt: the address has no valid host or port; write {_EXAMPLE}, special characters percent-encoded "
             "(# as %23, / as %2F, ? as %3F, @ as %40)"

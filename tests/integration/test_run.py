@@ -1,0 +1,260 @@
+"""`edgehar-run` as a user runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from helpers import (
+    COMMANDS,
+    assert_one_line_error,
+    flat_frames,
+    predictions,
+    records,
+    run_command,
+    start_command,
+    write_video,
+)
+
+import edgehar
+
+SCHEMA = json.loads((Path(edgehar.__file__).parent / "schemas" / "record.schema.json").read_text())
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """Four seconds of video at 25 Hz: two bright, two dark."""
+    return write_video(tmp_path / "clip.mp4", flat_frames([235] * 50 + [20] * 50))
+
+
+@pytest.fixture
+def run(tiny_bundle):
+    def run(*arguments, **options):
+        return run_command("edgehar-run", "--model", tiny_bundle, *arguments, **options)
+
+    return run
+
+
+def test_stdout_is_json_lines_that_fit_the_schema_and_nothing_else(run, clip):
+    done = run("--source", clip, "--hop", 1)
+    assert done.returncode == 0, done.stderr
+    lines = records(done.stdout)
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    for line in lines:
+        validator.validate(line)
+    answers = predictions(done.stdout)
+    # Of 100 frames at 25 Hz, 40 lie on the grid of 10 Hz; the first three fill the window.
+    assert len(answers) == 37
+    assert [answer["seq"] for answer in answers] == list(range(37))
+    assert {answer["source"] for answer in answers} == {str(clip)}
+    assert all(sum(answer["scores"].values()) == pytest.approx(1, abs=0.02) for answer in answers)
+    assert all(answer["rate_ok"] and not answer["dropped"] for answer in answers)
+    assert [answer["label"] for answer in answers[:17] + answers[-17:]] == ["bright"] * 17 + ["dark"] * 17
+    events = [(line["phase"], line["label"]) for line in lines if line["type"] == "event"]
+    assert events == [("start", "bright"), ("end", "bright"), ("start", "dark"), ("end", "dark")]
+
+
+def test_a_file_gives_the_same_answers_every_time(run, clip):
+    def answers():
+        return [(a["seq"], a["scores"], a["window"]) for a in predictions(run("--source", clip).stdout)]
+
+    assert answers() == answers()
+
+
+def test_text_is_for_people(run, clip):
+    done = run("--source", clip, "--output", "text")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert lines[0].split("  ", 1)[1].split() == ["0.00-0.28", "s", "bright", "1.00"]
+    assert "event: bright began at 0.28 s" in lines[1]
+    assert "event: dark ended at" in lines[-1]
+
+
+def test_no_output(run, clip):
+    done = run("--source", clip, "--output", "none")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_threshold_makes_unknown_of_what_is_unsure(run, tmp_path):
+    grey = write_video(tmp_path / "grey.mp4", flat_frames([128] * 25))
+    done = run("--source", grey, "--threshold", "0.9")
+    assert {answer["label"] for answer in predictions(done.stdout)} == {"unknown"}
+    assert [record["type"] for record in records(done.stdout)] == ["prediction"] * len(records(done.stdout))
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_max_predictions_is_exact(run, clip, count):
+    done = run("--source", clip, "--max-predictions", count)
+    assert done.returncode == 0
+    assert len(predictions(done.stdout)) == count
+
+
+def test_duration_is_that_of_the_video(run, clip):
+    assert predictions(run("--source", clip, "--duration", 2).stdout)[-1]["window"]["end_s"] <= 2.0
+
+
+def test_a_clip_shorter_than_a_window_is_answered_once(run, tmp_path):
+    short = write_video(tmp_path / "short.mp4", flat_frames([235] * 3))
+    (answer,) = predictions(run("--source", short).stdout)
+    assert answer["label"] == "bright"
+    assert answer["window"]["frames"] == 2
+
+
+def test_images_with_a_rate(run, tmp_path):
+    import cv2
+
+    for number, frame in enumerate(flat_frames([235] * 10)):
+        cv2.imwrite(str(tmp_path / f"shot{number}.png"), frame)
+    for source in (tmp_path, tmp_path / "shot*.png"):
+        answers = predictions(run("--source", source, "--rate", 10, "--hop", 1).stdout)
+        assert len(answers) == 7
+        assert answers[-1]["window"]["end_s"] == pytest.approx(0.9)
+
+
+def test_a_slow_source_is_told(run, tmp_path):
+    slow = write_video(tmp_path / "slow.mp4", flat_frames([235] * 10), rate_hz=5)
+    answers = predictions(run("--source", slow).stdout)
+    assert answers
+    assert not any(answer["rate_ok"] for answer in answers)
+
+
+def test_a_live_source_for_a_while(run):
+    started_s = time.monotonic()
+    done = run("--source", "synthetic:walking?realtime=1&duration_s=60&width=64&height=48", "--duration", 2)
+    assert done.returncode == 0
+    assert time.monotonic() - started_s < 20
+    assert len(predictions(done.stdout)) >= 4
+
+
+def live(tiny_bundle, *arguments):
+    source = "synthetic:walking?realtime=1&duration_s=60&width=64&height=48"
+    return start_command("edgehar-run", "--model", tiny_bundle, "--source", source, *arguments)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_signals_end_the_run_cleanly(tiny_bundle, number, code):
+    with live(tiny_bundle) as process:
+        assert json.loads(process.stdout.readline())["type"] == "prediction"
+        started_s = time.monotonic()
+        process.send_signal(number)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == code, err
+    assert time.monotonic() - started_s < 3
+    assert "Traceback" not in err
+    assert records(out)[-1]["phase"] == "end"
+    assert "stopped after" in err
+
+
+def test_each_line_is_there_as_soon_as_it_is_known(tiny_bundle):
+    with live(tiny_bundle, "--hop", "1") as process:
+        ages_s = []
+        for _ in range(5):
+            line = json.loads(process.stdout.readline())
+            ages_s.append(time.time() - np.datetime64(line["time"][:-1]).astype("datetime64[ms]").astype(float) / 1e3)
+        process.terminate()
+        process.communicate(timeout=20)
+    assert min(ages_s) < 0.2
+
+
+def test_a_reader_that_goes_away_ends_the_run_quietly(tiny_bundle):
+    with live(tiny_bundle) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        process.wait(timeout=20)
+        err = process.stderr.read()
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    assert "rror" not in err
+
+
+def test_head_takes_what_it_wants(tiny_bundle, clip):
+    line = f'set -o pipefail; "{COMMANDS}/edgehar-run" --model "{tiny_bundle}" --source "{clip}" --hop 1 | head -1'
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["type"] == "prediction"
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
+def test_a_full_disk_is_one_line(tiny_bundle, clip):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [COMMANDS / "edgehar-run", "--model", tiny_bundle, "--source", clip],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert_one_line_error(done, 1, "standard output: cannot be written: No space left on device")
+    assert "Exception ignored" not in done.stderr
+
+
+def test_a_closed_stdout_is_one_line(tiny_bundle, clip):
+    line = f'"{COMMANDS}/edgehar-run" --model "{tiny_bundle}" --source "{clip}" >&-'
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert_one_line_error(done, 1, "standard output is closed")
+
+
+def test_a_slow_reader_of_a_file_loses_nothing(tiny_bundle, tmp_path):
+    long = write_video(tmp_path / "long.mp4", flat_frames([235] * 1200))
+    with start_command("edgehar-run", "--model", tiny_bundle, "--source", long, "--hop", "1") as process:
+        # The pipe is full long before this.
+        time.sleep(2)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert [answer["seq"] for answer in predictions(out)] == list(range(477))
+
+
+def test_help_needs_no_heavy_import():
+    heavy = ("numpy", "cv2", "av", "paho", "ai_edge_litert", "tensorflow", "msgspec")
+    code = f"""
+import sys
+from edgehar.cli.run import main
+try:
+    main(["--help"])
+except SystemExit as end:
+    assert end.code == 0
+sys.exit(", ".join(name for name in {heavy} if name in sys.modules) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for option in (
+        "--camera",
+        "--source",
+        "--model",
+        "--hop",
+        "--threshold",
+        "--mqtt",
+        "--max-predictions",
+        "examples:",
+    ):
+        assert option in done.stdout
+
+
+def test_help_is_quick():
+    def once_s():
+        started_s = time.perf_counter()
+        run_command("edgehar-run", "--help")
+        return time.perf_counter() - started_s
+
+    assert min(once_s() for _ in range(5)) < 0.25
+
+
+def test_version():
+    assert run_command("edgehar-run", "--version").stdout == f"edgehar-run {edgehar.__version__}\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_ignored_signals_stay_ignored(tiny_bundle, clip):
+    line = f'trap "" INT; "{COMMANDS}/edgehar-run" --model "{tiny_bundle}" --source "{clip}" & kill -INT $!; wait $!'
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
