@@ -99,6 +99,7 @@ class Training:
         import keras
 
         from edgehar_training.models import build
+        from edgehar_training.models.stem import with_compiled_stem
 
         if not train or not val:
             raise DatasetError("no clip is left to train or validate on; bring more clips")
@@ -106,12 +107,13 @@ class Training:
         keras.utils.set_random_seed(config.seed)
         self.run, self.progress = run, Progress()
         self.model = build(config.model, window=config.window, size=config.size, classes=len(config.labels))
-        self.model.compile(
+        self._fast = with_compiled_stem(self.model)
+        self._fast.compile(
             optimizer=keras.optimizers.Adam(config.learning_rate),
             loss="categorical_crossentropy",
             metrics=["accuracy"],
         )
-        self.model.optimizer.build(self.model.trainable_variables)
+        self._fast.optimizer.build(self._fast.trainable_variables)
         self._batches = Batches(run, train)
         self._val_streams = [run.stream(clip) for clip in val]
         self._val_truth = np.array([config.labels.index(clip.label) for clip in val])
@@ -153,11 +155,11 @@ class Training:
         return len(self._batches)
 
     def _epoch(self, number: int, after_step: Callable[[Row], object]) -> Row:
-        self.model.reset_metrics()
+        self._fast.reset_metrics()
         seen: Row = {}
         for windows, truth in self._batches.epoch(number):
             seen = {
-                key: float(value) for key, value in self.model.train_on_batch(windows, truth, return_dict=True).items()
+                key: float(value) for key, value in self._fast.train_on_batch(windows, truth, return_dict=True).items()
             }
             if not math.isfinite(seen["loss"]):
                 raise EdgeharError(
@@ -171,14 +173,14 @@ class Training:
     def score(self, streams: Sequence[npt.NDArray[np.int8]], truth: npt.NDArray[np.intp]) -> Result:
         """Scores of the network as it is now, for clips given as streams of network input."""
         config = self.run.config
-        return Result(truth, score_streams(self.model, self.run.preprocessor, streams, config.window))
+        return Result(truth, score_streams(self._fast, self.run.preprocessor, streams, config.window))
 
     def _weights(self) -> list[npt.NDArray[Any]]:
         return [np.array(variable) for variable in self.model.variables]
 
     def _state(self) -> list[keras.Variable]:
         """Every variable that the next step depends on: weights, state of the dropout, state of the optimiser."""
-        return [*self.model.variables, *self.model.optimizer.variables]
+        return [*self.model.variables, *self._fast.optimizer.variables]
 
     def _checkpoint(self) -> None:
         arrays: dict[str, Any] = {f"state_{i}": np.array(variable) for i, variable in enumerate(self._state())}
@@ -200,6 +202,6 @@ class Training:
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Write a `.keras` file, whole or not at all; without the optimiser, which only a checkpoint needs."""
+    """Write a `.keras` file, whole or not at all."""
     with whole_file(path) as temporary:
-        model.save(temporary, include_optimizer=False)
+        model.save(temporary)
