@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 KINDS = ("plain", "room", "field", "street")
-# A figure must stand out from its background at least this much in brightness (0 to 255), as film makers see to it.
+# Arms and legs must stand out from what is behind them by this much in brightness (0 to 255), where it can be had.
 MIN_CONTRAST = 35.0
 _SHAPES = {"plain": (0, 0), "room": (1, 5), "field": (0, 3), "street": (4, 12)}
 
 
 def draw_background(
-    rng: np.random.Generator, width: int, height: int, horizon: float, avoid: float
+    rng: np.random.Generator, width: int, height: int, horizon: float, avoid: tuple[float, ...]
 ) -> npt.NDArray[np.uint8]:
     """A random background: uint8 `(height, width, 3)`, BGR.
 
@@ -27,7 +27,7 @@ def draw_background(
         width: pixels.
         height: pixels.
         horizon: row where wall or sky meets the ground.
-        avoid: brightness (0 to 255) of the figure, from which that behind it is kept apart.
+        avoid: brightness (0 to 255) of the figure's parts, from which wall and ground are kept apart.
     """
     kind = KINDS[int(rng.integers(len(KINDS)))]
     far, ground = _apart(rng, avoid), _apart(rng, avoid)
@@ -50,14 +50,18 @@ def draw_background(
     return finished
 
 
-def _apart(rng: np.random.Generator, avoid: float) -> Colour:
-    """A colour whose brightness differs from `avoid`."""
-    for _ in range(20):
-        colour = random_colour(rng, (0.15, 1.0), (0.0, 0.5))
-        if abs(luma(colour) - avoid) >= MIN_CONTRAST:
-            return colour
-    level = 60.0 if avoid > 128 else 200.0
-    return level, level, level
+def _apart(rng: np.random.Generator, avoid: tuple[float, ...]) -> Colour:
+    """A colour whose brightness differs from each of `avoid`; the best of many when none differs enough."""
+
+    def contrast(colour: Colour) -> float:
+        return min(abs(luma(colour) - brightness) for brightness in avoid)
+
+    tried = []
+    for _ in range(40):
+        tried.append(random_colour(rng, (0.15, 1.0), (0.0, 0.5)))
+        if contrast(tried[-1]) >= MIN_CONTRAST:
+            return tried[-1]
+    return max(tried, key=contrast)
 
 
 def _draw_shape(picture: npt.NDArray[np.float64], rng: np.random.Generator, horizon: float, far: Colour) -> None:

@@ -70,9 +70,11 @@ class Costume:
             looseness=rng.uniform(1.0, 1.25),
         )
 
-    def brightness(self) -> float:
-        """Mean brightness of top and trousers, 0 to 255."""
-        return (luma(self.top) + luma(self.trousers)) / 2
+    def brightness(self) -> tuple[float, ...]:
+        """Brightness of what moves, arms and legs: sleeves, forearms and trousers, 0 to 255."""
+        sleeve = self.second if self.pattern == "vest" else self.top
+        forearm = sleeve if self.long_sleeves else self.skin
+        return luma(sleeve), luma(forearm), luma(self.trousers)
 
 
 def luma(colour: Colour) -> float:

@@ -58,7 +58,7 @@ class Camera:
     @classmethod
     def draw(cls, rng: np.random.Generator, action: str, body_m: float, height_px: int) -> Camera:
         """A random camera, near enough to see the figure and far enough to see all of it."""
-        share = rng.uniform(0.46, 0.64) if action in GAITS else rng.uniform(0.5, 0.7)
+        share = rng.uniform(0.46, 0.64) if action in GAITS else rng.uniform(0.54, 0.72)
         distance_m = rng.uniform(5, 12)
         return cls(
             px_per_m=share * height_px / body_m,
@@ -118,13 +118,13 @@ class Light:
         y, x = np.mgrid[-1 : 1 : complex(0, height), -1 : 1 : complex(0, width)]
         angle = rng.uniform(0, 2 * np.pi)
         slope = rng.uniform(0, 0.3) * (x * np.cos(angle) + y * np.sin(angle))
-        gain = rng.uniform(0.65, 1.2) * (1 + slope)
+        gain = rng.uniform(0.7, 1.2) * (1 + slope)
         if rng.random() < 0.25:
             across = x * np.sin(angle) - y * np.cos(angle) + rng.uniform(-1, 1)
             gain *= 1 - rng.uniform(0.1, 0.35) / (1 + np.exp(across * 12))
         monochrome = bool(rng.random() < 0.2)
         noise = rng.standard_normal((height + _NOISE_STEPS, width + _NOISE_STEPS, 1 if monochrome else 3), np.float32)
-        noise *= np.float32(rng.uniform(0.5, 6.0))
+        noise *= np.float32(rng.uniform(0.5, 5.0))
         return cls(
             gain=np.repeat(gain[:, :, None], 3, axis=2).astype(np.float32),
             flicker=rng.uniform(0, 0.03),
@@ -237,10 +237,8 @@ def _draw_track(rng: np.random.Generator, action: str, view_m: float) -> Track:
     if gait:
         heading = np.radians(rng.uniform(-12, 12))
     else:
-        # Boxing is filmed from the side as a rule, the others from the front, and each now and then the other way.
-        sideways = rng.random() < (0.65 if action == "boxing" else 0.25)
-        low, high = (50, 90) if sideways else ((15, 45) if action == "boxing" else (0, 35))
-        heading = side * np.radians(rng.uniform(low, high))
+        # As in KTH: boxing is filmed from the side, where a punch shows, the others from the front or half aside.
+        heading = side * np.radians(rng.uniform(40, 90) if action == "boxing" else rng.uniform(0, 50))
     return Track(
         centre_m=view_m * rng.uniform(-0.04, 0.04) if gait else view_m * rng.uniform(-0.2, 0.2),
         half_span_m=view_m * rng.uniform(0.34, 0.48),
