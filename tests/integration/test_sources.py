@@ -1,6 +1,7 @@
 import http.server
 import socket
 import threading
+import time
 
 import cv2
 import numpy as np
@@ -130,8 +131,21 @@ def web(tmp_path):
         def do_GET(self):
             if self.path.startswith("/private"):
                 self.send_error(401)
+            elif self.path.startswith("/camera"):
+                self.stream()
             else:
                 super().do_GET()
+
+        def stream(self):
+            """Motion JPEG as network cameras send it: 50 frames a second, until the camera dies after 30."""
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+            self.end_headers()
+            for frame in flat_frames(range(0, 240, 8)):
+                picture = cv2.imencode(".jpg", frame)[1].tobytes()
+                head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+                self.wfile.write(head.encode() + picture + b"\r\n")
+                time.sleep(0.02)
 
         def log_message(self, *_):
             pass
@@ -150,6 +164,18 @@ def test_a_video_on_a_web_server_is_a_file_with_an_end(tmp_path, web):
         assert not source.live
         assert source.name == f"http://{web}/clip.mp4"
         assert len(list(source)) == 25
+
+
+def test_a_network_camera_is_live_until_it_dies(web):
+    frames, started_s = [], time.monotonic()
+    with open_source(f"http://user:secret@{web}/camera") as source:
+        assert source.live
+        with pytest.raises(SourceError, match=f"http://{web}/camera: .*; check the camera and the network"):
+            frames.extend(source)
+    assert len(frames) >= 25
+    captured_s = [frame.captured_s for frame in frames]
+    assert captured_s == sorted(captured_s)
+    assert started_s < captured_s[0] < time.monotonic()
 
 
 @pytest.mark.parametrize(("path", "message"), [("private/a.mp4", "refuses the user or password"), ("no.mp4", "404")])
