@@ -1,1 +1,1 @@
-"""TODO-doc."""
+"""Trained network to int8 model bundle."""

@@ -1,0 +1,206 @@
+"""The model card (Mitchell et al., FAT* 2019): Markdown with the front matter that Hugging Face's hub reads."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgehar.manifest import Accuracy, Manifest
+    from edgehar_training.quantize.parity import Comparison
+
+INPUT_TEXT = {
+    "none": "its pixels in RGB, divided by 255",
+    "grey-difference": "three channels of motion: the difference of the grey frame to the one before it, to the one "
+    "two before it, and the size of the first, divided by 255",
+}
+INPUT_LIMITS = {
+    "none": "It learns appearance as well as motion: a background like one in the training data can sway it.",
+    "grey-difference": "It sees only change: camera shake, flicker, and light being switched look like motion, and "
+    "what stands still is invisible.",
+}
+ETHICS = """\
+Frames are classified on the device, and neither frames nor encodings leave it; what is printed or published is \
+labels, scores and times. The model holds no identity and cannot tell people apart. Filming people is regulated in most \
+places: tell them, keep no more than needed, and check the law. Errors fall unevenly on people and scenes the data did \
+not have. Never make its answer the sole basis for an action against or about a person."""
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What the card tells beyond the manifest.
+
+    Attributes:
+        network: name of the network.
+        parameters: of encoder and head.
+        encoder_macs: multiply-accumulates of one frame.
+        head_macs: multiply-accumulates of one window.
+        sizes: bytes of each TFLite file.
+        comparison: int8 against float on the validation clips.
+        clips: clips of each part of the split.
+        skipped: clips left out because they could not be read.
+        notes: Markdown about the data set, for the section on data; may be empty.
+    """
+
+    network: str
+    parameters: int
+    encoder_macs: int
+    head_macs: int
+    sizes: Mapping[str, int]
+    comparison: Comparison
+    clips: Mapping[str, int]
+    skipped: int
+    notes: str
+
+
+def model_card(manifest: Manifest, facts: CardFacts) -> str:
+    """The card of a bundle."""
+    sections = (
+        _front_matter(manifest),
+        _what(manifest),
+        _data(manifest, facts),
+        _accuracy(manifest, facts),
+        _input(manifest),
+        _size(manifest, facts),
+        _limits(manifest),
+        f"## Privacy and ethics\n\n{_paragraph(ETHICS)}",
+        _origin(manifest),
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def _paragraph(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
+def _front_matter(manifest: Manifest) -> str:
+    lines = ["---", "library_name: edgehar", "license: apache-2.0", "pipeline_tag: video-classification"]
+    lines.append("tags: [action-recognition, tflite, int8, edge, raspberry-pi]")
+    if manifest.provenance.accuracy:
+        # JSON strings are YAML strings.
+        name, dataset = json.dumps(manifest.name), json.dumps(manifest.provenance.dataset)
+        lines += ["model-index:", f"- name: {name}", "  results:", "  - task: {type: video-classification}"]
+        lines += [f"    dataset: {{name: {dataset}, type: {dataset}}}", "    metrics:"]
+    for accuracy in manifest.provenance.accuracy:
+        kind = "float" if accuracy.int8_top1 is None else "int8"
+        top1 = accuracy.float_top1 if accuracy.int8_top1 is None else accuracy.int8_top1
+        title = json.dumps(f"top-1, {kind}, {accuracy.protocol}")
+        lines.append(f"    - {{type: accuracy, value: {top1:.4f}, name: {title}}}")
+    return "\n".join([*lines, "---"])
+
+
+def _what(manifest: Manifest) -> str:
+    labels = ", ".join(f"`{label}`" for label in manifest.labels)
+    background = ", ".join(f"`{label}`" for label in manifest.decision.background)
+    about = f"Names the action in a stream of video frames: {labels}. "
+    if background:
+        about += f"{background} is what it says when there is nothing to report. "
+    about += (
+        "It runs on a small computer beside the camera, with "
+        f"`edgehar-run --model {manifest.name}.edgehar`; every TFLite file in this bundle is int8."
+    )
+    return f"""# {manifest.name}
+
+{_paragraph(about)}
+
+## Intended use
+
+Drawing the attention of a person to a moment of video, statistics of activity without keeping video, and research,
+with a fixed camera whose view resembles the training data.
+
+## Out of scope
+
+- Deciding about a person. An answer is a hint, wrong as often as told below; someone must look before anything is done.
+- Identifying, counting or following people: the network sees a few thousand pixels and was not trained for it.
+- Actions that are not in the list: every window gets one of the labels, however little it resembles any.
+- Cameras that move, cut scenes, and frame rates under the model's."""
+
+
+def _data(manifest: Manifest, facts: CardFacts) -> str:
+    origin = manifest.provenance
+    parts = ", ".join(f"{count} for {part}" for part, count in facts.clips.items() if count)
+    text = f"Data set: {origin.dataset}. Split: {origin.split}, seed {origin.seed}; clips: {parts}."
+    if facts.skipped:
+        text += f" {facts.skipped} clips could not be read and were left out."
+    notes = facts.notes.strip()
+    return f"## Data\n\n{_paragraph(text)}" + (f"\n\n{notes}" if notes else "")
+
+
+def _accuracy(manifest: Manifest, facts: CardFacts) -> str:
+    parity, comparison = manifest.provenance.parity, facts.comparison
+    if manifest.provenance.accuracy:
+        lines = ["| protocol | clips | seeds | float top-1 | int8 top-1 | 95 % interval |", "|---|---|---|---|---|---|"]
+        lines += [_accuracy_row(accuracy) for accuracy in manifest.provenance.accuracy]
+        lines += ["", "Top-1 over clips; the interval is a bootstrap over groups, of int8 where it was measured."]
+    else:
+        kept = "Not measured on clips that were kept apart; the validation clips below chose when training stopped."
+        lines = [_paragraph(kept)]
+    int8 = _paragraph(
+        f"int8 against float on {parity.clips} validation clips ({comparison.windows} windows): top-1 "
+        f"{parity.int8_top1:.1%} against {parity.float_top1:.1%} ({-comparison.drop_points:+.1f} points), the same "
+        f"answer for {parity.agreement:.1%} of clips and {comparison.window_agreement:.1%} of windows, largest "
+        f"difference of a score {parity.max_score_difference:.3f}."
+    )
+    return "\n".join(["## Accuracy", "", *lines, "", int8])
+
+
+def _accuracy_row(accuracy: Accuracy) -> str:
+    low, high = accuracy.interval_95
+    int8 = "not measured" if accuracy.int8_top1 is None else f"{accuracy.int8_top1:.1%}"
+    cells = (
+        accuracy.protocol,
+        str(accuracy.clips),
+        ", ".join(map(str, accuracy.seeds)),
+        f"{accuracy.float_top1:.1%}",
+        int8,
+        f"{low:.1%} to {high:.1%}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _input(manifest: Manifest) -> str:
+    shape, temporal = manifest.input, manifest.temporal
+    text = _paragraph(
+        f"A frame is shrunk to {shape.width}x{shape.height} by area averaging, without keeping its shape. The network "
+        f"sees {INPUT_TEXT[shape.motion]}. A window is {temporal.window} frames at {temporal.rate_hz:g} Hz "
+        f"({temporal.window / temporal.rate_hz:.2g} s); frames are picked by their time of capture. By default there "
+        f"is an answer every {temporal.hop} frames."
+    )
+    return f"## Input and timing\n\n{text}"
+
+
+def _size(manifest: Manifest, facts: CardFacts) -> str:
+    table = ["| file | bytes |", "|---|---|", *(f"| {name} | {size:,} |" for name, size in facts.sizes.items())]
+    per_window = manifest.temporal.window * facts.encoder_macs + facts.head_macs
+    cost = _paragraph(
+        f"Network {facts.network}, {facts.parameters:,} parameters. It takes {facts.encoder_macs / 1e6:.2f} million "
+        f"multiply-accumulates to encode a frame and {facts.head_macs / 1e6:.2f} million to classify a window of "
+        f"encodings; streaming does the first once a frame. `window.tflite` does {per_window / 1e6:.1f} million for "
+        "every window and gives the same bytes."
+    )
+    return "\n".join(["## Size and cost", "", *table, "", cost])
+
+
+def _limits(manifest: Manifest) -> str:
+    shape = manifest.input
+    limits = [
+        INPUT_LIMITS[shape.motion],
+        f"People small in the picture, far apart, or hidden are lost in the {shape.width}x{shape.height} pixels.",
+        "Views, people and light of the training data are few: expect less accuracy elsewhere, and measure on your video.",
+        "Scores are not calibrated probabilities.",
+    ]
+    if any("leaky" in accuracy.protocol for accuracy in manifest.provenance.accuracy):
+        limits.append("A random split was used: its accuracy is too high, as similar clips are on both sides.")
+    return "\n".join(["## Limits and known failures", "", *(f"- {limit}" for limit in limits)])
+
+
+def _origin(manifest: Manifest) -> str:
+    tools = ", ".join(f"{name} {version}" for name, version in sorted(manifest.provenance.tools.items()))
+    text = _paragraph(
+        f"Made by `edgehar-train` and `edgehar-convert`, commit `{manifest.provenance.commit}`, with {tools}."
+    )
+    return f"## Origin\n\n{text}"

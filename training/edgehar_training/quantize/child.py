@@ -1,0 +1,108 @@
+"""Runs the conversion in a child process, so that whatever happens to the converter becomes one readable error."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgehar.errors import ConversionError
+
+if TYPE_CHECKING:
+    import keras
+    import numpy.typing as npt
+
+    from edgehar.manifest import Affine
+
+# What a job's folder holds.
+ENCODER_NETWORK, HEAD_NETWORK, CALIBRATION_FILE = "encoder.keras", "head.keras", "calibration.npz"
+ENCODER_FILE, HEAD_FILE, ERROR_FILE, LOG_FILE = "encoder.tflite", "head.tflite", "error.txt", "log.txt"
+
+TIMEOUT_S = 900
+LOG_LINES = 5
+
+
+@dataclass(frozen=True)
+class Int8Files:
+    """The two converted files: the encoder of one frame, and the head of one window of features."""
+
+    encoder: bytes
+    head: bytes
+
+
+def convert_networks(
+    encoder: keras.Model, head: keras.Model, windows: npt.NDArray[np.int8], affine: Affine
+) -> Int8Files:
+    """Convert a trained encoder and head to int8, in a child process.
+
+    Args:
+        encoder: `(batch, height, width, 3)` to `(batch, features)`.
+        head: `(batch, window, features)` to `(batch, classes)`.
+        windows: input of the encoder for the ranges, int8 `(n, window, height, width, 3)`, of the training split only.
+        affine: quantization of the input.
+
+    Raises:
+        ConversionError: the network cannot be converted, or the converter crashed or did not end.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgehar-convert-") as folder:
+        job = Path(folder)
+        try:
+            encoder.save(job / ENCODER_NETWORK)
+            head.save(job / HEAD_NETWORK)
+            np.savez(job / CALIBRATION_FILE, windows=windows, scale=affine.scale, zero_point=affine.zero_point)
+            _run_worker(job)
+            return Int8Files((job / ENCODER_FILE).read_bytes(), (job / HEAD_FILE).read_bytes())
+        except OSError as error:
+            raise ConversionError(
+                f"{error.filename or job}: {error.strerror or error}; free space there, or set TMPDIR to another folder"
+            ) from error
+
+
+def _run_worker(job: Path) -> None:
+    command = [sys.executable, "-m", "edgehar_training.quantize.worker", str(job)]
+    # No GPU: the work is small, and the parent may hold all of its memory.
+    environment = {
+        **os.environ,
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "KERAS_BACKEND": "tensorflow",
+    }
+    with (job / LOG_FILE).open("wb") as log:
+        try:
+            # Any exception here, Ctrl-C too, kills the child.
+            code = subprocess.run(  # noqa: S603 - our own module
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                timeout=TIMEOUT_S,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            raise ConversionError(f"the converter did not end within {TIMEOUT_S} s; {_last_lines(job)}") from None
+    if code == 0:
+        return
+    if (job / ERROR_FILE).exists():
+        raise ConversionError((job / ERROR_FILE).read_text(encoding="utf-8"))
+    raise ConversionError(f"the converter {_fate(code)}; {_last_lines(job)}")
+
+
+def _fate(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "was killed (SIGKILL), perhaps because memory ran out: close other programs and convert again"
+    if code < 0:
+        return f"crashed ({signal.Signals(-code).name})"
+    return f"failed (exit code {code})"
+
+
+def _last_lines(job: Path) -> str:
+    lines = [line.strip() for line in (job / LOG_FILE).read_text(encoding="utf-8", errors="replace").splitlines()]
+    return "it said last: " + (" | ".join([line for line in lines if line][-LOG_LINES:]) or "nothing")

@@ -1,0 +1,210 @@
+"""The whole-window model, made by joining the encoder's and the head's files at the level of the flatbuffer.
+
+Converted on its own, a window model gets scales that differ in their last digits; joined from the two files it has
+their very weights and quantization, so that streaming and whole-window answers are the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgehar.errors import ConversionError
+from edgehar.interpreter import TfliteModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import numpy.typing as npt
+
+FILE_IDENTIFIER = b"TFL3"
+
+
+def merge(encoder: bytes, head: bytes, window: int) -> bytes:
+    """Join an encoder of one frame and a head of one window into a model of one window of frames.
+
+    Args:
+        encoder: TFLite file, int8 `(1, height, width, 3)` to `(1, features)`, ending in a RESHAPE.
+        head: TFLite file, int8 `(1, window, features)` to `(1, classes)`.
+        window: frames in a window.
+
+    Returns:
+        TFLite file, int8 `(window, height, width, 3)` to `(1, classes)`.
+
+    Raises:
+        ConversionError: the two do not fit together.
+    """
+    model, tail = _parse(encoder), _parse(head)
+    front, back = model.subgraphs[0], tail.subgraphs[0]
+    seam, entry = front.tensors[front.outputs[0]], back.tensors[back.inputs[0]]
+    _check_seam(seam, entry, window)
+    _widen(model, window)
+    _append(model, tail)
+    # They describe the encoder alone.
+    model.signatureDefs = model.metadata = model.metadataBuffer = None
+    model.description = "edgehar window model"
+    return _pack(model)
+
+
+def _parse(content: bytes) -> Any:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return schema.ModelT.InitFromPackedBuf(content, 0)
+
+
+def _pack(model: Any) -> bytes:
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _affine(tensor: Any) -> tuple[list[float], list[int]]:
+    quantization = tensor.quantization
+    return np.asarray(quantization.scale).tolist(), np.asarray(quantization.zeroPoint).tolist()
+
+
+def _check_seam(seam: Any, entry: Any, window: int) -> None:
+    features = int(seam.shape[-1])
+    if list(entry.shape) != [1, window, features]:
+        raise ConversionError(
+            f"the head takes features of shape {list(entry.shape)}, the encoder [1, {window}, {features}]"
+        )
+    if _affine(seam) != _affine(entry):
+        raise ConversionError(
+            f"the encoder's output has scale and zero point {_affine(seam)}, the head's input {_affine(entry)}; "
+            "they must be the same to be joined"
+        )
+
+
+def _widen(model: Any, window: int) -> None:
+    """Let the encoder take `window` frames at once and give one tensor `(1, window, features)`."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = model.subgraphs[0]
+    activations = {index for operator in graph.operators for index in operator.outputs} | set(graph.inputs)
+    for index in activations:
+        tensor = graph.tensors[index]
+        tensor.shape = np.array([window, *tensor.shape[1:]], np.int32)
+        tensor.shapeSignature = None
+    last = graph.operators[-1]
+    if _code(model, last) != schema.BuiltinOperator.RESHAPE or list(last.outputs) != list(graph.outputs):
+        raise ConversionError(
+            "the encoder does not end in one RESHAPE (a Flatten layer), where the head could be joined"
+        )
+    seam, shape = graph.tensors[last.outputs[0]], graph.tensors[last.inputs[1]]
+    seam.shape = np.array([1, window, seam.shape[-1]], np.int32)
+    last.builtinOptionsType, last.builtinOptions = schema.BuiltinOptions.NONE, None
+    # A buffer of its own: others may share the old one.
+    buffer = schema.BufferT()
+    buffer.data = seam.shape.view(np.uint8)
+    shape.shape, shape.buffer = np.array([3], np.int32), len(model.buffers)
+    model.buffers.append(buffer)
+
+
+def _append(model: Any, tail: Any) -> None:
+    """Put the operators of `tail` behind those of `model`; its input becomes the output of `model`."""
+    graph, back = model.subgraphs[0], tail.subgraphs[0]
+    first_buffer, first_tensor, first_code = len(model.buffers), len(graph.tensors), len(model.operatorCodes)
+    moved = {index: index + first_tensor for index in range(len(back.tensors))} | {-1: -1}
+    moved[int(back.inputs[0])] = int(graph.outputs[0])
+
+    def move(indices: Any) -> Any:
+        return None if indices is None else np.array([moved[int(index)] for index in indices], np.int32)
+
+    for tensor in back.tensors:
+        tensor.buffer += first_buffer
+    for operator in back.operators:
+        operator.opcodeIndex += first_code
+        operator.inputs, operator.outputs = move(operator.inputs), move(operator.outputs)
+        operator.intermediates = move(operator.intermediates)
+    model.buffers += tail.buffers
+    model.operatorCodes += tail.operatorCodes
+    graph.tensors += back.tensors
+    graph.operators += back.operators
+    graph.outputs = move(back.outputs)
+
+
+def _code(model: Any, operator: Any) -> int:
+    code = model.operatorCodes[operator.opcodeIndex]
+    # Old readers only know the first, which is one byte (TFLite schema, version 3a).
+    return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
+
+
+def operators(content: bytes) -> Counter[str]:
+    """How often each operation stands in a TFLite file, by its name; custom ones (Flex) as `custom:NAME`."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+    model = _parse(content)
+    found: Counter[str] = Counter()
+    for operator in model.subgraphs[0].operators:
+        custom = model.operatorCodes[operator.opcodeIndex].customCode
+        found[f"custom:{custom.decode()}" if custom else names[_code(model, operator)]] += 1
+    return found
+
+
+def check_int8(content: bytes, name: str) -> None:
+    """Check that a file needs nothing but int8 built-in operations.
+
+    Raises:
+        ConversionError: it has a custom (Flex) operation, or a tensor of floats.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    custom = [operation for operation in operators(content) if operation.startswith("custom:")]
+    if custom:
+        raise ConversionError(f"{name}: needs {', '.join(custom)}, which the device's runtime does not have")
+    floats = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16, schema.TensorType.FLOAT64)
+    for tensor in _parse(content).subgraphs[0].tensors:
+        if tensor.type in floats:
+            raise ConversionError(f"{name}: tensor {tensor.name.decode()} is not int8; a layer was left in float")
+
+
+def check_identity(encoder: bytes, head: bytes, window_model: bytes, windows: Iterable[npt.NDArray[np.int8]]) -> int:
+    """Check that streaming and the whole-window model give the same bytes, in the runtime that is installed.
+
+    Args:
+        encoder: `encoder.tflite`.
+        head: `head.tflite`.
+        window_model: `window.tflite`.
+        windows: int8 `(window, height, width, 3)` each.
+
+    Returns:
+        How many windows were compared.
+
+    Raises:
+        ConversionError: they differ.
+    """
+    encode = TfliteModel(encoder, name="encoder.tflite")
+    classify = TfliteModel(head, name="head.tflite")
+    whole = TfliteModel(window_model, name="window.tflite")
+    compared = 0
+    for frames in windows:
+        streamed = classify.run(np.concatenate([encode.run(frame) for frame in frames]))
+        at_once = whole.run(frames)
+        if not np.array_equal(streamed, at_once):
+            raise ConversionError(
+                f"window {compared}: streaming gives {streamed.tolist()}, window.tflite {at_once.tolist()}; "
+                "the TFLite runtime computes them differently, try another version of it"
+            )
+        compared += 1
+    return compared
+
+
+def with_associated_files(content: bytes, files: Mapping[str, bytes]) -> bytes:
+    """A TFLite file with files appended as a zip, which readers of TFLite metadata find and the runtime ignores.
+
+    Source: TensorFlow Lite model metadata, "associated files".
+    """
+    stream = io.BytesIO(content)
+    with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:
+        for name, data in files.items():
+            # A fixed date: the same model gives the same bytes.
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return stream.getvalue()

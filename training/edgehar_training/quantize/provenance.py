@@ -1,0 +1,105 @@
+"""Where a model came from: its accuracy with its protocol, the tools and the commit."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import edgehar
+from edgehar.errors import ConfigError, ConversionError
+from edgehar.interpreter import load_runtime
+from edgehar.manifest import Accuracy
+from edgehar_training.runs import CONFIG_FILE, METRICS_FILE, load_run
+
+if TYPE_CHECKING:
+    from edgehar_training.runs import RunConfig
+
+# What must be the same in two runs for the accuracy of one to say something about the other.
+SAME_NETWORK = ("dataset", "labels", "model", "input", "window", "size", "rate_hz")
+
+
+def run_accuracy(folder: Path) -> list[Accuracy]:
+    """What the run in `folder` measured on its own test part; empty when it has none, or is not finished."""
+    if not (folder / METRICS_FILE).exists():
+        return []
+    metrics = _read_metrics(folder)
+    return [_accuracy(metrics, folder)] if "test" in metrics else []
+
+
+def evaluation_accuracy(folder: Path, config: RunConfig) -> Accuracy:
+    """The accuracy that another run, most often a cross-validation, measured for the same kind of network.
+
+    Args:
+        folder: what `edgehar-train` wrote.
+        config: settings of the network that is converted.
+
+    Raises:
+        ConfigError: no such run, or its network is another one.
+        ConversionError: its metrics cannot be read.
+    """
+    if not (folder / METRICS_FILE).exists():
+        raise ConfigError(f"{folder}: holds no {METRICS_FILE}; --evaluation takes a finished --out of edgehar-train")
+    for path in sorted(folder.rglob(CONFIG_FILE))[:1]:
+        other = load_run(path.parent).config
+        for name in SAME_NETWORK:
+            ours, theirs = getattr(config, name), getattr(other, name)
+            if ours != theirs:
+                raise ConfigError(f"{folder}: measured a network with {name} {theirs!r}, this one has {ours!r}")
+    return _accuracy(_read_metrics(folder), folder)
+
+
+def tools(config: RunConfig) -> dict[str, str]:
+    """Versions of what trained and what converted the network."""
+    runtime = load_runtime()
+    return {
+        **config.tools,
+        "edgehar": edgehar.__version__,
+        runtime.package: runtime.version,
+        "python": platform.python_version(),
+    }
+
+
+def commit() -> str:
+    """Commit of the edgehar that converts, with `-dirty` when changed since; "unknown" outside a checkout."""
+    root = Path(edgehar.__file__).parents[1]
+    if not (root / ".git").exists():
+        return "unknown"
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return result.stdout.strip() or "unknown"
+
+
+def _read_metrics(folder: Path) -> dict[str, Any]:
+    path = folder / METRICS_FILE
+    try:
+        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConversionError(f"{path}: {error}; train the run again") from error
+    return metrics
+
+
+def _accuracy(metrics: dict[str, Any], folder: Path) -> Accuracy:
+    """Of a single run, or of the figures over several."""
+    try:
+        pooled = "top1" in metrics
+        part = metrics if pooled else metrics["test"]
+        int8 = metrics.get("int8")
+        low, high = (int8 or part)["interval_95"]
+        return Accuracy(
+            protocol=metrics["protocol"],
+            clips=part["clips"],
+            seeds=metrics["seeds"] if pooled else [metrics["seed"]],
+            float_top1=part["top1"],
+            int8_top1=int8["top1"] if int8 else None,
+            interval_95=(low, high),
+        )
+    except KeyError as error:
+        raise ConversionError(
+            f"{folder / METRICS_FILE}: has no {error}; give the --out of a run with a test part or folds"
+        ) from error
