@@ -155,17 +155,18 @@ class Training:
         return len(self._batches)
 
     def _epoch(self, number: int, after_step: Callable[[Row], object]) -> Row:
-        self._fast.reset_metrics()
+        total = np.zeros(3)
         seen: Row = {}
         for windows, truth in self._batches.epoch(number):
-            seen = {
-                key: float(value) for key, value in self._fast.train_on_batch(windows, truth, return_dict=True).items()
-            }
-            if not math.isfinite(seen["loss"]):
+            step = self._fast.train_on_batch(windows, truth, return_dict=True)
+            if not math.isfinite(step["loss"]):
                 raise EdgeharError(
                     f"{self.run.path}: the loss is no longer a number in epoch {number}; lower --learning-rate (it is "
                     f"{self.run.config.learning_rate:g}) and train again"
                 )
+            # Keras forgets the metrics of earlier steps at every call.
+            total += np.array([step["loss"], step["accuracy"], 1]) * len(windows)
+            seen = {"loss": float(total[0] / total[2]), "accuracy": float(total[1] / total[2])}
             after_step(seen)
         val = self.score(self._val_streams, self._val_truth)
         return {"epoch": number, **seen, "val_loss": val.loss, "val_accuracy": float(val.correct.mean())}

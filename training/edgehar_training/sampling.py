@@ -13,20 +13,19 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-def grid_indices(times_s: npt.NDArray[np.float64], rate_hz: float, phase: float = 0.0) -> npt.NDArray[np.intp]:
+def grid_indices(times_s: npt.NDArray[np.float64], rate_hz: float, first: int = 0) -> npt.NDArray[np.intp]:
     """Frames of a clip that are on the time grid, picked by the class that the device uses.
 
     Args:
         times_s: capture times in seconds, `(n,)`, not decreasing.
         rate_hz: frames a second of the grid.
-        phase: how far into its first period the grid begins, 0 to under 1 period.
+        first: the frame that starts the grid.
 
     Returns:
         Indices into `times_s`, at least one.
     """
     grid = TimeGrid(rate_hz)
-    begin_s = min(times_s[0] + phase / rate_hz, times_s[-1])
-    return np.array([i for i, time_s in enumerate(times_s) if time_s >= begin_s and grid.accepts(time_s)], np.intp)
+    return np.array([i for i in range(first, len(times_s)) if grid.accepts(times_s[i])], np.intp)
 
 
 def evaluation_stream(grid: npt.NDArray[np.intp], window: int) -> npt.NDArray[np.intp]:
@@ -44,12 +43,14 @@ def training_window(
 ) -> npt.NDArray[np.intp]:
     """Indices of a random window of a clip and the `HISTORY` frames before it.
 
-    The phase of the grid and the start of the window are random. Before the first frame of the clip, that frame is
-    repeated.
+    Which frame of its first period starts the grid, and where on the grid the window begins, are random. Before the
+    first frame of the clip, that frame is repeated.
 
     Returns:
         `(HISTORY + window,)` indices into `times_s`, not decreasing.
     """
-    stream = evaluation_stream(grid_indices(times_s, rate_hz, rng.random()), window)
+    in_first_period = int(np.searchsorted(times_s, times_s[0] + 1 / rate_hz))
+    first = int(rng.integers(max(1, in_first_period)))
+    stream = evaluation_stream(grid_indices(times_s, rate_hz, first), window)
     start = int(rng.integers(len(stream) - window + 1))
     return stream[np.maximum(np.arange(start - HISTORY, start + window), 0)]

@@ -106,12 +106,15 @@ def _fit(run: Run, train: Sequence[Clip], val: Sequence[Clip], *, resume: bool, 
     keep_freed_memory()
     training = Training(run, train, val, resume=resume)
     show = _Bar(run, training) if bar else _Lines(run)
+
+    def after_epoch(row: Row) -> None:
+        report.write_history(run.path / "history.csv", training.progress.history)
+        show.epoch(row)
+
     try:
-        training.fit(show.step, show.epoch)
+        training.fit(show.step, after_epoch)
     finally:
         show.close()
-        if training.progress.history:
-            report.write_history(run.path / "history.csv", training.progress.history)
     save_model(training.model, run.path / BEST_FILE)
     return training
 

@@ -1,0 +1,91 @@
+"""Layouts of data sets, and what is said about folders that are none."""
+
+from pathlib import Path
+
+import pytest
+
+from edgehar.errors import ConfigError, DatasetError
+from edgehar_training.datasets import Clip, labels_of, load_dataset
+
+
+def lay_out(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return folder
+
+
+def test_a_folder_gives_labels_and_every_clip_its_own_group(tmp_path):
+    lay_out(tmp_path, "run/b.mp4", "run/a.AVI", "run/notes.txt", "walk/c.mkv", "walk/d.mp4", ".git/x.mp4", "README.md")
+    clips = load_dataset("folder", tmp_path)
+    assert [(Path(clip.path).name, clip.label, clip.group) for clip in clips] == [
+        ("a.AVI", "run", "run/a.AVI"),
+        ("b.mp4", "run", "run/b.mp4"),
+        ("c.mkv", "walk", "walk/c.mkv"),
+        ("d.mp4", "walk", "walk/d.mp4"),
+    ]
+    assert labels_of(clips) == ["run", "walk"]
+
+
+def test_groups_come_from_the_table(tmp_path):
+    lay_out(tmp_path, "run/a.mp4", "run/b.mp4", "walk/a.mp4", "walk/c.mp4")
+    (tmp_path / "groups.csv").write_text("clip,label,group\nrun/a.mp4,run,cam1\nrun/b.mp4,run,cam2\na.mp4,walk,cam1\n")
+    clips = load_dataset("folder", tmp_path)
+    assert [clip.group for clip in clips] == ["cam1", "cam2", "cam1", "walk/c.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("files", "table", "fragments"),
+    [
+        ([], None, ["at least two class folders", "found nothing"]),
+        (["run/a.mp4", "run/b.mp4"], None, ["at least two class folders", "found run"]),
+        (["a.mp4"], None, ["found a.mp4"]),
+        (["run/a.mp4", "run/b.mp4", "walk/notes.txt"], None, ["walk", "class without a clip"]),
+        (["run/a.mp4", "run/b.mp4", "walk/c.mp4"], None, ["walk", "one clip", "cannot be split"]),
+        (
+            ["run/a.mp4", "run/b.mp4", "walk/c.mp4", "walk/d.mp4"],
+            "clip,label,group\nrun/lost.mp4,run,1\n",
+            ["groups.csv", "run/lost.mp4"],
+        ),
+        (["run/a.mp4", "run/b.mp4", "walk/c.mp4", "walk/d.mp4"], "file,who\nx,y\n", ["groups.csv", "clip,label,group"]),
+    ],
+)
+def test_a_folder_that_does_not_fit_is_explained(tmp_path, files, table, fragments):
+    lay_out(tmp_path, *files)
+    if table:
+        (tmp_path / "groups.csv").write_text(table)
+    with pytest.raises(DatasetError) as caught:
+        load_dataset("folder", tmp_path)
+    for fragment in fragments:
+        assert fragment in str(caught.value)
+
+
+def test_a_missing_folder_and_an_unknown_kind(tmp_path):
+    with pytest.raises(DatasetError, match="no such folder"):
+        load_dataset("folder", tmp_path / "none")
+    with pytest.raises(ConfigError, match="needs --data"):
+        load_dataset("folder", None)
+    with pytest.raises(ConfigError, match="folder, ut-interaction, synthetic"):
+        load_dataset("kinetics", tmp_path)
+
+
+def test_ut_interaction_groups_by_sequence(tmp_path):
+    lay_out(tmp_path, "hug/2_1_1.avi", "hug/10_2_1.avi", "kick/3_1_2.avi", "kick/66_10_2.avi")
+    clips = load_dataset("ut-interaction", tmp_path)
+    assert {Path(clip.path).name: clip.group for clip in clips} == {
+        "2_1_1.avi": "sequence-01",
+        "10_2_1.avi": "sequence-02",
+        "3_1_2.avi": "sequence-01",
+        "66_10_2.avi": "sequence-10",
+    }
+    lay_out(tmp_path, "hug/movie.avi")
+    with pytest.raises(DatasetError, match="<index>_<sequence>_<class>"):
+        load_dataset("ut-interaction", tmp_path)
+
+
+def test_the_synthetic_data_set_has_subjects_as_groups():
+    clips = load_dataset("synthetic", None)
+    assert labels_of(clips) == ["boxing", "handclapping", "handwaving", "jogging", "running", "walking"]
+    assert len({clip.group for clip in clips}) == 25
+    assert all(isinstance(clip, Clip) and clip.path.startswith("synthetic:") for clip in clips)
