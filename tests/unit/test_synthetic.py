@@ -7,13 +7,13 @@ import time
 
 import numpy as np
 import pytest
-from edgehar_training.datasets.synthetic import synthetic_clips
 
 from edgehar import ConfigError, PixelFormat, open_source
 from edgehar.sources import figures
 from edgehar.sources.figures import ACTIONS, GAITS, Body, Track
 from edgehar.sources.scene import Scene
 from edgehar.sources.synthetic import SyntheticSource
+from edgehar_training.datasets.synthetic import synthetic_clips
 
 RATE_HZ = 25.0
 
