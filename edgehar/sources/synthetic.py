@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 SCHEME = "synthetic:"
 ALL = "all"
-# Name, default, lowest and highest value of each parameter. Subject 26 is the first that the built-in data set of 25
+# Name, default, lowest and highest value of each parameter. Subject 41 is the first that the built-in data set of 40
 # subjects does not hold, so that a model trained on it meets a stranger.
 _INTEGERS = {
-    "subject": (26, 0, 2**32 - 10),
+    "subject": (41, 0, 2**32 - 10),
     "take": (1, 0, 2**32 - 1),
     "seed": (0, 0, 2**32 - 1),
     "width": (160, 32, 1920),
@@ -46,7 +46,7 @@ class SyntheticSource(Source):
         self,
         action: str,
         *,
-        subject: int = 26,
+        subject: int = 41,
         take: int = 1,
         seed: int = 0,
         duration_s: float = 4.0,

@@ -201,7 +201,7 @@ def test_the_data_set_has_every_action_of_every_subject():
         (f"subject{number:02d}", action) for number in (1, 2, 3) for action in ACTIONS
     }
     assert pixels(clips[7].path).shape == (5, 120, 160, 3)
-    assert len(synthetic_clips()) == 600
+    assert len(synthetic_clips()) == 960
 
 
 def test_another_seed_is_another_data_set():
