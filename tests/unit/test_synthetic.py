@@ -136,7 +136,7 @@ def test_all_plays_every_action_in_turn():
     assert len(frames) == 60
     shown = [source.true_action_at(frame.captured_s) for frame in frames]
     assert shown == [action for action in ACTIONS for _ in range(10)]
-    third = pixels("synthetic:handwaving?duration_s=0.4&subject=28")
+    third = pixels("synthetic:handwaving?duration_s=0.4&subject=43")
     assert np.array_equal(np.stack([frame.data for frame in frames[20:30]]), third)
 
 
