@@ -23,11 +23,12 @@ INPUT_LIMITS = {
     "grey-difference": "It sees only change: camera shake, flicker, and light being switched look like motion, and "
     "what stands still is invisible.",
 }
-ETHICS = """\
-Frames are classified on the device, and neither frames nor encodings leave it; what is printed or published is \
-labels, scores and times. The model holds no identity and cannot tell people apart. Filming people is regulated in most \
-places: tell them, keep no more than needed, and check the law. Errors fall unevenly on people and scenes the data did \
-not have. Never make its answer the sole basis for an action against or about a person."""
+ETHICS = """
+Frames are classified on the device, and neither frames nor encodings leave it; what is printed or published is labels,
+scores and times. The model holds no identity and cannot tell people apart. Filming people is regulated in most places:
+tell them, keep no more than needed, and check the law. Errors fall unevenly on people and scenes the data did not
+have. Never make its answer the sole basis for an action against or about a person.
+"""
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ def model_card(manifest: Manifest, facts: CardFacts) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _paragraph(text: str) -> str:
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+def _paragraph(text: str, indent: str = "") -> str:
+    return textwrap.fill(text.strip(), 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _front_matter(manifest: Manifest) -> str:
@@ -141,7 +142,7 @@ def _accuracy(manifest: Manifest, facts: CardFacts) -> str:
         lines = [_paragraph(kept)]
     int8 = _paragraph(
         f"int8 against float on {parity.clips} validation clips ({comparison.windows} windows): top-1 "
-        f"{parity.int8_top1:.1%} against {parity.float_top1:.1%} ({-comparison.drop_points:+.1f} points), the same "
+        f"{parity.int8_top1:.1%} against {parity.float_top1:.1%} ({0.0 - comparison.drop_points:+.1f} points), same "
         f"answer for {parity.agreement:.1%} of clips and {comparison.window_agreement:.1%} of windows, largest "
         f"difference of a score {parity.max_score_difference:.3f}."
     )
@@ -190,12 +191,12 @@ def _limits(manifest: Manifest) -> str:
     limits = [
         INPUT_LIMITS[shape.motion],
         f"People small in the picture, far apart, or hidden are lost in the {shape.width}x{shape.height} pixels.",
-        "Views, people and light of the training data are few: expect less accuracy elsewhere, and measure on your video.",
+        "Views, people and light of the training data are few: expect less elsewhere, and measure on your own video.",
         "Scores are not calibrated probabilities.",
     ]
     if any("leaky" in accuracy.protocol for accuracy in manifest.provenance.accuracy):
         limits.append("A random split was used: its accuracy is too high, as similar clips are on both sides.")
-    return "\n".join(["## Limits and known failures", "", *(f"- {limit}" for limit in limits)])
+    return "\n".join(["## Limits and known failures", "", *(_paragraph(f"- {limit}", indent="  ") for limit in limits)])
 
 
 def _origin(manifest: Manifest) -> str:

@@ -51,18 +51,19 @@ def convert_networks(
     Raises:
         ConversionError: the network cannot be converted, or the converter crashed or did not end.
     """
-    with tempfile.TemporaryDirectory(prefix="edgehar-convert-") as folder:
-        job = Path(folder)
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgehar-convert-") as folder:
+            job = Path(folder)
             encoder.save(job / ENCODER_NETWORK)
             head.save(job / HEAD_NETWORK)
             np.savez(job / CALIBRATION_FILE, windows=windows, scale=affine.scale, zero_point=affine.zero_point)
             _run_worker(job)
             return Int8Files((job / ENCODER_FILE).read_bytes(), (job / HEAD_FILE).read_bytes())
-        except OSError as error:
-            raise ConversionError(
-                f"{error.filename or job}: {error.strerror or error}; free space there, or set TMPDIR to another folder"
-            ) from error
+    except OSError as error:
+        raise ConversionError(
+            f"{error.filename or tempfile.gettempdir()}: {error.strerror or error}; free space there, or set TMPDIR to "
+            "another folder"
+        ) from error
 
 
 def _run_worker(job: Path) -> None:
@@ -75,19 +76,17 @@ def _run_worker(job: Path) -> None:
         "KERAS_BACKEND": "tensorflow",
     }
     with (job / LOG_FILE).open("wb") as log:
-        try:
-            # Any exception here, Ctrl-C too, kills the child.
-            code = subprocess.run(  # noqa: S603 - our own module
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                timeout=TIMEOUT_S,
-                check=False,
-            ).returncode
-        except subprocess.TimeoutExpired:
-            raise ConversionError(f"the converter did not end within {TIMEOUT_S} s; {_last_lines(job)}") from None
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+        )
+    try:
+        code = process.wait(TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise ConversionError(f"the converter did not end within {TIMEOUT_S} s; {_last_lines(job)}") from None
+    finally:
+        # After Ctrl-C too; it has ended before its folder is removed.
+        process.kill()
+        process.wait()
     if code == 0:
         return
     if (job / ERROR_FILE).exists():

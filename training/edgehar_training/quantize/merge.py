@@ -87,23 +87,29 @@ def _widen(model: Any, window: int) -> None:
     from ai_edge_litert import schema_py_generated as schema
 
     graph = model.subgraphs[0]
-    activations = {index for operator in graph.operators for index in operator.outputs} | set(graph.inputs)
-    for index in activations:
+    for index in {index for operator in graph.operators for index in operator.outputs} | set(graph.inputs):
         tensor = graph.tensors[index]
-        tensor.shape = np.array([window, *tensor.shape[1:]], np.int32)
-        tensor.shapeSignature = None
-    last = graph.operators[-1]
-    if _code(model, last) != schema.BuiltinOperator.RESHAPE or list(last.outputs) != list(graph.outputs):
-        raise ConversionError(
-            "the encoder does not end in one RESHAPE (a Flatten layer), where the head could be joined"
-        )
-    seam, shape = graph.tensors[last.outputs[0]], graph.tensors[last.inputs[1]]
-    seam.shape = np.array([1, window, seam.shape[-1]], np.int32)
-    last.builtinOptionsType, last.builtinOptions = schema.BuiltinOptions.NONE, None
+        tensor.shape, tensor.shapeSignature = np.array([window, *tensor.shape[1:]], np.int32), None
+    reshapes = [operator for operator in graph.operators if _code(model, operator) == schema.BuiltinOperator.RESHAPE]
+    if not reshapes or list(reshapes[-1].outputs) != list(graph.outputs):
+        raise ConversionError("the encoder does not end in a RESHAPE (a Flatten layer), where the head could be joined")
+    seam = graph.tensors[graph.outputs[0]]
+    seam.shape = np.array([1, *seam.shape], np.int32)
+    for operator in reshapes:
+        _set_reshape(model, operator)
+
+
+def _set_reshape(model: Any, operator: Any) -> None:
+    """Let a RESHAPE give the shape that its output tensor says."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    tensors = model.subgraphs[0].tensors
+    target, output = tensors[operator.inputs[1]], tensors[operator.outputs[0]]
+    operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.NONE, None
     # A buffer of its own: others may share the old one.
     buffer = schema.BufferT()
-    buffer.data = seam.shape.view(np.uint8)
-    shape.shape, shape.buffer = np.array([3], np.int32), len(model.buffers)
+    buffer.data = np.array(output.shape, np.int32).view(np.uint8)
+    target.shape, target.buffer = np.array([len(output.shape)], np.int32), len(model.buffers)
     model.buffers.append(buffer)
 
 
