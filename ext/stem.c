@@ -49,9 +49,10 @@ FAST static inline void convolve(const float *base, ptrdiff_t stride, const floa
     }
 }
 
-/* Keep the greater of `best` and `value` in each lane, and its place. The first of equals stays, as in TensorFlow. */
+/* Keep the greater of `best` and `value` in each lane, and its place. The first of equals stays, as in TensorFlow; what is
+   no number stays too, so that a training that has failed shows it. */
 FAST static inline void keep_greater(floats *best, ints *winner, floats value, int place) {
-    const ints greater = value > *best;
+    const ints greater = (value > *best) | (value != value);
     *winner = (greater & place) | (~greater & *winner);
     *best = (floats)((greater & (ints)value) | (~greater & (ints)*best));
 }

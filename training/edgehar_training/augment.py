@@ -32,8 +32,7 @@ def augment(frames: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDAr
     gain = rng.uniform(1 - MAX_CONTRAST, 1 + MAX_CONTRAST)
     lift = rng.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS)
     levels = np.clip(np.rint((np.arange(256) - 128) * gain + 128 + lift), 0, 255).astype(np.uint8)
-    moved: npt.NDArray[np.uint8] = frames[:, rows[:, None], columns[None, :]]
-    relit: npt.NDArray[np.uint8] = levels[moved]
+    relit: npt.NDArray[np.uint8] = levels.take(frames.take(rows, axis=1).take(columns, axis=2))
     return relit
 
 

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from edgehar.errors import ConfigError, DatasetError
-from edgehar_training import report
+from edgehar_training import models, report
 from edgehar_training.datasets import Clip, labels_of, load_dataset
 from edgehar_training.datasets.splits import Split, describe_split, make_splits
 from edgehar_training.evaluate import group_bootstrap, per_class
@@ -77,6 +77,7 @@ def run_experiment(template: RunConfig, options: Options) -> dict[str, Any]:
         ConfigError: the settings do not fit, or `out` holds something and is not to be resumed.
         DatasetError: the data cannot be used.
     """
+    models.check(template.model, template.size)
     if not options.resume and options.out.exists() and any(options.out.iterdir()):
         raise ConfigError(f"{options.out}: is not empty; continue it with --resume, or give another --out")
     clips = load_dataset(template.dataset, None if template.data is None else Path(template.data))

@@ -177,14 +177,14 @@ class Training:
         return Result(truth, score_streams(self._fast, self.run.preprocessor, streams, config.window))
 
     def _weights(self) -> list[npt.NDArray[Any]]:
-        return [np.array(variable) for variable in self.model.variables]
+        return [_array(variable) for variable in self.model.variables]
 
     def _state(self) -> list[keras.Variable]:
         """Every variable that the next step depends on: weights, state of the dropout, state of the optimiser."""
         return [*self.model.variables, *self._fast.optimizer.variables]
 
     def _checkpoint(self) -> None:
-        arrays: dict[str, Any] = {f"state_{i}": np.array(variable) for i, variable in enumerate(self._state())}
+        arrays: dict[str, Any] = {f"state_{i}": _array(variable) for i, variable in enumerate(self._state())}
         arrays |= {f"best_{i}": value for i, value in enumerate(self._best)}
         progress = np.array(json.dumps(dataclasses.asdict(self.progress)))
         with whole_file(self.run.path / LAST_FILE) as temporary:
@@ -200,6 +200,12 @@ class Training:
                 self.progress = Progress(**json.loads(str(arrays["progress"])))
         except (OSError, KeyError, ValueError) as error:
             raise ConfigError(f"{path}: no checkpoint of this network ({error}); train into another --out") from error
+
+
+def _array(variable: keras.Variable) -> npt.NDArray[Any]:
+    import keras
+
+    return np.array(keras.ops.convert_to_numpy(variable))
 
 
 def save_model(model: keras.Model, path: Path) -> None:

@@ -46,7 +46,9 @@ class Preprocessor:
 
     def real(self, quantized: npt.NDArray[np.int8]) -> npt.NDArray[np.float32]:
         """float32 values of quantized input, same shape: scale * (q - zero_point)."""
-        return (quantized.astype(np.float32) - self.affine.zero_point) * np.float32(self.affine.scale)
+        values = np.subtract(quantized, np.float32(self.affine.zero_point), dtype=np.float32)
+        values *= np.float32(self.affine.scale)
+        return values
 
     def window(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
         """One window from its frames and the `HISTORY` frames before them.

@@ -11,9 +11,23 @@ if TYPE_CHECKING:
     import keras
 
 _HOMES = {"lrcn": "edgehar_training.models.lrcn"}
+SIZES = {"lrcn": (60, 64)}
 NAMES = tuple(_HOMES)
 
-__all__ = ["NAMES", "build"]
+__all__ = ["NAMES", "SIZES", "build", "check"]
+
+
+def check(name: str, size: int) -> None:
+    """Make sure that there is such a network and that it takes frames of `size` pixels; imports nothing heavy.
+
+    Raises:
+        ConfigError: there is not, or it does not.
+    """
+    if name not in _HOMES:
+        raise ConfigError(f"no model {name!r}; there are {', '.join(NAMES)}")
+    if size not in SIZES[name]:
+        sizes = " or ".join(map(str, SIZES[name]))
+        raise ConfigError(f"{name} takes frames of {sizes} pixels, not {size}; change --size")
 
 
 def build(name: str, *, window: int, size: int, classes: int) -> keras.Model:
@@ -31,7 +45,6 @@ def build(name: str, *, window: int, size: int, classes: int) -> keras.Model:
     Raises:
         ConfigError: no such network, or not of this size.
     """
-    if name not in _HOMES:
-        raise ConfigError(f"no model {name!r}; there are {', '.join(NAMES)}")
+    check(name, size)
     model: keras.Model = importlib.import_module(_HOMES[name]).build(window=window, size=size, classes=classes)
     return model

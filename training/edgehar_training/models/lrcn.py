@@ -10,8 +10,6 @@ from typing import Any
 
 import keras
 
-from edgehar.errors import ConfigError
-
 FILTERS = (16, 32, 64, 64)
 POOLS = {60: (4, 3, 2, 2), 64: (4, 4, 2, 2)}
 DROPOUT = 0.25
@@ -53,13 +51,7 @@ class UnfoldTime(keras.layers.Layer):  # type: ignore[misc]
 
 
 def build(*, window: int, size: int, classes: int) -> keras.Model:
-    """The network: 73,060 parameters at 64x64 and 4 classes.
-
-    Raises:
-        ConfigError: the size is not one of `POOLS`.
-    """
-    if size not in POOLS:
-        raise ConfigError(f"lrcn takes frames of {' or '.join(map(str, POOLS))} pixels, not {size}; change --size")
+    """The network for a size of `POOLS`: 73,060 parameters at 64x64 and 4 classes."""
     encoder, head = _encoder(size), _head(window, classes)
     frames = keras.Input((window, size, size, 3), name="window")
     features = encoder(FoldTime(name="fold_time")(frames))

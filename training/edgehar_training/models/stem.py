@@ -90,7 +90,9 @@ def _stem_layer(stem: Any, convolution: keras.layers.Conv2D) -> keras.layers.Lay
             self.convolution = convolution
 
         def call(self, images: Any) -> Any:
-            return block(images, self.convolution.kernel, self.convolution.bias)
+            # As tensors: TensorFlow asks for another form of gradients where variables come in.
+            kernel, bias = (tf.convert_to_tensor(v) for v in (self.convolution.kernel, self.convolution.bias))
+            return block(images, kernel, bias)
 
         def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
             _, height, width, _ = input_shape

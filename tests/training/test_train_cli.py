@@ -1,0 +1,146 @@
+"""edgehar-train as a user runs it."""
+
+import csv
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from helpers import assert_one_line_error, run_command, start_command
+
+pytest.importorskip("keras", reason="needs the train extra")
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from moving import write_moving_bars
+
+from edgehar_training.runs import load_run
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_moving_bars(tmp_path_factory.mktemp("bars"))
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def arguments(data, cache):
+    return [
+        "--data", data, "--cache", cache, "--input", "motion", "--window", 4, "--epochs", 30, "--patience", 0,
+        "--batch-size", 4, "--windows-per-clip", 3,
+    ]  # fmt: skip
+
+
+def test_a_run_learns_and_leaves_everything(arguments, tmp_path):
+    out = tmp_path / "run"
+    done = run_command("edgehar-train", *arguments, "--out", out, timeout_s=200)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("test accuracy ")
+    assert "group-disjoint hold-out of 20%" in done.stdout
+    assert "epoch 30" in done.stderr
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        "config.json", "splits.csv", "labels.txt", "history.csv", "metrics.json", "best.keras", "last.npz",
+        "curves.png", "confusion.png",
+    }  # fmt: skip
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["val"]["top1"] + metrics["test"]["top1"] >= 1.5
+    assert metrics["protocol"] == "group-disjoint hold-out of 20%"
+    assert metrics["test"]["interval_95"][0] <= metrics["test"]["top1"] <= metrics["test"]["interval_95"][1]
+    with (out / "history.csv").open() as file:
+        assert [int(row["epoch"]) for row in csv.DictReader(file)] == list(range(1, 31))
+    run = load_run(out)
+    assert run.config.labels == (out / "labels.txt").read_text().split() == ["moving", "still"]
+    assert sum(len(run.clips(part)) for part in ("train", "val", "test")) == 16
+    scores = run.model().predict(run.windows_of(run.clips("test")[0]), verbose=0)
+    told = metrics["test"]["predictions"][0]["scores"]
+    assert scores.mean(axis=0).tolist() == pytest.approx(told, abs=1e-4)
+
+    again = run_command("edgehar-train", *arguments, "--out", out)
+    assert_one_line_error(again, 2, str(out), "--resume")
+    other = run_command("edgehar-train", *arguments, "--out", out, "--resume", "--batch-size", 8)
+    assert_one_line_error(other, 2, "batch_size 4", "8")
+
+
+def test_folds_and_seeds_are_pooled_and_finished_ones_skipped(arguments, tmp_path):
+    command = [*arguments, "--epochs", 1, "--folds", 2, "--seeds", 2, "--jobs", 2, "--out", tmp_path / "runs"]
+    done = run_command("edgehar-train", *command, timeout_s=200)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "runs/metrics.json").read_text())
+    assert metrics["clips"] == 16
+    assert [seed["seed"] for seed in metrics["per_seed"]] == [0, 1]
+    assert metrics["top1"] == pytest.approx(sum(seed["top1"] for seed in metrics["per_seed"]) / 2)
+    assert sum(map(sum, metrics["confusion"])) == 32
+    assert "group-disjoint 2-fold" in done.stdout
+    assert "2 seeds" in done.stdout
+    checkpoint = tmp_path / "runs/seed-1/fold-0/last.npz"
+    before = checkpoint.stat().st_mtime_ns
+    (tmp_path / "runs/seed-0/fold-1/metrics.json").unlink()
+    resumed = run_command("edgehar-train", *command, "--resume", timeout_s=200)
+    assert resumed.returncode == 0, resumed.stderr
+    assert checkpoint.stat().st_mtime_ns == before
+    assert resumed.stdout == done.stdout
+
+
+def test_control_c_leaves_a_run_that_resumes(arguments, tmp_path):
+    out = tmp_path / "run"
+    command = [*arguments, "--split", "random", "--epochs", 400, "--out", out]
+    with start_command("edgehar-train", *map(str, command)) as process:
+        deadline_s = time.monotonic() + 120
+        while not (out / "last.npz").exists():
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline_s
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        output, messages = process.communicate(timeout=60)
+    assert process.returncode == 130, messages
+    assert output == ""
+    assert "Traceback" not in messages
+    assert "--resume" in messages
+    assert "leaky" in messages
+    assert not list(out.glob("*.tmp*"))
+    epochs = len((out / "history.csv").read_text().splitlines()) - 1
+    done = run_command("edgehar-train", *command[:-4], "--epochs", epochs + 1, "--out", out, "--resume", timeout_s=200)
+    assert done.returncode == 0, done.stderr
+    assert "random (leaky)" in done.stdout
+    assert json.loads((out / "metrics.json").read_text())["protocol"].startswith("random (leaky)")
+    assert len((out / "history.csv").read_text().splitlines()) - 1 == epochs + 1
+
+
+def test_an_unreadable_clip_is_skipped_counted_and_named(arguments, tmp_path):
+    data = write_moving_bars(tmp_path / "data")
+    (data / "moving/3.mp4").write_text("not a video")
+    arguments[1] = data
+    done = run_command("edgehar-train", *arguments, "--epochs", 1, "--out", tmp_path / "run", timeout_s=200)
+    assert done.returncode == 0, done.stderr
+    assert "moving/3.mp4" in done.stderr
+    assert "1 of 16 clips" in done.stderr
+    skipped = json.loads((tmp_path / "run/metrics.json").read_text())["skipped"]
+    assert [Path(path).name for path in skipped] == ["3.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "fragment"),
+    [
+        (["--data", "nowhere"], 1, "no such folder"),
+        (["--dataset", "kinetics"], 2, "folder, ut-interaction, synthetic"),
+        (["--size", 72], 2, "60 or 64"),
+        (["--model", "resnet"], 2, "lrcn"),
+        (["--epochs", 0], 2, "--epochs"),
+        (["--folds", 99], 1, "99 folds"),
+        (["--out", "/proc/run"], 1, "/proc"),
+    ],
+    ids=lambda value: str(value[0]) if isinstance(value, list) else "",
+)
+def test_wrong_use_is_one_line(arguments, tmp_path, changes, code, fragment):
+    done = run_command("edgehar-train", *arguments, "--out", tmp_path / "run", *changes)
+    assert_one_line_error(done, code, fragment)
+    assert not (tmp_path / "run").exists()
