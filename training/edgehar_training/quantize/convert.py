@@ -111,15 +111,7 @@ def convert_run(
         quantization=quantization,
         files={},
         decision=decision,
-        provenance=Provenance(
-            dataset=_dataset_name(run.config),
-            split=run.config.split,
-            seed=run.config.seed,
-            parity=comparison.parity(),
-            accuracy=[*accuracy, *_own_accuracy(run, int8)],
-            tools=provenance.tools(run.config),
-            commit=provenance.commit(),
-        ),
+        provenance=_origin(run, comparison, [*accuracy, *_own_accuracy(run, int8)]),
     )
     files = {
         "encoder.tflite": int8.encoder,
@@ -262,8 +254,17 @@ def _own_accuracy(run: Run, int8: Int8Files) -> list[Accuracy]:
     return [msgspec.structs.replace(known[0], int8_top1=float(result.correct.mean()), interval_95=interval)]
 
 
-def _dataset_name(config: RunConfig) -> str:
-    return config.dataset if config.data is None else f"{Path(config.data).name} ({config.dataset})"
+def _origin(run: Run, comparison: Comparison, accuracy: list[Accuracy]) -> Provenance:
+    config = run.config
+    return Provenance(
+        dataset=config.dataset if config.data is None else f"{Path(config.data).name} ({config.dataset})",
+        split=config.split,
+        seed=config.seed,
+        parity=comparison.parity(),
+        accuracy=accuracy,
+        tools=provenance.tools(config),
+        commit=provenance.commit(),
+    )
 
 
 def _self_contained(whole: bytes, manifest: Manifest) -> bytes:
