@@ -70,6 +70,21 @@ def test_a_run_learns_and_leaves_everything(arguments, tmp_path):
     assert_one_line_error(other, 2, "batch_size 4", "8")
 
 
+def test_int8_can_be_tested_afterwards(arguments, tmp_path):
+    command = [*arguments, "--epochs", 3, "--out", tmp_path / "run"]
+    assert run_command("edgehar-train", *command, timeout_s=200).returncode == 0
+    checkpoint = (tmp_path / "run/last.npz").stat().st_mtime_ns
+    done = run_command("edgehar-train", *command, "--resume", "--int8", timeout_s=200)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["int8"]["part"] == "test"
+    for int8, real in zip(metrics["int8"]["predictions"], metrics["test"]["predictions"], strict=True):
+        assert int8["clip"] == real["clip"]
+        assert int8["scores"] == pytest.approx(real["scores"], abs=0.1)
+    assert (tmp_path / "run/model.edgehar").is_file()
+    assert (tmp_path / "run/last.npz").stat().st_mtime_ns == checkpoint
+
+
 def test_folds_and_seeds_are_pooled_and_finished_ones_skipped(arguments, tmp_path):
     command = [*arguments, "--epochs", 1, "--folds", 2, "--seeds", 2, "--jobs", 2, "--out", tmp_path / "runs"]
     done = run_command("edgehar-train", *command, timeout_s=200)

@@ -6,7 +6,6 @@ import concurrent.futures
 import dataclasses
 import functools
 import importlib.metadata
-import json
 import logging
 import multiprocessing
 import os
@@ -96,7 +95,7 @@ def run_experiment(template: RunConfig, options: Options) -> dict[str, Any]:
     jobs = _jobs(template, options, clips)
     _train_all(jobs, clips, options)
     if len(jobs) == 1 and jobs[0].folder == options.out:
-        return _read_metrics(options.out)
+        return report.read_metrics(options.out / METRICS_FILE)
     metrics = _pool(jobs, template)
     if "confusion" in metrics:
         title = f"{metrics['top1']:.1%}, {template.split}, {len(options.seeds)} seeds"
@@ -185,14 +184,14 @@ def _start_worker(level: int) -> None:
 
 
 def _say_done(job: Job) -> None:
-    metrics = _read_metrics(job.folder)
+    metrics = report.read_metrics(job.folder / METRICS_FILE)
     part = "test" if "test" in metrics else "val"
     log.info("%s: %s accuracy %.3f in %.0f s", job.folder, part, metrics[part]["top1"], metrics["seconds"])
 
 
 def _pool(jobs: Sequence[Job], template: RunConfig) -> dict[str, Any]:
     """Figures over all runs: every clip counts once in each seed."""
-    runs = [(job, _read_metrics(job.folder)) for job in jobs]
+    runs = [(job, report.read_metrics(job.folder / METRICS_FILE)) for job in jobs]
     metrics: dict[str, Any] = {
         "protocol": template.split,
         "seeds": sorted({job.config.seed for job in jobs}),
@@ -230,11 +229,6 @@ def _pooled(runs: Sequence[tuple[int, list[dict[str, Any]]]], labels: list[str])
         "per_class": per_class(confusion, labels),
         "confusion": confusion.tolist(),
     }
-
-
-def _read_metrics(folder: Path) -> dict[str, Any]:
-    metrics: dict[str, Any] = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
-    return metrics
 
 
 def _tools() -> dict[str, str]:

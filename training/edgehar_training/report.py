@@ -18,6 +18,12 @@ def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
     write_text(path, json.dumps(metrics, indent=2) + "\n")
 
 
+def read_metrics(path: Path) -> dict[str, Any]:
+    """What `write_metrics` wrote."""
+    metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return metrics
+
+
 def write_history(path: Path, history: Sequence[dict[str, float]]) -> None:
     """Write one row per epoch as CSV."""
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:

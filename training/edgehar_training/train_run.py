@@ -35,7 +35,7 @@ EPOCHS_PER_LINE = 10
 def train_run(
     folder: Path, config: RunConfig, clips: Sequence[Clip], split: Split, *, resume: bool, int8: bool, bar: bool
 ) -> None:
-    """Train, evaluate and report one run; a finished one is left as it is when resuming.
+    """Train, evaluate and report one run; a finished one is left as it is when resuming, but for a missing int8 test.
 
     Args:
         folder: where to; made here.
@@ -51,6 +51,8 @@ def train_run(
         EdgeharError: training or conversion failed.
     """
     if resume and _finished(folder, config):
+        if int8:
+            _add_int8(Run(folder, config))
         return
     started_s = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +76,7 @@ def train_run(
             streams = [run.stream(clip) for clip in part_clips]
             metrics[part] = _part_metrics(run, part_clips, training.score(streams, truth_of(config, part_clips)))
     if int8:
-        metrics["int8"] = _int8_metrics(run, "test" if split.test else "val")
+        metrics["int8"] = _int8_metrics(run)
     metrics["seconds"] = round(time.monotonic() - started_s, 1)
     _draw(run, history, metrics)
     # Last: a run with metrics is a finished one.
@@ -153,9 +155,18 @@ def _part_metrics(run: Run, clips: Sequence[Clip], result: Result) -> dict[str, 
     }
 
 
-def _int8_metrics(run: Run, part: Literal["val", "test"]) -> dict[str, Any]:
+def _add_int8(run: Run) -> None:
+    """Test the int8 bundle of a finished run that was trained without doing so."""
+    metrics = report.read_metrics(run.path / METRICS_FILE)
+    if "int8" not in metrics:
+        metrics["int8"] = _int8_metrics(run)
+        report.write_metrics(run.path / METRICS_FILE, metrics)
+
+
+def _int8_metrics(run: Run) -> dict[str, Any]:
     from edgehar_training.quantize.convert import convert_run
 
+    part: Literal["val", "test"] = "test" if run.clips("test") else "val"
     bundle = run.path / BUNDLE_FILE
     convert_run(run.path, bundle, max_drop=None)
     clips = run.clips(part)
