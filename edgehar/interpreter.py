@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.metadata
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgehar.errors import BundleError, RuntimeUnavailableError
+from edgehar.errors import BundleError, ConfigError, RuntimeUnavailableError
 from edgehar.manifest import Affine
 
 if TYPE_CHECKING:
@@ -32,15 +33,25 @@ class Runtime:
     interpreter: Any
 
 
+# Names the one of them to use where several are installed.
+RUNTIME_VARIABLE = "EDGEHAR_RUNTIME"
+
+
 @functools.cache
 def load_runtime() -> Runtime:
-    """Import the first TFLite runtime there is.
+    """Import the TFLite runtime that the environment variable EDGEHAR_RUNTIME names, or the first there is.
 
     Raises:
+        ConfigError: the variable names no known runtime.
         RuntimeUnavailableError: none is installed, or the one installed cannot work with the numpy installed.
     """
+    wanted = os.environ.get(RUNTIME_VARIABLE)
+    if wanted and wanted not in (known := [package for package, _ in _RUNTIMES]):
+        raise ConfigError(f"{RUNTIME_VARIABLE} is {wanted!r}; it must be one of {', '.join(known)}, or unset")
     reasons = []
     for package, module in _RUNTIMES:
+        if wanted and package != wanted:
+            continue
         try:
             interpreter = importlib.import_module(module).Interpreter
         except ImportError as error:
@@ -49,7 +60,7 @@ def load_runtime() -> Runtime:
         _check_numpy(package)
         return Runtime(package, _version(package), interpreter)
     raise RuntimeUnavailableError(
-        f"no TFLite runtime can be imported ({'; '.join(reasons)}); run: pip install ai-edge-litert"
+        f"no TFLite runtime can be imported ({'; '.join(reasons)}); run: pip install {wanted or _RUNTIMES[0][0]}"
     )
 
 

@@ -166,6 +166,19 @@ def test_no_runtime_says_what_to_install(only_importable):
         runtimes.load_runtime()
 
 
+def test_the_runtime_can_be_chosen(only_importable, monkeypatch):
+    only_importable("ai-edge-litert")
+    monkeypatch.setenv("EDGEHAR_RUNTIME", "ai-edge-litert")
+    assert runtimes.load_runtime().package == "ai-edge-litert"
+    runtimes.load_runtime.cache_clear()
+    monkeypatch.setenv("EDGEHAR_RUNTIME", "tensorflow")
+    with pytest.raises(RuntimeUnavailableError, match="pip install tensorflow"):
+        runtimes.load_runtime()
+    monkeypatch.setenv("EDGEHAR_RUNTIME", "onnx")
+    with pytest.raises(ConfigError, match="EDGEHAR_RUNTIME is 'onnx'"):
+        runtimes.load_runtime()
+
+
 def test_the_old_runtime_with_numpy_2_says_what_to_install(only_importable, monkeypatch):
     only_importable("tflite-runtime")
     real = importlib.metadata.version
