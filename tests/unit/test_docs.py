@@ -1,0 +1,133 @@
+"""The user guide says only what is there: options, files, records, and Python that runs."""
+
+import functools
+import re
+import shlex
+from pathlib import Path
+
+import msgspec
+import pytest
+from helpers import flat_frames, run_command, write_video
+from tiny_bundle import write_tiny_bundle
+
+from edgehar import manifest, results
+
+ROOT = Path(__file__).parents[2]
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+COMMANDS = ("edgehar-run", "edgehar-train", "edgehar-convert", "edgehar demo", "edgehar inspect")
+# Whose options a page means by a bare `--option`.
+SUBJECTS = {
+    "docs/run.md": "edgehar-run",
+    "docs/mqtt.md": "edgehar-run",
+    "docs/train.md": "edgehar-train",
+    "docs/convert.md": "edgehar-convert",
+}
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+OUR_FILE = re.compile(r"(?<![\w/.~-])(?:edgehar|ext|scripts|tests|training)/[\w./-]+\.\w+")
+
+
+@functools.cache
+def options_of(command):
+    """The options in the usage line of a command, which comes before the first empty line of its help."""
+    usage = run_command(*command.split(), "--help").stdout.partition("\n\n")[0]
+    return {"--help", *OPTION.findall(usage)}
+
+
+def blocks(page, *languages):
+    return [text for language, text in BLOCK.findall(PAGES[page].read_text()) if language in languages]
+
+
+def inline_code(page):
+    return re.findall(r"`([^`\n]+)`", BLOCK.sub("", PAGES[page].read_text()))
+
+
+def calls(line):
+    """The calls of our commands in a line of shell, each as (command, its words)."""
+    words = shlex.split(line.replace("\\|", "|"), comments=True)
+    found = []
+    for number, word in enumerate(words):
+        name = Path(word).name
+        following = words[number + 1 : number + 2]
+        if name == "edgehar" and following and f"edgehar {following[0]}" in COMMANDS:
+            found.append((f"edgehar {following[0]}", []))
+        elif name in COMMANDS:
+            found.append((name, []))
+        elif word in ("|", "&&", ";"):
+            found.append((None, []))
+        elif found:
+            found[-1][1].append(word)
+    return [(command, rest) for command, rest in found if command]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_option_exists_in_the_command_it_is_used_with(page):
+    lines = [line for text in blocks(page, "", "sh") for line in text.replace("\\\n", " ").splitlines()]
+    # Lines with a colon are what commands said.
+    shell = [line for line in lines if "edgehar" in line and ": " not in line]
+    for code in (*shell, *inline_code(page)):
+        used = calls(code) if "edgehar" in code else []
+        for command, words in used:
+            assert {word for word in words if OPTION.fullmatch(word)} <= options_of(command), code
+        if code.startswith("--") and not used:
+            known = options_of(SUBJECTS[page]) if page in SUBJECTS else set().union(*map(options_of, COMMANDS))
+            assert set(OPTION.findall(code)) <= known, code
+
+
+@pytest.mark.parametrize("page", ["docs/run.md", "docs/train.md", "docs/convert.md"])
+def test_every_option_is_explained(page):
+    told = set(OPTION.findall(PAGES[page].read_text()))
+    told |= {f"--no-{option[2:]}" for option in told} | {option.replace("--no-", "--") for option in told}
+    of_every_command = set(OPTION.findall(PAGES["docs/README.md"].read_text()))
+    assert options_of(SUBJECTS[page]) - told - of_every_command == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_and_path_leads_somewhere(page):
+    text = PAGES[page].read_text()
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        assert "://" in target or (PAGES[page].parent / target).exists(), target
+    for path in OUR_FILE.findall(text):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_record_shown_is_one(page):
+    for line in "".join(blocks(page, "json")).splitlines():
+        msgspec.json.decode(line, type=results.Record)
+
+
+@pytest.mark.parametrize(
+    ("page", "classes"),
+    [
+        ("docs/run.md", (results.Prediction, results.Event, results.Status, results.Window, results.TimingMs)),
+        (
+            "docs/bundle.md",
+            [c for c in vars(manifest).values() if isinstance(c, type) and issubclass(c, msgspec.Struct)],
+        ),
+    ],
+)
+def test_every_field_is_explained(page, classes):
+    told = {word for code in inline_code(page) for word in re.findall(r"\w+", code)}
+    assert {field for cls in classes for field in cls.__struct_fields__} - told == set()
+
+
+@pytest.mark.parametrize(
+    ("page", "number"),
+    [(page, n) for page in ("README.md", "docs/python.md") for n in range(len(blocks(page, "python")))],
+)
+def test_python_runs_as_it_stands(page, number, tmp_path, monkeypatch):
+    text = blocks(page, "python")[number]
+    code = compile(text, f"{page}: block {number}", "exec")
+    if '"camera:' in text:
+        return  # there is no camera here
+    # Found by the names of the shipped models where those are not installed.
+    models = tmp_path / "edgehar" / "models"
+    models.mkdir(parents=True)
+    write_tiny_bundle(models / "fight-lrcn.edgehar", window=20, rate_hz=12.5, hop=5)
+    write_video(tmp_path / "clip.mp4", flat_frames(range(60)))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    exec(code, {"__name__": "__main__"})
