@@ -1,6 +1,6 @@
 """Streaming predictions against window.tflite on every clip under a folder: the bytes must be the same.
 
-    python scripts/check_identity.py CLIPS MODEL... [--hop 1]
+python scripts/check_identity.py CLIPS MODEL... [--hop 1]
 """
 
 from __future__ import annotations

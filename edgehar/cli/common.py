@@ -52,9 +52,9 @@ def run_command(
     logging.basicConfig(
         level=logging.DEBUG if args.verbose else logging.INFO, format=f"{parser.prog}: %(message)s", stream=sys.stderr
     )
-    # Libraries that talk at DEBUG drown our own lines.
+    # Libraries that talk drown our own lines.
     for chatty in ("matplotlib", "PIL", "tensorflow", "libav", "absl"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     try:
         code = body(args)
         sys.stdout.flush()

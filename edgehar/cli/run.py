@@ -27,7 +27,7 @@ a reader of standard output that goes away end it with 0."""
 _EXAMPLES = """\
   edgehar-run                                              camera 0, the shipped fight detector
   edgehar-run --source clip.mp4 --output text              a video file, for reading
-  edgehar-run --source 'shots/*.png' --rate 10             images, 10 a second
+  edgehar-run --source 'shots/*.png' --rate-hz 10          images, 10 a second
   edgehar-run --source 'synthetic:walking?duration_s=4' --model actions-synthetic
   edgehar-run --source rtsp://user:password@camera/stream --duration 3600
   edgehar-run --output none --mqtt mqtt://user@broker/edgehar/hall
@@ -77,7 +77,7 @@ def _make_parser() -> argparse.ArgumentParser:
         help="watch a video file, a folder or glob of images, synthetic:ACTION, or an rtsp:// or http:// stream",
     )
     parser.add_argument(
-        "--rate", type=_positive, metavar="HZ", help="frames a second of images (25), or asked of a camera"
+        "--rate-hz", type=_positive, metavar="HZ", help="frames a second of images (25), or asked of a camera"
     )
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="BUNDLE|NAME", help="a model bundle, or the name of a shipped one"
@@ -140,7 +140,7 @@ def _run(args: argparse.Namespace) -> int:
 def _open_source(args: argparse.Namespace) -> Source:
     from edgehar.sources import open_source
 
-    options = {} if args.rate is None else {"rate_hz": args.rate}
+    options = {} if args.rate_hz is None else {"rate_hz": args.rate_hz}
     return open_source(args.source if args.source is not None else f"camera:{args.camera or 0}", **options)
 
 

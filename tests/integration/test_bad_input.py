@@ -143,7 +143,7 @@ def test_an_altered_bundle(tiny_bundle, tmp_path):
         (["--sourc", "x"], "unrecognized arguments"),
         (["--source", "gopher:hole"], "unknown kind of source 'gopher'"),
         (["--source", "camera:front"], "camera:0"),
-        (["--source", "synthetic:walking", "--rate", "5"], "rate_hz is no option"),
+        (["--source", "synthetic:walking", "--rate-hz", "5"], "rate_hz is no option"),
         (["--source", "synthetic:walking", "--hop", "5"], "hop is 5, it must be 1 to 4"),
         (["--source", "synthetic:juggling"], "no such action"),
     ],

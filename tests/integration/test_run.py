@@ -112,7 +112,7 @@ def test_images_with_a_rate(run, tmp_path):
     for number, frame in enumerate(flat_frames([235] * 10)):
         cv2.imwrite(str(tmp_path / f"shot{number}.png"), frame)
     for source in (tmp_path, tmp_path / "shot*.png"):
-        answers = predictions(run("--source", source, "--rate", 10, "--hop", 1).stdout)
+        answers = predictions(run("--source", source, "--rate-hz", 10, "--hop", 1).stdout)
         assert len(answers) == 7
         assert answers[-1]["window"]["end_s"] == pytest.approx(0.9)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgehar.cli.common import EXIT_DONE, make_parser, run_command
 from edgehar.errors import ConfigError
+from edgehar_training.cli.workstation import prepare
 
 if TYPE_CHECKING:
     import argparse
@@ -61,8 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _convert(args: argparse.Namespace) -> int:
-    # TensorFlow reports at start which instructions it could use; only its errors matter here.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    prepare()
     from edgehar.manifest import Decision
     from edgehar_training.quantize.convert import convert_run
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE, make_parser, run_command
 from edgehar.errors import ConfigError
+from edgehar_training.cli.workstation import prepare
 
 if TYPE_CHECKING:
     import argparse
@@ -92,9 +92,8 @@ def _switch(group: Any, name: str, *, default: bool, text: str) -> None:
 
 
 def _train(args: argparse.Namespace) -> int:
-    # TensorFlow reports at start which instructions it could use; only its errors matter here.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     _check(args)
+    prepare()
     from edgehar_training.experiment import Options, run_experiment
     from edgehar_training.frames_cache import default_folder
     from edgehar_training.runs import RunConfig

@@ -102,6 +102,8 @@ def convert_run(
     whole = merge.merge(int8.encoder, int8.head, run.config.window)
     comparison = _measure(run, model, int8, whole)
     _check_drop(comparison, max_drop)
+    # A run may be its own evaluation.
+    accuracy += [own for own in _own_accuracy(run, int8) if own not in accuracy]
     manifest = Manifest(
         schema_version=1,
         name=name,
@@ -111,7 +113,7 @@ def convert_run(
         quantization=quantization,
         files={},
         decision=decision,
-        provenance=_origin(run, comparison, [*accuracy, *_own_accuracy(run, int8)]),
+        provenance=_origin(run, comparison, accuracy),
     )
     files = {
         "encoder.tflite": int8.encoder,
