@@ -1,0 +1,56 @@
+"""CPU time of one training step of `lrcn`: plain Keras against the compiled first block, side by side in one run.
+
+python scripts/bench_training_step.py [--rounds 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+from edgehar_training.models import build
+from edgehar_training.models.stem import with_compiled_stem
+from edgehar_training.train_run import keep_freed_memory
+
+BATCH, WINDOW, SIZE, CLASSES = 16, 20, 60, 2
+STEPS_A_ROUND = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds; medians are printed (default: 5)")
+    args = parser.parse_args()
+
+    keep_freed_memory()
+    rng = np.random.default_rng(0)
+    windows = rng.random((BATCH, WINDOW, SIZE, SIZE, 3), np.float32)
+    truth = np.eye(CLASSES, dtype=np.float32)[rng.integers(0, CLASSES, BATCH)]
+    networks = {"keras": build("lrcn", window=WINDOW, size=SIZE, classes=CLASSES)}
+    networks["compiled"] = with_compiled_stem(build("lrcn", window=WINDOW, size=SIZE, classes=CLASSES))
+    for network in networks.values():
+        network.compile(keras.optimizers.Adam(), "categorical_crossentropy")
+        for _ in range(3):
+            network.train_on_batch(windows, truth)
+    times: dict[str, list[float]] = {name: [] for name in networks}
+    for _ in range(args.rounds):
+        for name, network in networks.items():
+            started = time.process_time()
+            for _ in range(STEPS_A_ROUND):
+                network.train_on_batch(windows, truth)
+            times[name].append((time.process_time() - started) / STEPS_A_ROUND * 1e3)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    print(f"{BATCH} windows of {WINDOW} frames of {SIZE}x{SIZE}, {args.rounds} rounds of {STEPS_A_ROUND} steps")
+    for name, median in medians.items():
+        print(f"{name:>9}: {median:7.1f} ms of CPU per step (median)")
+    print(f"    ratio: {medians['keras'] / medians['compiled']:.1f}x less CPU")
+
+
+if __name__ == "__main__":
+    main()
