@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # A kernel must never be tested from the source tree, so tests import what is installed in the virtual environment.
-SOURCES := pyproject.toml $(shell find edgehar ext training models -type f -not -name '*.so' -not -path '*/__pycache__/*' -not -path '*.egg-info/*' -not -name '_ring.c')
+SOURCES := pyproject.toml $(shell find edgehar ext training models -type f -not -name '*.so' -not -path '*/__pycache__/*' -not -path '*.egg-info/*' -not -name '_*.c')
 
 .PHONY: demo test lint clean
 
@@ -34,4 +34,4 @@ $(VENV)/dev.installed: $(VENV)/device.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build demo.mp4 *.egg-info training/*.egg-info ext/_ring.c
+	rm -rf $(VENV) build demo.mp4 *.egg-info training/*.egg-info ext/_*.c
