@@ -29,9 +29,9 @@ $(VENV)/device.installed: $(VENV)/pip.installed $(SOURCES)
 	$(BIN)/pip install --quiet .
 	touch $@
 
-$(VENV)/dev.installed: $(VENV)/device.installed
+$(VENV)/dev.installed: $(VENV)/pip.installed $(SOURCES)
 	$(BIN)/pip install --quiet '.[dev]'
-	touch $@
+	touch $(VENV)/device.installed $@
 
 clean:
 	rm -rf $(VENV) build demo.mp4 *.egg-info training/*.egg-info ext/_*.c

@@ -1,8 +1,8 @@
 """The same network with its first block in one compiled function, for training on a CPU.
 
 TensorFlow keeps every pixel of the first convolution for the way back (74 MB for 320 frames of 60x60), although max
-pooling passes a gradient to one pixel in sixteen. The compiled block keeps which one. A training step of `lrcn` takes less
-than a third of the time (`scripts/bench_training_step.py`).
+pooling passes a gradient to one pixel in sixteen. The compiled block keeps which one. A training step of `lrcn` takes
+less than a third of the time (`scripts/bench_training_step.py`).
 """
 
 from __future__ import annotations
