@@ -1,0 +1,70 @@
+"""The shipped models: found by name, whole, honest about themselves, and right about what they were made for."""
+
+import itertools
+
+import numpy as np
+import pytest
+from helpers import run_command
+
+from edgehar import Classifier, ModelBundle, open_source
+from edgehar.interpreter import TfliteModel
+from edgehar.sources.figures import ACTIONS
+
+SHIPPED = ("fight-lrcn", "actions-synthetic")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_it_is_found_by_name_and_says_where_it_comes_from(name):
+    bundle = ModelBundle.open(name)
+    origin = bundle.manifest.provenance
+    assert bundle.manifest.name == name
+    assert origin.parity.float_top1 - origin.parity.int8_top1 <= 0.027
+    assert origin.accuracy
+    for accuracy in origin.accuracy:
+        assert "group-disjoint" in accuracy.protocol
+        assert accuracy.int8_top1 is not None
+        low, high = accuracy.interval_95
+        assert low <= accuracy.int8_top1 <= high
+    card = bundle.read("MODEL_CARD.md").decode()
+    for section in (
+        "Intended use",
+        "Out of scope",
+        "Data",
+        "Accuracy",
+        "Limits and known failures",
+        "Privacy and ethics",
+    ):
+        assert f"## {section}\n" in card
+    assert run_command("edgehar", "inspect", name, "--card").stdout == card
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_streaming_equals_its_whole_window_model(name):
+    bundle = ModelBundle.open(name)
+    whole = TfliteModel(bundle.read("window.tflite"), name="window.tflite")
+    ring = bundle.make_ring()
+    compared = 0
+    with Classifier(bundle, hop=3) as classifier:
+        for frame in itertools.islice(open_source("synthetic:running?duration_s=2"), 40):
+            ring.push(frame.data)
+            if (prediction := classifier.push(frame.data)) is not None:
+                assert prediction.raw.tobytes() == whole.run(ring.window()).tobytes()
+                compared += 1
+    assert compared == 7
+
+
+def test_strangers_are_named_right():
+    with Classifier("actions-synthetic") as classifier:
+        answers = {
+            (action, subject): classifier.classify(f"synthetic:{action}?subject={subject}").label
+            for action in ACTIONS
+            for subject in (41, 42)
+        }
+    assert np.mean([label == action for (action, _), label in answers.items()]) >= 0.8, answers
+
+
+def test_a_still_scene_is_no_fight():
+    with Classifier("fight-lrcn", hop=1) as classifier:
+        frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+        answers = [answer.label for _ in range(25) if (answer := classifier.push(frame)) is not None]
+    assert answers == ["noFight"] * 6
