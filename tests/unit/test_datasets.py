@@ -87,5 +87,5 @@ def test_ut_interaction_groups_by_sequence(tmp_path):
 def test_the_synthetic_data_set_has_subjects_as_groups():
     clips = load_dataset("synthetic", None)
     assert labels_of(clips) == ["boxing", "handclapping", "handwaving", "jogging", "running", "walking"]
-    assert len({clip.group for clip in clips}) == 25
+    assert len({clip.group for clip in clips}) == 40
     assert all(isinstance(clip, Clip) and clip.path.startswith("synthetic:") for clip in clips)
