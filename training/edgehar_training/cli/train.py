@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
   edgehar-train --dataset synthetic --out runs/actions
-  edgehar-train --data clips --input motion --out runs/fight          # clips/<label>/<clip>.mp4, and clips/groups.csv
+  edgehar-train --data clips --out runs/fight                         # clips/<label>/<clip>.mp4, and clips/groups.csv
   edgehar-train --data clips --folds 5 --seeds 3 --jobs 2 --out runs/fight-5-fold
   edgehar-train --data clips --folds 5 --seeds 3 --jobs 2 --out runs/fight-5-fold --resume"""
 
@@ -58,8 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument(
         "--input",
         choices=("rgb", "motion"),
-        default="rgb",
-        help="rgb: colours; motion: differences of grey frames (default: rgb)",
+        default="motion",
+        help="motion: differences of grey frames; rgb: colours, as in the papers (default: motion)",
     )
     _number(model, "--window", int, 20, "frames in a window")
     _number(model, "--size", int, 60, "side of the frame in pixels")
