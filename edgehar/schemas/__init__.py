@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Any
 
@@ -20,6 +21,18 @@ def schema_text(name: str) -> str:
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"edgehar {name.split('.')[0]}",
-        **msgspec.json.schema(SCHEMAS[name]),
+        **_without_indents(msgspec.json.schema(SCHEMAS[name])),
     }
     return json.dumps(schema, indent=2) + "\n"
+
+
+def _without_indents(node: Any) -> Any:
+    """The schema with descriptions as Python 3.13 keeps docstrings: older ones keep the indents of the source."""
+    if isinstance(node, list):
+        return [_without_indents(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: inspect.cleandoc(value) if key == "description" and isinstance(value, str) else _without_indents(value)
+        for key, value in node.items()
+    }
