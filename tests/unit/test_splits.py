@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+pytest.importorskip("sklearn", reason="needs the train extra")
+
 from edgehar.errors import ConfigError, DatasetError
 from edgehar_training.datasets import Clip
 from edgehar_training.datasets.splits import (
