@@ -108,19 +108,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from edgehar.bundle import ModelBundle
     from edgehar.classifier import Classifier
     from edgehar.decision import Decider
     from edgehar.runner import Runner
     from edgehar.sinks.mqtt import MqttSink, parse_mqtt_url
 
-    # What is wrong with the command line is said before anything is opened.
+    # What is wrong with the command line, the model or the source is said before the network is loaded.
     mqtt = parse_mqtt_url(args.mqtt) if args.mqtt is not None else None
+    bundle = ModelBundle.open(args.model)
     with (
-        Classifier(args.model, hop=args.hop, threads=args.threads) as classifier,
         _open_source(args) as source,
+        Classifier(bundle, hop=args.hop, threads=args.threads, source_name=source.name) as classifier,
     ):
-        classifier.source_name = source.name
-        defaults = classifier.bundle.manifest.decision
+        defaults = bundle.manifest.decision
         threshold = defaults.threshold if args.threshold is None else args.threshold
         sinks = _local_sinks(args.output)
         if mqtt is not None:
