@@ -15,8 +15,8 @@ export TF_CPP_MIN_LOG_LEVEL=3
 for input in motion rgb; do
     edgehar-train --data "$data/survfight" --input $input --folds 5 --seeds 3 --jobs 2 --int8 --resume \
         --out "$out/survfight-$input"
-    edgehar-train --data "$data/ut_interaction_set1" --dataset ut-interaction --input $input --folds 10 --seeds 3 --windows-per-clip 3 \
-        --jobs 2 --int8 --resume --out "$out/ut-$input"
+    edgehar-train --data "$data/ut_interaction_set1" --dataset ut-interaction --input $input --folds 10 --seeds 3 \
+        --windows-per-clip 3 --jobs 2 --int8 --resume --out "$out/ut-$input"
 done
 
 # What is shipped. The fight detector learns from all cameras but those that say when to stop.
