@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         SinkError,
         SourceError,
     )
-    from edgehar.frames import Frame, PixelFormat
+    from edgehar.frames import Frame, PixelFormat, YuvMatrix
     from edgehar.results import Event, Prediction
     from edgehar.sources import open_source
 
@@ -39,6 +39,7 @@ _HOMES = {
     "ModelBundle": "edgehar.bundle",
     "PixelFormat": "edgehar.frames",
     "Prediction": "edgehar.results",
+    "YuvMatrix": "edgehar.frames",
     "open_source": "edgehar.sources",
     **dict.fromkeys(
         (
@@ -73,6 +74,7 @@ __all__ = [
     "RuntimeUnavailableError",
     "SinkError",
     "SourceError",
+    "YuvMatrix",
     "open_source",
 ]
 

@@ -11,45 +11,13 @@ from cpython.buffer cimport PyBuffer_Release, PyObject_CheckBuffer, PyObject_Get
 from libc.math cimport floor
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy, memset
 
-from edgehar.frames import Frame, PixelFormat
+from edgehar.frames import Frame, PixelFormat, YuvMatrix
 
-cdef extern from "area.h" nogil:
-    enum:
-        AREA_MIN_SOURCE
-        AREA_MAX_SIDE
-    ctypedef struct area_plan:
-        pass
-    area_plan *area_plan_create(int source_height, int source_width, int source_channels, int height, int width)
-    void area_plan_destroy(area_plan *plan)
-    void area_shrink_bytes(
-        area_plan *plan, const uint8_t *pixels, Py_ssize_t row_stride, bint reversed, const uint8_t *map, uint8_t *out
-    )
-    void area_shrink_floats(
-        area_plan *plan, const uint8_t *pixels, Py_ssize_t row_stride, bint reversed, float *out
-    )
-    void motion_grey(const uint8_t *rgb, size_t count, uint8_t *grey)
-    void motion_bytes(
-        const uint8_t *now, const uint8_t *before, const uint8_t *earlier, size_t count, const uint8_t *map,
-        uint8_t *out
-    )
-    void motion_floats(const uint8_t *now, const uint8_t *before, const uint8_t *earlier, size_t count, float *out)
-
-cdef object BGR24 = PixelFormat.BGR24
-cdef object RGB24 = PixelFormat.RGB24
-cdef object GRAY8 = PixelFormat.GRAY8
-
-cdef dict BUFFER_CODES = {"int8": b"b", "uint8": b"B", "float32": b"f"}
-
-cdef struct Image:
-    # The pixels of one frame, borrowed from a held buffer.
-    const uint8_t *pixels
-    Py_ssize_t row_stride
-    int height
-    int width
-    int channels
-    bint is_bgr
+include "kernel.pxi"
+include "images.pxi"
+include "options.pxi"
 
 
 cdef class FrameRing:
@@ -61,7 +29,10 @@ cdef class FrameRing:
     - `"uint8"`: the level.
     - `"int8"`: `floor(level / 255 / scale + 0.5) + zero_point`, saturated to -128..127: TFLite's affine quantisation of
       the value level / 255. With the default scale and zero point it is level - 128.
-    - `"float32"`: the average before rounding, divided by 255.
+    - `"float32"`: the average before rounding, divided by 255, less `mean`, divided by `std`.
+
+    Y, U and V of I420, NV12 and YUYV frames are averaged at their own size and converted to RGB after that (ITU-R
+    BT.601 or BT.709, as the frame says), from averages rounded to 1/256 of a level, or unrounded for float32.
 
     With `motion="grey-difference"` the channels are instead t - (t-1), t - (t-2) and |t - (t-1)| of the grey levels
     `(77 R + 150 G + 29 B + 128) >> 8` of the rounded pixels of frame t and the frames before it; int8 quantises d / 255
@@ -80,6 +51,13 @@ cdef class FrameRing:
         scale: quantisation step of int8, in units of level / 255; not used for uint8 and float32.
         zero_point: the int8 value of level 0, -128 to 127; not used for uint8 and float32.
         motion: `"none"` or `"grey-difference"` (int8 and float32 only).
+        crop: what happens to frames of another shape than `height` x `width`. `"stretch"`: nothing. `"center"`: the
+            largest rectangle of that shape is cut from their middle. `"letterbox"`: they are shrunk whole, with
+            black (level 0) beside them.
+        region: the part of every frame that is looked at, (x, y, width, height) as shares 0-1 of the frame, rounded to
+            whole pixels; `crop` acts within it. None is the whole frame.
+        mean: for float32 without motion: what is taken off R, G and B, each 0-1.
+        std: for float32 without motion: what R, G and B are then divided by.
 
     Raises:
         ValueError: an argument is outside these limits.
@@ -91,6 +69,7 @@ cdef class FrameRing:
     cdef readonly int width
     cdef readonly str dtype
     cdef readonly str motion
+    cdef readonly str crop
 
     cdef object _lock
     cdef object _storage       # ndarray (2 * window, height, width, 3)
@@ -102,8 +81,15 @@ cdef class FrameRing:
     cdef bint _has_motion
     cdef int64_t _count
 
+    cdef double _region[4]     # x, y, width, height, shares of the frame
+
     cdef area_plan *_plan
-    cdef int _plan_height, _plan_width, _plan_channels
+    cdef area_geometry _geometry  # what the plan is for: layout and size of the last frame
+    cdef bint _has_border      # letterboxed: the image does not fill the slot
+    cdef size_t _first_value   # of the image in a slot
+
+    cdef double _gain[3]       # float32 only
+    cdef double _bias[3]
 
     cdef uint8_t _level_map[256]
     cdef uint8_t _difference_map[511]
@@ -112,16 +98,17 @@ cdef class FrameRing:
     cdef int64_t _greys_seen
 
     def __cinit__(
-        self, window, height, width, channels=3, dtype="int8", scale=1.0 / 255.0, zero_point=-128, *, motion="none"
+        self, window, height, width, channels=3, dtype="int8", scale=1.0 / 255.0, zero_point=-128, *, motion="none",
+        crop="stretch", region=None, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0),
     ):
         import numpy
 
         self.window_length = _whole_number("window", window, 1, 1 << 20)
         self.height = _whole_number("height", height, 1, AREA_MAX_SIDE)
         self.width = _whole_number("width", width, 1, AREA_MAX_SIDE)
-        _check_kind(channels, dtype, scale, zero_point, motion)
-        self.dtype = dtype
-        self.motion = motion
+        _check_kind(channels, dtype, scale, zero_point, motion, crop)
+        self.dtype, self.motion, self.crop = dtype, motion, crop
+        self._region[0], self._region[1], self._region[2], self._region[3] = _check_region(region)
         self._is_float = dtype == "float32"
         self._has_motion = motion != "none"
         self._lock = threading.Lock()
@@ -132,6 +119,10 @@ cdef class FrameRing:
         self._pixel_count = <size_t>self.height * self.width
         self._slot_bytes = self._pixel_count * 3 * (4 if self._is_float else 1)
         self._fill_maps(scale, zero_point)
+        means, deviations = _check_normalisation(mean, std, dtype, motion)
+        for i in range(3):
+            self._gain[i] = 1.0 / (255.0 * <double>deviations[i])
+            self._bias[i] = -<double>means[i] / <double>deviations[i]
         if self._has_motion:
             self._levels = <uint8_t *>malloc(self._pixel_count * 3)
             self._greys = <uint8_t *>malloc(self._pixel_count * 3)
@@ -139,9 +130,14 @@ cdef class FrameRing:
                 raise MemoryError("no memory for the motion history")
 
     def __dealloc__(self):
+        self._free()
+
+    cdef void _free(self) noexcept:
         area_plan_destroy(self._plan)
         free(self._levels)
         free(self._greys)
+        self._plan = NULL
+        self._levels = self._greys = NULL
 
     cdef int _fill_maps(self, double scale, int zero_point) except -1:
         # Levels that motion is made of, and those of uint8, are not quantised.
@@ -157,35 +153,34 @@ cdef class FrameRing:
         """Shrink a frame into the ring, over the oldest one.
 
         Args:
-            frame: a `Frame` (BGR24, RGB24: `(H, W, 3)`; GRAY8: `(H, W)`, taken as R = G = B) or a uint8 `(H, W, 3)`
-                array, BGR; 0-255; H and W from 8 to 8192. Strided rows are read in place; only where the pixels of a
-                row are not adjacent (a mirrored or decimated view) is a copy made first.
+            frame: a `Frame` (`PixelFormat` says the shapes) or a uint8 `(H, W, 3)` array, BGR; 0-255; H and W from 8 to
+                8192. Strided rows are read in place; only where the samples of a row are not adjacent (a mirrored or
+                decimated view) is a copy made first.
 
         Returns:
             Its index: 0 for the first frame after construction or `reset`, then 1, 2, ...
 
         Raises:
             TypeError: not a frame, or not of uint8.
-            ValueError: another shape, size or pixel format.
+            ValueError: another shape, size or pixel format, a `region` of less than a pixel, or a closed ring.
         """
-        cdef Py_buffer buffer
         cdef Image image
         cdef uint8_t *slot
         cdef uint8_t *mirror
         cdef int64_t index = 0
-        _open_image(frame, &buffer, &image)
+        _open_image(frame, &image)
         try:
             with self._lock:
+                self._fit_plan(&image)
                 index = self._count
                 slot = self._slots + <size_t>(index % self.window_length) * self._slot_bytes
                 mirror = slot + <size_t>self.window_length * self._slot_bytes
-                self._fit_plan(&image)
                 with nogil:
                     self._shrink(&image, slot)
                     memcpy(mirror, slot, self._slot_bytes)
                 self._count = index + 1
         finally:
-            PyBuffer_Release(&buffer)
+            _close_image(&image)
         return index
 
     def shrink_into(self, frame, out):
@@ -200,20 +195,20 @@ cdef class FrameRing:
 
         Raises:
             TypeError: not a frame, or `frame` or `out` has another dtype.
-            ValueError: another shape, size or pixel format, or `out` cannot be written to.
+            ValueError: as for `push`, or `out` has another shape or cannot be written to.
         """
-        cdef Py_buffer buffer, out_buffer
+        cdef Py_buffer out_buffer
         cdef Image image
         self._open_output(out, &out_buffer)
         try:
-            _open_image(frame, &buffer, &image)
+            _open_image(frame, &image)
             try:
                 with self._lock:
                     self._fit_plan(&image)
                     with nogil:
                         self._shrink(&image, <uint8_t *>out_buffer.buf)
             finally:
-                PyBuffer_Release(&buffer)
+                _close_image(&image)
         finally:
             PyBuffer_Release(&out_buffer)
 
@@ -256,6 +251,20 @@ cdef class FrameRing:
             self._count = 0
             self._greys_seen = 0
 
+    def close(self):
+        """Let go of the memory. Views handed out stay as they are; a push raises ValueError. Safe to call twice."""
+        with self._lock:
+            self._free()
+            self._storage = self._frozen = None
+            self._slots = NULL
+            self._count = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     @property
     def count(self):
         """Frames pushed since construction or `reset`."""
@@ -268,30 +277,61 @@ cdef class FrameRing:
         )
 
     cdef int _fit_plan(self, const Image *image) except -1:
+        # Makes the plan that frames like this one need, unless the last frame needed the same.
+        cdef area_geometry g
+        cdef int top = 0
+        cdef int left = 0
+        if self._slots == NULL:
+            raise ValueError("the ring is closed")
         if (
             self._plan != NULL
-            and self._plan_height == image.height
-            and self._plan_width == image.width
-            and self._plan_channels == image.channels
+            and self._geometry.layout == image.layout
+            and self._geometry.source_height == image.height
+            and self._geometry.source_width == image.width
         ):
             return 0
+        g.layout, g.source_height, g.source_width = image.layout, image.height, image.width
+        g.height, g.width = self.height, self.width
+        _share_to_pixels(self._region[0], self._region[2], image.width, &g.left, &g.region_width)
+        _share_to_pixels(self._region[1], self._region[3], image.height, &g.top, &g.region_height)
+        if self.crop == "center":
+            _keep_shape(&g)
+        elif self.crop == "letterbox":
+            _fit_inside(&g, &top, &left)
         area_plan_destroy(self._plan)
-        self._plan = area_plan_create(image.height, image.width, image.channels, self.height, self.width)
+        self._plan = area_plan_create(&g)
         if self._plan == NULL:
             raise MemoryError(f"no memory to shrink {image.width}x{image.height} frames")
-        self._plan_height = image.height
-        self._plan_width = image.width
-        self._plan_channels = image.channels
+        self._geometry = g
+        self._has_border = g.height != self.height or g.width != self.width
+        self._first_value = (<size_t>top * self.width + left) * 3
         return 0
 
     cdef void _shrink(self, const Image *image, uint8_t *out) noexcept nogil:
+        cdef area_output output
         cdef uint8_t *levels = self._levels if self._has_motion else out
+        output.reversed = image.reversed
+        output.row_stride = 3 * self.width
+        output.yuv = area_yuv_matrix(
+            0.2126 if image.is_bt709 else 0.299, 0.0722 if image.is_bt709 else 0.114, image.full_range
+        )
         if self._is_float and not self._has_motion:
-            area_shrink_floats(self._plan, image.pixels, image.row_stride, image.is_bgr, <float *>out)
-        else:
-            area_shrink_bytes(self._plan, image.pixels, image.row_stride, image.is_bgr, self._level_map, levels)
+            if self._has_border:
+                self._blacken(<float *>out)
+            area_shrink_floats(
+                self._plan, &image.samples, &output, self._gain, self._bias, <float *>out + self._first_value
+            )
+            return
+        if self._has_border:
+            memset(levels, self._level_map[0], self._pixel_count * 3)
+        area_shrink_bytes(self._plan, &image.samples, &output, self._level_map, levels + self._first_value)
         if self._has_motion:
             self._difference(out)
+
+    cdef void _blacken(self, float *out) noexcept nogil:
+        cdef size_t i
+        for i in range(self._pixel_count * 3):
+            out[i] = <float>self._bias[i % 3]
 
     cdef void _difference(self, uint8_t *out) noexcept nogil:
         cdef uint8_t *now = self._grey_of(self._greys_seen)
@@ -339,111 +379,3 @@ cdef class FrameRing:
             and buffer.shape[leading + 1] == self.width
             and buffer.shape[leading + 2] == 3
         )
-
-
-cdef int _open_image(object frame, Py_buffer *buffer, Image *image) except -1:
-    # Takes the buffer of a frame's pixels, which the caller must release, and describes it in `image`.
-    cdef int channels = 3
-    pixels = frame
-    image.is_bgr = True
-    if isinstance(frame, Frame):
-        pixels = frame.data
-        pixel_format = frame.format
-        if pixel_format is GRAY8:
-            channels = 1
-        elif pixel_format is RGB24:
-            image.is_bgr = False
-        elif pixel_format is not BGR24:
-            raise ValueError(f"a Frame's format must be BGR24, RGB24 or GRAY8; got {pixel_format!r}")
-    if not PyObject_CheckBuffer(pixels):
-        raise TypeError(f"expected a Frame or a uint8 (H, W, 3) BGR array; got {type(pixels).__name__}")
-    try:
-        PyObject_GetBuffer(pixels, buffer, PyBUF_RECORDS_RO)
-    except (BufferError, ValueError) as error:  # object, datetime and other arrays that are not plain numbers
-        raise TypeError(f"a frame must be of uint8, levels 0-255; {error}") from None
-    try:
-        if not _describe(buffer, channels, image):
-            import numpy
-
-            packed = numpy.ascontiguousarray(pixels)
-            PyBuffer_Release(buffer)
-            PyObject_GetBuffer(packed, buffer, PyBUF_RECORDS_RO)
-            _describe(buffer, channels, image)
-    except BaseException:
-        PyBuffer_Release(buffer)
-        raise
-    return 0
-
-
-cdef bint _describe(const Py_buffer *buffer, int channels, Image *image) except -1:
-    # False where the pixels of a row are not adjacent.
-    if buffer.format[0] != b"B" or buffer.format[1] != 0:
-        raise TypeError(f"a frame must be of uint8, levels 0-255; got {_type_name(_buffer_code(buffer))}")
-    if buffer.ndim != (3 if channels == 3 else 2) or (channels == 3 and buffer.shape[2] != 3):
-        want = "(height, width, 3)" if channels == 3 else "(height, width) for GRAY8"
-        raise ValueError(f"a frame must have shape {want}; got {_buffer_shape(buffer)}")
-    if not (
-        AREA_MIN_SOURCE <= buffer.shape[0] <= AREA_MAX_SIDE and AREA_MIN_SOURCE <= buffer.shape[1] <= AREA_MAX_SIDE
-    ):
-        raise ValueError(
-            f"a frame must be {AREA_MIN_SOURCE} to {AREA_MAX_SIDE} pixels wide and high;"
-            f" this one is {buffer.shape[1]}x{buffer.shape[0]}"
-        )
-    image.pixels = <const uint8_t *>buffer.buf
-    image.row_stride = buffer.strides[0]
-    image.height = <int>buffer.shape[0]
-    image.width = <int>buffer.shape[1]
-    image.channels = channels
-    return buffer.strides[1] == channels and (channels == 1 or buffer.strides[2] == 1)
-
-
-cdef uint8_t *_address(object array) except NULL:
-    # The array owns its memory and never moves it, so the address outlives the buffer.
-    cdef Py_buffer buffer
-    PyObject_GetBuffer(array, &buffer, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
-    cdef uint8_t *address = <uint8_t *>buffer.buf
-    PyBuffer_Release(&buffer)
-    return address
-
-
-cdef uint8_t _quantise(int value, double scale, int zero_point) noexcept:
-    # value / 255 as an int8 of this scale and zero point, in the bits of a uint8.
-    cdef double q = floor(value / 255.0 / scale + 0.5) + zero_point
-    return <uint8_t><signed char>max(-128.0, min(127.0, q))
-
-
-def _whole_number(name, value, low, high):
-    try:
-        number = value.__index__()
-    except AttributeError:
-        raise TypeError(f"{name} must be a whole number; got {value!r}") from None
-    if not low <= number <= high:
-        raise ValueError(f"{name} must be {low} to {high}; got {number}")
-    return number
-
-
-def _check_kind(channels, dtype, scale, zero_point, motion):
-    if channels != 3:
-        raise ValueError(f"channels must be 3 (RGB, or three differences); got {channels!r}")
-    if dtype not in BUFFER_CODES:
-        raise ValueError(f"dtype must be one of {', '.join(BUFFER_CODES)}; got {dtype!r}")
-    if motion not in ("none", "grey-difference"):
-        raise ValueError(f"motion must be 'none' or 'grey-difference'; got {motion!r}")
-    if motion != "none" and dtype == "uint8":
-        raise ValueError("motion='grey-difference' has negative values: use dtype 'int8' or 'float32', not 'uint8'")
-    if not (isinstance(scale, numbers.Real) and math.isfinite(scale) and scale > 0):
-        raise ValueError(f"scale must be a positive number; got {scale!r}")
-    _whole_number("zero_point", zero_point, -128, 127)
-
-
-cdef object _buffer_shape(const Py_buffer *buffer):
-    return tuple([buffer.shape[i] for i in range(buffer.ndim)])
-
-
-cdef object _buffer_code(const Py_buffer *buffer):
-    return <bytes>buffer.format
-
-
-def _type_name(code):
-    names = {b"b": "int8", b"B": "uint8", b"f": "float32", b"d": "float64", b"?": "bool", b"H": "uint16", b"h": "int16"}
-    return names.get(code, f"buffer format {code.decode()!r}")

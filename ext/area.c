@@ -1,110 +1,119 @@
 #include "area.h"
 
+#include "columns.h"
+#include "finish.h"
+#include "rows.h"
+
 #include <stdlib.h>
-#include <string.h>
-
-/* The loops below are written for GCC's and Clang's auto-vectoriser. On x86 with glibc the loader picks the AVX2 copy
- * where the processor has it; elsewhere the baseline (SSE2, NEON) is used. */
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define CLONED __attribute__((target_clones("avx2", "default")))
-#else
-#define CLONED
-#endif
-#if defined(__GNUC__)
-#define INLINED static inline __attribute__((always_inline))
-#else
-#define INLINED static inline
-#endif
-
-enum { ROWS_AT_ONCE = 8 };
-
-/* Source cells under one output cell: cells [begin, end) wholly, cell begin-1 by `head` and cell `end` by `tail`.
- * Weights are in 1/q of a source cell; head or tail 0 means there is no such cell. */
-typedef struct {
-    int begin, end;
-    uint32_t head, tail;
-} span;
-
-/* One axis, s source cells onto d output cells: s/d = length/cell in lowest terms, so that with a source cell `cell`
- * units long every output cell is `length` units long and all weights are integers. */
-typedef struct {
-    uint32_t length, cell;
-    span *spans;
-} axis;
 
 struct area_plan {
-    int channels, width, height;
-    size_t row_bytes;  /* of the source */
-    axis rows, columns;
-    uint64_t area;     /* sum of the weights of one output pixel */
-    int wide;          /* the sums need the wide types */
-    uint8_t *blank;    /* a source row of zeros: stands in for rows that a block of rows lacks */
-    void *row;         /* one output row of vertical sums, source width */
-    void *boxes;       /* one output row of sums, RGB */
+    area_geometry geometry;
+    int wide;               /* the sums need the wide types, or the planes are narrow */
+    int paired;             /* see sum_pixels */
+    axis rows, columns;     /* of pixels */
+    axis chroma_rows, chroma_columns;
+    double share[4];        /* what one unit of a sum counts in levels, by lane */
+    void *memory;           /* the scratch below */
+    void *row;              /* vertical sums under one output row, uint16_t or (wide) int32_t */
+    uint16_t *luma, *chroma; /* those of AREA_YUYV, apart */
+    double *boxes;          /* sums under each output pixel of a row, four lanes */
+    int32_t *levels;        /* of each output pixel of a row, four lanes */
 };
 
-static uint32_t greatest_common_divisor(uint32_t a, uint32_t b)
+static int has_chroma(const area_geometry *g)
 {
-    while (b != 0) {
-        const uint32_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
+    return g->layout == AREA_I420 || g->layout == AREA_NV12 || g->layout == AREA_YUYV;
 }
 
-static int axis_init(axis *axis, int source, int target)
+static int chroma_row_pitch(const area_geometry *g)
 {
-    const uint32_t divisor = greatest_common_divisor((uint32_t)source, (uint32_t)target);
-    const uint32_t length = (uint32_t)source / divisor, cell = (uint32_t)target / divisor;
+    return g->layout == AREA_YUYV ? 1 : 2;
+}
 
-    axis->length = length;
-    axis->cell = cell;
-    axis->spans = malloc((size_t)target * sizeof *axis->spans);
-    if (axis->spans == NULL)
-        return -1;
-    for (int i = 0; i < target; i++) {
-        const uint32_t from = (uint32_t)i * length, to = from + length;
-        span *s = &axis->spans[i];
+/* Bytes in a row of a plane. */
+static size_t row_bytes(const area_geometry *g, int plane)
+{
+    const size_t width = (size_t)g->source_width, half = (width + 1) / 2;
 
-        s->begin = (int)((from + cell - 1) / cell);
-        s->end = (int)(to / cell);
-        if (s->end < s->begin) { /* the output cell lies inside one source cell */
-            s->end = s->begin;
-            s->head = length;
-            s->tail = 0;
-        } else {
-            s->head = (uint32_t)s->begin * cell - from;
-            s->tail = to - (uint32_t)s->end * cell;
-        }
+    switch (g->layout) {
+    case AREA_THREE:
+        return 3 * width;
+    case AREA_FOUR:
+        return 4 * width;
+    case AREA_YUYV:
+        return 2 * width;
+    case AREA_I420:
+        return plane == 0 ? width : half;
+    case AREA_NV12:
+        return plane == 0 ? width : 2 * half;
+    default:
+        return width;
     }
+}
+
+static int init_axes(area_plan *plan)
+{
+    const area_geometry *g = &plan->geometry;
+
+    if (axis_init(&plan->rows, g->top, g->region_height, 1, g->height) < 0
+        || axis_init(&plan->columns, g->left, g->region_width, 1, g->width) < 0)
+        return -1;
+    if (has_chroma(g)
+        && (axis_init(&plan->chroma_rows, g->top, g->region_height, chroma_row_pitch(g), g->height) < 0
+            || axis_init(&plan->chroma_columns, g->left, g->region_width, 2, g->width) < 0))
+        return -1;
     return 0;
 }
 
-area_plan *area_plan_create(int source_height, int source_width, int source_channels, int height, int width)
+static void choose_types(area_plan *plan)
+{
+    const area_geometry *g = &plan->geometry;
+    const uint32_t longest = plan->chroma_rows.length > plan->rows.length ? plan->chroma_rows.length : plan->rows.length;
+    const size_t narrowest = row_bytes(g, g->layout == AREA_I420 || g->layout == AREA_NV12 ? 1 : 0);
+    uint32_t most = 0; /* pixels under an output pixel */
+
+    for (int x = 0; x < g->width; x++)
+        if ((uint32_t)plan->columns.spans[x].count > most)
+            most = (uint32_t)plan->columns.spans[x].count;
+    plan->wide = 255 * longest > UINT16_MAX || narrowest < STRIP;
+    plan->paired = 255 * plan->rows.length * (most / 2) <= UINT16_MAX;
+    plan->share[0] = plan->share[1] = plan->share[2] = 1.0 / ((double)plan->rows.length * plan->columns.length);
+    if (has_chroma(g))
+        plan->share[1] = plan->share[2] = 1.0 / ((double)plan->chroma_rows.length * plan->chroma_columns.length);
+}
+
+static int take_memory(area_plan *plan)
+{
+    const size_t entries = row_bytes(&plan->geometry, 0) + 2 * ROW_MARGIN, width = (size_t)plan->geometry.width;
+    const size_t boxes = 4 * width * sizeof(double), levels = 4 * width * sizeof(int32_t);
+    char *at = calloc(1, boxes + levels + entries * sizeof(int32_t) + 2 * entries * sizeof(uint16_t));
+
+    plan->memory = at;
+    if (at == NULL)
+        return -1;
+    plan->boxes = (double *)at;
+    at += boxes;
+    plan->levels = (int32_t *)at;
+    at += levels;
+    plan->row = at + ROW_MARGIN * (plan->wide ? sizeof(int32_t) : sizeof(uint16_t));
+    at += entries * sizeof(int32_t);
+    plan->luma = (uint16_t *)at + ROW_MARGIN;
+    plan->chroma = plan->luma + entries;
+    return 0;
+}
+
+area_plan *area_plan_create(const area_geometry *geometry)
 {
     area_plan *plan = calloc(1, sizeof *plan);
 
     if (plan == NULL)
         return NULL;
-    plan->channels = source_channels;
-    plan->height = height;
-    plan->width = width;
-    plan->row_bytes = (size_t)source_width * (size_t)source_channels;
-    if (axis_init(&plan->rows, source_height, height) < 0 || axis_init(&plan->columns, source_width, width) < 0)
-        goto out_of_memory;
-    plan->area = (uint64_t)plan->rows.length * plan->columns.length;
-    /* Narrow: a vertical sum, at most 255 * rows.length, in 16 bits, and twice a box plus its area (see NAME_levels) in
-     * 31. Wide: at most 255 * 8192 in 32 bits and 511 * 8192^2 in 63. */
-    plan->wide = 255 * plan->rows.length > UINT16_MAX || 511 * plan->area > INT32_MAX;
-    plan->blank = calloc(plan->row_bytes, 1);
-    plan->row = malloc(plan->row_bytes * (plan->wide ? sizeof(uint32_t) : sizeof(uint16_t)));
-    plan->boxes = malloc((size_t)width * 3 * (plan->wide ? sizeof(uint64_t) : sizeof(uint32_t)));
-    if (plan->blank == NULL || plan->row == NULL || plan->boxes == NULL)
-        goto out_of_memory;
-    return plan;
-
-out_of_memory:
+    plan->geometry = *geometry;
+    if (init_axes(plan) == 0) {
+        choose_types(plan);
+        if (take_memory(plan) == 0)
+            return plan;
+    }
     area_plan_destroy(plan);
     return NULL;
 }
@@ -113,170 +122,141 @@ void area_plan_destroy(area_plan *plan)
 {
     if (plan == NULL)
         return;
-    free(plan->rows.spans);
-    free(plan->columns.spans);
-    free(plan->blank);
-    free(plan->row);
-    free(plan->boxes);
+    axis_free(&plan->rows);
+    axis_free(&plan->columns);
+    axis_free(&plan->chroma_rows);
+    axis_free(&plan->chroma_columns);
+    free(plan->memory);
     free(plan);
 }
 
-/* The passes over one output row, for sums that fit ROW (vertical) and SUM (both directions; SIGNED is SUM with a sign,
- * which converts to double faster).
- *
- * NAME_rows:    vertical sums of the source rows under output row `s`, byte by byte, so the channels do not matter.
- * NAME_columns: those sums over the columns under each output pixel.
- * NAME_levels:  sums to levels, rounded half up: floor((2 * sum + area) / (2 * area)). The quotient is below 256 and
- *               either an integer or at least 1 / (2 * area) >= 2^-27 from one, and the double product is within 2^-43
- *               of it, so adding 2^-30 before cutting off gives the exact floor. */
-#define DEFINE_PASSES(NAME, ROW, SUM, SIGNED) \
-    INLINED void NAME##_rows(const area_plan *plan, const uint8_t *pixels, ptrdiff_t stride, const span *s) \
-    { \
-        const size_t n = plan->row_bytes; \
-        ROW *restrict row = plan->row; \
-        int at = s->begin; \
-        do { \
-            const uint8_t *r[ROWS_AT_ONCE]; \
-            for (int k = 0; k < ROWS_AT_ONCE; k++) \
-                r[k] = at + k < s->end ? pixels + (at + k) * stride : plan->blank; \
-            const uint8_t *r0 = r[0], *r1 = r[1], *r2 = r[2], *r3 = r[3]; \
-            const uint8_t *r4 = r[4], *r5 = r[5], *r6 = r[6], *r7 = r[7]; \
-            if (at == s->begin) \
-                for (size_t i = 0; i < n; i++) \
-                    row[i] = (ROW)(r0[i] + r1[i] + r2[i] + r3[i] + r4[i] + r5[i] + r6[i] + r7[i]); \
-            else \
-                for (size_t i = 0; i < n; i++) \
-                    row[i] = (ROW)(row[i] + r0[i] + r1[i] + r2[i] + r3[i] + r4[i] + r5[i] + r6[i] + r7[i]); \
-            at += ROWS_AT_ONCE; \
-        } while (at < s->end); \
-        if (plan->rows.cell != 1) { \
-            const ROW cell = (ROW)plan->rows.cell, head = (ROW)s->head, tail = (ROW)s->tail; \
-            const uint8_t *above = head ? pixels + (s->begin - 1) * stride : plan->blank; \
-            const uint8_t *below = tail ? pixels + s->end * stride : plan->blank; \
-            for (size_t i = 0; i < n; i++) \
-                row[i] = (ROW)((ROW)(row[i] * cell) + (ROW)(above[i] * head) + (ROW)(below[i] * tail)); \
-        } \
-    } \
- \
-    INLINED void NAME##_columns(const area_plan *plan, int channels, int reversed) \
-    { \
-        const ROW *row = plan->row; \
-        const SUM cell = plan->columns.cell; \
-        const int c1 = channels == 3 ? 1 : 0, c2 = channels == 3 ? 2 : 0; \
-        SUM *restrict box = plan->boxes; \
-        for (int x = 0; x < plan->width; x++, box += 3) { \
-            const span s = plan->columns.spans[x]; \
-            const ROW *p = row + (size_t)s.begin * channels; \
-            SUM sum0 = 0, sum1 = 0, sum2 = 0; \
-            for (int i = s.begin; i < s.end; i++, p += channels) { \
-                sum0 += p[0]; \
-                sum1 += p[c1]; \
-                sum2 += p[c2]; \
-            } \
-            sum0 *= cell; \
-            sum1 *= cell; \
-            sum2 *= cell; \
-            if (s.head) { \
-                const ROW *left = row + (size_t)(s.begin - 1) * channels; \
-                sum0 += (SUM)left[0] * s.head; \
-                sum1 += (SUM)left[c1] * s.head; \
-                sum2 += (SUM)left[c2] * s.head; \
-            } \
-            if (s.tail) { \
-                sum0 += (SUM)p[0] * s.tail; \
-                sum1 += (SUM)p[c1] * s.tail; \
-                sum2 += (SUM)p[c2] * s.tail; \
-            } \
-            box[0] = reversed ? sum2 : sum0; \
-            box[1] = sum1; \
-            box[2] = reversed ? sum0 : sum2; \
-        } \
-    } \
- \
-    INLINED void NAME##_sums(const area_plan *plan, const uint8_t *pixels, ptrdiff_t stride, int reversed, int y) \
-    { \
-        NAME##_rows(plan, pixels, stride, &plan->rows.spans[y]); \
-        if (plan->channels == 3) \
-            NAME##_columns(plan, 3, reversed); \
-        else \
-            NAME##_columns(plan, 1, reversed); \
-    } \
- \
-    INLINED void NAME##_levels(const area_plan *plan, uint8_t *restrict out) \
-    { \
-        const SUM *box = plan->boxes, area = (SUM)plan->area; \
-        const double share = 0.5 / (double)plan->area; \
-        for (int i = 0; i < plan->width * 3; i++) \
-            out[i] = (uint8_t)(int32_t)((double)(SIGNED)(2 * box[i] + area) * share + 0x1p-30); \
-    } \
- \
-    INLINED void NAME##_floats(const area_plan *plan, float *restrict out) \
-    { \
-        const SUM *box = plan->boxes; \
-        const double share = 1.0 / (255.0 * (double)plan->area); \
-        for (int i = 0; i < plan->width * 3; i++) \
-            out[i] = (float)((double)(SIGNED)box[i] * share); \
-    }
-
-DEFINE_PASSES(narrow, uint16_t, uint32_t, int32_t)
-DEFINE_PASSES(wide, uint32_t, uint64_t, int64_t)
-
-CLONED void area_shrink_bytes(area_plan *plan, const uint8_t *pixels, ptrdiff_t row_stride, int reversed,
-                              const uint8_t map[256], uint8_t *out)
+INLINED plane plane_of(const area_plan *plan, const area_image *image, int number)
 {
-    const int n = plan->width * 3;
+    return (plane){image->planes[number], image->strides[number], row_bytes(&plan->geometry, number)};
+}
 
-    for (int y = 0; y < plan->height; y++, out += n) {
-        if (plan->wide) {
-            wide_sums(plan, pixels, row_stride, reversed, y);
-            wide_levels(plan, out);
-        } else {
-            narrow_sums(plan, pixels, row_stride, reversed, y);
-            narrow_levels(plan, out);
-        }
-        for (int i = 0; i < n; i++)
-            out[i] = map[out[i]];
+INLINED const uint16_t *rows_of(const area_plan *plan, const area_image *image, int number, const axis *rows, int y)
+{
+    const plane from = plane_of(plan, image, number);
+
+    sum_rows(&from, rows, y, plan->row);
+    return plan->row;
+}
+
+INLINED void split_pairs(const uint16_t *pairs, size_t count, uint16_t *restrict even, uint16_t *restrict odd)
+{
+    for (size_t i = 0; i < count; i++) {
+        even[i] = pairs[2 * i];
+        odd[i] = pairs[2 * i + 1];
     }
 }
 
-CLONED void area_shrink_floats(area_plan *plan, const uint8_t *pixels, ptrdiff_t row_stride, int reversed, float *out)
+/* The sums under the pixels of output row y into plan->boxes. */
+CLONED static void sum_row(const area_plan *plan, const area_image *image, int y)
 {
-    for (int y = 0; y < plan->height; y++, out += plan->width * 3) {
-        if (plan->wide) {
-            wide_sums(plan, pixels, row_stride, reversed, y);
-            wide_floats(plan, out);
-        } else {
-            narrow_sums(plan, pixels, row_stride, reversed, y);
-            narrow_floats(plan, out);
+    const uint16_t *row = rows_of(plan, image, 0, &plan->rows, y);
+    const axis *chroma_rows = &plan->chroma_rows, *chroma_columns = &plan->chroma_columns;
+    double *boxes = plan->boxes;
+
+    switch (plan->geometry.layout) {
+    case AREA_GREY:
+        sum_single(row, &plan->columns, boxes);
+        break;
+    case AREA_THREE:
+        sum_packed(row, &plan->columns, 3, plan->paired, boxes);
+        break;
+    case AREA_FOUR:
+        sum_packed(row, &plan->columns, 4, plan->paired, boxes);
+        break;
+    case AREA_I420:
+        sum_single(row, &plan->columns, boxes);
+        sum_single(rows_of(plan, image, 1, chroma_rows, y), chroma_columns, boxes + 1);
+        sum_single(rows_of(plan, image, 2, chroma_rows, y), chroma_columns, boxes + 2);
+        break;
+    case AREA_NV12:
+        sum_single(row, &plan->columns, boxes);
+        sum_double(rows_of(plan, image, 1, chroma_rows, y), chroma_columns, boxes + 1);
+        break;
+    case AREA_YUYV:
+        split_pairs(row, (size_t)plan->geometry.source_width, plan->luma, plan->chroma);
+        sum_single(plan->luma, &plan->columns, boxes);
+        sum_double(plan->chroma, chroma_columns, boxes + 1);
+    }
+}
+
+/* One channel of a plane, every `step`th byte from `offset` on, into one lane. */
+static void sum_channel_wide(const area_plan *plan, const area_image *image, int number, const axis *rows,
+                             const axis *columns, int step, int offset, int lane, int y)
+{
+    const plane from = plane_of(plan, image, number);
+
+    sum_rows_wide(&from, rows, y, plan->row);
+    sum_wide((const int32_t *)plan->row + offset, columns, step, plan->boxes + lane);
+}
+
+static void sum_row_wide(const area_plan *plan, const area_image *image, int y)
+{
+    const area_layout layout = plan->geometry.layout;
+    const int step = layout == AREA_THREE ? 3 : layout == AREA_FOUR ? 4 : layout == AREA_YUYV ? 2 : 1;
+
+    for (int channel = 0; channel < 3; channel++) {
+        if (channel == 0 || step >= 3) {
+            sum_channel_wide(plan, image, 0, &plan->rows, &plan->columns, step, step >= 3 ? channel : 0, channel, y);
+        } else if (layout != AREA_GREY) {
+            const int of_plane = layout == AREA_I420 ? channel : layout == AREA_NV12 ? 1 : 0;
+            const int chroma_step = layout == AREA_I420 ? 1 : layout == AREA_NV12 ? 2 : 4;
+            const int offset = layout == AREA_I420 ? 0 : layout == AREA_NV12 ? channel - 1 : 2 * channel - 1;
+
+            sum_channel_wide(plan, image, of_plane, &plan->chroma_rows, &plan->chroma_columns, chroma_step, offset,
+                             channel, y);
         }
     }
 }
 
-void motion_grey(const uint8_t *rgb, size_t count, uint8_t *grey)
+static void sum_boxes(const area_plan *plan, const area_image *image, int y)
 {
-    for (size_t i = 0; i < count; i++, rgb += 3)
-        grey[i] = (uint8_t)((77 * rgb[0] + 150 * rgb[1] + 29 * rgb[2] + 128) >> 8);
+    if (plan->wide)
+        sum_row_wide(plan, image, y);
+    else
+        sum_row(plan, image, y);
 }
 
-void motion_bytes(const uint8_t *now, const uint8_t *before, const uint8_t *earlier, size_t count,
-                  const uint8_t map[511], uint8_t *out)
+/* Which lane each of R, G and B is in. */
+static channel_order order_of(const area_plan *plan, const area_output *output)
 {
-    for (size_t i = 0; i < count; i++, out += 3) {
-        const int step = now[i] - before[i];
+    if (plan->geometry.layout == AREA_GREY)
+        return (channel_order){{0, 0, 0}};
+    if (output->reversed && !has_chroma(&plan->geometry))
+        return (channel_order){{2, 1, 0}};
+    return (channel_order){{0, 1, 2}};
+}
 
-        out[0] = map[step + 255];
-        out[1] = map[now[i] - earlier[i] + 255];
-        out[2] = map[abs(step) + 255];
+void area_shrink_bytes(area_plan *plan, const area_image *image, const area_output *output, const uint8_t map[256],
+                       uint8_t *out)
+{
+    const channel_order order = order_of(plan, output);
+    const fixed_yuv yuv = fixed_of(&output->yuv);
+
+    for (int y = 0; y < plan->geometry.height; y++, out += output->row_stride) {
+        sum_boxes(plan, image, y);
+        if (has_chroma(&plan->geometry))
+            levels_of_yuv(plan->boxes, plan->geometry.width, plan->share, &yuv, plan->levels);
+        else
+            levels_of_rgb(plan->boxes, plan->geometry.width, plan->share, plan->levels);
+        map_levels(plan->levels, plan->geometry.width, order, map, out);
     }
 }
 
-void motion_floats(const uint8_t *now, const uint8_t *before, const uint8_t *earlier, size_t count, float *out)
+void area_shrink_floats(area_plan *plan, const area_image *image, const area_output *output, const double gain[3],
+                        const double bias[3], float *out)
 {
-    for (size_t i = 0; i < count; i++, out += 3) {
-        const int step = now[i] - before[i];
+    const channel_order order = order_of(plan, output);
 
-        out[0] = (float)step / 255.0f;
-        out[1] = (float)(now[i] - earlier[i]) / 255.0f;
-        out[2] = (float)abs(step) / 255.0f;
+    for (int y = 0; y < plan->geometry.height; y++, out += output->row_stride) {
+        sum_boxes(plan, image, y);
+        if (has_chroma(&plan->geometry))
+            floats_of_yuv(plan->boxes, plan->geometry.width, plan->share, &output->yuv, gain, bias, out);
+        else
+            floats_of_rgb(plan->boxes, plan->geometry.width, plan->share, order, gain, bias, out);
     }
 }

@@ -1,0 +1,148 @@
+# Part of _ring.pyx: what a pushed frame is, checked, and described for the C code.
+
+cdef dict BUFFER_CODES = {"int8": b"b", "uint8": b"B", "float32": b"f"}
+
+cdef object BGR24 = PixelFormat.BGR24
+cdef object YUYV = PixelFormat.YUYV
+cdef object BT709 = YuvMatrix.BT709
+
+# For each format: its layout, whether blue comes first, and of each plane how many rows and columns share a sample and
+# how many bytes a sample has.
+cdef dict FORMATS = {
+    PixelFormat.BGR24: (AREA_THREE, True, ((1, 1, 3),)),
+    PixelFormat.RGB24: (AREA_THREE, False, ((1, 1, 3),)),
+    PixelFormat.BGRA32: (AREA_FOUR, True, ((1, 1, 4),)),
+    PixelFormat.RGBA32: (AREA_FOUR, False, ((1, 1, 4),)),
+    PixelFormat.GRAY8: (AREA_GREY, False, ((1, 1, 1),)),
+    PixelFormat.I420: (AREA_I420, False, ((1, 1, 1), (2, 2, 1), (2, 2, 1))),
+    PixelFormat.NV12: (AREA_NV12, False, ((1, 1, 1), (2, 2, 2))),
+    PixelFormat.YUYV: (AREA_YUYV, False, ((1, 1, 2),)),
+}
+
+cdef struct Image:
+    # One frame: its planes, borrowed from the buffers held.
+    area_image samples
+    area_layout layout
+    int height
+    int width
+    bint reversed
+    bint is_bt709
+    bint full_range
+    Py_buffer buffers[3]
+    int held
+
+
+cdef int _open_image(object frame, Image *image) except -1:
+    # Takes the buffers of a frame's planes, which `_close_image` lets go of. Nothing is held after an error.
+    pixel_format, data = BGR24, frame
+    image.held = 0
+    image.is_bt709 = image.full_range = False
+    if isinstance(frame, Frame):
+        pixel_format, data = frame.format, frame.data
+        image.is_bt709 = frame.matrix is BT709
+        image.full_range = bool(frame.full_range)
+    if pixel_format not in FORMATS:
+        raise ValueError(f"a Frame's format must be a PixelFormat; got {pixel_format!r}")
+    layout, reversed_order, planes = FORMATS[pixel_format]
+    image.layout = <area_layout><int>layout
+    image.reversed = reversed_order
+    data = _planes_of(data, pixel_format, len(planes))
+    try:
+        for number in range(len(planes)):
+            _open_plane(data[number], pixel_format, number, planes[number], image)
+    except BaseException:
+        _close_image(image)
+        raise
+    return 0
+
+
+cdef void _close_image(Image *image) noexcept:
+    while image.held:
+        image.held -= 1
+        PyBuffer_Release(&image.buffers[image.held])
+
+
+cdef tuple _planes_of(object data, object pixel_format, Py_ssize_t count):
+    if count == 1:
+        return (data,)
+    if not isinstance(data, tuple) or len(data) != count:
+        found = f"a tuple of {len(data)}" if isinstance(data, tuple) else type(data).__name__
+        raise TypeError(f"the data of a frame in {pixel_format.name} must be a tuple of {count} planes; got {found}")
+    return data
+
+
+cdef int _open_plane(object samples, object pixel_format, int number, tuple kind, Image *image) except -1:
+    cdef Py_buffer *buffer = &image.buffers[number]
+    cdef int rows_shared, columns_shared, depth
+    rows_shared, columns_shared, depth = kind
+    _take_buffer(samples, pixel_format, buffer)
+    image.held = number + 1
+    _check_plane(buffer, pixel_format, number, depth)
+    if number == 0:
+        _check_size(buffer, pixel_format)
+        image.height, image.width = <int>buffer.shape[0], <int>buffer.shape[1]
+    elif (
+        buffer.shape[0] != (image.height + rows_shared - 1) // rows_shared
+        or buffer.shape[1] != (image.width + columns_shared - 1) // columns_shared
+    ):
+        raise ValueError(
+            f"plane {number} of a {image.width}x{image.height} frame in {pixel_format.name} must be"
+            f" {(image.width + columns_shared - 1) // columns_shared} wide and"
+            f" {(image.height + rows_shared - 1) // rows_shared} high; this one is {buffer.shape[1]}x{buffer.shape[0]}"
+        )
+    if not (buffer.strides[1] == depth and (depth == 1 or buffer.strides[2] == 1)):
+        import numpy
+
+        packed = numpy.ascontiguousarray(samples)
+        image.held = number
+        PyBuffer_Release(buffer)
+        PyObject_GetBuffer(packed, buffer, PyBUF_RECORDS_RO)
+        image.held = number + 1
+    image.samples.planes[number] = <const uint8_t *>buffer.buf
+    image.samples.strides[number] = buffer.strides[0]
+    return 0
+
+
+cdef int _take_buffer(object samples, object pixel_format, Py_buffer *buffer) except -1:
+    if not PyObject_CheckBuffer(samples):
+        raise TypeError(f"expected a Frame or a uint8 (H, W, 3) BGR array; got {type(samples).__name__}")
+    try:
+        PyObject_GetBuffer(samples, buffer, PyBUF_RECORDS_RO)
+    except (BufferError, ValueError) as error:  # object, datetime and other arrays that are not plain numbers
+        raise TypeError(f"a frame must be of uint8, levels 0-255; {error}") from None
+    return 0
+
+
+cdef int _check_plane(const Py_buffer *buffer, object pixel_format, int number, int depth) except -1:
+    if buffer.format[0] != b"B" or buffer.format[1] != 0:
+        raise TypeError(f"a frame must be of uint8, levels 0-255; got {_type_name(_buffer_code(buffer))}")
+    if buffer.ndim != (2 if depth == 1 else 3) or (depth > 1 and buffer.shape[2] != depth):
+        which = f"plane {number} of a frame" if number else "a frame"
+        want = "(height, width)" if depth == 1 else f"(height, width, {depth})"
+        raise ValueError(f"{which} in {pixel_format.name} must have shape {want}; got {_buffer_shape(buffer)}")
+    return 0
+
+
+cdef int _check_size(const Py_buffer *buffer, object pixel_format) except -1:
+    for side in (buffer.shape[0], buffer.shape[1]):
+        if not AREA_MIN_SOURCE <= side <= AREA_MAX_SIDE:
+            raise ValueError(
+                f"a frame must be {AREA_MIN_SOURCE} to {AREA_MAX_SIDE} pixels wide and high;"
+                f" this one is {buffer.shape[1]}x{buffer.shape[0]}"
+            )
+    if pixel_format is YUYV and buffer.shape[1] % 2:
+        raise ValueError(f"a frame in YUYV must have an even width; this one is {buffer.shape[1]} wide")
+    return 0
+
+
+cdef object _buffer_shape(const Py_buffer *buffer):
+    return tuple([buffer.shape[i] for i in range(buffer.ndim)])
+
+
+cdef object _buffer_code(const Py_buffer *buffer):
+    return <bytes>buffer.format
+
+
+def _type_name(code):
+    names = {b"b": "int8", b"B": "uint8", b"f": "float32", b"d": "float64", b"?": "bool", b"H": "uint16", b"h": "int16"}
+    return names.get(code, f"buffer format {code.decode()!r}")
