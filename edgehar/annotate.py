@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from edgehar.errors import SinkError
-from edgehar.frames import PixelFormat
+from edgehar.pictures import as_bgr
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -142,12 +142,7 @@ def annotate(
     import cv2
 
     width, height = size or _enlarged(frame.width, frame.height)
-    pixels = np.ascontiguousarray(frame.data)
-    if frame.format is PixelFormat.GRAY8:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
-    elif frame.format is PixelFormat.RGB24:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    picture = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_CUBIC)
+    picture = cv2.resize(np.ascontiguousarray(as_bgr(frame)), (width, height), interpolation=cv2.INTER_CUBIC)
     panel: Picture = np.full((height, _even(0.62 * min(height, width)), 3), _PANEL, np.uint8)
     _draw_panel(panel, prediction, elapsed_s)
     return np.hstack([picture, panel])

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Colorspace, VideoReformatter
 
 from edgehar.errors import SourceError
-from edgehar.frames import Frame, PixelFormat
+from edgehar.frames import Frame, PixelFormat, YuvMatrix
 from edgehar.sources.base import HandleSource
+from edgehar.sources.planes import in_place, is_full_range, yuv_matrix
 from edgehar.urls import without_credentials
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ _NEW_START_S = 1.0
 
 class VideoSource(HandleSource):
     """The first video stream of a file or address, upright, frame by frame. It can be read once.
+
+    Frames come in the format of the decoder, most often I420, as read-only views of its memory, where `FrameRing` can
+    read that; the others (more than 8 bits, 4:2:2 and 4:4:4 planes, palettes, what has to be turned) are converted to
+    BGR24. Frames may be kept: they hold their memory for as long as they live.
 
     `captured_s` comes from the presentation times of the stream, so that a variable frame rate is respected: seconds
     since the first frame for files, the same from the arrival of the first frame on the monotonic clock for live ones.
@@ -95,7 +100,7 @@ class VideoSource(HandleSource):
             self._clock.start(arrived_s)
         captured_s = self._clock.captured_s(self._stamp_s(decoded))
         self._sequence += 1
-        return Frame(self._pixels(decoded), PixelFormat.BGR24, captured_s, arrived_s, self._sequence - 1)
+        return self._frame(decoded, captured_s, arrived_s)
 
     def _stamp_s(self, decoded: VideoFrame) -> float | None:
         # AVI stores no presentation times. Those that FFmpeg makes up run to and fro where B-frames are packed (as in
@@ -138,17 +143,36 @@ class VideoSource(HandleSource):
         if self.live:
             raise SourceError(f"{self.name}: {trouble}; check the camera and the network, and start again")
 
-    def _pixels(self, decoded: VideoFrame) -> npt.NDArray[np.uint8]:
-        """A frame as uint8 `(height, width, 3)` BGR, turned upright as its display matrix says."""
+    def _frame(self, decoded: VideoFrame, captured_s: float, arrived_s: float) -> Frame:
+        """A frame upright, as its display matrix says: in the decoder's own memory where the kernel can read that."""
+        quarter_turns, matrix = round(decoded.rotation / 90), yuv_matrix(decoded)
+        found = in_place(decoded) if matrix is not None and not quarter_turns else None
+        sequence = self._sequence - 1
+        if found is not None:
+            data, layout = found
+            full_range = is_full_range(decoded)
+            return Frame(data, layout, captured_s, arrived_s, sequence, matrix or YuvMatrix.BT601, full_range)
+        pixels = self._converted(decoded, matrix)
+        if quarter_turns:
+            pixels = np.ascontiguousarray(np.rot90(pixels, quarter_turns))
+        return Frame(pixels, PixelFormat.BGR24, captured_s, arrived_s, sequence)
+
+    def _converted(self, decoded: VideoFrame, matrix: YuvMatrix | None) -> npt.NDArray[np.uint8]:
+        """A frame's pixels as uint8 `(height, width, 3)` BGR; with no matrix, by what FFmpeg knows of its colours."""
         try:
-            # One thread: at these sizes handing slices to others costs more than converting.
-            pixels: npt.NDArray[np.uint8] = self._reformatter.reformat(decoded, format="bgr24", threads=1).to_ndarray()  # type: ignore[assignment]
+            # FFmpeg takes video that does not name its matrix for BT.601, whatever its size. One thread: at these sizes
+            # handing slices to others costs more than converting.
+            pixels: npt.NDArray[np.uint8] = self._reformatter.reformat(
+                decoded,
+                format="bgr24",
+                threads=1,
+                src_colorspace=Colorspace.ITU709 if matrix is YuvMatrix.BT709 else None,
+            ).to_ndarray()  # type: ignore[assignment]
         except (av.FFmpegError, ValueError) as error:
             raise SourceError(
                 f"{self.name}: its {decoded.format.name} pixels cannot be converted ({error}); re-encode it"
             ) from None
-        quarter_turns = round(decoded.rotation / 90)
-        return np.ascontiguousarray(np.rot90(pixels, quarter_turns)) if quarter_turns else pixels
+        return pixels
 
 
 class _Clock:

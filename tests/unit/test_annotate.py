@@ -76,6 +76,8 @@ def test_the_picture_is_shown_whole_and_the_panel_shows_the_scores():
         ((120, 160, 3), PixelFormat.RGB24),
         ((9, 8, 3), PixelFormat.BGR24),
         ((40, 1000, 3), PixelFormat.BGR24),
+        ((120, 160, 4), PixelFormat.RGBA32),
+        ((120, 160, 2), PixelFormat.YUYV),
     ],
 )
 def test_any_size_and_format_can_be_written(tmp_path, shape, pixel_format):
@@ -85,6 +87,14 @@ def test_any_size_and_format_can_be_written(tmp_path, shape, pixel_format):
         video.write(a_frame(1), None)
     last = decoded(tmp_path / "out.mp4")[2]
     assert last.shape[0] % 2 == last.shape[1] % 2 == 0
+
+
+def test_a_decoded_video_frame_is_shown_in_its_colours():
+    planes = tuple(
+        np.full(shape, level, np.uint8) for shape, level in (((120, 160), 81), ((60, 80), 90), ((60, 80), 240))
+    )
+    picture = annotate(Frame(planes, PixelFormat.I420, 0.0, 0.0, 0), None, 0.0)
+    assert np.abs(picture[100, 100].astype(int) - (0, 0, 255)).max() <= 2  # red, BT.601, limited range
 
 
 def record_and_fail(path, error, frames):

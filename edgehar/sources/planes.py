@@ -1,0 +1,96 @@
+"""Decoded video frames as the kernel reads them: in place, where the decoder put them, without a colour conversion."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgehar.frames import PixelFormat, YuvMatrix
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+    from av.video.plane import VideoPlane
+
+    from edgehar.frames import Pixels, Plane
+
+# FFmpeg's names.
+_FORMATS = {
+    "bgr0": PixelFormat.BGRA32,
+    "bgr24": PixelFormat.BGR24,
+    "bgra": PixelFormat.BGRA32,
+    "gray": PixelFormat.GRAY8,
+    "nv12": PixelFormat.NV12,
+    "rgb0": PixelFormat.RGBA32,
+    "rgb24": PixelFormat.RGB24,
+    "rgba": PixelFormat.RGBA32,
+    "yuv420p": PixelFormat.I420,
+    "yuvj420p": PixelFormat.I420,
+    "yuyv422": PixelFormat.YUYV,
+}
+_BYTES_A_PIXEL = {PixelFormat.BGR24: 3, PixelFormat.RGB24: 3, PixelFormat.BGRA32: 4, PixelFormat.RGBA32: 4}
+
+# Values of `color_space` and `color_range` (ITU-T H.273). SMPTE 240M is within a hundredth of BT.709.
+_BT709, _UNSPECIFIED, _BT470BG, _SMPTE170M, _SMPTE240M = 1, 2, 5, 6, 7
+_MATRICES = {
+    _BT709: YuvMatrix.BT709,
+    _SMPTE240M: YuvMatrix.BT709,
+    _BT470BG: YuvMatrix.BT601,
+    _SMPTE170M: YuvMatrix.BT601,
+}
+_FULL_RANGE = 2
+# Video that does not name its matrix has that of its time: high definition came with BT.709.
+_HIGH_DEFINITION_ROWS = 720
+
+
+def in_place(decoded: VideoFrame) -> tuple[Pixels, PixelFormat] | None:
+    """The pixels of a frame as read-only views of the decoder's memory, which they keep alive.
+
+    Returns:
+        What `Frame.data` and `Frame.format` are to be; None where the kernel does not read such pixels.
+    """
+    layout = _FORMATS.get(decoded.format.name)
+    if layout is None or (layout is PixelFormat.YUYV and decoded.width % 2):
+        return None
+    shapes = _shapes(layout, decoded.height, decoded.width)
+    planes = []
+    for plane, shape in zip(decoded.planes, shapes, strict=False):
+        if plane.line_size < math.prod(shape[1:]):
+            return None  # stored from the bottom up
+        planes.append(_view(plane, shape))
+    return (planes[0] if len(shapes) == 1 else tuple(planes)), layout
+
+
+def yuv_matrix(decoded: VideoFrame) -> YuvMatrix | None:
+    """The standard of a frame's colours; None when it is none of ours."""
+    if decoded.colorspace == _UNSPECIFIED:
+        return YuvMatrix.BT709 if decoded.height >= _HIGH_DEFINITION_ROWS else YuvMatrix.BT601
+    return _MATRICES.get(decoded.colorspace)
+
+
+def is_full_range(decoded: VideoFrame) -> bool:
+    """Whether a frame's Y, U and V use all of 0-255; frames that do not say do not."""
+    return decoded.color_range == _FULL_RANGE or decoded.format.name.startswith("yuvj")
+
+
+def _shapes(layout: PixelFormat, height: int, width: int) -> tuple[tuple[int, ...], ...]:
+    chroma = ((height + 1) // 2, (width + 1) // 2)
+    if layout is PixelFormat.I420:
+        return (height, width), chroma, chroma
+    if layout is PixelFormat.NV12:
+        return (height, width), (*chroma, 2)
+    if layout is PixelFormat.GRAY8:
+        return ((height, width),)
+    if layout is PixelFormat.YUYV:
+        return ((height, width, 2),)
+    return ((height, width, _BYTES_A_PIXEL[layout]),)
+
+
+def _view(plane: VideoPlane, shape: tuple[int, ...]) -> Plane:
+    strides = (plane.line_size, 1) if len(shape) == 2 else (plane.line_size, shape[2], 1)
+    samples = np.frombuffer(plane, np.uint8)  # type: ignore[call-overload]
+    view: Plane = np.ndarray(shape, np.uint8, samples, strides=strides)
+    # The decoder builds later frames from this one.
+    view.flags.writeable = False
+    return view
