@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.errors import ConfigError, DatasetError, EdgeharError
+from edgehar.files import whole_file
 from edgehar_training import sampling
 from edgehar_training.augment import augment
 from edgehar_training.evaluate import Result, score_streams
-from edgehar_training.files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgehar import FrameRing, __version__, open_source
 from edgehar.errors import DatasetError, SourceError
-from edgehar_training.files import whole_file
+from edgehar.files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -6,7 +6,7 @@ import csv
 import json
 from typing import TYPE_CHECKING, Any
 
-from edgehar_training.files import whole_file, write_text
+from edgehar.files import whole_file, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,11 +9,11 @@ import msgspec
 import numpy as np
 
 from edgehar.errors import DatasetError
+from edgehar.files import write_text
 from edgehar.manifest import Affine, Input
 from edgehar_training import sampling
 from edgehar_training.datasets import Clip
 from edgehar_training.datasets.splits import read_splits
-from edgehar_training.files import write_text
 from edgehar_training.frames_cache import FramesCache
 from edgehar_training.preprocess import Preprocessor
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edgehar.errors import ConfigError
+from edgehar.files import write_text
 from edgehar_training import report
 from edgehar_training.datasets.splits import Split, write_splits
 from edgehar_training.evaluate import Result, figures, group_bootstrap, score_bundle
-from edgehar_training.files import write_text
 from edgehar_training.runs import BEST_FILE, CONFIG_FILE, METRICS_FILE, SPLITS_FILE, Run, RunConfig, load_run
 
 if TYPE_CHECKING:
