@@ -41,6 +41,23 @@ class PixelFormat(enum.Enum):
     YUYV = "yuyv"
 
 
+_BYTES_A_PIXEL = {PixelFormat.BGR24: 3, PixelFormat.RGB24: 3, PixelFormat.BGRA32: 4, PixelFormat.RGBA32: 4}
+
+
+def plane_shapes(pixel_format: PixelFormat, height: int, width: int) -> tuple[tuple[int, ...], ...]:
+    """The shapes of the planes of a frame, in the order of `Frame.data`; one for a format that has no planes."""
+    half = ((height + 1) // 2, (width + 1) // 2)
+    if pixel_format is PixelFormat.I420:
+        return (height, width), half, half
+    if pixel_format is PixelFormat.NV12:
+        return (height, width), (*half, 2)
+    if pixel_format is PixelFormat.GRAY8:
+        return ((height, width),)
+    if pixel_format is PixelFormat.YUYV:
+        return ((height, width, 2),)
+    return ((height, width, _BYTES_A_PIXEL[pixel_format]),)
+
+
 class YuvMatrix(enum.Enum):
     """The standard that says how red, green and blue were mixed into Y, U and V."""
 

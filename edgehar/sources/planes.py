@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgehar.frames import PixelFormat, YuvMatrix
+from edgehar.frames import PixelFormat, YuvMatrix, plane_shapes
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -29,7 +29,6 @@ _FORMATS = {
     "yuvj420p": PixelFormat.I420,
     "yuyv422": PixelFormat.YUYV,
 }
-_BYTES_A_PIXEL = {PixelFormat.BGR24: 3, PixelFormat.RGB24: 3, PixelFormat.BGRA32: 4, PixelFormat.RGBA32: 4}
 
 # Values of `color_space` and `color_range` (ITU-T H.273). SMPTE 240M is within a hundredth of BT.709.
 _BT709, _UNSPECIFIED, _BT470BG, _SMPTE170M, _SMPTE240M = 1, 2, 5, 6, 7
@@ -53,7 +52,7 @@ def in_place(decoded: VideoFrame) -> tuple[Pixels, PixelFormat] | None:
     layout = _FORMATS.get(decoded.format.name)
     if layout is None or (layout is PixelFormat.YUYV and decoded.width % 2):
         return None
-    shapes = _shapes(layout, decoded.height, decoded.width)
+    shapes = plane_shapes(layout, decoded.height, decoded.width)
     planes = []
     for plane, shape in zip(decoded.planes, shapes, strict=False):
         if plane.line_size < math.prod(shape[1:]):
@@ -72,19 +71,6 @@ def yuv_matrix(decoded: VideoFrame) -> YuvMatrix | None:
 def is_full_range(decoded: VideoFrame) -> bool:
     """Whether a frame's Y, U and V use all of 0-255; frames that do not say do not."""
     return decoded.color_range == _FULL_RANGE or decoded.format.name.startswith("yuvj")
-
-
-def _shapes(layout: PixelFormat, height: int, width: int) -> tuple[tuple[int, ...], ...]:
-    chroma = ((height + 1) // 2, (width + 1) // 2)
-    if layout is PixelFormat.I420:
-        return (height, width), chroma, chroma
-    if layout is PixelFormat.NV12:
-        return (height, width), (*chroma, 2)
-    if layout is PixelFormat.GRAY8:
-        return ((height, width),)
-    if layout is PixelFormat.YUYV:
-        return ((height, width, 2),)
-    return ((height, width, _BYTES_A_PIXEL[layout]),)
 
 
 def _view(plane: VideoPlane, shape: tuple[int, ...]) -> Plane:
