@@ -77,27 +77,27 @@ def centred(image: Array, rows: int, columns: int) -> Array:
     return image[top : top + rows, left : left + columns]
 
 
-def overlaps(source: int, target: int) -> Array:
-    """How much of source cell i lies in target cell j, `(target, source)`, in units of 1/target of a source cell.
+def sums_of_cells(levels: Array, count: int) -> Array:
+    """Sums under `count` equal cells laid over the first axis, int64; the weights of each sum to the axis's length.
 
-    On a line of `source * target` units, source cell i is [i*target, (i+1)*target) and target cell j is
-    [j*source, (j+1)*source), so all overlaps are whole numbers and each row sums to `source`.
+    In units of 1/`count` of a row, row i is [i*count, (i+1)*count) and cell j is [j*length, (j+1)*length). What lies
+    under a cell is what lies before its end less what lies before its start.
     """
-    i, j = np.arange(source), np.arange(target)[:, None]
-    shared = np.minimum((i + 1) * target, (j + 1) * source) - np.maximum(i * target, j * source)
-    clipped: Array = np.maximum(shared, 0)
-    return clipped
+    length = levels.shape[0]
+    rows, share = np.divmod(np.arange(count + 1) * length, count)  # whole rows before a border, and of the next one
+    before = np.concatenate([np.zeros_like(levels[:1], np.int64), np.cumsum(levels, axis=0, dtype=np.int64)])
+    next_row = levels[np.minimum(rows, length - 1)].astype(np.int64)
+    share = share.reshape(-1, *[1] * (levels.ndim - 1))
+    return np.diff(count * before[rows] + share * next_row, axis=0)
 
 
 def area_sums(levels: Array, height: int, width: int) -> Array:
     """Weighted sums under each output pixel, int64 `(height, width, channels)`; the weights sum to `H * W`.
 
-    H and W are the source's. The products run in float64, which holds these integers exactly: they stay at or below
-    255 * 8192**2 < 2**53.
+    H and W are the source's.
     """
-    down, across = (overlaps(s, t).astype(np.float64) for s, t in zip(levels.shape[:2], (height, width), strict=True))
-    channels = [down @ levels[..., c].astype(np.float64) @ across.T for c in range(levels.shape[2])]
-    return np.stack(channels, axis=-1).astype(np.int64)
+    rows = sums_of_cells(levels, height)
+    return sums_of_cells(rows.swapaxes(0, 1), width).swapaxes(0, 1)
 
 
 def rounded_average(levels: Array, height: int, width: int, steps: int = 1) -> Array:
