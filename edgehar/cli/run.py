@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE, make_parser, run_command
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
+    from edgehar.manifest import Input
     from edgehar.runner import Runner
     from edgehar.sinks.base import Sink
     from edgehar.sources.base import Source
@@ -26,6 +27,7 @@ a reader of standard output that goes away end it with 0."""
 
 _EXAMPLES = """\
   edgehar-run                                              camera 0, the shipped fight detector
+  edgehar-run --source picamera2:0                         a Raspberry Pi's camera module
   edgehar-run --source clip.mp4 --output text              a video file, for reading
   edgehar-run --source 'shots/*.png' --rate-hz 10          images, 10 a second
   edgehar-run --source 'synthetic:walking?duration_s=4' --model actions-synthetic
@@ -70,11 +72,14 @@ _count.__name__, _camera.__name__ = "whole number", "camera number"
 def _make_parser() -> argparse.ArgumentParser:
     parser = make_parser("edgehar-run", _DESCRIPTION, _EXAMPLES)
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--camera", type=_camera, metavar="N", help="watch /dev/videoN (the default is camera 0)")
+    where.add_argument(
+        "--camera", type=_camera, metavar="N", help="watch the USB camera /dev/videoN (the default is camera 0)"
+    )
     where.add_argument(
         "--source",
         metavar="URI",
-        help="watch a video file, a folder or glob of images, synthetic:ACTION, or an rtsp:// or http:// stream",
+        help="watch picamera2:0 (a Raspberry Pi's camera module), a video file, a folder or glob of images, "
+        "synthetic:ACTION, or an rtsp:// or http:// stream",
     )
     parser.add_argument(
         "--rate-hz", type=_positive, metavar="HZ", help="frames a second of images (25), or asked of a camera"
@@ -118,7 +123,7 @@ def _run(args: argparse.Namespace) -> int:
     mqtt = parse_mqtt_url(args.mqtt) if args.mqtt is not None else None
     bundle = ModelBundle.open(args.model)
     with (
-        _open_source(args) as source,
+        _open_source(args, bundle.manifest.input) as source,
         Classifier(bundle, hop=args.hop, threads=args.threads, source_name=source.name) as classifier,
     ):
         defaults = bundle.manifest.decision
@@ -138,10 +143,12 @@ def _run(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _open_source(args: argparse.Namespace) -> Source:
+def _open_source(args: argparse.Namespace, shape: Input) -> Source:
     from edgehar.sources import open_source
 
-    options = {} if args.rate_hz is None else {"rate_hz": args.rate_hz}
+    options: dict[str, Any] = {"target_size": (shape.height, shape.width)}
+    if args.rate_hz is not None:
+        options["rate_hz"] = args.rate_hz
     return open_source(args.source if args.source is not None else f"camera:{args.camera or 0}", **options)
 
 

@@ -27,10 +27,13 @@ _BACK_ENDS = {
     "camera": "edgehar.sources.camera:CameraSource",
     "synthetic": "edgehar.sources.synthetic:SyntheticSource",
     "images": "edgehar.sources.images:ImagesSource",
+    "picamera2": "edgehar.sources.picamera2:Picamera2Source",
     **dict.fromkeys(("file", "http", "https", "rtsp", "rtsps"), "edgehar.sources.video:VideoSource"),
 }
 _PIP_NAMES = {"cv2": "opencv-python-headless"}
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):")
+# Options that tell a back end what its frames are for: those that can make nothing of them are not given them.
+_HINTS = ("target_size",)
 _IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
@@ -41,16 +44,20 @@ def open_source(
 
     Args:
         source: one of
-            - `"camera:0"` or `0`: a V4L2 camera, by its number in `/dev/videoN`;
+            - `"camera:0"` or `0`: a USB or other V4L2 camera, by its number in `/dev/videoN`;
+            - `"picamera2:0"`: a camera module of a Raspberry Pi, by its number in libcamera's list;
             - the path of a video file, or an `rtsp://`, `rtsps://`, `http://` or `https://` address;
             - a folder of images, a glob such as `"shots/*.png"`, or one image: frames in natural order of the names;
             - `"synthetic:walking?duration_s=4"`: drawn figures, see `edgehar.sources.synthetic`;
             - an iterable of `Frame`s or of uint8 `(height, width, 3)` BGR arrays; a source is given back as it is.
-        **options: passed to the back end: `rate_hz` for images and arrays, `width`, `height` (pixels) and `rate_hz`
-            for cameras, `open_timeout_s` and `read_timeout_s` for video.
+        **options: passed to the back end: `rate_hz` for images, arrays and cameras, `width` and `height` (pixels) for
+            V4L2 cameras, `controls` (libcamera's, by name) for camera modules, `open_timeout_s` for video,
+            `read_timeout_s` for video and camera modules. `target_size`, the height and width that frames will be
+            shrunk to, lets cameras give frames as small as that allows; other sources do not mind it.
 
     Returns:
-        The source; every frame it gives is uint8 and BGR unless an iterable gives other `Frame`s.
+        The source. Its frames are uint8, in the `PixelFormat` that costs least: often I420 for video, YUYV for V4L2
+        cameras, BGR24 for images. `FrameRing` and `Classifier` take them all, `edgehar.pictures.as_bgr` makes BGR.
 
     Raises:
         SourceError: there is no such camera or file, or it cannot be read.
@@ -63,7 +70,7 @@ def open_source(
     if not isinstance(source, str | os.PathLike):
         from edgehar.sources.arrays import ArraySource
 
-        return ArraySource(source, **options)
+        return ArraySource(source, **_without_hints(ArraySource, options))
     uri = os.fspath(source)
     scheme = _scheme(uri)
     module_name, _, class_name = _BACK_ENDS[scheme].partition(":")
@@ -74,9 +81,20 @@ def open_source(
         needed = _PIP_NAMES.get(library, library)
         name = without_credentials(uri)
         raise SourceError(f"{name}: this source needs {library}; run: pip install {needed}") from error
+    options = _without_hints(back_end, options)
     _check_options(back_end, uri, options)
     opened: Source = back_end.from_uri(uri, **options)
     return opened
+
+
+def _without_hints(back_end: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """The options, but for hints that a back end can make nothing of."""
+    if not any(hint in options for hint in _HINTS):
+        return options
+    import inspect
+
+    known = inspect.signature(back_end).parameters
+    return {name: value for name, value in options.items() if name in known or name not in _HINTS}
 
 
 def _check_options(back_end: Any, uri: str, options: dict[str, Any]) -> None:

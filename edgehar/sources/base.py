@@ -6,6 +6,8 @@ import abc
 import threading
 from typing import TYPE_CHECKING, Self
 
+from edgehar.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -82,3 +84,10 @@ class HandleSource(Source):
         if not self._released:
             self._released = True
             self._release()
+
+
+def checked_target_size(target_size: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Height and width that frames will be shrunk to, as given; ConfigError when they are no two sizes."""
+    if target_size is not None and (len(target_size) != 2 or min(target_size) < 1):
+        raise ConfigError(f"target_size is {target_size}, it must be height and width in pixels, for example (60, 60)")
+    return target_size

@@ -11,7 +11,6 @@ from helpers import flat_frames
 
 from edgehar import ConfigError, Frame, PixelFormat, SourceError, open_source
 from edgehar.sources.base import HandleSource
-from edgehar.sources.camera import CameraSource
 
 
 def test_arrays_become_frames_on_their_own_clock():
@@ -116,6 +115,13 @@ def test_an_option_of_another_kind_of_source_is_named(shots):
             open_source(source, rate_hz=10)
 
 
+def test_what_frames_are_for_may_be_told_to_every_source(shots):
+    for source in (shots, "synthetic:walking", flat_frames([0])):
+        open_source(source, target_size=(60, 60)).close()
+    with pytest.raises(ConfigError, match="rate_hz is no option"):
+        open_source("synthetic:walking", target_size=(60, 60), rate_hz=10)
+
+
 def test_a_camera_that_is_not_there(capfd):
     with pytest.raises(SourceError, match=r"no camera 97 \(/dev/video97 is not there; cameras: .*--source FILE"):
         open_source(97)
@@ -177,30 +183,3 @@ def test_an_unread_handle_is_let_go_of_at_once():
     next(iter(source))
     source.close()
     assert source.released == 1
-
-
-class _UnpluggedCapture:
-    """What OpenCV's VideoCapture does when the camera is pulled out: every read fails at once."""
-
-    def __init__(self, good):
-        self.good, self.released = good, False
-
-    def read(self):
-        self.good -= 1
-        return (True, np.zeros((48, 64, 3), np.uint8)) if self.good >= 0 else (False, None)
-
-    def release(self):
-        self.released = True
-
-
-def test_a_camera_that_gives_no_more_frames_is_an_error():
-    source = CameraSource.__new__(CameraSource)
-    HandleSource.__init__(source)
-    source.name, source._sequence, source._capture = "camera:0", 0, _UnpluggedCapture(3)
-    frames = []
-    with pytest.raises(SourceError, match="camera:0: gives no more frames"):
-        frames.extend(source)
-    assert [frame.sequence for frame in frames] == [0, 1, 2]
-    assert frames[0].captured_s <= frames[1].captured_s <= time.monotonic()
-    source.close()
-    assert source._capture.released

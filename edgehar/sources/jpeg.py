@@ -1,0 +1,64 @@
+"""JPEG pictures of a camera, decoded no larger than they are needed: the decoder can leave out most of the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+_FLAGS = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+# The decoder reduces more coarsely than FrameRing: what it leaves must still be averaged over two pixels each way.
+_LEFT_OVER = 2
+_START, _END = b"\xff\xd8", b"\xff\xd9"
+
+
+def reduction(height: int, width: int, target_size: tuple[int, int] | None) -> int:
+    """By how much to divide a picture's sides while decoding it: 1, 2, 4 or 8.
+
+    Args:
+        height: rows of the picture.
+        width: columns of the picture.
+        target_size: rows and columns it will be shrunk to; None when that is not known.
+
+    Returns:
+        The largest factor that leaves at least twice the target in both directions.
+    """
+    if target_size is None:
+        return 1
+    rows, columns = target_size
+    fits = [f for f in _FLAGS if -(-height // f) >= _LEFT_OVER * rows and -(-width // f) >= _LEFT_OVER * columns]
+    return max(fits, default=1)
+
+
+def decode(data: npt.NDArray[np.uint8], height: int, width: int, factor: int) -> npt.NDArray[np.uint8] | None:
+    """Decode a picture at 1/factor of its size.
+
+    Args:
+        data: uint8 `(n,)`, the file; zeros after its end are left aside.
+        height: rows that the picture has.
+        width: columns that it has.
+        factor: 1, 2, 4 or 8.
+
+    Returns:
+        uint8 BGR of a factor-th of the sides, rounded up; None when the picture is cut off, damaged in a way that
+        shows, or of another size.
+    """
+    content = data.tobytes().rstrip(b"\0")
+    # Of a picture that is cut off, some decoders give what there is, and grey for the rest.
+    if not (content.startswith(_START) and content.endswith(_END)):
+        return None
+    try:
+        pixels: npt.NDArray[np.uint8] | None = cv2.imdecode(data, _FLAGS[factor] | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+    expected = (-(-height // factor), -(-width // factor), 3)
+    return pixels if pixels is not None and pixels.shape == expected else None
