@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Run a command inside an arm64 root file system: scripts/arm64/enter.sh ROOTFS COMMAND [ARGUMENT...]
+#
+# As root with its own mount namespace where the machine allows that: /dev and /proc are mounted for this command alone
+# and are gone when it ends, whichever way it ends, so that the folder can be removed at any time. In a container that
+# may not mount, proot does the same without privileges, more slowly.
+#
+# BIND="FROM:TO ..."  folders of this machine to show inside, read-write; TO is made when it is missing
+# QEMU_CPU=cortex-a72 the processor to play (qemu's own variable)
+# ENTER=proot         use proot in any case
+set -euo pipefail
+
+HANDLER=/proc/sys/fs/binfmt_misc/qemu-aarch64
+
+# Whether the kernel can be told to start arm64 programs through qemu. Called in the new mount namespace.
+register() {
+    [ -e "$HANDLER" ] && return
+    [ -e /proc/sys/fs/binfmt_misc/register ] || mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc 2>/dev/null || return
+    [ -e "$HANDLER" ] && return
+    cat /usr/lib/binfmt.d/qemu-aarch64.conf >/proc/sys/fs/binfmt_misc/register 2>/dev/null
+}
+
+in_chroot() {
+    local root=$1 pair from to
+    shift
+    mount --rbind /dev "$root/dev"
+    mount -t proc proc "$root/proc"
+    mount -t tmpfs tmpfs "$root/dev/shm" 2>/dev/null || true
+    for pair in ${BIND:-}; do
+        from=${pair%%:*} to=$root${pair#*:}
+        if [ -d "$from" ]; then mkdir -p "$to"; else mkdir -p "${to%/*}" && touch "$to"; fi
+        mount --bind "$from" "$to"
+    done
+    exec chroot "$root" /usr/bin/env -i "${INSIDE[@]}" "$@"
+}
+
+in_proot() {
+    local root=$1 pair
+    shift
+    local binds=(-b /dev -b /proc)
+    for pair in ${BIND:-}; do binds+=(-b "$pair"); done
+    command -v proot >/dev/null || { echo "enter.sh: this machine may not mount; install proot: apt-get install proot" >&2; exit 1; }
+    exec proot -0 -q qemu-aarch64-static -r "$root" -w / "${binds[@]}" /usr/bin/env -i "${INSIDE[@]}" "$@"
+}
+
+# The environment inside: nothing of this machine's own, but how to reach package registries.
+INSIDE=(PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive)
+for name in QEMU_CPU http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_DEFAULT_TIMEOUT; do
+    [ -n "${!name:-}" ] && INSIDE+=("$name=${!name}")
+done
+
+if [ "${1:-}" = --in-namespace ]; then
+    shift
+    register || { echo "enter.sh: no binfmt_misc here; using proot" >&2; in_proot "$@"; }
+    in_chroot "$@"
+fi
+[ $# -ge 2 ] || { echo "usage: enter.sh ROOTFS COMMAND [ARGUMENT...]" >&2; exit 2; }
+if [ "${ENTER:-}" != proot ] && unshare --mount --pid --fork --kill-child true 2>/dev/null; then
+    exec unshare --mount --pid --fork --kill-child --propagation private "$0" --in-namespace "$@"
+fi
+in_proot "$@"
