@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,12 +52,12 @@ def in_place(decoded: VideoFrame) -> tuple[Pixels, PixelFormat] | None:
     if layout is None or (layout is PixelFormat.YUYV and decoded.width % 2):
         return None
     shapes = plane_shapes(layout, decoded.height, decoded.width)
-    planes = []
-    for plane, shape in zip(decoded.planes, shapes, strict=False):
-        if plane.line_size < math.prod(shape[1:]):
-            return None  # stored from the bottom up
-        planes.append(_view(plane, shape))
-    return (planes[0] if len(shapes) == 1 else tuple(planes)), layout
+    planes = decoded.planes
+    if any(plane.line_size < 0 for plane in planes):
+        return None  # stored from the bottom up
+    if len(shapes) == 1:
+        return _view(planes[0], shapes[0]), layout
+    return tuple(map(_view, planes, shapes)), layout
 
 
 def yuv_matrix(decoded: VideoFrame) -> YuvMatrix | None:
@@ -74,9 +73,7 @@ def is_full_range(decoded: VideoFrame) -> bool:
 
 
 def _view(plane: VideoPlane, shape: tuple[int, ...]) -> Plane:
+    # Read-only: the decoder builds later frames from this one.
+    samples = memoryview(plane).toreadonly()
     strides = (plane.line_size, 1) if len(shape) == 2 else (plane.line_size, shape[2], 1)
-    samples = np.frombuffer(plane, np.uint8)  # type: ignore[call-overload]
-    view: Plane = np.ndarray(shape, np.uint8, samples, strides=strides)
-    # The decoder builds later frames from this one.
-    view.flags.writeable = False
-    return view
+    return np.ndarray(shape, np.uint8, samples, 0, strides)

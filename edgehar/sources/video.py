@@ -70,6 +70,8 @@ class VideoSource(HandleSource):
         self._container = _open(uri, self.name, (open_timeout_s, read_timeout_s))
         self._stream = self._video_stream()
         self.live = "://" in uri and not uri.startswith("file:") and self._container.duration is None
+        tick = self._stream.time_base
+        self._tick = None if tick is None else (tick.numerator, tick.denominator)
         rate_hz = float(self._stream.average_rate or self._stream.guessed_rate or _FALLBACK_RATE_HZ)
         self._clock = _Clock(1.0 / rate_hz)
         self._reformatter = VideoReformatter()
@@ -106,7 +108,7 @@ class VideoSource(HandleSource):
         # AVI stores no presentation times. Those that FFmpeg makes up run to and fro where B-frames are packed (as in
         # UCF101 and UT-Interaction); the decode times that come out with the frames count them as they are shown.
         stamp = decoded.dts if self._container.format.name == "avi" else decoded.pts
-        return None if stamp is None or self._stream.time_base is None else float(stamp * self._stream.time_base)
+        return None if stamp is None or self._tick is None else stamp * self._tick[0] / self._tick[1]
 
     def _release(self) -> None:
         self._decoded.close()
