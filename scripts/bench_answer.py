@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import collections
 import os
-import statistics
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -21,6 +19,7 @@ import cv2
 import numpy as np
 
 from edgehar import Classifier
+from edgehar.bench.timing import Protocol, interleaved
 from edgehar_training.models import build
 
 FRAMES_A_ROUND = {"edgehar": 200, "keras": 10}
@@ -40,27 +39,20 @@ def main() -> None:
     network = build("lrcn", window=window, size=size, classes=len(manifest.labels))
     recent: collections.deque[np.ndarray] = collections.deque(maxlen=window)
 
-    def edgehar(frame: np.ndarray) -> None:
-        classifier.push(frame)
+    def edgehar(n: int) -> None:
+        classifier.push(frames[n % len(frames)])
 
-    def keras(frame: np.ndarray) -> None:
-        recent.append(cv2.resize(frame, (size, size)) / 255.0)
+    def keras(n: int) -> None:
+        recent.append(cv2.resize(frames[n % len(frames)], (size, size)) / 255.0)
         if len(recent) == window:
             network.predict(np.expand_dims(np.array(recent), 0), verbose=0)
 
     contenders = {"edgehar": edgehar, "keras": keras}
     for push in contenders.values():
         for n in range(window + 2):
-            push(frames[n])
-    times = {name: [] for name in contenders}
-    for round_number in range(args.rounds):
-        for name, push in contenders.items():
-            count = FRAMES_A_ROUND[name]
-            started = time.process_time()
-            for n in range(count):
-                push(frames[(round_number * count + n) % len(frames)])
-            times[name].append((time.process_time() - started) / count * 1e3)
-    medians = {name: statistics.median(values) for name, values in times.items()}
+            push(n)
+    times = interleaved(contenders, Protocol(rounds=args.rounds), calls=FRAMES_A_ROUND)
+    medians = {name: timing.cpu_s * 1e3 for name, timing in times.items()}
     print(f"model {manifest.name}: {size}x{size}, window {window}, hop 1, 640x480 BGR frames, {args.rounds} rounds")
     for name, median in medians.items():
         print(f"{name:>8}: {median:8.3f} ms of CPU per answered frame (median)")

@@ -6,15 +6,15 @@ python scripts/bench_training_step.py [--rounds 5]
 from __future__ import annotations
 
 import argparse
+import functools
 import os
-import statistics
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
 
+from edgehar.bench.timing import Protocol, interleaved
 from edgehar_training.models import build
 from edgehar_training.models.stem import with_compiled_stem
 from edgehar_training.train_run import keep_freed_memory
@@ -38,18 +38,18 @@ def main() -> None:
         network.compile(keras.optimizers.Adam(), "categorical_crossentropy")
         for _ in range(3):
             network.train_on_batch(windows, truth)
-    times: dict[str, list[float]] = {name: [] for name in networks}
-    for _ in range(args.rounds):
-        for name, network in networks.items():
-            started = time.process_time()
-            for _ in range(STEPS_A_ROUND):
-                network.train_on_batch(windows, truth)
-            times[name].append((time.process_time() - started) / STEPS_A_ROUND * 1e3)
-    medians = {name: statistics.median(values) for name, values in times.items()}
+    steps = {name: functools.partial(_step, network, windows, truth) for name, network in networks.items()}
+    calls = dict.fromkeys(steps, STEPS_A_ROUND)
+    times = interleaved(steps, Protocol(rounds=args.rounds), calls=calls)
+    medians = {name: timing.cpu_s * 1e3 for name, timing in times.items()}
     print(f"{BATCH} windows of {WINDOW} frames of {SIZE}x{SIZE}, {args.rounds} rounds of {STEPS_A_ROUND} steps")
     for name, median in medians.items():
         print(f"{name:>9}: {median:7.1f} ms of CPU per step (median)")
     print(f"    ratio: {medians['keras'] / medians['compiled']:.1f}x less CPU")
+
+
+def _step(network: keras.Model, windows: np.ndarray, truth: np.ndarray, _number: int) -> None:
+    network.train_on_batch(windows, truth)
 
 
 if __name__ == "__main__":

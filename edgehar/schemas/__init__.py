@@ -1,5 +1,6 @@
 """JSON Schemas (draft 2020-12) of what edgehar emits and reads: `record.schema.json` for each output line,
-`manifest.schema.json` for a bundle's manifest. `python -m edgehar.schemas DIR` writes them from their classes.
+`manifest.schema.json` for a bundle's manifest, `bench.schema.json` for what `edgehar bench --json` writes.
+`python -m edgehar.schemas DIR` writes them from their classes.
 """
 
 from __future__ import annotations
@@ -10,10 +11,15 @@ from typing import Any
 
 import msgspec
 
+from edgehar.bench.results import Report
 from edgehar.manifest import Manifest
 from edgehar.results import Record
 
-SCHEMAS: dict[str, Any] = {"record.schema.json": Record, "manifest.schema.json": Manifest}
+SCHEMAS: dict[str, Any] = {
+    "record.schema.json": Record,
+    "manifest.schema.json": Manifest,
+    "bench.schema.json": Report,
+}
 
 
 def schema_text(name: str) -> str:

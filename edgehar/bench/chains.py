@@ -1,0 +1,93 @@
+"""How others shrink a frame to int8: OpenCV, numpy and Pillow. Each function makes a `(size, size, 3)` RGB frame."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from edgehar.frames import PixelFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    import numpy.typing as npt
+
+    Pixels: TypeAlias = npt.NDArray[np.uint8]
+    Levels: TypeAlias = npt.NDArray[np.int8]
+    Chain: TypeAlias = Callable[[Pixels], Levels]
+
+# Formats that OpenCV shrinks as they are and converts when they are small, and those it must convert first.
+_AFTER = {
+    PixelFormat.BGR24: cv2.COLOR_BGR2RGB,
+    PixelFormat.BGRA32: cv2.COLOR_BGRA2RGB,
+    PixelFormat.RGBA32: cv2.COLOR_RGBA2RGB,
+    PixelFormat.GRAY8: cv2.COLOR_GRAY2RGB,
+    PixelFormat.RGB24: None,
+}
+_BEFORE = {
+    PixelFormat.I420: cv2.COLOR_YUV2RGB_I420,
+    PixelFormat.NV12: cv2.COLOR_YUV2RGB_NV12,
+    PixelFormat.YUYV: cv2.COLOR_YUV2RGB_YUYV,
+}
+
+
+def cv2_layout(buffer: Pixels, pixel_format: PixelFormat, height: int, width: int) -> Pixels:
+    """A frame's bytes, uint8 `(n,)`, as the array that OpenCV takes: planes are rows under each other."""
+    if pixel_format in (PixelFormat.I420, PixelFormat.NV12):
+        return buffer.reshape(height * 3 // 2, width)
+    return buffer.reshape(height, width, -1).squeeze()
+
+
+def cv2_chain(pixel_format: PixelFormat, size: int) -> Chain:
+    """The usual chain: area average, colours, levels; colours first where OpenCV cannot average them as they are."""
+    out = np.empty((size, size, 3), np.int8)
+    if pixel_format in _BEFORE:
+        return functools.partial(_convert_first, out=out, code=_BEFORE[pixel_format])
+    return functools.partial(_shrink_first, out=out, code=_AFTER[pixel_format])
+
+
+def _shrink_first(pixels: Pixels, out: Levels, code: int | None) -> Levels:
+    small = cv2.resize(pixels, out.shape[1::-1], interpolation=cv2.INTER_AREA)
+    return _to_levels(small if code is None else cv2.cvtColor(small, code), out)
+
+
+def _convert_first(pixels: Pixels, out: Levels, code: int) -> Levels:
+    colours = cv2.cvtColor(pixels, code)
+    return _to_levels(cv2.resize(colours, out.shape[1::-1], interpolation=cv2.INTER_AREA), out)
+
+
+def _to_levels(rgb: Pixels, out: Levels) -> Levels:
+    np.subtract(rgb, 128, out=out.view(np.uint8))
+    return out
+
+
+def numpy_chain(height: int, width: int, size: int) -> Chain | None:
+    """Mean over boxes of BGR pixels; None where the boxes would not be of whole pixels."""
+    if height % size or width % size:
+        return None
+
+    def chain(pixels: Pixels) -> Levels:
+        means = pixels.reshape(size, height // size, size, width // size, 3).mean(axis=(1, 3))
+        levels: Levels = (np.rint(means)[..., ::-1] - 128).astype(np.int8)
+        return levels
+
+    return chain
+
+
+def pillow_chain(size: int) -> Chain | None:
+    """Pillow's box filter on BGR pixels; None where Pillow is not installed."""
+    try:
+        from PIL import Image
+    except ImportError:
+        return None
+
+    def chain(pixels: Pixels) -> Levels:
+        small: Any = np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BOX))
+        levels: Levels = (small[..., ::-1] - np.uint8(128)).view(np.int8)
+        return levels
+
+    return chain

@@ -1,0 +1,101 @@
+"""Times of several ways to do a thing, taken in turns, so that whatever else slows the machine slows all of them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    # Does its work once; the number is another for every call, to choose what to work on.
+    Contender: TypeAlias = Callable[[int], object]
+    Clock: TypeAlias = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one call of a contender took: medians over the rounds.
+
+    Attributes:
+        wall_s: seconds that passed.
+        cpu_s: seconds of processor time, over all threads of the process.
+    """
+
+    wall_s: float
+    cpu_s: float
+
+    @property
+    def us(self) -> float:
+        """Microseconds that passed."""
+        return self.wall_s * 1e6
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How often to measure.
+
+    Attributes:
+        rounds: how often each contender has its turn; at least 1.
+        turn_s: how long a turn is, in seconds; a turn has one call at least.
+    """
+
+    rounds: int = 9
+    turn_s: float = 0.02
+
+
+def interleaved(
+    contenders: Mapping[str, Contender],
+    protocol: Protocol,
+    *,
+    calls: Mapping[str, int] | None = None,
+    wall: Clock = time.perf_counter,
+    cpu: Clock = time.process_time,
+) -> dict[str, Timing]:
+    """Time each contender in turns of many calls, once a round.
+
+    Numbers run on from turn to turn and over all contenders: one that picks its input by them from a pool finds it
+    untouched by the contender before.
+
+    Args:
+        contenders: what to time, by name.
+        protocol: rounds, and the length of a turn.
+        calls: calls in a turn, by name; measured to make turns of the protocol's length when not given.
+        wall: clock in seconds, for tests.
+        cpu: clock of processor time in seconds, for tests.
+    """
+    number = 0
+    if calls is None:
+        # The first call pays for what is made or loaded once.
+        for contender in contenders.values():
+            contender(number)
+        calls = {}
+        for name, contender in contenders.items():
+            calls[name], number = _calls_in_a_turn(contender, number, protocol.turn_s, wall)
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
+    for _ in range(protocol.rounds):
+        for name, contender in contenders.items():
+            end = number + calls[name]
+            wall_before, cpu_before = wall(), cpu()
+            for n in range(number, end):
+                contender(n)
+            cpu_after, wall_after = cpu(), wall()
+            number = end
+            times[name].append(((wall_after - wall_before) / calls[name], (cpu_after - cpu_before) / calls[name]))
+    return {name: Timing(*map(statistics.median, zip(*turns, strict=True))) for name, turns in times.items()}
+
+
+def _calls_in_a_turn(contender: Contender, number: int, turn_s: float, wall: Clock) -> tuple[int, int]:
+    """How many calls take a turn, and the next number: calls are doubled until they take a tenth of it."""
+    calls = 1
+    while True:
+        before = wall()
+        for offset in range(calls):
+            contender(number + offset)
+        took_s = wall() - before
+        number += calls
+        if took_s >= turn_s / 10:
+            return max(1, round(calls * turn_s / took_s)), number
+        calls *= 2
