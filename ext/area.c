@@ -8,21 +8,30 @@
 
 struct area_plan {
     area_geometry geometry;
-    int wide;               /* the sums need the wide types, or the planes are narrow */
+    int wide;               /* the sums need the wide types, or a plane is narrower than a strip */
     int paired;             /* see sum_pixels */
     axis rows, columns;     /* of pixels */
     axis chroma_rows, chroma_columns;
-    double share[4];        /* what one unit of a sum counts in levels, by lane */
-    void *memory;           /* the scratch below */
-    void *row;              /* vertical sums under one output row, uint16_t or (wide) int32_t */
-    uint16_t *luma, *chroma; /* those of AREA_YUYV, apart */
-    double *boxes;          /* sums under each output pixel of a row, four lanes */
-    int32_t *levels;        /* of each output pixel of a row, four lanes */
+    double share, chroma_share; /* what one unit of a sum counts in levels */
+    lanes lanes;            /* of sums, boxes and levels */
+    int values;             /* in a row of them */
+    void *memory;           /* the scratch below, all of it for one output row */
+    void *row;              /* vertical sums: uint16_t, or int32_t when wide */
+    uint16_t *chroma;       /* those of chroma in AREA_YUYV, which come with those of luma */
+    int32_t *sums;          /* under each output pixel, when not wide */
+    double *boxes;          /* the same, in any case: doubles hold these integers exactly */
+    int32_t *levels;        /* of each output pixel */
 };
 
 static int has_chroma(const area_geometry *g)
 {
     return g->layout == AREA_I420 || g->layout == AREA_NV12 || g->layout == AREA_YUYV;
+}
+
+/* Sums are made, and may be stored, in whole groups. */
+static int padded_width(const area_geometry *g)
+{
+    return (g->width + AXIS_GROUP - 1) / AXIS_GROUP * AXIS_GROUP;
 }
 
 static int chroma_row_pitch(const area_geometry *g)
@@ -65,40 +74,73 @@ static int init_axes(area_plan *plan)
     return 0;
 }
 
+/* Cells under an output pixel, at most. */
+static int most_cells(const axis *axis)
+{
+    int most = 0;
+
+    for (int i = 0; i < axis->targets; i++)
+        if (axis->spans[i].count > most)
+            most = axis->spans[i].count;
+    return most;
+}
+
 static void choose_types(area_plan *plan)
 {
     const area_geometry *g = &plan->geometry;
     const uint32_t longest = plan->chroma_rows.length > plan->rows.length ? plan->chroma_rows.length : plan->rows.length;
-    const size_t narrowest = row_bytes(g, g->layout == AREA_I420 || g->layout == AREA_NV12 ? 1 : 0);
-    uint32_t most = 0; /* pixels under an output pixel */
+    const size_t first = row_bytes(g, 0), second = row_bytes(g, 1), narrowest = first < second ? first : second;
 
-    for (int x = 0; x < g->width; x++)
-        if ((uint32_t)plan->columns.spans[x].count > most)
-            most = (uint32_t)plan->columns.spans[x].count;
     plan->wide = 255 * longest > UINT16_MAX || narrowest < STRIP;
-    plan->paired = 255 * plan->rows.length * (most / 2) <= UINT16_MAX;
-    plan->share[0] = plan->share[1] = plan->share[2] = 1.0 / ((double)plan->rows.length * plan->columns.length);
+    plan->paired = 255 * plan->rows.length * ((uint32_t)most_cells(&plan->columns) / 2) <= UINT16_MAX;
+    plan->share = 1.0 / ((double)plan->rows.length * plan->columns.length);
     if (has_chroma(g))
-        plan->share[1] = plan->share[2] = 1.0 / ((double)plan->chroma_rows.length * plan->chroma_columns.length);
+        plan->chroma_share = 1.0 / ((double)plan->chroma_rows.length * plan->chroma_columns.length);
+}
+
+/* Where all weighted sums of a pixel fit 16 bits, columns are summed with weights written out; pixels of three or four
+ * bytes only where they are few, since without weights two such pixels are added in one operation. */
+static int write_weights(area_plan *plan)
+{
+    const area_layout layout = plan->geometry.layout;
+    const int channels = layout == AREA_THREE ? 3 : layout == AREA_FOUR ? 4 : 1;
+
+    if (plan->wide || (channels > 1 && most_cells(&plan->columns) > 6))
+        return 0;
+    if (255 * plan->rows.length * plan->columns.length <= UINT16_MAX && axis_write_weights(&plan->columns, channels) < 0)
+        return -1;
+    if (has_chroma(&plan->geometry) && 255 * plan->chroma_rows.length * plan->chroma_columns.length <= UINT16_MAX)
+        return axis_write_weights(&plan->chroma_columns, layout == AREA_I420 ? 1 : 2);
+    return 0;
+}
+
+static lanes lanes_of(const area_geometry *g)
+{
+    const int pitch = padded_width(g);
+
+    if (g->layout == AREA_GREY)
+        return (lanes){{0, 0, 0}, 1};
+    if (has_chroma(g))
+        return (lanes){{0, pitch, 2 * pitch}, 1};
+    return (lanes){{0, 1, 2}, 4};
 }
 
 static int take_memory(area_plan *plan)
 {
-    const size_t entries = row_bytes(&plan->geometry, 0) + 2 * ROW_MARGIN, width = (size_t)plan->geometry.width;
-    const size_t boxes = 4 * width * sizeof(double), levels = 4 * width * sizeof(int32_t);
-    char *at = calloc(1, boxes + levels + entries * sizeof(int32_t) + 2 * entries * sizeof(uint16_t));
+    const size_t entries = row_bytes(&plan->geometry, 0) + 2 * ROW_MARGIN;
+    const size_t values = 4 * (size_t)padded_width(&plan->geometry);
+    char *at = calloc(1, values * (sizeof(double) + 2 * sizeof(int32_t))
+                             + entries * (sizeof(int32_t) + sizeof(uint16_t)));
 
     plan->memory = at;
     if (at == NULL)
         return -1;
     plan->boxes = (double *)at;
-    at += boxes;
-    plan->levels = (int32_t *)at;
-    at += levels;
+    plan->sums = (int32_t *)(plan->boxes + values);
+    plan->levels = plan->sums + values;
+    at = (char *)(plan->levels + values);
     plan->row = at + ROW_MARGIN * (plan->wide ? sizeof(int32_t) : sizeof(uint16_t));
-    at += entries * sizeof(int32_t);
-    plan->luma = (uint16_t *)at + ROW_MARGIN;
-    plan->chroma = plan->luma + entries;
+    plan->chroma = (uint16_t *)(at + entries * sizeof(int32_t)) + ROW_MARGIN;
     return 0;
 }
 
@@ -111,7 +153,9 @@ area_plan *area_plan_create(const area_geometry *geometry)
     plan->geometry = *geometry;
     if (init_axes(plan) == 0) {
         choose_types(plan);
-        if (take_memory(plan) == 0)
+        plan->lanes = lanes_of(geometry);
+        plan->values = padded_width(geometry) * (geometry->layout == AREA_GREY ? 1 : has_chroma(geometry) ? 3 : 4);
+        if (take_memory(plan) == 0 && write_weights(plan) == 0)
             return plan;
     }
     area_plan_destroy(plan);
@@ -135,53 +179,55 @@ INLINED plane plane_of(const area_plan *plan, const area_image *image, int numbe
     return (plane){image->planes[number], image->strides[number], row_bytes(&plan->geometry, number)};
 }
 
-INLINED const uint16_t *rows_of(const area_plan *plan, const area_image *image, int number, const axis *rows, int y)
+/* The sums of a plane's rows under output row y, where pixel x begins at byte x * step. */
+INLINED row_sums rows_of(const area_plan *plan, const area_image *image, int number, const axis *rows,
+                         const axis *columns, int step, int y)
 {
     const plane from = plane_of(plan, image, number);
+    const span *s = columns->spans;
+    uint16_t *odds = plan->geometry.layout == AREA_YUYV ? plan->chroma : NULL;
 
-    sum_rows(&from, rows, y, plan->row);
-    return plan->row;
+    return begin_sums(&from, rows, y, (size_t)(s->begin - (s->head != 0)) * (size_t)step,
+                      bytes_under(columns, columns->targets - 1, step), plan->row, odds);
 }
 
-INLINED void split_pairs(const uint16_t *pairs, size_t count, uint16_t *restrict even, uint16_t *restrict odd)
+INLINED void sum_chroma(const area_plan *plan, const area_image *image, row_sums *of_luma, int y)
 {
-    for (size_t i = 0; i < count; i++) {
-        even[i] = pairs[2 * i];
-        odd[i] = pairs[2 * i + 1];
+    const axis *rows = &plan->chroma_rows, *columns = &plan->chroma_columns;
+    int32_t *u = plan->sums + plan->lanes.channel[1], *v = plan->sums + plan->lanes.channel[2];
+
+    if (plan->geometry.layout == AREA_I420) {
+        row_sums u_rows = rows_of(plan, image, 1, rows, columns, 1, y);
+        sum_single(&u_rows, columns, 1, u);
+        row_sums v_rows = rows_of(plan, image, 2, rows, columns, 1, y);
+        sum_single(&v_rows, columns, 1, v);
+    } else if (plan->geometry.layout == AREA_NV12) {
+        row_sums pairs = rows_of(plan, image, 1, rows, columns, 2, y);
+
+        sum_pair(&pairs, plan->row, columns, u, v);
+    } else { /* AREA_YUYV: luma and chroma come from the same rows */
+        sum_pair(of_luma, plan->chroma, columns, u, v);
     }
 }
 
-/* The sums under the pixels of output row y into plan->boxes. */
+/* The sums under the pixels of output row y, into plan->boxes. */
 CLONED static void sum_row(const area_plan *plan, const area_image *image, int y)
 {
-    const uint16_t *row = rows_of(plan, image, 0, &plan->rows, y);
-    const axis *chroma_rows = &plan->chroma_rows, *chroma_columns = &plan->chroma_columns;
-    double *boxes = plan->boxes;
+    const area_layout layout = plan->geometry.layout;
+    const axis *columns = &plan->columns;
+    const int step = layout == AREA_THREE ? 3 : layout == AREA_FOUR ? 4 : layout == AREA_YUYV ? 2 : 1;
+    row_sums sums = rows_of(plan, image, 0, &plan->rows, columns, step, y);
 
-    switch (plan->geometry.layout) {
-    case AREA_GREY:
-        sum_single(row, &plan->columns, boxes);
-        break;
-    case AREA_THREE:
-        sum_packed(row, &plan->columns, 3, plan->paired, boxes);
-        break;
-    case AREA_FOUR:
-        sum_packed(row, &plan->columns, 4, plan->paired, boxes);
-        break;
-    case AREA_I420:
-        sum_single(row, &plan->columns, boxes);
-        sum_single(rows_of(plan, image, 1, chroma_rows, y), chroma_columns, boxes + 1);
-        sum_single(rows_of(plan, image, 2, chroma_rows, y), chroma_columns, boxes + 2);
-        break;
-    case AREA_NV12:
-        sum_single(row, &plan->columns, boxes);
-        sum_double(rows_of(plan, image, 1, chroma_rows, y), chroma_columns, boxes + 1);
-        break;
-    case AREA_YUYV:
-        split_pairs(row, (size_t)plan->geometry.source_width, plan->luma, plan->chroma);
-        sum_single(plan->luma, &plan->columns, boxes);
-        sum_double(plan->chroma, chroma_columns, boxes + 1);
-    }
+    if (layout == AREA_THREE)
+        sum_packed(&sums, columns, 3, plan->paired, plan->sums);
+    else if (layout == AREA_FOUR)
+        sum_packed(&sums, columns, 4, plan->paired, plan->sums);
+    else
+        sum_single(&sums, columns, step, plan->sums);
+    if (has_chroma(&plan->geometry))
+        sum_chroma(plan, image, &sums, y);
+    for (int i = 0; i < plan->values; i++)
+        plan->boxes[i] = plan->sums[i];
 }
 
 /* One channel of a plane, every `step`th byte from `offset` on, into one lane. */
@@ -191,7 +237,7 @@ static void sum_channel_wide(const area_plan *plan, const area_image *image, int
     const plane from = plane_of(plan, image, number);
 
     sum_rows_wide(&from, rows, y, plan->row);
-    sum_wide((const int32_t *)plan->row + offset, columns, step, plan->boxes + lane);
+    sum_wide((const int32_t *)plan->row + offset, columns, step, plan->boxes + plan->lanes.channel[lane], plan->lanes.step);
 }
 
 static void sum_row_wide(const area_plan *plan, const area_image *image, int y)
@@ -221,42 +267,46 @@ static void sum_boxes(const area_plan *plan, const area_image *image, int y)
         sum_row(plan, image, y);
 }
 
-/* Which lane each of R, G and B is in. */
-static channel_order order_of(const area_plan *plan, const area_output *output)
+/* Where R, G and B are. */
+static lanes rgb_lanes(const area_plan *plan, int reversed)
 {
-    if (plan->geometry.layout == AREA_GREY)
-        return (channel_order){{0, 0, 0}};
-    if (output->reversed && !has_chroma(&plan->geometry))
-        return (channel_order){{2, 1, 0}};
-    return (channel_order){{0, 1, 2}};
+    lanes rgb = plan->lanes;
+
+    if (reversed && !has_chroma(&plan->geometry)) {
+        rgb.channel[0] = plan->lanes.channel[2];
+        rgb.channel[2] = plan->lanes.channel[0];
+    }
+    return rgb;
 }
 
 void area_shrink_bytes(area_plan *plan, const area_image *image, const area_output *output, const uint8_t map[256],
                        uint8_t *out)
 {
-    const channel_order order = order_of(plan, output);
-    const fixed_yuv yuv = fixed_of(&output->yuv);
+    const int width = plan->geometry.width, is_yuv = has_chroma(&plan->geometry);
+    const lanes rgb = rgb_lanes(plan, output->reversed);
+    const fixed_yuv yuv = is_yuv ? fixed_of(&output->yuv) : (fixed_yuv){0};
 
     for (int y = 0; y < plan->geometry.height; y++, out += output->row_stride) {
         sum_boxes(plan, image, y);
-        if (has_chroma(&plan->geometry))
-            levels_of_yuv(plan->boxes, plan->geometry.width, plan->share, &yuv, plan->levels);
+        if (is_yuv)
+            levels_of_yuv(plan->boxes, padded_width(&plan->geometry), plan->share, plan->chroma_share, &yuv, plan->levels);
         else
-            levels_of_rgb(plan->boxes, plan->geometry.width, plan->share, plan->levels);
-        map_levels(plan->levels, plan->geometry.width, order, map, out);
+            levels_of_rgb(plan->boxes, plan->values, plan->share, plan->levels);
+        map_levels(plan->levels, width, &rgb, map, out);
     }
 }
 
 void area_shrink_floats(area_plan *plan, const area_image *image, const area_output *output, const double gain[3],
                         const double bias[3], float *out)
 {
-    const channel_order order = order_of(plan, output);
+    const int width = plan->geometry.width;
+    const lanes rgb = rgb_lanes(plan, output->reversed);
 
     for (int y = 0; y < plan->geometry.height; y++, out += output->row_stride) {
         sum_boxes(plan, image, y);
         if (has_chroma(&plan->geometry))
-            floats_of_yuv(plan->boxes, plan->geometry.width, plan->share, &output->yuv, gain, bias, out);
+            floats_of_yuv(plan->boxes, width, &rgb, plan->share, plan->chroma_share, &output->yuv, gain, bias, out);
         else
-            floats_of_rgb(plan->boxes, plan->geometry.width, plan->share, order, gain, bias, out);
+            floats_of_rgb(plan->boxes, width, &rgb, plan->share, gain, bias, out);
     }
 }

@@ -12,6 +12,11 @@ static uint32_t greatest_common_divisor(uint32_t a, uint32_t b)
     return a;
 }
 
+static size_t padded(int targets)
+{
+    return ((size_t)targets + AXIS_GROUP - 1) / AXIS_GROUP * AXIS_GROUP;
+}
+
 int axis_init(axis *axis, int start, int extent, int pitch, int targets)
 {
     /* In units of 1/targets of a pixel, everything is whole; then in the largest unit that keeps it so. */
@@ -21,7 +26,7 @@ int axis_init(axis *axis, int start, int extent, int pitch, int targets)
     axis->length = (uint32_t)extent / unit;
     axis->cell = cell / unit;
     axis->targets = targets;
-    axis->spans = malloc((size_t)targets * sizeof *axis->spans);
+    axis->spans = malloc(padded(targets) * sizeof *axis->spans);
     if (axis->spans == NULL)
         return -1;
     for (int i = 0; i < targets; i++) {
@@ -40,11 +45,41 @@ int axis_init(axis *axis, int start, int extent, int pitch, int targets)
             s->tail = to - end * axis->cell;
         }
     }
+    for (size_t i = (size_t)targets; i < padded(targets); i++)
+        axis->spans[i] = axis->spans[targets - 1];
+    return 0;
+}
+
+int axis_write_weights(axis *axis, int channels)
+{
+    const int cells = 8 / channels;
+    int most = 0;
+
+    for (int i = 0; i < axis->targets; i++)
+        if (axis->spans[i].count > most)
+            most = axis->spans[i].count;
+    axis->chunks = (most + 2 + cells - 1) / cells;
+    axis->weights = calloc(padded(axis->targets) * (size_t)axis->chunks, 8 * sizeof *axis->weights);
+    if (axis->weights == NULL)
+        return -1;
+    for (int i = 0; i < axis->targets; i++) {
+        const span *s = &axis->spans[i];
+        uint16_t *chunk = axis->weights + (size_t)i * (size_t)axis->chunks * 8;
+
+        for (int k = 0; k < s->count + 2; k++) {
+            const uint32_t weight = k == 0 ? s->head : k <= s->count ? axis->cell : s->tail;
+
+            for (int c = 0; c < channels; c++)
+                chunk[k / cells * 8 + k % cells * channels + c] = (uint16_t)weight;
+        }
+    }
     return 0;
 }
 
 void axis_free(axis *axis)
 {
     free(axis->spans);
+    free(axis->weights);
     axis->spans = NULL;
+    axis->weights = NULL;
 }

@@ -36,59 +36,70 @@ fixed_yuv fixed_of(const area_yuv *yuv)
 {
     const int32_t luma = fixed(yuv->luma), red_v = fixed(yuv->red_v), green_u = fixed(yuv->green_u);
     const int32_t green_v = fixed(yuv->green_v), blue_u = fixed(yuv->blue_u);
-    fixed_yuv f = {
-        .of_y = {luma, luma, luma, 0},
-        .of_u = {0, green_u, blue_u, 0},
-        .of_v = {red_v, green_v, 0, 0},
+    const int32_t one = 1 << FRACTION_BITS;
+    const int32_t common = (one << COEFFICIENT_BITS) / 2 - luma * (int32_t)yuv->black * one;
+
+    return (fixed_yuv){
+        .luma = luma,
+        .red_v = red_v,
+        .green_u = green_u,
+        .green_v = green_v,
+        .blue_u = blue_u,
+        .red = common - red_v * 128 * one,
+        .green = common - (green_u + green_v) * 128 * one,
+        .blue = common - blue_u * 128 * one,
     };
-
-    for (int c = 0; c < 3; c++)
-        f.constant[c] = (1 << (COEFFICIENT_BITS + FRACTION_BITS - 1))
-                        - (f.of_y[c] * (int32_t)yuv->black + (f.of_u[c] + f.of_v[c]) * 128) * (1 << FRACTION_BITS);
-    return f;
 }
 
-CLONED void levels_of_rgb(const double *boxes, int width, const double share[4], int32_t *levels)
+CLONED void levels_of_rgb(const double *restrict sums, int count, double share, int32_t *restrict levels)
 {
-    const doubles4 shares = load_doubles4(share);
-
-    for (int x = 0; x < width; x++)
-        store_ints4(levels + 4 * x, __builtin_convertvector(load_doubles4(boxes + 4 * x) * shares + HALF, ints4));
+    for (int i = 0; i < count; i++)
+        levels[i] = (int32_t)(sums[i] * share + HALF);
 }
 
-CLONED void levels_of_yuv(const double *boxes, int width, const double share[4], const fixed_yuv *yuv, int32_t *levels)
+INLINED int32_t level_of(int32_t fixed_level)
 {
-    const doubles4 shares = load_doubles4(share) * (double)(1 << FRACTION_BITS);
-    const ints4 of_y = load_ints4(yuv->of_y), of_u = load_ints4(yuv->of_u), of_v = load_ints4(yuv->of_v);
-    const ints4 constant = load_ints4(yuv->constant);
+    const int32_t level = fixed_level >> (COEFFICIENT_BITS + FRACTION_BITS);
+
+    return level < 0 ? 0 : level > 255 ? 255 : level;
+}
+
+CLONED void levels_of_yuv(const double *restrict sums, int width, double luma_share, double chroma_share,
+                          const fixed_yuv *yuv, int32_t *restrict levels)
+{
+    const double luma = luma_share * (1 << FRACTION_BITS), chroma = chroma_share * (1 << FRACTION_BITS);
+    const fixed_yuv k = *yuv;
 
     for (int x = 0; x < width; x++) {
-        const ints4 average = __builtin_convertvector(load_doubles4(boxes + 4 * x) * shares + HALF, ints4);
-        ints4 rgb = (of_y * average[0] + of_u * average[1] + of_v * average[2] + constant)
-                    >> (COEFFICIENT_BITS + FRACTION_BITS);
-        rgb &= ~(rgb < 0);
-        rgb = (rgb | (rgb > 255)) & 255;
-        store_ints4(levels + 4 * x, rgb);
+        const int32_t y = (int32_t)(sums[x] * luma + HALF) * k.luma;
+        const int32_t u = (int32_t)(sums[width + x] * chroma + HALF);
+        const int32_t v = (int32_t)(sums[2 * width + x] * chroma + HALF);
+
+        levels[x] = level_of(y + k.red_v * v + k.red);
+        levels[width + x] = level_of(y + k.green_u * u + k.green_v * v + k.green);
+        levels[2 * width + x] = level_of(y + k.blue_u * u + k.blue);
     }
 }
 
-void map_levels(const int32_t *levels, int width, channel_order order, const uint8_t map[256], uint8_t *out)
+void map_levels(const int32_t *levels, int width, const lanes *lanes, const uint8_t map[256], uint8_t *out)
 {
-    const int32_t *red = levels + order.lane[0], *green = levels + order.lane[1], *blue = levels + order.lane[2];
+    const int32_t *red = levels + lanes->channel[0], *green = levels + lanes->channel[1];
+    const int32_t *blue = levels + lanes->channel[2];
+    const ptrdiff_t step = lanes->step;
 
-    for (int x = 0; x < 4 * width; x += 4, out += 3) {
-        out[0] = map[red[x]];
-        out[1] = map[green[x]];
-        out[2] = map[blue[x]];
+    for (int x = 0; x < width; x++, out += 3, red += step, green += step, blue += step) {
+        out[0] = map[*red];
+        out[1] = map[*green];
+        out[2] = map[*blue];
     }
 }
 
-void floats_of_rgb(const double *boxes, int width, const double share[4], channel_order order, const double gain[3],
+void floats_of_rgb(const double *sums, int width, const lanes *lanes, double share, const double gain[3],
                    const double bias[3], float *out)
 {
-    for (int x = 0; x < width; x++, boxes += 4, out += 3)
-        for (int c = 0; c < 3; c++)
-            out[c] = (float)(boxes[order.lane[c]] * share[order.lane[c]] * gain[c] + bias[c]);
+    for (int c = 0; c < 3; c++)
+        for (int x = 0; x < width; x++)
+            out[3 * x + c] = (float)(sums[lanes->channel[c] + x * lanes->step] * share * gain[c] + bias[c]);
 }
 
 static double clipped(double level)
@@ -96,12 +107,13 @@ static double clipped(double level)
     return level < 0 ? 0 : level > 255 ? 255 : level;
 }
 
-void floats_of_yuv(const double *boxes, int width, const double share[4], const area_yuv *yuv, const double gain[3],
-                   const double bias[3], float *out)
+void floats_of_yuv(const double *sums, int width, const lanes *lanes, double luma_share, double chroma_share,
+                   const area_yuv *yuv, const double gain[3], const double bias[3], float *out)
 {
-    for (int x = 0; x < width; x++, boxes += 4, out += 3) {
-        const double y = (boxes[0] * share[0] - yuv->black) * yuv->luma;
-        const double u = boxes[1] * share[1] - 128, v = boxes[2] * share[2] - 128;
+    for (int x = 0; x < width; x++, out += 3) {
+        const double y = (sums[x] * luma_share - yuv->black) * yuv->luma;
+        const double u = sums[lanes->channel[1] + x] * chroma_share - 128;
+        const double v = sums[lanes->channel[2] + x] * chroma_share - 128;
 
         out[0] = (float)(clipped(y + yuv->red_v * v) * gain[0] + bias[0]);
         out[1] = (float)(clipped(y + yuv->green_u * u + yuv->green_v * v) * gain[1] + bias[1]);

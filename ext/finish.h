@@ -1,33 +1,37 @@
-/* From sums to what is stored: averages, colours, levels, and the values that stand for them. */
+/* From sums to what is stored: averages, colours, levels, and the values that stand for them. Rows of sums and of
+ * levels have channel c of pixel x at channel[c] + x * step. */
 #ifndef EDGEHAR_FINISH_H
 #define EDGEHAR_FINISH_H
 
 #include "area.h"
 
-/* The lane of each of R, G and B. */
 typedef struct {
-    int lane[3];
-} channel_order;
+    ptrdiff_t channel[3];
+    ptrdiff_t step;
+} lanes;
 
-/* Coefficients times 2^13; Y, U and V come in 1/256 of a level. By lane: what R, G and B get of Y, of U and of V, and
- * of black, grey chroma and rounding. */
+/* Coefficients times 2^13, for Y, U and V in 1/256 of a level; the constants hold black, grey chroma and rounding. */
 typedef struct {
-    int32_t of_y[4], of_u[4], of_v[4], constant[4];
+    int32_t luma, red_v, green_u, green_v, blue_u;
+    int32_t red, green, blue;
 } fixed_yuv;
 
 fixed_yuv fixed_of(const area_yuv *yuv);
 
-/* Sums (four lanes a pixel) times `share`, rounded half up. */
-void levels_of_rgb(const double *boxes, int width, const double share[4], int32_t *levels);
-void levels_of_yuv(const double *boxes, int width, const double share[4], const fixed_yuv *yuv, int32_t *levels);
+/* `count` sums times `share`, rounded half up. */
+void levels_of_rgb(const double *sums, int count, double share, int32_t *levels);
 
-/* out[3 * x + c] = map[level of lane c of pixel x]. */
-void map_levels(const int32_t *levels, int width, channel_order order, const uint8_t map[256], uint8_t *out);
+/* Three rows of `width` sums, of Y, U and V, to three rows of levels, of R, G and B. */
+void levels_of_yuv(const double *sums, int width, double luma_share, double chroma_share, const fixed_yuv *yuv,
+                   int32_t *levels);
 
-/* Sums times `share`, not rounded, times gain plus bias. */
-void floats_of_rgb(const double *boxes, int width, const double share[4], channel_order order, const double gain[3],
+/* out[3 * x + c] = map[level]. */
+void map_levels(const int32_t *levels, int width, const lanes *lanes, const uint8_t map[256], uint8_t *out);
+
+/* Sums times the shares, not rounded, times gain plus bias. */
+void floats_of_rgb(const double *sums, int width, const lanes *lanes, double share, const double gain[3],
                    const double bias[3], float *out);
-void floats_of_yuv(const double *boxes, int width, const double share[4], const area_yuv *yuv, const double gain[3],
-                   const double bias[3], float *out);
+void floats_of_yuv(const double *sums, int width, const lanes *lanes, double luma_share, double chroma_share,
+                   const area_yuv *yuv, const double gain[3], const double bias[3], float *out);
 
 #endif

@@ -4,6 +4,7 @@ cdef dict BUFFER_CODES = {"int8": b"b", "uint8": b"B", "float32": b"f"}
 
 cdef object BGR24 = PixelFormat.BGR24
 cdef object YUYV = PixelFormat.YUYV
+cdef object BT601 = YuvMatrix.BT601
 cdef object BT709 = YuvMatrix.BT709
 
 # For each format: its layout, whether blue comes first, and of each plane how many rows and columns share a sample and
@@ -39,6 +40,8 @@ cdef int _open_image(object frame, Image *image) except -1:
     image.is_bt709 = image.full_range = False
     if isinstance(frame, Frame):
         pixel_format, data = frame.format, frame.data
+        if frame.matrix is not BT601 and frame.matrix is not BT709:
+            raise ValueError(f"a Frame's matrix must be a YuvMatrix; got {frame.matrix!r}")
         image.is_bt709 = frame.matrix is BT709
         image.full_range = bool(frame.full_range)
     if pixel_format not in FORMATS:

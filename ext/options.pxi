@@ -33,7 +33,7 @@ def _check_region(region):
     """(x, y, width, height) as floats; None is the whole frame."""
     if region is None:
         return (0.0, 0.0, 1.0, 1.0)
-    region = tuple(region)
+    region = _as_tuple(region)
     if len(region) != 4 or not all(_is_finite(share) for share in region):
         raise ValueError(f"region must be four numbers, x, y, width and height; got {region!r}")
     x, y, width, height = map(float, region)
@@ -46,7 +46,7 @@ def _check_region(region):
 
 def _check_normalisation(mean, std, dtype, motion):
     """The means and standard deviations of the three channels, as floats."""
-    mean, std = tuple(mean), tuple(std)
+    mean, std = _as_tuple(mean), _as_tuple(std)
     if len(mean) != 3 or len(std) != 3 or not all(_is_finite(value) for value in mean + std):
         raise ValueError(f"mean and std must be three numbers each, for R, G and B; got {mean!r} and {std!r}")
     if not all(value > 0 for value in std):
@@ -54,6 +54,13 @@ def _check_normalisation(mean, std, dtype, motion):
     if (mean != (0, 0, 0) or std != (1, 1, 1)) and (dtype != "float32" or motion != "none"):
         raise ValueError("mean and std are for dtype 'float32' without motion; int8 has scale and zero_point")
     return [float(value) for value in mean], [float(value) for value in std]
+
+
+def _as_tuple(values):
+    try:
+        return tuple(values)
+    except TypeError:  # one number
+        return (values,)
 
 
 def _is_finite(value):

@@ -16,57 +16,114 @@ typedef struct {
     size_t bytes;
 } plane;
 
-INLINED words16 widened(const uint8_t *from)
+/* Sums of 32 columns. `pairs` adds neighbours up as one 16-bit number, low byte first, and may wrap around; `odds` adds
+ * the high bytes. Together they tell the low bytes, for one operation less a row than taking bytes apart. */
+typedef struct {
+    words16 pairs, odds;
+} column_sums;
+
+INLINED void add_row(column_sums *sums, const uint8_t *from)
 {
-    return __builtin_convertvector(load_bytes16(from), words16);
+    const words16 v = load_words16(from);
+
+    sums->pairs += v;
+    sums->odds += v >> 8;
 }
 
-INLINED words16 weighted(words16 sum, const axis *axis, const span *s, const uint8_t *above, const uint8_t *below)
-{
-    return sum * (uint16_t)axis->cell + widened(above) * (uint16_t)s->head + widened(below) * (uint16_t)s->tail;
-}
+/* The sums of the rows under one output row, strip after strip as they are asked for. In between, while sums over
+ * columns are made, memory has time to deliver the strips of the next output row. */
+typedef struct {
+    const uint8_t *from; /* the first whole row */
+    ptrdiff_t stride;
+    const axis *axis;
+    const span *span;
+    ptrdiff_t ahead; /* bytes from here to the same place for the next output row */
+    size_t bytes, first, middle, done;
+    uint16_t *row;       /* sums of all bytes, or of the even ones, ... */
+    uint16_t *odds;      /* ... when those of the odd ones go here */
+} row_sums;
 
-/* The sums of STRIP columns from `from` on, in the first whole row. The cache is told to fetch what lies `ahead` bytes
- * further on: the same strip of the next output row. */
-INLINED void sum_strip(const uint8_t *from, ptrdiff_t stride, const axis *axis, const span *s, ptrdiff_t ahead,
-                       uint16_t *row)
-{
-    const uint8_t *p = from;
-    words16 a = {0}, b = {0}, c = {0}, d = {0};
-
-    for (int k = 0; k < s->count; k++, p += stride) {
-        __builtin_prefetch(p + ahead);
-        a += widened(p);
-        b += widened(p + 16);
-        c += widened(p + 32);
-        d += widened(p + 48);
-    }
-    if (axis->cell != 1) {
-        const uint8_t *above = s->head ? from - stride : from, *below = s->tail ? p : from;
-
-        a = weighted(a, axis, s, above, below);
-        b = weighted(b, axis, s, above + 16, below + 16);
-        c = weighted(c, axis, s, above + 32, below + 32);
-        d = weighted(d, axis, s, above + 48, below + 48);
-    }
-    store_words16(row, a);
-    store_words16(row + 16, b);
-    store_words16(row + 32, c);
-    store_words16(row + 48, d);
-}
-
-/* Sums that fit 16 bits, of planes at least STRIP bytes wide. */
-INLINED void sum_rows(const plane *plane, const axis *axis, int y, uint16_t *row)
+/* `first` and `end`: the bytes of a row that matter. */
+INLINED row_sums begin_sums(const plane *plane, const axis *axis, int y, size_t first, size_t end, uint16_t *row,
+                            uint16_t *odds)
 {
     const span *s = &axis->spans[y];
-    const uint8_t *from = plane->pixels + s->begin * plane->stride;
-    const ptrdiff_t ahead = y + 1 < axis->targets ? (axis->spans[y + 1].begin - s->begin) * plane->stride : 0;
-    size_t i = 0;
+    const int32_t rows_ahead = y + 1 < axis->targets ? s[1].begin - s->begin : 0;
 
-    for (; i + STRIP <= plane->bytes; i += STRIP)
-        sum_strip(from + i, plane->stride, axis, s, ahead, row + i);
-    if (i < plane->bytes) /* once more, over what is left and some that is done */
-        sum_strip(from + plane->bytes - STRIP, plane->stride, axis, s, ahead, row + plane->bytes - STRIP);
+    return (row_sums){
+        .from = plane->pixels + s->begin * plane->stride,
+        .stride = plane->stride,
+        .axis = axis,
+        .span = s,
+        .ahead = rows_ahead * plane->stride,
+        .bytes = plane->bytes,
+        .first = first / STRIP * STRIP,
+        .middle = (first + end) / 2 / STRIP * STRIP,
+        .done = first / STRIP * STRIP,
+        .row = row,
+        .odds = odds,
+    };
+}
+
+/* Has the cache fetch the next output row while this one is made: in the first half of the strips two cache lines at a
+ * time of every other row, in the second half those of the others. Memory delivers so faster than one line of each. */
+INLINED void fetch_ahead(const row_sums *r, size_t at)
+{
+    const int odd = at >= r->middle;
+    const uint8_t *p = r->from + r->ahead + odd * r->stride + r->first + 2 * (at - (odd ? r->middle : r->first));
+
+    for (int k = odd; k < r->span->count; k += 2, p += 2 * r->stride) {
+        __builtin_prefetch(p);
+        __builtin_prefetch(p + STRIP);
+    }
+}
+
+INLINED void store_sums(const row_sums *r, const column_sums *sums, const uint8_t *above, const uint8_t *below,
+                        size_t at)
+{
+    words16 odds = sums->odds, evens = sums->pairs - (odds << 8);
+
+    if (r->axis->cell != 1) {
+        const words16 over = load_words16(above), under = load_words16(below);
+        const uint16_t cell = (uint16_t)r->axis->cell, head = (uint16_t)r->span->head, tail = (uint16_t)r->span->tail;
+
+        evens = evens * cell + (over & 255) * head + (under & 255) * tail;
+        odds = odds * cell + (over >> 8) * head + (under >> 8) * tail;
+    }
+    if (r->odds != NULL) {
+        store_words16(r->row + at / 2, evens);
+        store_words16(r->odds + at / 2, odds);
+        return;
+    }
+    store_words16(r->row + at, SHUFFLED16(evens, odds, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
+    store_words16(r->row + at + 16,
+                  SHUFFLED16(evens, odds, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31));
+}
+
+INLINED void sum_strip(const row_sums *r, size_t at)
+{
+    const uint8_t *const first = r->from + at, *p = first;
+    column_sums a = {{0}, {0}}, b = a;
+
+    fetch_ahead(r, at);
+    for (int k = 0; k < r->span->count; k++, p += r->stride) {
+        add_row(&a, p);
+        add_row(&b, p + 32);
+    }
+    /* A row of weight 0 is read too, and must be one that there is. */
+    const uint8_t *above = r->span->head ? first - r->stride : first, *below = r->span->tail ? p : above;
+    store_sums(r, &a, above, below, at);
+    store_sums(r, &b, above + 32, below + 32, at + 32);
+}
+
+/* Makes the sums of all bytes before `end`, which may lie after the last one. */
+INLINED void sum_until(row_sums *r, size_t end)
+{
+    while (r->done < end && r->done < r->bytes) {
+        /* The last strip covers what is left and some that is done. */
+        sum_strip(r, r->done + STRIP <= r->bytes ? r->done : r->bytes - STRIP);
+        r->done += STRIP;
+    }
 }
 
 /* Sums of any size and planes of any width. */

@@ -16,31 +16,37 @@
 #endif
 #define INLINED static inline __attribute__((always_inline))
 
-typedef uint8_t bytes16 __attribute__((vector_size(16)));
-typedef uint16_t words4 __attribute__((vector_size(8)));
 typedef uint16_t words8 __attribute__((vector_size(16)));
 typedef uint16_t words16 __attribute__((vector_size(32)));
 typedef int32_t ints4 __attribute__((vector_size(16)));
-typedef double doubles4 __attribute__((vector_size(32)));
+typedef uint32_t uints4 __attribute__((vector_size(16)));
+
+/* Lanes picked from two vectors, numbered through. */
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLED8(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#define SHUFFLED4(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#define SHUFFLED16(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLED8(a, b, ...) __builtin_shuffle(a, b, (words8){__VA_ARGS__})
+#define SHUFFLED4(a, b, ...) __builtin_shuffle(a, b, (ints4){__VA_ARGS__})
+#define SHUFFLED16(a, b, ...) __builtin_shuffle(a, b, (words16){__VA_ARGS__})
+#endif
 
 /* Unaligned loads and stores; memcpy compiles to one instruction. */
-#define DEFINE_ACCESS(TYPE, OF) \
-    INLINED TYPE load_##TYPE(const OF *from) \
+#define DEFINE_ACCESS(TYPE) \
+    INLINED TYPE load_##TYPE(const void *from) \
     { \
         TYPE v; \
         memcpy(&v, from, sizeof v); \
         return v; \
     } \
-    INLINED void store_##TYPE(OF *to, TYPE v) \
+    INLINED void store_##TYPE(void *to, TYPE v) \
     { \
         memcpy(to, &v, sizeof v); \
     }
 
-DEFINE_ACCESS(bytes16, uint8_t)
-DEFINE_ACCESS(words4, uint16_t)
-DEFINE_ACCESS(words8, uint16_t)
-DEFINE_ACCESS(words16, uint16_t)
-DEFINE_ACCESS(ints4, int32_t)
-DEFINE_ACCESS(doubles4, double)
+DEFINE_ACCESS(words8)
+DEFINE_ACCESS(words16)
+DEFINE_ACCESS(ints4)
 
 #endif
