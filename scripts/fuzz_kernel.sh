@@ -1,0 +1,62 @@
+#!/bin/sh
+# Drive the C kernel with random images under AddressSanitizer and UBSan, and compare every value with a plain reference.
+#
+#     scripts/fuzz_kernel.sh [CASES]    (1000000 when not given)
+#     scripts/fuzz_kernel.sh FILE       once more, an input that failed
+#
+# CASES go through libFuzzer, which follows the branches of the code; a quarter as many each go through what is shipped:
+# gcc -O3, baseline and, where the processor has it, AVX2. Needs gcc, and clang with libFuzzer (Debian: clang-14
+# libclang-rt-14-dev). Everything is built in a temporary folder; inputs that fail are left in build/.
+set -eu
+cases=${1:-1000000}
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# build NAME HARNESS_FLAGS COMPILER FLAGS...; the harness has no sanitizers, which would only slow it down.
+build() {
+    folder="$work/$1"
+    harness_flags=$2
+    compiler=$3
+    shift 3
+    mkdir "$folder"
+    "$compiler" -O2 -std=c11 -Wall -Wextra -I"$root/ext" $harness_flags -c "$root/scripts/fuzz_kernel.c" \
+        -o "$folder/harness.o"
+    for source in "$root"/ext/*.c; do
+        name=$(basename "$source" .c)
+        case $name in _* | stem) continue ;; esac
+        "$compiler" -g -std=c11 -ffp-contract=off -Wno-psabi -fno-omit-frame-pointer "$@" -fno-sanitize-recover=all \
+            -DAREA_NO_CLONES -Dmalloc=fuzz_malloc -Dcalloc=fuzz_calloc -Daligned_alloc=fuzz_aligned_alloc \
+            -c "$source" -o "$folder/$name.o"
+    done
+    "$compiler" "$@" "$folder"/*.o -lm -o "$folder/fuzz"
+}
+
+clang=
+for name in clang clang-19 clang-16 clang-14; do
+    if [ -z "$clang" ] && command -v $name >/dev/null; then
+        clang=$name
+    fi
+done
+if [ -n "$clang" ]; then
+    build libfuzzer '' "$clang" -O2 -fsanitize=fuzzer,address,undefined
+    if [ -f "$cases" ]; then
+        exec "$work/libfuzzer/fuzz" "$cases"
+    fi
+    mkdir -p "$work/corpus" "$root/build"
+    "$work/libfuzzer/fuzz" -runs="$cases" -max_len=96 -len_control=0 -timeout=60 -entropic_scale_per_exec_time=1 \
+        -rss_limit_mb=4096 -artifact_prefix="$root/build/" "$work/corpus" 2>"$work/log" || {
+        cat "$work/log" >&2
+        exit 1
+    }
+    echo "libFuzzer ($clang -O2): $(grep -o 'Done .*' "$work/log") without a finding"
+else
+    echo "no clang: libFuzzer is left out" >&2
+fi
+
+build baseline -DSTANDALONE gcc -O3 -fsanitize=address,undefined
+echo "gcc -O3: $("$work/baseline/fuzz" $((cases / 4)) 1)"
+if grep -qw avx2 /proc/cpuinfo; then
+    build avx2 -DSTANDALONE gcc -O3 -mavx2 -fsanitize=address,undefined
+    echo "gcc -O3 -mavx2: $("$work/avx2/fuzz" $((cases / 4)) 2)"
+fi
