@@ -3,8 +3,8 @@
 python scripts/count_instructions.py [--json FILE]
 
 Counts those of the installed edgehar, Python's share included, as the difference between 2N and N pushes of the same
-frame, so that all else drops out. Allocations are calls of malloc and its kind from anywhere; Python's small objects come
-from its own pools, unless PYTHONMALLOC=malloc is set. Valgrind shows programs an AVX2 processor. Needs valgrind.
+frame, so that all else drops out. Allocations are calls of malloc and its kind from anywhere; Python's small objects
+come from its own pools, unless PYTHONMALLOC=malloc is set. Valgrind shows programs an AVX2 processor. Needs valgrind.
 """
 
 from __future__ import annotations

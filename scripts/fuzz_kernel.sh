@@ -1,5 +1,5 @@
 #!/bin/sh
-# Drive the C kernel with random images under AddressSanitizer and UBSan, and compare every value with a plain reference.
+# Drive the C kernel with random images under AddressSanitizer and UBSan; compare every value with a plain reference.
 #
 #     scripts/fuzz_kernel.sh [CASES]    (1000000 when not given)
 #     scripts/fuzz_kernel.sh FILE       once more, an input that failed

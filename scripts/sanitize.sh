@@ -3,8 +3,8 @@
 #
 #     scripts/sanitize.sh [PYTEST ARGUMENTS]
 #
-# Builds twice, for the baseline instruction set and, where the processor has it, for AVX2, each without
-# run-time dispatch, so that the code that runs is the code that is meant. Needs gcc with its sanitizers, Python with venv and
+# Builds twice, for the baseline instruction set and, where the processor has it, for AVX2, each without run-time
+# dispatch, so that the code that runs is the code that is meant. Needs gcc with its sanitizers, Python with venv and
 # headers, and a package index; everything is made in a temporary folder. PYTHON names another interpreter than python3.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -41,8 +41,8 @@ for build in $builds; do
         exit 1
     fi
     echo "== $build: $flags"
-    # Python is not instrumented, so the sanitizers' libraries come before it. Leaks are not looked for: Python leaves its
-    # own memory behind. Every object gets memory of its own, so that ASan sees where it ends.
+    # Python is not instrumented, so the sanitizers' libraries come before it. Leaks are not looked for: Python leaves
+    # its own memory behind. Every object gets memory of its own, so that ASan sees where it ends.
     status=0
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
         ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
