@@ -75,7 +75,8 @@ def measure(case: Case, pool: FramePool, protocol: Protocol) -> Preprocess:
     contenders |= {name: _on(chain, pixels) for name, chain in chains.items()} | reading
     times = interleaved(contenders, protocol)
     us = times["edgehar"].us
-    reader = min(reading, key=lambda name: times[name].us)
+    readers_us = {name: times[name].us for name in reading}
+    read_us = min(readers_us.values())
     return Preprocess(
         format=case.pixel_format.value,
         width=case.width,
@@ -86,9 +87,9 @@ def measure(case: Case, pool: FramePool, protocol: Protocol) -> Preprocess:
         us=us,
         others={name: Other(times[name].us, times[name].us / us) for name in chains},
         skipped=skipped,
-        read_us=times[reader].us,
-        reader=reader,
-        fraction_of_read=times[reader].us / us,
+        readers_us=readers_us,
+        read_us=read_us,
+        fraction_of_read=read_us / us,
     )
 
 

@@ -79,8 +79,8 @@ class Preprocess(msgspec.Struct, frozen=True):
         us: microseconds edgehar took.
         others: what others took: `cv2`, and for BGR `numpy` and `Pillow`.
         skipped: others that could not be measured, and why.
-        read_us: microseconds that reading the same bytes once took the fastest of several readers.
-        reader: that reader.
+        readers_us: microseconds that several readers took to read the same bytes once.
+        read_us: those of the fastest of them.
         fraction_of_read: read_us / us: 1 is as fast as memory is read.
     """
 
@@ -93,8 +93,8 @@ class Preprocess(msgspec.Struct, frozen=True):
     us: float
     others: dict[str, Other]
     skipped: dict[str, str]
+    readers_us: dict[str, float]
     read_us: float
-    reader: str
     fraction_of_read: float
 
 

@@ -11,18 +11,21 @@ from helpers import flat_frames, run_command, write_video
 from tiny_bundle import write_tiny_bundle
 
 from edgehar import manifest, results
+from edgehar.bench import results as bench_results
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 }
-COMMANDS = ("edgehar-run", "edgehar-train", "edgehar-convert", "edgehar demo", "edgehar inspect")
+COMMANDS = ("edgehar-run", "edgehar-train", "edgehar-convert", "edgehar bench", "edgehar demo", "edgehar inspect")
 # Whose options a page means by a bare `--option`.
 SUBJECTS = {
     "docs/run.md": "edgehar-run",
     "docs/mqtt.md": "edgehar-run",
     "docs/train.md": "edgehar-train",
     "docs/convert.md": "edgehar-convert",
+    "docs/bench.md": "edgehar bench",
+    "docs/benchmark-results.md": "edgehar bench",
 }
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
@@ -62,6 +65,10 @@ def calls(line):
     return [(command, rest) for command, rest in found if command]
 
 
+def structs_of(module):
+    return [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, msgspec.Struct)]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_option_exists_in_the_command_it_is_used_with(page):
     lines = [line for text in blocks(page, "", "sh") for line in text.replace("\\\n", " ").splitlines()]
@@ -76,7 +83,7 @@ def test_every_option_exists_in_the_command_it_is_used_with(page):
             assert set(OPTION.findall(code)) <= known, code
 
 
-@pytest.mark.parametrize("page", ["docs/run.md", "docs/train.md", "docs/convert.md"])
+@pytest.mark.parametrize("page", ["docs/run.md", "docs/train.md", "docs/convert.md", "docs/bench.md"])
 def test_every_option_is_explained(page):
     told = set(OPTION.findall(PAGES[page].read_text()))
     told |= {f"--no-{option[2:]}" for option in told} | {option.replace("--no-", "--") for option in told}
@@ -103,10 +110,8 @@ def test_every_record_shown_is_one(page):
     ("page", "classes"),
     [
         ("docs/run.md", (results.Prediction, results.Event, results.Status, results.Window, results.TimingMs)),
-        (
-            "docs/bundle.md",
-            [c for c in vars(manifest).values() if isinstance(c, type) and issubclass(c, msgspec.Struct)],
-        ),
+        ("docs/bundle.md", structs_of(manifest)),
+        ("docs/bench.md", structs_of(bench_results)),
     ],
 )
 def test_every_field_is_explained(page, classes):
