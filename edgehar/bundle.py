@@ -17,7 +17,7 @@ from edgehar.manifest import SCHEMA_VERSION, Manifest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgehar._ring import FrameRing
+    from edgehar._ring import FrameRing, Region
 
 SUFFIX = ".edgehar"
 REQUIRED_FILES = ("labels.txt", "encoder.tflite", "head.tflite", "window.tflite", "MODEL_CARD.md")
@@ -60,8 +60,16 @@ class ModelBundle:
         except KeyError:
             raise BundleError(f"{self.path}: holds no {name}; it holds {', '.join(sorted(self._files))}") from None
 
-    def make_ring(self, window: int | None = None) -> FrameRing:
-        """A FrameRing with this model's preprocessing, of the model's window unless `window` (frames) is given."""
+    def make_ring(self, window: int | None = None, *, region: Region | None = None) -> FrameRing:
+        """A FrameRing with this model's preprocessing.
+
+        Args:
+            window: frames; the model's own when None.
+            region: the part of every frame that is looked at, (x, y, width, height) as shares 0 to 1; None for all.
+
+        Raises:
+            ValueError: the region does not lie within the frame.
+        """
         from edgehar._ring import FrameRing
 
         shape, quantization = self.manifest.input, self.manifest.quantization.input
@@ -74,6 +82,8 @@ class ModelBundle:
             scale=quantization.scale,
             zero_point=quantization.zero_point,
             motion=shape.motion,
+            crop=shape.crop,
+            region=region,
         )
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from edgehar._ring import Region
+
 # A window that took this much longer than it should have was not seen at the model's rate.
 RATE_TOLERANCE = 1.1
 
@@ -71,6 +73,7 @@ class Classifier:
         hop: int | None = None,
         threads: int = 1,
         source_name: str = "",
+        region: Region | None = None,
     ) -> None:
         """Load a model.
 
@@ -79,9 +82,11 @@ class Classifier:
             hop: frames between answers, 1 to the model's window; the model's default when None.
             threads: CPU threads of the interpreter; 1 is best for networks this small.
             source_name: what predictions say was watched.
+            region: the part of every frame that is looked at, (x, y, width, height) as shares 0 to 1 of the frame,
+                rounded to whole pixels; the whole frame when None.
 
         Raises:
-            ConfigError: no such model, or `hop` or `threads` out of range.
+            ConfigError: no such model, or `hop`, `threads` or `region` out of range.
             BundleError: the bundle cannot be used.
             RuntimeUnavailableError: no TFLite runtime is installed.
         """
@@ -93,7 +98,10 @@ class Classifier:
         if threads < 1:
             raise ConfigError(f"threads is {threads}, it must be at least 1")
         self.source_name, self.dropped = source_name, 0
-        self._ring = self.bundle.make_ring(window=1)
+        try:
+            self._ring = self.bundle.make_ring(window=1, region=region)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
         self._encoder = self._load("encoder.tflite", threads)
         self._head = self._load("head.tflite", threads)
         self._check_shapes()

@@ -29,7 +29,8 @@ class Input(_Section, frozen=True):
 
     Attributes:
         resize: "area": area average with exact rational weights, rounded half up.
-        crop: "stretch": the whole frame, without keeping its aspect ratio.
+        crop: "stretch": the whole frame, without keeping its aspect ratio. "center": the largest rectangle of the
+            input's shape, from the middle. "letterbox": the whole frame in its own shape, with black beside it.
         motion: "none": the pixels, divided by 255. "grey-difference": three channels, g(t) - g(t-1), g(t) - g(t-2) and
             |g(t) - g(t-1)|, divided by 255, of g = (77 R + 150 G + 29 B + 128) >> 8 of the shrunk frame; before its
             first frame a stream is taken to have stood still.
@@ -40,7 +41,7 @@ class Input(_Section, frozen=True):
     channels: Literal[3]
     colour_order: Literal["RGB"]
     resize: Literal["area"]
-    crop: Literal["stretch"]
+    crop: Literal["stretch", "center", "letterbox"]
     motion: Literal["none", "grey-difference"]
 
 

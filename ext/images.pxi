@@ -2,7 +2,6 @@
 
 cdef dict BUFFER_CODES = {"int8": b"b", "uint8": b"B", "float32": b"f"}
 
-cdef object BGR24 = PixelFormat.BGR24
 cdef object YUYV = PixelFormat.YUYV
 cdef object BT601 = YuvMatrix.BT601
 cdef object BT709 = YuvMatrix.BT709
@@ -20,6 +19,9 @@ cdef dict FORMATS = {
     PixelFormat.YUYV: (AREA_YUYV, False, ((1, 1, 2),)),
 }
 
+cdef object BGR24 = PixelFormat.BGR24
+cdef tuple BGR24_KIND = FORMATS[BGR24]
+
 cdef struct Image:
     # One frame: its planes, borrowed from the buffers held.
     area_image samples
@@ -35,7 +37,6 @@ cdef struct Image:
 
 cdef int _open_image(object frame, Image *image) except -1:
     # Takes the buffers of a frame's planes, which `_close_image` lets go of. Nothing is held after an error.
-    pixel_format, data = BGR24, frame
     image.held = 0
     image.is_bt709 = image.full_range = False
     if isinstance(frame, Frame):
@@ -44,9 +45,12 @@ cdef int _open_image(object frame, Image *image) except -1:
             raise ValueError(f"a Frame's matrix must be a YuvMatrix; got {frame.matrix!r}")
         image.is_bt709 = frame.matrix is BT709
         image.full_range = bool(frame.full_range)
-    if pixel_format not in FORMATS:
-        raise ValueError(f"a Frame's format must be a PixelFormat; got {pixel_format!r}")
-    layout, reversed_order, planes = FORMATS[pixel_format]
+        kind = FORMATS.get(pixel_format)
+        if kind is None:
+            raise ValueError(f"a Frame's format must be a PixelFormat; got {pixel_format!r}")
+    else:
+        pixel_format, data, kind = BGR24, frame, BGR24_KIND
+    layout, reversed_order, planes = kind
     image.layout = <area_layout><int>layout
     image.reversed = reversed_order
     data = _planes_of(data, pixel_format, len(planes))

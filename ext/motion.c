@@ -1,8 +1,10 @@
 #include "motion.h"
 
+#include "vectors.h"
+
 #include <stdlib.h>
 
-void motion_grey(const uint8_t *rgb, size_t count, uint8_t *grey)
+CLONED void motion_grey(const uint8_t *restrict rgb, size_t count, uint8_t *restrict grey)
 {
     for (size_t i = 0; i < count; i++, rgb += 3)
         grey[i] = (uint8_t)((77 * rgb[0] + 150 * rgb[1] + 29 * rgb[2] + 128) >> 8);

@@ -31,6 +31,7 @@ _EXAMPLES = """\
   edgehar-run --source clip.mp4 --output text              a video file, for reading
   edgehar-run --source 'shots/*.png' --rate-hz 10          images, 10 a second
   edgehar-run --source 'synthetic:walking?duration_s=4' --model actions-synthetic
+  edgehar-run --camera 0 --region 0.5,0,0.5,1              the right half of the picture only
   edgehar-run --source rtsp://user:password@camera/stream --duration 3600
   edgehar-run --output none --mqtt mqtt://user@broker/edgehar/hall
                                                           publish only; the password is in EDGEHAR_MQTT_PASSWORD"""
@@ -57,6 +58,13 @@ def _share(text: str) -> float:
     return value
 
 
+def _region(text: str) -> tuple[float, ...]:
+    shares = tuple(float(part) for part in text.split(","))
+    if len(shares) != 4 or not all(0 <= share <= 1 for share in shares):
+        raise argparse.ArgumentTypeError(f"{text} is not X,Y,WIDTH,HEIGHT, each from 0 to 1")
+    return shares
+
+
 def _camera(text: str) -> int:
     value = int(text)
     if value < 0:
@@ -66,7 +74,7 @@ def _camera(text: str) -> int:
 
 # argparse names the type in its message: "invalid number value: 'x'".
 _positive.__name__, _share.__name__ = "number", "share"
-_count.__name__, _camera.__name__ = "whole number", "camera number"
+_count.__name__, _camera.__name__, _region.__name__ = "whole number", "camera number", "region"
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -83,6 +91,12 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--rate-hz", type=_positive, metavar="HZ", help="frames a second of images (25), or asked of a camera"
+    )
+    parser.add_argument(
+        "--region",
+        type=_region,
+        metavar="X,Y,W,H",
+        help="look at this part of the picture only, in shares of it from 0 to 1: 0.5,0,0.5,1 is the right half",
     )
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="BUNDLE|NAME", help="a model bundle, or the name of a shipped one"
@@ -124,7 +138,9 @@ def _run(args: argparse.Namespace) -> int:
     bundle = ModelBundle.open(args.model)
     with (
         _open_source(args, bundle.manifest.input) as source,
-        Classifier(bundle, hop=args.hop, threads=args.threads, source_name=source.name) as classifier,
+        Classifier(
+            bundle, hop=args.hop, threads=args.threads, source_name=source.name, region=args.region
+        ) as classifier,
     ):
         defaults = bundle.manifest.decision
         threshold = defaults.threshold if args.threshold is None else args.threshold
@@ -146,7 +162,10 @@ def _run(args: argparse.Namespace) -> int:
 def _open_source(args: argparse.Namespace, shape: Input) -> Source:
     from edgehar.sources import open_source
 
-    options: dict[str, Any] = {"target_size": (shape.height, shape.width)}
+    # So much of the whole picture that its region still has the pixels the model wants.
+    wide, high = (1.0, 1.0) if args.region is None else args.region[2:]
+    target_size = (math.ceil(shape.height / max(high, 0.01)), math.ceil(shape.width / max(wide, 0.01)))
+    options: dict[str, Any] = {"target_size": target_size}
     if args.rate_hz is not None:
         options["rate_hz"] = args.rate_hz
     return open_source(args.source if args.source is not None else f"camera:{args.camera or 0}", **options)

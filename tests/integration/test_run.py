@@ -88,6 +88,15 @@ def test_a_threshold_makes_unknown_of_what_is_unsure(run, tmp_path):
     assert [record["type"] for record in records(done.stdout)] == ["prediction"] * len(records(done.stdout))
 
 
+def test_a_region_of_the_picture(run, tmp_path):
+    frames = [np.hstack([frame, 255 - frame]) for frame in flat_frames([20] * 25)]
+    halves = write_video(tmp_path / "halves.mp4", frames)
+    for region, label in (("0,0,0.5,1", "dark"), ("0.5,0,0.5,1", "bright")):
+        assert {answer["label"] for answer in predictions(run("--source", halves, "--region", region).stdout)} == {
+            label
+        }
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_max_predictions_is_exact(run, clip, count):
     done = run("--source", clip, "--max-predictions", count)

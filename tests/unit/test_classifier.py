@@ -116,10 +116,29 @@ def test_a_whole_clip_is_answered_by_the_mean_of_its_windows(bundle):
     assert whole.window.frames == 8
 
 
-@pytest.mark.parametrize("options", [{"hop": 0}, {"hop": WINDOW + 1}, {"threads": 0}])
+@pytest.mark.parametrize("options", [{"hop": 0}, {"hop": WINDOW + 1}, {"threads": 0}, {"region": (0.5, 0, 1, 1)}])
 def test_options_out_of_range(bundle, options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         Classifier(bundle, **options)
+
+
+def test_a_region_is_all_that_is_seen(bundle):
+    frames = noise(WINDOW)
+    with Classifier(bundle, region=(0.25, 0.5, 0.75, 0.5)) as part, Classifier(bundle) as whole:
+        answers = [(part.push(frame), whole.push(frame[12:, 8:])) for frame in frames]
+    assert answers[-1][0].raw.tobytes() == answers[-1][1].raw.tobytes()
+
+
+@pytest.mark.parametrize("crop", ["center", "letterbox"])
+def test_the_crop_is_the_manifests(bundle, crop):
+    shape = msgspec.structs.replace(bundle.manifest.input, crop=crop)
+    model = ModelBundle(bundle.path, msgspec.structs.replace(bundle.manifest, input=shape), bundle._files)
+    wide = np.full((16, 32, 3), 255, np.uint8)
+    wide[:, 8:24] = 100
+    ring = model.make_ring(window=1)
+    ring.push(wide)
+    levels = set((ring.latest().astype(int) + 128).ravel().tolist())
+    assert levels == ({100} if crop == "center" else {0, 100, 255})
 
 
 def test_a_frame_too_small_is_a_source_error(bundle):
