@@ -46,7 +46,7 @@ if [ -n "$clang" ]; then
     mkdir -p "$work/corpus" "$root/build"
     "$work/libfuzzer/fuzz" -runs="$cases" -max_len=96 -len_control=0 -timeout=60 -entropic_scale_per_exec_time=1 \
         -rss_limit_mb=4096 -artifact_prefix="$root/build/" "$work/corpus" 2>"$work/log" || {
-        cat "$work/log" >&2
+        grep -vE '^#|NEW_FUNC|^INFO' "$work/log" >&2
         exit 1
     }
     echo "libFuzzer ($clang -O2): $(grep -o 'Done .*' "$work/log") without a finding"
