@@ -77,15 +77,16 @@ build() {
 
 # tag ARCH: check what the wheel needs of the system, name it so, and move it to dist/.
 tag() {
-    local wheel=("$work/$1"/*.whl)
+    local contents wheel=("$work/$1"/*.whl)
     "$work/tools/bin/abi3audit" --strict --assume-minimum-abi3 3.11 "${wheel[0]}" >"$work/$1.abi3.log" 2>&1 ||
         { cat "$work/$1.abi3.log" >&2; fail "the wheel for $1 uses more than the limited API of Python 3.11"; }
     PATH="$work/tools/bin:$PATH" "$work/tools/bin/auditwheel" repair --plat auto --wheel-dir "$work/$1/out" "${wheel[0]}" \
         >"$work/$1.audit.log" 2>&1 || { tail -20 "$work/$1.audit.log" >&2; fail "auditwheel does not accept the wheel for $1"; }
     wheel=("$work/$1/out"/*manylinux_2_17_"$1".whl)
     [ -e "${wheel[0]}" ] || { cat "$work/$1.audit.log" >&2; fail "the wheel for $1 needs a newer glibc than 2.17"; }
+    contents=$("$work/tools/bin/python" -m zipfile -l "${wheel[0]}")
     for name in edgehar/_ring.abi3.so edgehar_training/_stem.abi3.so; do
-        "$work/tools/bin/python" -m zipfile -l "${wheel[0]}" | grep -q "^$name " || fail "$name is not in the wheel for $1"
+        [[ $contents == *"$name "* ]] || fail "$name is not in the wheel for $1"
     done
     rm -f dist/edgehar-*"$1.whl"
     mv "${wheel[0]}" dist/

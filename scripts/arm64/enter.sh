@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Run a command inside an arm64 root file system: scripts/arm64/enter.sh ROOTFS COMMAND [ARGUMENT...]
 #
-# As root with its own mount namespace where the machine allows that: /dev and /proc are mounted for this command alone
-# and are gone when it ends, whichever way it ends, so that the folder can be removed at any time. In a container that
+# As root with its own mount namespace where the machine allows that: /dev, /proc and /sys are mounted for this command
+# alone and are gone when it ends, whichever way it ends, so that the folder can be removed at any time. In a container that
 # may not mount, proot does the same without privileges, more slowly.
 #
 # BIND="FROM:TO ..."  folders of this machine to show inside, read-write; TO is made when it is missing
-# QEMU_CPU=cortex-a72 the processor to play (qemu's own variable)
+# QEMU_CPU=cortex-a72 the processor to play (qemu's own variable). For cortex-a72 (Raspberry Pi 4) and cortex-a76 (Pi 5)
+#                     /proc/cpuinfo says so too: the TFLite runtime chooses its kernels by what it reads there
 # ENTER=proot         use proot in any case
 set -euo pipefail
 
@@ -20,12 +21,31 @@ register() {
     cat /usr/lib/binfmt.d/qemu-aarch64.conf >/proc/sys/fs/binfmt_misc/register 2>/dev/null
 }
 
+# A file that says what Linux says of a Raspberry Pi's processor, once for each processor of this machine; qemu would show
+# this machine's own.
+pi_cpuinfo() {
+    local part features number
+    case ${QEMU_CPU:-} in
+    cortex-a72) part=0xd08 features="fp asimd evtstrm crc32 cpuid" ;;
+    cortex-a76) part=0xd0b features="fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp" ;;
+    *) return ;;
+    esac
+    for ((number = 0; number < $(nproc); number++)); do
+        printf 'processor\t: %s\nBogoMIPS\t: 108.00\nFeatures\t: %s\nCPU implementer\t: 0x41\n' "$number" "$features"
+        printf 'CPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: %s\nCPU revision\t: 3\n\n' "$part"
+    done >"$1/run/cpuinfo-$QEMU_CPU"
+    echo "$1/run/cpuinfo-$QEMU_CPU"
+}
+
 in_chroot() {
     local root=$1 pair from to
     shift
     mount --rbind /dev "$root/dev"
-    mount -t proc proc "$root/proc"
     mount -t tmpfs tmpfs "$root/dev/shm" 2>/dev/null || true
+    mount -t proc proc "$root/proc"
+    mount -t sysfs -o ro sysfs "$root/sys" 2>/dev/null || true
+    from=$(pi_cpuinfo "$root")
+    [ -z "$from" ] || mount --bind "$from" "$root/proc/cpuinfo"
     for pair in ${BIND:-}; do
         from=${pair%%:*} to=$root${pair#*:}
         if [ -d "$from" ]; then mkdir -p "$to"; else mkdir -p "${to%/*}" && touch "$to"; fi
@@ -35,9 +55,11 @@ in_chroot() {
 }
 
 in_proot() {
-    local root=$1 pair
+    local root=$1 pair from
     shift
-    local binds=(-b /dev -b /proc)
+    local binds=(-b /dev -b /proc -b /sys)
+    from=$(pi_cpuinfo "$root")
+    [ -z "$from" ] || binds+=(-b "$from:/proc/cpuinfo")
     for pair in ${BIND:-}; do binds+=(-b "$pair"); done
     command -v proot >/dev/null || { echo "enter.sh: this machine may not mount; install proot: apt-get install proot" >&2; exit 1; }
     exec proot -0 -q qemu-aarch64-static -r "$root" -w / "${binds[@]}" /usr/bin/env -i "${INSIDE[@]}" "$@"
@@ -54,6 +76,9 @@ if [ "${1:-}" = --in-namespace ]; then
     register || { echo "enter.sh: no binfmt_misc here; using proot" >&2; in_proot "$@"; }
     in_chroot "$@"
 fi
+for pair in ${BIND:-}; do
+    [ -e "${pair%%:*}" ] || { echo "enter.sh: BIND: ${pair%%:*} is not there" >&2; exit 2; }
+done
 [ $# -ge 2 ] || { echo "usage: enter.sh ROOTFS COMMAND [ARGUMENT...]" >&2; exit 2; }
 if [ "${ENTER:-}" != proot ] && unshare --mount --pid --fork --kill-child true 2>/dev/null; then
     exec unshare --mount --pid --fork --kill-child --propagation private "$0" --in-namespace "$@"
