@@ -13,13 +13,13 @@ struct area_plan {
     axis rows, columns;     /* of pixels */
     axis chroma_rows, chroma_columns;
     double share, chroma_share; /* what one unit of a sum counts in levels */
-    lanes lanes;            /* of sums, boxes and levels */
+    lanes lanes;            /* of sums and levels */
     int values;             /* in a row of them */
     void *memory;           /* the scratch below, all of it for one output row */
     void *row;              /* vertical sums: uint16_t, or int32_t when wide */
     uint16_t *chroma;       /* those of chroma in AREA_YUYV, which come with those of luma */
     int32_t *sums;          /* under each output pixel, when not wide */
-    double *boxes;          /* the same, in any case: doubles hold these integers exactly */
+    double *wide_sums;      /* the same when wide: doubles hold these integers exactly */
     int32_t *levels;        /* of each output pixel */
 };
 
@@ -135,8 +135,8 @@ static int take_memory(area_plan *plan)
     plan->memory = at;
     if (at == NULL)
         return -1;
-    plan->boxes = (double *)at;
-    plan->sums = (int32_t *)(plan->boxes + values);
+    plan->wide_sums = (double *)at;
+    plan->sums = (int32_t *)(plan->wide_sums + values);
     plan->levels = plan->sums + values;
     at = (char *)(plan->levels + values);
     plan->row = at + ROW_MARGIN * (plan->wide ? sizeof(int32_t) : sizeof(uint16_t));
@@ -210,7 +210,7 @@ INLINED void sum_chroma(const area_plan *plan, const area_image *image, row_sums
     }
 }
 
-/* The sums under the pixels of output row y, into plan->boxes. */
+/* The sums under the pixels of output row y, into plan->sums. */
 CLONED static void sum_row(const area_plan *plan, const area_image *image, int y)
 {
     const area_layout layout = plan->geometry.layout;
@@ -226,8 +226,6 @@ CLONED static void sum_row(const area_plan *plan, const area_image *image, int y
         sum_single(&sums, columns, step, plan->sums);
     if (has_chroma(&plan->geometry))
         sum_chroma(plan, image, &sums, y);
-    for (int i = 0; i < plan->values; i++)
-        plan->boxes[i] = plan->sums[i];
 }
 
 /* One channel of a plane, every `step`th byte from `offset` on, into one lane. */
@@ -237,9 +235,10 @@ static void sum_channel_wide(const area_plan *plan, const area_image *image, int
     const plane from = plane_of(plan, image, number);
 
     sum_rows_wide(&from, rows, y, plan->row);
-    sum_wide((const int32_t *)plan->row + offset, columns, step, plan->boxes + plan->lanes.channel[lane], plan->lanes.step);
+    sum_wide((const int32_t *)plan->row + offset, columns, step, plan->wide_sums + plan->lanes.channel[lane], plan->lanes.step);
 }
 
+/* The same of any size, into plan->wide_sums. */
 static void sum_row_wide(const area_plan *plan, const area_image *image, int y)
 {
     const area_layout layout = plan->geometry.layout;
@@ -259,14 +258,6 @@ static void sum_row_wide(const area_plan *plan, const area_image *image, int y)
     }
 }
 
-static void sum_boxes(const area_plan *plan, const area_image *image, int y)
-{
-    if (plan->wide)
-        sum_row_wide(plan, image, y);
-    else
-        sum_row(plan, image, y);
-}
-
 /* Where R, G and B are. */
 static lanes rgb_lanes(const area_plan *plan, int reversed)
 {
@@ -279,21 +270,49 @@ static lanes rgb_lanes(const area_plan *plan, int reversed)
     return rgb;
 }
 
+/* Levels of R, G and B of output row y, into plan->levels. */
+static void make_levels(const area_plan *plan, const area_image *image, const fixed_yuv *yuv, int y)
+{
+    const int is_yuv = has_chroma(&plan->geometry), width = padded_width(&plan->geometry);
+
+    if (plan->wide) {
+        sum_row_wide(plan, image, y);
+        if (is_yuv)
+            wide_levels_of_yuv(plan->wide_sums, width, plan->share, plan->chroma_share, yuv, plan->levels);
+        else
+            wide_levels_of_rgb(plan->wide_sums, plan->values, plan->share, plan->levels);
+    } else {
+        sum_row(plan, image, y);
+        if (is_yuv)
+            narrow_levels_of_yuv(plan->sums, width, plan->share, plan->chroma_share, yuv, plan->levels);
+        else
+            narrow_levels_of_rgb(plan->sums, plan->values, plan->share, plan->levels);
+    }
+}
+
 void area_shrink_bytes(area_plan *plan, const area_image *image, const area_output *output, const uint8_t map[256],
                        uint8_t *out)
 {
-    const int width = plan->geometry.width, is_yuv = has_chroma(&plan->geometry);
     const lanes rgb = rgb_lanes(plan, output->reversed);
-    const fixed_yuv yuv = is_yuv ? fixed_of(&output->yuv) : (fixed_yuv){0};
+    const level_map stored = make_level_map(map);
+    const fixed_yuv yuv = has_chroma(&plan->geometry) ? fixed_of(&output->yuv) : (fixed_yuv){0};
 
     for (int y = 0; y < plan->geometry.height; y++, out += output->row_stride) {
-        sum_boxes(plan, image, y);
-        if (is_yuv)
-            levels_of_yuv(plan->boxes, padded_width(&plan->geometry), plan->share, plan->chroma_share, &yuv, plan->levels);
-        else
-            levels_of_rgb(plan->boxes, plan->values, plan->share, plan->levels);
-        map_levels(plan->levels, width, &rgb, map, out);
+        make_levels(plan, image, &yuv, y);
+        map_levels(plan->levels, plan->geometry.width, &rgb, &stored, out);
     }
+}
+
+/* Sums under the pixels of output row y, into plan->wide_sums, whether wide or not. */
+static void make_wide_sums(const area_plan *plan, const area_image *image, int y)
+{
+    if (plan->wide) {
+        sum_row_wide(plan, image, y);
+        return;
+    }
+    sum_row(plan, image, y);
+    for (int i = 0; i < plan->values; i++)
+        plan->wide_sums[i] = plan->sums[i];
 }
 
 void area_shrink_floats(area_plan *plan, const area_image *image, const area_output *output, const double gain[3],
@@ -303,10 +322,10 @@ void area_shrink_floats(area_plan *plan, const area_image *image, const area_out
     const lanes rgb = rgb_lanes(plan, output->reversed);
 
     for (int y = 0; y < plan->geometry.height; y++, out += output->row_stride) {
-        sum_boxes(plan, image, y);
+        make_wide_sums(plan, image, y);
         if (has_chroma(&plan->geometry))
-            floats_of_yuv(plan->boxes, width, &rgb, plan->share, plan->chroma_share, &output->yuv, gain, bias, out);
+            floats_of_yuv(plan->wide_sums, width, &rgb, plan->share, plan->chroma_share, &output->yuv, gain, bias, out);
         else
-            floats_of_rgb(plan->boxes, width, &rgb, plan->share, gain, bias, out);
+            floats_of_rgb(plan->wide_sums, width, &rgb, plan->share, gain, bias, out);
     }
 }

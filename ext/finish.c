@@ -51,12 +51,6 @@ fixed_yuv fixed_of(const area_yuv *yuv)
     };
 }
 
-CLONED void levels_of_rgb(const double *restrict sums, int count, double share, int32_t *restrict levels)
-{
-    for (int i = 0; i < count; i++)
-        levels[i] = (int32_t)(sums[i] * share + HALF);
-}
-
 INLINED int32_t level_of(int32_t fixed_level)
 {
     const int32_t level = fixed_level >> (COEFFICIENT_BITS + FRACTION_BITS);
@@ -64,33 +58,72 @@ INLINED int32_t level_of(int32_t fixed_level)
     return level < 0 ? 0 : level > 255 ? 255 : level;
 }
 
-CLONED void levels_of_yuv(const double *restrict sums, int width, double luma_share, double chroma_share,
-                          const fixed_yuv *yuv, int32_t *restrict levels)
+#define DEFINE_LEVELS(NAME, SUM) \
+    CLONED void NAME##_levels_of_rgb(const SUM *restrict sums, int count, double share, int32_t *restrict levels) \
+    { \
+        for (int i = 0; i < count; i++) \
+            levels[i] = (int32_t)(sums[i] * share + HALF); \
+    } \
+ \
+    CLONED void NAME##_levels_of_yuv(const SUM *restrict sums, int width, double luma_share, double chroma_share, \
+                                     const fixed_yuv *yuv, int32_t *restrict levels) \
+    { \
+        const double luma = luma_share * (1 << FRACTION_BITS), chroma = chroma_share * (1 << FRACTION_BITS); \
+        const fixed_yuv k = *yuv; \
+ \
+        for (int x = 0; x < width; x++) { \
+            const int32_t y = (int32_t)(sums[x] * luma + HALF) * k.luma; \
+            const int32_t u = (int32_t)(sums[width + x] * chroma + HALF); \
+            const int32_t v = (int32_t)(sums[2 * width + x] * chroma + HALF); \
+ \
+            levels[x] = level_of(y + k.red_v * v + k.red); \
+            levels[width + x] = level_of(y + k.green_u * u + k.green_v * v + k.green); \
+            levels[2 * width + x] = level_of(y + k.blue_u * u + k.blue); \
+        } \
+    }
+
+DEFINE_LEVELS(narrow, int32_t)
+DEFINE_LEVELS(wide, double)
+
+level_map make_level_map(const uint8_t map[256])
 {
-    const double luma = luma_share * (1 << FRACTION_BITS), chroma = chroma_share * (1 << FRACTION_BITS);
-    const fixed_yuv k = *yuv;
+    level_map made = {map, map[0]};
+
+    for (int level = 0; level < 256; level++)
+        if (map[level] != (level ^ map[0]))
+            made.flip = -1;
+    return made;
+}
+
+INLINED void flip_levels(const int32_t *levels, int width, const lanes *lanes, ptrdiff_t step, int flip,
+                         uint8_t *restrict out)
+{
+    const int32_t *red = levels + lanes->channel[0], *green = levels + lanes->channel[1];
+    const int32_t *blue = levels + lanes->channel[2];
 
     for (int x = 0; x < width; x++) {
-        const int32_t y = (int32_t)(sums[x] * luma + HALF) * k.luma;
-        const int32_t u = (int32_t)(sums[width + x] * chroma + HALF);
-        const int32_t v = (int32_t)(sums[2 * width + x] * chroma + HALF);
-
-        levels[x] = level_of(y + k.red_v * v + k.red);
-        levels[width + x] = level_of(y + k.green_u * u + k.green_v * v + k.green);
-        levels[2 * width + x] = level_of(y + k.blue_u * u + k.blue);
+        out[3 * x] = (uint8_t)(red[step * x] ^ flip);
+        out[3 * x + 1] = (uint8_t)(green[step * x] ^ flip);
+        out[3 * x + 2] = (uint8_t)(blue[step * x] ^ flip);
     }
 }
 
-void map_levels(const int32_t *levels, int width, const lanes *lanes, const uint8_t map[256], uint8_t *out)
+CLONED void map_levels(const int32_t *levels, int width, const lanes *lanes, const level_map *map, uint8_t *out)
 {
     const int32_t *red = levels + lanes->channel[0], *green = levels + lanes->channel[1];
     const int32_t *blue = levels + lanes->channel[2];
     const ptrdiff_t step = lanes->step;
 
-    for (int x = 0; x < width; x++, out += 3, red += step, green += step, blue += step) {
-        out[0] = map[*red];
-        out[1] = map[*green];
-        out[2] = map[*blue];
+    if (map->flip >= 0 && step == 1) {
+        flip_levels(levels, width, lanes, 1, map->flip, out);
+    } else if (map->flip >= 0 && step == 4) {
+        flip_levels(levels, width, lanes, 4, map->flip, out);
+    } else {
+        for (int x = 0; x < width; x++, out += 3) {
+            out[0] = map->of[red[step * x]];
+            out[1] = map->of[green[step * x]];
+            out[2] = map->of[blue[step * x]];
+        }
     }
 }
 

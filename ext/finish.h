@@ -18,15 +18,27 @@ typedef struct {
 
 fixed_yuv fixed_of(const area_yuv *yuv);
 
-/* `count` sums times `share`, rounded half up. */
-void levels_of_rgb(const double *sums, int count, double share, int32_t *levels);
+/* What is stored for each level; where that is level ^ flip, as for uint8 and for int8 with its usual scale and zero
+ * point, no table is looked up. */
+typedef struct {
+    const uint8_t *of;
+    int flip; /* or -1 */
+} level_map;
+
+level_map make_level_map(const uint8_t map[256]);
+
+/* `count` sums times `share`, rounded half up. Wide sums are doubles, which hold these integers exactly. */
+void narrow_levels_of_rgb(const int32_t *sums, int count, double share, int32_t *levels);
+void wide_levels_of_rgb(const double *sums, int count, double share, int32_t *levels);
 
 /* Three rows of `width` sums, of Y, U and V, to three rows of levels, of R, G and B. */
-void levels_of_yuv(const double *sums, int width, double luma_share, double chroma_share, const fixed_yuv *yuv,
-                   int32_t *levels);
+void narrow_levels_of_yuv(const int32_t *sums, int width, double luma_share, double chroma_share, const fixed_yuv *yuv,
+                          int32_t *levels);
+void wide_levels_of_yuv(const double *sums, int width, double luma_share, double chroma_share, const fixed_yuv *yuv,
+                        int32_t *levels);
 
-/* out[3 * x + c] = map[level]. */
-void map_levels(const int32_t *levels, int width, const lanes *lanes, const uint8_t map[256], uint8_t *out);
+/* out[3 * x + c] = what the map has for the level. */
+void map_levels(const int32_t *levels, int width, const lanes *lanes, const level_map *map, uint8_t *out);
 
 /* Sums times the shares, not rounded, times gain plus bias. */
 void floats_of_rgb(const double *sums, int width, const lanes *lanes, double share, const double gain[3],

@@ -70,7 +70,8 @@ INLINED row_sums begin_sums(const plane *plane, const axis *axis, int y, size_t 
 INLINED void fetch_ahead(const row_sums *r, size_t at)
 {
     const int odd = at >= r->middle;
-    const uint8_t *p = r->from + r->ahead + odd * r->stride + r->first + 2 * (at - (odd ? r->middle : r->first));
+    const ptrdiff_t half = (ptrdiff_t)(odd ? r->middle : r->first);
+    const uint8_t *p = r->from + r->ahead + odd * r->stride + (ptrdiff_t)r->first + 2 * ((ptrdiff_t)at - half);
 
     for (int k = odd; k < r->span->count; k += 2, p += 2 * r->stride) {
         __builtin_prefetch(p);
@@ -106,6 +107,7 @@ INLINED void sum_strip(const row_sums *r, size_t at)
     column_sums a = {{0}, {0}}, b = a;
 
     fetch_ahead(r, at);
+#pragma GCC unroll 4
     for (int k = 0; k < r->span->count; k++, p += r->stride) {
         add_row(&a, p);
         add_row(&b, p + 32);
