@@ -72,8 +72,7 @@ class CameraSource(HandleSource):
         self._wanted = Wanted(None if width is None or height is None else (width, height), rate_hz)
         self._sequence = self._good_frames = 0
         self._unreadable: set[Mode] = set()
-        # OpenCV prints warnings of its own to stderr; ours say what to do.
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        _silence_opencv()
         self._capture = cv2.VideoCapture(number, cv2.CAP_V4L2)
         if not self._capture.isOpened():
             raise SourceError(_why_not(number))
@@ -158,6 +157,14 @@ def _yuyv(buffer: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray
     if left_over or line_size % 2 or line_size < 2 * width or width % 2:
         return None
     return buffer.reshape(height, line_size // 2, 2)[:, :width]
+
+
+def _silence_opencv() -> None:
+    # OpenCV prints warnings of its own to stderr; ours say what to do. The function is elsewhere in OpenCV 5.
+    if hasattr(cv2, "setLogLevel"):
+        cv2.setLogLevel(0)
+    else:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def _why_not(number: int) -> str:

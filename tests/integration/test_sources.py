@@ -55,8 +55,8 @@ def test_times_never_go_back(tmp_path):
     assert captured_s[-1] == pytest.approx(29 / 25, abs=0.1)
 
 
-@pytest.mark.parametrize("matrix", [(0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)])
-def test_a_video_filmed_with_a_turned_phone_is_upright(tmp_path, matrix):
+@pytest.mark.parametrize(("matrix", "quarter_turns"), [((0, 1, -1, 0), -1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)])
+def test_a_video_filmed_with_a_turned_phone_is_upright(tmp_path, matrix, quarter_turns):
     marked = np.zeros((48, 64, 3), np.uint8)
     marked[:12, :16] = 255
     path = write_video(tmp_path / "phone.mp4", [marked])
@@ -67,7 +67,7 @@ def test_a_video_filmed_with_a_turned_phone_is_upright(tmp_path, matrix):
     content[at : at + 36] = b"".join(v.to_bytes(4, "big", signed=True) for v in (a, b, 0, c, d, 0, 0, 0, 1 << 30))
     path.write_bytes(content)
     (frame,) = open_source(path)
-    expected = cv2.VideoCapture(str(path)).read()[1]
+    expected = np.rot90(marked, quarter_turns)
     assert frame.format is PixelFormat.BGR24
     assert frame.data.shape == expected.shape
     assert np.abs(frame.data.astype(int) - expected).mean() < 3

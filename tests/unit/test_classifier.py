@@ -173,6 +173,7 @@ def only_importable(monkeypatch):
             return real(name, *rest)
 
         monkeypatch.setattr(runtimes.importlib, "import_module", import_module)
+        monkeypatch.delenv(runtimes.RUNTIME_VARIABLE, raising=False)
         runtimes.load_runtime.cache_clear()
 
     yield apply

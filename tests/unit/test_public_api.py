@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import edgehar
-from edgehar import errors
+from edgehar import _ring, errors
 from edgehar.schemas import SCHEMAS, schema_text
 
 HEAVY = ("numpy", "cv2", "av", "paho", "ai_edge_litert", "tensorflow", "keras", "msgspec")
@@ -42,4 +42,5 @@ def test_the_shipped_schemas_are_those_of_the_classes(name):
 
 @pytest.mark.skipif("CI" not in os.environ, reason="an editable install imports the source tree on purpose")
 def test_what_is_tested_is_the_installed_package():
-    assert "site-packages" in edgehar.__file__
+    for module in (edgehar, _ring):
+        assert "site-packages" in module.__file__
