@@ -78,10 +78,18 @@ def test_a_4k_frame(name: str) -> None:
         (60, 60, 60, 60),
         (61, 61, 60, 60),
         (9, 1023, 100, 8),
+        (32, 64, 2, 4),  # 256 pixels under one: white ones just fit 16 bits
+        (12, 86, 2, 2),  # 258 pixels under one
+        (12, 172, 2, 2),  # and under half of one
     ],
 )
 def test_awkward_sizes(pixel_format: PixelFormat, h: int, w: int, height: int, width: int) -> None:
-    assert_equals_the_oracle(random_frame(h * w, pixel_format, h, w), height, width)
+    frame = random_frame(h * w, pixel_format, h, w)
+    assert_equals_the_oracle(frame, height, width)
+    planes = frame.data if isinstance(frame.data, tuple) else (frame.data,)
+    white = [np.full_like(plane, 255) for plane in planes]
+    same = as_frame(white[0] if len(white) == 1 else tuple(white), pixel_format)
+    np.testing.assert_array_equal(shrunk(same, height, width), oracle.shrunk(same, height, width))
 
 
 @FORMATS
@@ -104,6 +112,26 @@ def test_halves_round_up() -> None:
     assert (shrunk(image, 1, 1) == 1).all()
     image[0, 0] = 0
     assert (shrunk(image, 1, 1) == 0).all()
+
+
+def test_the_largest_sum_below_a_half_is_rounded_down() -> None:
+    image = np.zeros((8191, 8191), np.uint8)
+    below = image.size // 2
+    for ones in (below, below + 1):
+        image.reshape(-1)[:ones] = 1
+        assert (shrunk(as_frame(image, PixelFormat.GRAY8), 1, 1) == ones - below).all()
+
+
+def test_the_largest_sum_below_half_a_step_of_luma_is_rounded_down() -> None:
+    """Averages of Y are rounded to 1/256: 127.5 of them is a half more than the last that becomes level 0."""
+    luma = np.zeros((8191, 7937), np.uint8)
+    below, rest = divmod(255 * luma.size, 512)
+    assert rest == 1  # below / size * 256 is 127.5 - 1 / (2 * size)
+    grey = np.full((4096, 3969, 2), 128, np.uint8)
+    for ones in (below, below + 1):
+        luma.reshape(-1)[:ones] = 1
+        got = shrunk(as_frame((luma, grey), PixelFormat.NV12, full_range=True), 1, 1)
+        assert (got == ones - below).all()
 
 
 @settings(deadline=None, max_examples=60)
