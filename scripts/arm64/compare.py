@@ -1,4 +1,4 @@
-"""Compare what two machines computed: compare.py HERE.npz NAME=THERE.npz... ; writes Markdown, exits 1 when they disagree.
+"""Compare what two machines computed: compare.py HERE.npz NAME=THERE.npz... writes Markdown, and exits 1 if they differ.
 
 The files are those of `probe.py`. They agree when every shrunk frame of the kernel is the same to the byte, and, for
 every source whose frames are the same, the labels are equal and the scores at most one step of 1/256 apart.
@@ -83,8 +83,10 @@ def main() -> None:
     for other in others:
         title, _, path = other.partition("=")
         there = np.load(path)
-        print(f"### {title}\n\n{here['machine']} with {here['software']}, against {there['machine']} with "
-              f"{there['software']}:\n\n| compared | outcome |\n|---|---|")
+        print(
+            f"### {title}\n\n{here['machine']} with {here['software']}, against {there['machine']} with "
+            f"{there['software']}:\n\n| compared | outcome |\n|---|---|"
+        )
         for part in (kernel, networks, sources):
             for what, outcome, good in part(here, there):
                 agreed = agreed and good

@@ -1,9 +1,14 @@
 """What this machine computes, for `compare.py`: probe.py OUT.npz [SOURCE...]
 
-Run with a Python that has edgehar installed. Arrays are named `kernel/...` (SHA-256 of shrunk frames),
-`frames/SOURCE` and `shrunk/SOURCE/MODEL` (SHA-256, one for each frame), `encoder/MODEL` and `head/MODEL` (raw int8
-outputs for inputs that are the same everywhere), `steps/PART/MODEL` (SHA-256 of each operator's outputs for them), and `scores/SOURCE/MODEL` and `label/SOURCE/MODEL` (what `edgehar-run`
-printed). Sources are paths or `synthetic:` addresses, named by what follows their last slash.
+Run with a Python that has edgehar installed. The arrays are named
+
+- `kernel/...`: SHA-256 of shrunk frames.
+- `encoder/MODEL`, `head/MODEL`: raw int8 outputs for inputs that are the same everywhere; `steps/PART/MODEL`: SHA-256
+  of each operator's outputs for them.
+- `frames/SOURCE`, `shrunk/SOURCE/MODEL`: SHA-256 of each frame.
+- `scores/SOURCE/MODEL`, `label/SOURCE/MODEL`: what `edgehar-run` printed.
+
+Sources are paths or `synthetic:` addresses, named by what follows their last slash.
 """
 
 from __future__ import annotations
@@ -82,7 +87,7 @@ def steps(content: bytes, values: list[np.ndarray]) -> list[str]:
     )
     interpreter.allocate_tensors()
     # The operators as written come first; those that a delegate put in their place follow.
-    operators = [o for o in interpreter._get_ops_details() if o["op_name"] != "DELEGATE"]
+    operators = [o for o in interpreter._get_ops_details() if o["op_name"] != "DELEGATE"]  # noqa: SLF001
     outputs: list[list[np.ndarray]] = [[] for _ in operators]
     for value in values:
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], value)
@@ -111,7 +116,7 @@ def frames(source: str, bundles: list[ModelBundle]) -> dict[str, np.ndarray]:
 
 
 def answers(source: str, model: str) -> dict[str, np.ndarray]:
-    """Scores `(answers, labels)` and labels that the installed `edgehar-run` prints for a source, one for each frame."""
+    """Scores `(answers, labels)` and labels that the installed `edgehar-run` prints for a source, at every frame."""
     command = [Path(sys.executable).with_name("edgehar-run"), "--source", source, "--model", model, "--hop", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
