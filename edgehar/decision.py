@@ -54,7 +54,9 @@ class Decider:
         """The end of the event that is open, if one is."""
         if self._open is None:
             return []
-        ended = msgspec.structs.replace(self._open, phase="end", time=utc_now(), end_s=self._last_s)
+        ended = msgspec.structs.replace(
+            self._open, phase="end", revision=self._open.revision + 1, time=utc_now(), end_s=self._last_s
+        )
         self._open = None
         return [ended]
 
@@ -63,6 +65,7 @@ def _start(prediction: Prediction) -> Event:
     return Event(
         phase="start",
         id=str(_uuid7()),
+        revision=0,
         time=prediction.time,
         source=prediction.source,
         model=prediction.model,

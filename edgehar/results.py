@@ -82,19 +82,22 @@ class Prediction(msgspec.Struct, frozen=True, dict=True, tag_field="type", tag="
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
-    """An action that began or ended.
+    """An action that began, goes on or ended.
 
     Attributes:
-        phase: "start" when the label is first seen, "end" when it is gone or the stream is over.
-        id: UUID version 7 (RFC 9562), the same for start and end.
+        phase: "start" when it is first sure, "update" while it goes on, "end" when it is gone or the stream is over.
+        id: UUID version 7 (RFC 9562), the same from start to end.
+        revision: 0 at the start, one more with each record of this event; together with `id` it tells a record that
+            was delivered twice.
         label: the action.
         peak_score: highest score so far, 0 to 1.
         start_s: capture time of the newest frame of the first window with this label, in seconds.
         end_s: the same for the last window; None while the action goes on.
     """
 
-    phase: Literal["start", "end"]
+    phase: Literal["start", "update", "end"]
     id: str
+    revision: int
     time: str
     source: str
     model: str
@@ -113,6 +116,19 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
         predictions: predictions made so far.
         dropped: frames of a live source skipped because newer ones were there.
         fps: frames a second since the start.
+        frame_age_ms_p50: median of `frame_age_ms` over the last predictions.
+        frame_age_ms_p95: its 95th percentile.
+        queue_depth: results that wait for a sink, the most of all sinks.
+        spool_depth: events on disk that wait to be delivered.
+        spool_dropped: events thrown away undelivered, because the spool was full or they were too old.
+        reconnects: times the source was opened again.
+        inference_errors: times the network failed and was loaded again.
+        rate_hz: frames a second that are looked at; lower than the model's when the device is hot or slow.
+        rss_mb: memory of this process, in MB (10^6 bytes).
+        cpu_share: processor time of this process, 1.0 being one core all of the time.
+        temperature_c: of the processor, in degrees Celsius.
+        throttled: whether the processor is slowed down now, by heat or power.
+        under_voltage: whether the power supply is too weak now.
     """
 
     time: str
@@ -122,6 +138,19 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
     predictions: int
     dropped: int
     fps: float
+    frame_age_ms_p50: float | None = None
+    frame_age_ms_p95: float | None = None
+    queue_depth: int = 0
+    spool_depth: int = 0
+    spool_dropped: int = 0
+    reconnects: int = 0
+    inference_errors: int = 0
+    rate_hz: float | None = None
+    rss_mb: float | None = None
+    cpu_share: float | None = None
+    temperature_c: float | None = None
+    throttled: bool | None = None
+    under_voltage: bool | None = None
 
 
 Record = Prediction | Event | Status
