@@ -5,7 +5,8 @@
 #     scripts/fuzz_kernel.sh FILE       once more, an input that failed
 #
 # CASES go through libFuzzer, which follows the branches of the code; a quarter as many each go through what is shipped:
-# gcc -O3, baseline and, where the processor has it, AVX2. Needs gcc, and clang with libFuzzer (Debian: clang-14
+# gcc -O3 for each instruction set that the processor has, and a twentieth, without sanitizers, through the NEON code
+# where a cross compiler and qemu are installed. Needs gcc, and clang with libFuzzer (Debian: clang-14
 # libclang-rt-14-dev). Everything is built in a temporary folder; inputs that fail are left in build/.
 set -eu
 cases=${1:-1000000}
@@ -54,9 +55,22 @@ else
     echo "no clang: libFuzzer is left out" >&2
 fi
 
-build baseline -DSTANDALONE gcc -O3 -fsanitize=address,undefined
-echo "gcc -O3: $("$work/baseline/fuzz" $((cases / 4)) 1)"
-if grep -qw avx2 /proc/cpuinfo; then
-    build avx2 -DSTANDALONE gcc -O3 -mavx2 -fsanitize=address,undefined
-    echo "gcc -O3 -mavx2: $("$work/avx2/fuzz" $((cases / 4)) 2)"
+seed=1
+for target in x86-64 x86-64-v3 x86-64-v4; do
+    case $target in x86-64) needs=sse2 ;; x86-64-v3) needs=avx2 ;; x86-64-v4) needs=avx512vl ;; esac
+    if grep -qw $needs /proc/cpuinfo; then
+        build $target -DSTANDALONE gcc -O3 -march=$target -fsanitize=address,undefined
+        echo "gcc -O3 -march=$target: $("$work/$target/fuzz" $((cases / 4)) $seed)"
+    else
+        echo "$target: this processor does not have it, so it is left out" >&2
+    fi
+    seed=$((seed + 1))
+done
+
+qemu=$(command -v qemu-aarch64 || command -v qemu-aarch64-static || true)
+if [ -n "$qemu" ] && command -v aarch64-linux-gnu-gcc >/dev/null; then
+    build arm64 -DSTANDALONE aarch64-linux-gnu-gcc -O3 -static
+    echo "aarch64-linux-gnu-gcc -O3: $("$qemu" "$work/arm64/fuzz" $((cases / 20)) $seed)"
+else
+    echo "no cross compiler or no qemu: NEON is left out" >&2
 fi

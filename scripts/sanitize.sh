@@ -3,9 +3,9 @@
 #
 #     scripts/sanitize.sh [PYTEST ARGUMENTS]
 #
-# Builds twice, for the baseline instruction set and, where the processor has it, for AVX2, each without run-time
-# dispatch, so that the code that runs is the code that is meant. Needs gcc with its sanitizers, Python with venv and
-# headers, and a package index; everything is made in a temporary folder. PYTHON names another interpreter than python3.
+# Builds once for each instruction set that the processor has, without run-time dispatch, so that the code that runs is
+# the code that is meant. Needs gcc with its sanitizers, Python with venv and headers, and a package index; everything
+# is made in a temporary folder. PYTHON names another interpreter than python3.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
@@ -23,14 +23,17 @@ bin="$work/venv/bin"
 
 builds=baseline
 if grep -qw avx2 /proc/cpuinfo; then
-    builds="$builds avx2"
+    builds="$builds x86-64-v3"
+fi
+if grep -qw avx512vl /proc/cpuinfo; then
+    builds="$builds x86-64-v4"
 fi
 summary=
 failed=0
 for build in $builds; do
     flags="-g -fno-omit-frame-pointer -DAREA_NO_CLONES $sanitizers"
     if [ "$build" != baseline ]; then
-        flags="$flags -m$build"
+        flags="$flags -march=$build"
     fi
     rm -rf build
     CFLAGS="$flags" LDFLAGS="$sanitizers" "$bin/pip" install -q --disable-pip-version-check --no-build-isolation \
