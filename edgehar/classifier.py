@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from edgehar.bundle import ModelBundle
-from edgehar.errors import BundleError, ConfigError, SourceError
+from edgehar.errors import ConfigError, SourceError
 from edgehar.frames import Frame, PixelFormat
-from edgehar.interpreter import TfliteModel
+from edgehar.network import Network
 from edgehar.results import Prediction, TimingMs, Window, utc_now
 from edgehar.timegrid import TimeGrid
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar._ring import Region
+    from edgehar.bundle import ModelBundle
 
 # A window that took this much longer than it should have was not seen at the model's rate.
 RATE_TOLERANCE = 1.1
@@ -68,7 +68,7 @@ class Classifier:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | ModelBundle,
+        model: str | os.PathLike[str] | ModelBundle | Network,
         *,
         hop: int | None = None,
         threads: int = 1,
@@ -78,9 +78,10 @@ class Classifier:
         """Load a model.
 
         Args:
-            model: a bundle, its path, or the name of a shipped one.
+            model: a bundle, its path, the name of a shipped one, or a `Network` that is shared with other classifiers;
+                that is not closed with this one.
             hop: frames between answers, 1 to the model's window; the model's default when None.
-            threads: CPU threads of the interpreter; 1 is best for networks this small.
+            threads: CPU threads of the interpreter, unless a `Network` is given; 1 is best for networks this small.
             source_name: what predictions say was watched.
             region: the part of every frame that is looked at, (x, y, width, height) as shares 0 to 1 of the frame,
                 rounded to whole pixels; the whole frame when None.
@@ -90,22 +91,19 @@ class Classifier:
             BundleError: the bundle cannot be used.
             RuntimeUnavailableError: no TFLite runtime is installed.
         """
-        self.bundle = model if isinstance(model, ModelBundle) else ModelBundle.open(model)
+        self._network = model if isinstance(model, Network) else Network(model, threads=threads)
+        self._owns_network = self._network is not model
+        self.bundle = self._network.bundle
         manifest = self.bundle.manifest
         self._window, self.hop = manifest.temporal.window, manifest.temporal.hop if hop is None else hop
         if not 1 <= self.hop <= self._window:
             raise ConfigError(f"hop is {self.hop}, it must be 1 to {self._window} (the window of {manifest.name})")
-        if threads < 1:
-            raise ConfigError(f"threads is {threads}, it must be at least 1")
         self.source_name, self.dropped = source_name, 0
         try:
             self._ring = self.bundle.make_ring(window=1, region=region)
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        self._encoder = self._load("encoder.tflite", threads)
-        self._head = self._load("head.tflite", threads)
-        self._check_shapes()
-        self._features = FeatureRing(self._window, self._encoder.output_shape[-1])
+        self._features = FeatureRing(self._window, self._network.encoder.output_shape[-1])
         self._grid = TimeGrid(manifest.temporal.rate_hz)
         self._captured_s: deque[float] = deque(maxlen=self._window)
         self._answers = 0
@@ -180,33 +178,30 @@ class Classifier:
         self._captured_s.clear()
         self._answers = 0
 
+    def set_rate(self, rate_hz: float) -> None:
+        """Look at this many frames a second instead of as many as the model was trained at, and forget the past.
+
+        Fewer cost less; predictions then say `rate_ok` false, and are less to be trusted.
+        """
+        self._grid = TimeGrid(rate_hz)
+        self.reset()
+
+    def reload(self) -> None:
+        """Load the networks anew after one has failed, and forget the past."""
+        self._network.reload()
+        self.reset()
+
     def close(self) -> None:
         """Let go of the models' memory."""
-        self._encoder.close()
-        self._head.close()
+        self._ring.close()
+        if self._owns_network:
+            self._network.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _load(self, name: str, threads: int) -> TfliteModel:
-        return TfliteModel(self.bundle.read(name), name=f"{self.bundle.path}: {name}", threads=threads)
-
-    def _check_shapes(self) -> None:
-        manifest = self.bundle.manifest
-        frame = (1, manifest.input.height, manifest.input.width, manifest.input.channels)
-        features = self._encoder.output_shape[-1]
-        for what, found, expected in (
-            ("encoder.tflite: input", self._encoder.input_shape, frame),
-            ("encoder.tflite: input quantization", self._encoder.input_quantization, manifest.quantization.input),
-            ("head.tflite: input", self._head.input_shape, (1, self._window, features)),
-            ("head.tflite: input quantization", self._head.input_quantization, self._encoder.output_quantization),
-            ("head.tflite: output", self._head.output_shape, (1, len(manifest.labels))),
-        ):
-            if found != expected:
-                raise BundleError(f"{self.bundle.path}: {what} is {found}, the manifest and encoder say {expected}")
 
     def _on_grid(self, pixels: npt.NDArray[np.uint8]) -> Frame:
         count = self._features.count
@@ -215,21 +210,23 @@ class Classifier:
 
     def _encode(self, frame: Frame) -> tuple[float, float]:
         """Shrink a frame into the encoder's input tensor, encode it, keep the encoding; milliseconds of both."""
+        encoder = self._network.encoder
         started = time.perf_counter()
         try:
-            self._ring.shrink_into(frame, self._encoder.input_view())
+            self._ring.shrink_into(frame, encoder.input_view())
         except ValueError as error:
             raise SourceError(f"{self.source_name or 'frame'}: {error}") from error
         shrunk = time.perf_counter()
-        self._encoder.invoke()
-        self._features.push(self._encoder.output_view().reshape(-1))
+        encoder.invoke()
+        self._features.push(encoder.output_view().reshape(-1))
         return (shrunk - started) * 1e3, (time.perf_counter() - shrunk) * 1e3
 
     def _classify(self, arrived_s: float, shrunk_ms: float, encoded_ms: float) -> Prediction:
         started = time.perf_counter()
-        raw = self._head.run(self._features.view()).reshape(-1)
+        head = self._network.head
+        raw = head.run(self._features.view()).reshape(-1)
         classified_ms = (time.perf_counter() - started) * 1e3
-        labels, quantization = self.bundle.manifest.labels, self._head.output_quantization
+        labels, quantization = self.bundle.manifest.labels, head.output_quantization
         scores = ((raw.astype(np.int16) - quantization.zero_point) * quantization.scale).tolist()
         best = int(raw.argmax())
         self._answers += 1
@@ -249,7 +246,7 @@ class Classifier:
         ).with_raw(raw)
 
     def _rate_ok(self) -> bool:
-        nominal_s = (len(self._captured_s) - 1) * self._grid.period_s
+        nominal_s = (len(self._captured_s) - 1) / self.bundle.manifest.temporal.rate_hz
         return self._captured_s[-1] - self._captured_s[0] <= RATE_TOLERANCE * nominal_s + 1e-9
 
     def _mean(self, answers: list[Prediction]) -> Prediction:

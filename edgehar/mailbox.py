@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -18,6 +21,8 @@ class Mailbox(Generic[T]):
 
     Attributes:
         dropped: items thrown away so far.
+        on_change: called, without arguments and under no lock, after an item was put in and after the mailbox was
+            closed: how one thread waits for several mailboxes.
     """
 
     def __init__(self, capacity: int, *, drop_oldest: bool) -> None:
@@ -28,6 +33,7 @@ class Mailbox(Generic[T]):
             drop_oldest: when full, throw away the oldest item instead of keeping the writer waiting.
         """
         self.dropped = 0
+        self.on_change: Callable[[], object] = lambda: None
         self._capacity, self._drop_oldest = capacity, drop_oldest
         self._items: deque[T] = deque()
         self._closed = False
@@ -45,7 +51,8 @@ class Mailbox(Generic[T]):
                 raise Closed
             self._items.append(item)
             self._changed.notify_all()
-            return True
+        self.on_change()
+        return True
 
     def get(self, timeout_s: float | None = None) -> T:
         """Take the oldest item, after waiting for one. TimeoutError after `timeout_s`; Closed when closed and empty."""
@@ -64,3 +71,4 @@ class Mailbox(Generic[T]):
             if discard:
                 self._items.clear()
             self._changed.notify_all()
+        self.on_change()

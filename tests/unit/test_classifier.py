@@ -14,6 +14,7 @@ from edgehar import interpreter as runtimes
 from edgehar.bundle import write_bundle
 from edgehar.errors import SourceError
 from edgehar.interpreter import TfliteModel
+from edgehar.network import Network
 
 WINDOW = 4
 
@@ -104,6 +105,43 @@ def test_reset_forgets_the_stream(bundle):
         second = [classifier.push(frame) for frame in frames][-1]
     assert second.raw.tobytes() == first.raw.tobytes()
     assert second.seq == 0
+
+
+def test_classifiers_that_share_a_network_do_not_mix_their_streams(bundle):
+    streams = [noise(WINDOW + 2, seed) for seed in (1, 2)]
+    with Classifier(bundle, hop=1) as alone:
+        expected = []
+        for frames in streams:
+            alone.reset()
+            expected.append([answer.raw.tobytes() for f in frames if (answer := alone.push(f)) is not None])
+    with Network(bundle) as network:
+        both = [Classifier(network, hop=1, source_name=name) for name in ("a", "b")]
+        got: list[list[bytes]] = [[], []]
+        for pair in zip(*streams, strict=True):
+            for classifier, answers, frame in zip(both, got, pair, strict=True):
+                if (answer := classifier.push(frame)) is not None:
+                    answers.append(answer.raw.tobytes())
+        both[0].close()
+        assert both[1].push(streams[1][0]) is not None
+    assert got == expected
+
+
+def test_a_lower_rate_is_told(bundle):
+    with Classifier(bundle, hop=1) as classifier:
+        classifier.set_rate(5.0)
+        answers = [answer for n in range(40) if (answer := classifier.push(frame_at(n / 20))) is not None]
+    assert len(answers) == 10 - WINDOW + 1
+    assert not any(answer.rate_ok for answer in answers)
+
+
+def test_a_network_that_was_loaded_again_answers_the_same(bundle):
+    frames = noise(WINDOW)
+    with Classifier(bundle) as classifier:
+        before = [classifier.push(frame) for frame in frames][-1]
+        classifier.reload()
+        after = [classifier.push(frame) for frame in frames]
+    assert after[:-1] == [None] * (WINDOW - 1)
+    assert after[-1].raw.tobytes() == before.raw.tobytes()
 
 
 def test_a_whole_clip_is_answered_by_the_mean_of_its_windows(bundle):
