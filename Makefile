@@ -34,4 +34,4 @@ $(VENV)/dev.installed: $(VENV)/pip.installed $(SOURCES)
 	touch $(VENV)/device.installed $@
 
 clean:
-	rm -rf $(VENV) build demo.mp4 *.egg-info training/*.egg-info ext/_*.c
+	rm -rf $(VENV) build dist demo.mp4 *.egg-info training/*.egg-info ext/_*.c

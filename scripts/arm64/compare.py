@@ -1,4 +1,4 @@
-"""Compare what two machines computed: compare.py HERE.npz NAME=THERE.npz... writes Markdown, and exits 1 if they differ.
+"""Compare what machines computed, as Markdown: compare.py HERE.npz NAME=THERE.npz... exits 1 when they disagree.
 
 The files are those of `probe.py`. They agree when every shrunk frame of the kernel is the same to the byte, and, for
 every source whose frames are the same, the labels are equal and the scores at most one step of 1/256 apart.
