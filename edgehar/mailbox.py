@@ -39,6 +39,15 @@ class Mailbox(Generic[T]):
         self._closed = False
         self._changed = threading.Condition()
 
+    def keep_newest(self) -> None:
+        """From now on hold the newest item only, and keep no writer waiting."""
+        with self._changed:
+            self._capacity, self._drop_oldest = 1, True
+            while len(self._items) > 1:
+                self._items.popleft()
+                self.dropped += 1
+            self._changed.notify_all()
+
     def put(self, item: T, timeout_s: float | None = None) -> bool:
         """Add an item, after waiting for room; False when there was none within `timeout_s`. Closed when closed."""
         with self._changed:

@@ -6,12 +6,16 @@ import abc
 import threading
 from typing import TYPE_CHECKING, Self
 
-from edgehar.errors import ConfigError
+from edgehar.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgehar.frames import Frame
+
+
+class AccessRefusedError(SourceError):
+    """A camera or server refuses the user or password. To try often would lock the user out."""
 
 
 class Source(abc.ABC):
@@ -20,10 +24,13 @@ class Source(abc.ABC):
     Attributes:
         name: how results name this source, without credentials.
         live: True when frames come at their own pace and late ones are worth nothing (a camera); False when every
-            frame counts and the reader sets the pace (a file).
+            frame counts and the reader sets the pace (a file). The frames of a live source are captured on the clock of
+            `time.monotonic`, never later than they arrive.
+        reopens: whether a live source that broke off may give frames again when it is opened anew.
     """
 
     live: bool = False
+    reopens: bool = True
     name: str
 
     @abc.abstractmethod
