@@ -1,11 +1,15 @@
 """Fixtures for all tests."""
 
+import os
 import shutil
 import socket
 import subprocess
 import time
 
 import pytest
+
+# Tests import what is installed, and so must the Pythons that they start: not what lies in the folder they run in.
+os.environ["PYTHONSAFEPATH"] = "1"
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin")
 

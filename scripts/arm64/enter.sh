@@ -67,7 +67,7 @@ in_proot() {
 
 # The environment inside: nothing of this machine's own, but how to reach package registries.
 INSIDE=(PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive)
-for name in QEMU_CPU http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_DEFAULT_TIMEOUT; do
+for name in QEMU_CPU QEMU_LOG QEMU_LOG_FILENAME QEMU_DFILTER http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_DEFAULT_TIMEOUT; do
     [ -n "${!name:-}" ] && INSIDE+=("$name=${!name}")
 done
 
