@@ -1,7 +1,7 @@
 """Looks at fewer frames when the device is hot or slow, and at all of them again when it is neither.
 
-The rate is halved, so that the time grid of the lower rate is a part of that of the model, and doubled again. Pure: what
-it knows of the world is told to it, and time comes from the clock it is given.
+The rate is halved, so that the time grid of the lower rate is a part of that of the model, and doubled again. Pure:
+what it knows of the world is told to it, and time comes from the clock it is given.
 """
 
 from __future__ import annotations

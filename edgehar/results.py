@@ -42,9 +42,9 @@ class Prediction(msgspec.Struct, frozen=True, dict=True, tag_field="type", tag="
         time: wall-clock time (UTC, ISO 8601) at which the answer was ready.
         source: what was watched, without credentials.
         model: name of the bundle.
-        label: the class with the highest score, or "unknown" when that score is under the threshold.
-        score: the highest score, 0 to 1.
-        scores: score of every class; they sum to 1 within quantization.
+        label: the class with the highest score of those that reach their threshold, or "unknown" when none does.
+        score: that class's score, 0 to 1; the highest score when the label is "unknown".
+        scores: score of every class, smoothed where that is asked for; they sum to 1 within quantization.
         window: the frames looked at.
         frame_age_ms: milliseconds from the arrival of the newest frame to the answer.
         timing_ms: cost of each step for the newest frame.
@@ -76,9 +76,9 @@ class Prediction(msgspec.Struct, frozen=True, dict=True, tag_field="type", tag="
         self.__dict__["raw"] = raw
         return self
 
-    def relabelled(self, label: str) -> Prediction:
-        """The same prediction with another label."""
-        return msgspec.structs.replace(self, label=label).with_raw(self.raw)
+    def decided(self, label: str, score: float, scores: dict[str, float]) -> Prediction:
+        """The same prediction with the label decided on, and the scores it was decided by."""
+        return msgspec.structs.replace(self, label=label, score=score, scores=scores).with_raw(self.raw)
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
@@ -92,7 +92,8 @@ class Event(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
         label: the action.
         peak_score: highest score so far, 0 to 1.
         start_s: capture time of the newest frame of the first window with this label, in seconds.
-        end_s: the same for the last window; None while the action goes on.
+        end_s: the same for the last window, or where its least duration is over, if that is later; None while the
+            action goes on.
     """
 
     phase: Literal["start", "update", "end"]

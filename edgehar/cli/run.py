@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     from edgehar.bundle import ModelBundle
     from edgehar.classifier import Classifier
-    from edgehar.decision import Decider
+    from edgehar.decision import Decider, DecisionOptions
     from edgehar.runner import Runner
     from edgehar.sinks.mqtt import MqttSink, parse_mqtt_url
 
@@ -143,14 +143,14 @@ def _run(args: argparse.Namespace) -> int:
         ) as classifier,
     ):
         defaults = bundle.manifest.decision
-        threshold = defaults.threshold if args.threshold is None else args.threshold
+        options = DecisionOptions(threshold=args.threshold)
         sinks = _local_sinks(args.output)
         if mqtt is not None:
             sinks.append(MqttSink(mqtt))
         runner = Runner(
             source,
             classifier,
-            Decider(threshold, defaults.background),
+            Decider(bundle.manifest.labels, options, background=defaults.background, threshold=defaults.threshold),
             sinks,
             duration_s=args.duration,
             max_predictions=args.max_predictions,

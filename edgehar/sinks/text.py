@@ -34,6 +34,7 @@ def _line(record: Record) -> str | None:
         window = record.window
         return f"{record.time}  {window.start_s:8.2f}-{window.end_s:.2f} s  {record.label} {record.score:.2f}{slow}"
     if isinstance(record, Event):
-        when = f"began at {record.start_s:.2f} s" if record.phase == "start" else f"ended at {record.end_s:.2f} s"
+        verb = {"start": "began at", "update": "goes on since", "end": "ended at"}[record.phase]
+        when = f"{verb} {record.start_s if record.end_s is None else record.end_s:.2f} s"
         return f"{record.time}  event: {record.label} {when}, peak {record.peak_score:.2f}"
     return None

@@ -7,7 +7,7 @@ from helpers import flat_frames
 
 from edgehar import Classifier, Frame, PixelFormat, SinkError, SourceError, open_source
 from edgehar import runner as runner_module
-from edgehar.decision import Decider
+from edgehar.decision import Decider, DecisionOptions
 from edgehar.results import Event, Prediction, Status
 from edgehar.runner import Runner, State
 from edgehar.sinks.base import Sink
@@ -72,7 +72,8 @@ def run(tiny_bundle):
 
     def run(source, *sinks, hop=1, classifier_type=Classifier, before=lambda runner: None, **limits):
         with classifier_type(tiny_bundle, hop=hop) as classifier, open_source(source) as opened:
-            runner = Runner(opened, classifier, Decider(0.0), sinks, **limits)
+            decider = Decider(classifier.bundle.manifest.labels, DecisionOptions())
+            runner = Runner(opened, classifier, decider, sinks, **limits)
             before(runner)
             runner.run()
             return runner
