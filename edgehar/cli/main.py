@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgehar.cli import bench, demo, inspect
+from edgehar.cli import bench, config, demo, inspect
 from edgehar.cli.common import make_parser, run_command
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ EXAMPLES = """\
   edgehar inspect fight-lrcn            what a model is, what it needs and how good it is
   edgehar inspect my.edgehar --card     its model card
   edgehar bench --quick                 how fast this machine is, and beside what others take
+  edgehar config init                   write a configuration to edit; edgehar config check, show
 see also: edgehar-run (classify a camera or file), edgehar-train, edgehar-convert"""
 
 
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     parser = make_parser("edgehar", "Human action recognition on small computers.", EXAMPLES)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (bench, demo, inspect):
+    for command in (bench, config, demo, inspect):
         command.add_parser(subparsers)
 
     def body(args: argparse.Namespace) -> int:

@@ -1,0 +1,105 @@
+"""`edgehar config`: write a sample configuration, check one, and show what holds and where it was set."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgehar.cli.common import EXIT_DONE, EXIT_USAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from edgehar.config import Loaded
+
+_FILE_HELP = "the file; without it ~/.config/edgehar/config.toml, else /etc/edgehar/config.toml"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser("config", help="write, check or show a configuration", description=__doc__)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def add(name: str, what: str, file_help: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        action: argparse.ArgumentParser = actions.add_parser(name, help=what, description=f"{what.capitalize()}.")
+        action.add_argument("file", nargs="?", metavar="FILE", help=file_help)
+        action.set_defaults(run=run)
+        return action
+
+    init = add(
+        "init",
+        "write a sample with every setting, none of them set",
+        "the file, - for standard output; without it ~/.config/edgehar/config.toml",
+        _init,
+    )
+    init.add_argument("--force", action="store_true", help="overwrite a file that is there")
+    add("check", "check a configuration, its models and files, and say all that is wrong", _FILE_HELP, _check)
+    add("show", "show every setting that holds, and where it was set; secrets are masked", _FILE_HELP, _show)
+
+
+def _init(args: argparse.Namespace) -> int:
+    from edgehar.config import search_path
+    from edgehar.config.pages import sample
+    from edgehar.errors import ConfigError
+    from edgehar.files import whole_file
+
+    if args.file == "-":
+        print(sample(), end="")
+        return EXIT_DONE
+    path = Path(args.file) if args.file is not None else search_path(os.environ)[0]
+    if path.exists() and not args.force:
+        raise ConfigError(f"{path}: is there already; --force overwrites it")
+    if args.file is None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with whole_file(path) as temporary:
+        # Passwords may be written into it.
+        temporary.touch(mode=0o600)
+        temporary.write_text(sample(), encoding="utf-8")
+    print(f"{path}: written; edit it, then: edgehar config check {path}")
+    return EXIT_DONE
+
+
+def _check(args: argparse.Namespace) -> int:
+    from edgehar.config import ConfigProblemsError
+    from edgehar.config.checks import problems_here
+
+    try:
+        path, loaded = _read(args.file)
+        problems = problems_here(loaded.config)
+    except ConfigProblemsError as error:
+        return _say_all(error.problems)
+    for warning in loaded.warnings:
+        print(f"edgehar: warning: {warning}", file=sys.stderr)
+    where = "no file, the defaults" if path is None else str(path)
+    if problems:
+        return _say_all([f"{where}: {problem}" for problem in problems])
+    cameras = len(loaded.config.cameras)
+    print(f"{where}: ok, {cameras} camera{'s' if cameras != 1 else ''}, {loaded.config.model}")
+    return EXIT_DONE
+
+
+def _say_all(problems: list[str]) -> int:
+    for problem in problems:
+        print(f"edgehar: {problem}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def _show(args: argparse.Namespace) -> int:
+    from edgehar.config.pages import as_set
+
+    path, loaded = _read(args.file)
+    for warning in loaded.warnings:
+        print(f"edgehar: warning: {warning}", file=sys.stderr)
+    print(f"# {'no file' if path is None else path}\n{as_set(loaded)}", end="")
+    return EXIT_DONE
+
+
+def _read(name: str | None) -> tuple[Path | None, Loaded]:
+    from edgehar.config import read, search_path
+
+    path = Path(name) if name is not None else next(filter(Path.is_file, search_path(os.environ)), None)
+    return path, read(path, os.environ)

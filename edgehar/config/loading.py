@@ -1,0 +1,207 @@
+"""Reading the configuration: a TOML file, the environment over it, and the command line over both."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgehar.config.environment import layers_of, number_problem
+from edgehar.config.layers import Given, Layer, build, lay_upon
+from edgehar.config.options import Config
+from edgehar.config.settings import settings_of
+from edgehar.config.words import dotted
+from edgehar.errors import ConfigError
+from edgehar.secret import Secret
+from edgehar.urls import without_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from edgehar.config.settings import Setting
+
+_log = logging.getLogger(__name__)
+
+COMMAND_LINE = "the command line"
+AUTO = "auto"
+_LARGEST_FILE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A configuration, and how it came about.
+
+    Attributes:
+        config: the configuration.
+        given: what was set, as a tree of tables with a `Given` for each value; all else is a default.
+        warnings: what is not wrong, but better changed; one line each.
+    """
+
+    config: Config
+    given: dict[Any, Any]
+    warnings: list[str]
+
+
+class ConfigProblemsError(ConfigError):
+    """The configuration is wrong in one or more ways.
+
+    Attributes:
+        problems: one line for each.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        more = len(problems) - 1
+        rest = f" (and {more} more: edgehar config check shows all)" if more else ""
+        super().__init__(problems[0] + rest)
+
+
+def load(
+    path: Path | None, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
+) -> Config:
+    """Read the configuration; what is only unwise is logged as a warning.
+
+    Args:
+        path: the TOML file, None for none. Relative paths in it start at its folder.
+        environ: variables, of which those that begin with `EDGEHAR_` are used.
+        overrides: from the command line, as the file would have it in nested dicts; None is not set. A dict for
+            `camera`, in place of a list of tables, changes every camera.
+
+    Raises:
+        ConfigError: something is wrong; the message names the file or variable, the key, and what it must be.
+    """
+    loaded = read(path, environ, overrides)
+    for warning in loaded.warnings:
+        _log.warning("%s", warning)
+    return loaded.config
+
+
+def read(
+    path: Path | None, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
+) -> Loaded:
+    """The same with the origin of every value; ConfigProblemsError holds all that is wrong."""
+    problems: list[str] = []
+    tree: dict[Any, Any] = {}
+    if path is not None:
+        layer = Layer(str(path), problems, lambda setting, value: _from_folder(path.absolute().parent, setting, value))
+        tree = layer.check(Config, _read_toml(path))
+    for changes in layers_of(Config, environ or {}, problems):
+        tree = _lay_environment(tree, changes, problems)
+    command_line = Layer(COMMAND_LINE, problems, changes_tables=True)
+    tree = lay_upon(Config, tree, command_line.check(Config, _without_none(overrides or {})))
+    if problems:
+        # Not also what is missing: that would often be only what was wrong.
+        raise ConfigProblemsError(problems)
+    config = build(Config, tree, problems)
+    if config is None:
+        raise ConfigProblemsError([f"{path}: {problem}" if path else problem for problem in problems])
+    return Loaded(config, tree, [] if path is None else _warnings(path, tree))
+
+
+def find_config(name: str | None, environ: Mapping[str, str]) -> Path | None:
+    """The file that `--config NAME` means: `auto` is the first of `search_path`; ConfigError when there is none."""
+    if name is None:
+        return None
+    if name != AUTO:
+        return Path(name)
+    candidates = search_path(environ)
+    found = next((path for path in candidates if path.is_file()), None)
+    if found is None:
+        looked = " or ".join(map(str, candidates))
+        raise ConfigError(f"there is no {looked}; make one with edgehar config init, or name a file")
+    return found
+
+
+def search_path(environ: Mapping[str, str]) -> list[Path]:
+    """Where a configuration is looked for: the user's own, then the machine's."""
+    home = environ.get("XDG_CONFIG_HOME", "")
+    folder = Path(home) if Path(home).is_absolute() else Path(environ.get("HOME", "/")) / ".config"
+    return [folder / "edgehar" / "config.toml", Path("/etc/edgehar/config.toml")]
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
+            raise ConfigProblemsError([f"{path}: is larger than 1 MB; this is no configuration"])
+        return tomllib.loads(content.decode())
+    except OSError as error:
+        advice = "make one with edgehar config init" if isinstance(error, FileNotFoundError) else "choose another file"
+        raise ConfigProblemsError([f"{path}: {error.strerror}; {advice}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigProblemsError([f"{path}: is not UTF-8 text, at byte {error.start}; save it as UTF-8"]) from error
+    except RecursionError as error:
+        raise ConfigProblemsError([f"{path}: brackets within brackets, too deep"]) from error
+    except ValueError as error:
+        # TOMLDecodeError, and the plain ValueError of numbers with thousands of digits.
+        raise ConfigProblemsError([f"{path}: is not TOML: {' '.join(str(error).split())}"]) from error
+
+
+def _lay_environment(tree: dict[Any, Any], changes: dict[Any, Any], problems: list[str]) -> dict[Any, Any]:
+    counts = {name: len(tree.get(name) or [{}]) for name, setting in settings_of(Config).items() if setting.many}
+    problem = number_problem(changes, counts)
+    if problem:
+        problems.append(f"{next(_values(changes))[1].origin}: {problem}")
+        return tree
+    return lay_upon(Config, tree, changes)
+
+
+def _without_none(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_none(value) if isinstance(value, dict) else value
+        for name, value in overrides.items()
+        if value is not None
+    }
+
+
+def _from_folder(folder: Path, setting: Setting, value: Any) -> Any:
+    """A path in a file, as seen from the file's folder; anything else as it is."""
+    if not isinstance(value, str) or not _is_path(setting.name, value):
+        return value
+    return str(folder / os.path.expanduser(value))  # noqa: PTH111 - pathlib's raises where there is no home
+
+
+def _is_path(name: str, value: str) -> bool:
+    if name == "source":
+        return ":" not in value
+    if name == "model":
+        return "/" in value or value.endswith(".edgehar")
+    return name in ("path", "directory", "folder") or name.endswith("_file")
+
+
+def _values(tree: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Given]]:
+    if isinstance(tree, Given):
+        yield path, tree
+    else:
+        for name, inner in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from _values(inner, (*path, name))
+
+
+def _warnings(path: Path, tree: dict[Any, Any]) -> list[str]:
+    """What others can read though they should not."""
+    warnings = []
+    for where, given in _values(tree):
+        if given.origin == str(path) and _holds_secret(given.value) and _others_read(path):
+            warnings.append(f"{path}: holds {dotted(where)} and can be read by other users; run: chmod o-rwx {path}")
+        elif str(where[-1]).startswith(("password", "token", "key")) and str(where[-1]).endswith("_file"):
+            file = Path(str(given.value))
+            if _others_read(file):
+                warnings.append(f"{file}: can be read by other users; run: chmod o-rwx {file}")
+    return warnings
+
+
+def _holds_secret(value: Any) -> bool:
+    if isinstance(value, Secret):
+        return True
+    return isinstance(value, str) and "@" in value and "://" in value and without_credentials(value) != value
+
+
+def _others_read(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & 0o007)
+    except OSError:
+        return False

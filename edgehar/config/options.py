@@ -1,0 +1,112 @@
+"""The whole configuration: the options of every part, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edgehar.capture import ReconnectOptions
+from edgehar.decision import DecisionOptions
+from edgehar.governor import GovernorOptions
+
+_Share = Annotated[float, Meta(ge=0, le=1)]
+_Count = Annotated[int, Meta(ge=1, le=100_000)]
+
+DEFAULT_SOURCE = "camera:0"
+
+
+class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One camera, stream or file to watch. What it does not set is that of the whole program."""
+
+    name: Annotated[
+        Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")] | None,
+        Meta(
+            description="What this camera is called in results and topics; needed where there are several.",
+            examples=["hall"],
+            extra={"words": "letters, digits, - and _, the first a letter or digit"},
+        ),
+    ] = None
+    source: Annotated[
+        str, Meta(min_length=1, description="What to watch, as in `--source`: a camera, a stream, or a file's path.")
+    ] = DEFAULT_SOURCE
+    rate_hz: Annotated[
+        Annotated[float, Meta(gt=0, le=1000)] | None,
+        Meta(description="Frames a second of images, or asked of a camera.", examples=[25]),
+    ] = None
+    region: Annotated[
+        tuple[_Share, _Share, _Share, _Share] | None,
+        Meta(
+            description="The part of the picture to look at, as shares of it: left, top, width, height.",
+            examples=[[0.5, 0.0, 0.5, 1.0]],
+        ),
+    ] = None
+    model: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(description="A model for this camera only.", examples=["fight-lrcn"]),
+    ] = None
+    hop: Annotated[_Count | None, Meta(description="Frames between this camera's answers.", examples=[5])] = None
+    threshold: Annotated[_Share | None, Meta(description="`decision.threshold` of this camera.", examples=[0.6])] = None
+    thresholds: Annotated[
+        dict[str, _Share],
+        Meta(
+            description="`decision.thresholds` of this camera, by label; the others hold too.",
+            examples=[{"fight": 0.8}],
+        ),
+    ] = msgspec.field(default_factory=dict)
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be set. Without any setting it is what the command does without any option."""
+
+    model: Annotated[
+        str, Meta(min_length=1, description="The model: the name of a shipped one, or the path of a bundle.")
+    ] = "fight-lrcn"
+    hop: Annotated[
+        _Count | None, Meta(description="Frames between answers; without it the model's own.", examples=[5])
+    ] = None
+    threads: Annotated[int, Meta(ge=1, le=1024, description="CPU threads of the network.")] = 1
+    output: Annotated[
+        Literal["jsonl", "text", "none"], Meta(description="What to print: JSON Lines, lines for reading, or nothing.")
+    ] = "jsonl"
+    cameras: Annotated[list[CameraOptions], Meta(description="One table for each camera, stream or file to watch.")] = (
+        msgspec.field(name="camera", default_factory=lambda: [CameraOptions()])
+    )
+    decision: Annotated[DecisionOptions, Meta(description="What is an answer, and what is an event.")] = (
+        DecisionOptions()
+    )
+    reconnect: Annotated[
+        ReconnectOptions, Meta(description="When a camera or stream that went away is opened again.")
+    ] = ReconnectOptions()
+    governor: Annotated[
+        GovernorOptions, Meta(description="When fewer frames are looked at, because the device is hot or slow.")
+    ] = GovernorOptions()
+
+    def __post_init__(self) -> None:
+        """Check what no table can say alone."""
+        if not self.cameras:
+            raise ValueError("camera is empty, there is nothing to watch; leave it out for camera:0")
+        names = [camera.name for camera in self.cameras]
+        if len(names) > 1 and None in names:
+            raise ValueError(f"camera[{names.index(None)}] has no name; where there are several each needs one")
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f'two cameras are called "{twice}"; give each a name of its own')
+
+    def model_of(self, camera: CameraOptions) -> str:
+        """The model that looks at this camera."""
+        return self.model if camera.model is None else camera.model
+
+    def hop_of(self, camera: CameraOptions) -> int | None:
+        """Frames between this camera's answers; None for its model's own."""
+        return self.hop if camera.hop is None else camera.hop
+
+    def decision_of(self, camera: CameraOptions) -> DecisionOptions:
+        """How this camera's scores become answers and events."""
+        common = self.decision
+        return msgspec.structs.replace(
+            common,
+            threshold=common.threshold if camera.threshold is None else camera.threshold,
+            thresholds={**common.thresholds, **camera.thresholds},
+        )

@@ -1,0 +1,255 @@
+"""The configuration: layers, messages, origins, secrets, and what of it can be changed in a running program."""
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgehar.config import CameraOptions, Config, ConfigProblemsError, diff, find_config, load, read, search_path
+from edgehar.config.settings import every_path
+from edgehar.config.words import toml
+from edgehar.decision import DecisionOptions
+from edgehar.errors import ConfigError
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes a configuration; returns its path."""
+
+    def write(text):
+        path = tmp_path / "edgehar.toml"
+        path.write_text(text)
+        path.chmod(0o600)
+        return path
+
+    return write
+
+
+def problems(path, environ=None, overrides=None):
+    with pytest.raises(ConfigProblemsError) as caught:
+        read(path, environ, overrides)
+    assert all("\n" not in problem for problem in caught.value.problems)
+    return caught.value.problems
+
+
+def test_without_any_setting_it_is_what_the_command_does_without_any_option():
+    config = load(None)
+    assert config == Config()
+    assert (config.model, config.hop, config.threads, config.output) == ("fight-lrcn", None, 1, "jsonl")
+    assert config.cameras == [CameraOptions(source="camera:0")]
+    assert config.decision_of(config.cameras[0]) == DecisionOptions()
+
+
+def test_the_environment_is_laid_upon_the_file_and_the_command_line_upon_both(written):
+    path = written('threads = 2\nhop = 3\nmodel = "a"\n[decision]\nk = 2\nn = 4\n')
+    config = load(
+        path,
+        {"EDGEHAR_HOP": "4", "EDGEHAR_MODEL": "b", "EDGEHAR_DECISION__K": "3", "HOME": "/root", "EDGEHAR_THREADS": ""},
+        {"model": "c", "hop": None, "decision": {"threshold": 0.5, "k": None}},
+    )
+    assert (config.threads, config.hop, config.model) == (2, 4, "c")
+    assert config.decision == DecisionOptions(k=3, n=4, threshold=0.5)
+
+
+def test_every_value_knows_who_gave_it(written):
+    path = written('threads = 2\n[[camera]]\nname = "a"\n[[camera]]\nname = "b"\n')
+    given = read(path, {"EDGEHAR_CAMERA__1__HOP": "4"}, {"output": "text"}).given
+    assert given["threads"].origin == str(path)
+    assert given["output"].origin == "the command line"
+    assert given["camera"][1]["hop"].origin == "EDGEHAR_CAMERA__1__HOP"
+    assert given["camera"][1]["name"].origin == str(path)
+    assert "model" not in given
+
+
+def test_what_a_camera_does_not_set_is_that_of_the_whole_program(written):
+    config = load(
+        written(
+            'hop = 2\n[decision]\nthreshold = 0.3\nthresholds = { fight = 0.4, run = 0.5 }\n[[camera]]\nname = "a"\n'
+            '[[camera]]\nname = "b"\nmodel = "other"\nhop = 7\nthreshold = 0.6\nthresholds = { fight = 0.9 }\n'
+        )
+    )
+    first, second = config.cameras
+    assert (config.model_of(first), config.hop_of(first), config.decision_of(first)) == (
+        "fight-lrcn",
+        2,
+        config.decision,
+    )
+    assert (config.model_of(second), config.hop_of(second)) == ("other", 7)
+    assert config.decision_of(second) == DecisionOptions(threshold=0.6, thresholds={"fight": 0.9, "run": 0.5})
+
+
+def test_the_command_line_changes_every_camera_or_puts_others_in_their_place(written):
+    path = written('[[camera]]\nname = "a"\nhop = 3\n[[camera]]\nname = "b"\n')
+    assert [(c.name, c.hop) for c in load(path, {}, {"camera": {"hop": 9}}).cameras] == [("a", 9), ("b", 9)]
+    assert load(path, {}, {"camera": [{"source": "clip.mp4"}]}).cameras == [CameraOptions(source="clip.mp4")]
+    assert load(None, {}, {"camera": {"region": (0, 0, 0.5, 1)}}).cameras == [CameraOptions(region=(0, 0, 0.5, 1))]
+
+
+def test_variables_set_one_camera_or_all(written):
+    path = written('[[camera]]\nname = "a"\n[[camera]]\nname = "b"\n')
+    cameras = load(path, {"EDGEHAR_CAMERA__HOP": "2", "EDGEHAR_CAMERA__1__REGION": "0, 0, 0.5, 1"}).cameras
+    assert [(camera.hop, camera.region) for camera in cameras] == [(2, None), (2, (0, 0, 0.5, 1))]
+    assert load(None, {"EDGEHAR_CAMERA__0__SOURCE": "rtsp://cam/"}).cameras[0].source == "rtsp://cam/"
+    assert "there is no camera[2]" in problems(path, {"EDGEHAR_CAMERA__2__HOP": "2"})[0]
+
+
+def test_paths_in_a_file_start_at_its_folder(written, tmp_path, monkeypatch):
+    path = written('model = "models/my.edgehar"\n[[camera]]\nsource = "clips/a.mp4"\n')
+    monkeypatch.chdir("/")
+    config = load(path, {})
+    assert config.model == str(tmp_path / "models/my.edgehar")
+    assert config.cameras[0].source == str(tmp_path / "clips/a.mp4")
+    assert load(path, {"EDGEHAR_MODEL": "models/my.edgehar"}).model == "models/my.edgehar"
+    unchanged = load(written('model = "fight-lrcn"\n[[camera]]\nsource = "rtsp://cam/stream"\n'))
+    assert (unchanged.model, unchanged.cameras[0].source) == ("fight-lrcn", "rtsp://cam/stream")
+    assert load(written('[[camera]]\nsource = "/a.mp4"\n')).cameras[0].source == "/a.mp4"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    written('model = "~/my.edgehar"\n[[camera]]\nsource = "a.mp4"\n')
+    config = load(Path("edgehar.toml"))
+    assert (config.model, config.cameras[0].source) == ("/home/me/my.edgehar", str(tmp_path / "a.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("threds = 2", "threds is no setting; did you mean threads?"),
+        ("min_duration_s = 2", "min_duration_s is no setting; did you mean decision.min_duration_s?"),
+        ("threshold = 0.5", "threshold is no setting; did you mean decision.threshold?"),
+        ("zzz = 2", "zzz is no setting; known here: model, hop,"),
+        ("[decision]\nthreshhold = 0.5", "decision.threshhold is no setting; did you mean threshold?"),
+        ("[decision]\nregion = 0.5", "decision.region is no setting; did you mean camera.region?"),
+        ('hop = "x"', 'hop is "x", it must be a whole number from 1 to 100000'),
+        ("hop = true", "hop is true, it must be a whole number from 1 to 100000"),
+        ("hop = 2.5", "hop is 2.5, it must be a whole number from 1 to 100000"),
+        ("threads = 0", "threads is 0, it must be a whole number from 1 to 1024"),
+        ("model = 3", "model is 3, it must be text, and not empty"),
+        ('output = "josnl"', 'is "josnl", it must be "jsonl", "none" or "text"; did you mean "jsonl"?'),
+        ("[decision]\nthreshold = nan", "decision.threshold is nan, it must be a number from 0 to 1"),
+        (
+            "[decision]\nthresholds = { a = 2 }",
+            "is { a = 2 }, it must be a table of names, each with a number from 0 to 1",
+        ),
+        ("[decision]\nk = 4\nn = 2", "[decision]: k is 4, it must not be above n, which is 2"),
+        (
+            "[[camera]]\nregion = [0, 0, 1]",
+            "camera[0].region is [0, 0, 1], it must be a list of 4, each a number from 0",
+        ),
+        ("[[camera]]\nrate_hz = 0", "camera[0].rate_hz is 0, it must be a number above 0 to 1000"),
+        ("[[camera]]\nrate_hz = inf", "camera[0].rate_hz is inf, it must be a number above 0 to 1000"),
+        ("[[camera]]\nname = 'a/b'", "it must be letters, digits, - and _, the first a letter or digit"),
+        ("[[camera]]\n[[camera]]\nname = 'a'", "camera[0] has no name; where there are several each needs one"),
+        ("[[camera]]\nname = 'a'\n[[camera]]\nname = 'a'", 'two cameras are called "a"'),
+        ("camera = []", "camera is empty, there is nothing to watch"),
+        ("[camera]\nname = 'a'", "camera must be an array of tables: write [[camera]] with two brackets"),
+        ("decision = 3", "decision must be a table: write [decision] and its keys below"),
+        ("[[decision]]", "decision must be a table: write [decision] and its keys below"),
+        ("hop = = 3", "is not TOML: Invalid value (at line 1, column 7)"),
+        ("hop = 3\nhop = 4", "is not TOML: Cannot overwrite a value"),
+        ("hop = " + "9" * 5000, "is not TOML"),
+        ("hop = " + "9" * 400, "..., it must be a whole number from 1 to 100000"),
+        ("hop = " + "[" * 100_000, "brackets within brackets, too deep"),
+        ("#" * 1_000_001, "is larger than 1 MB"),
+    ],
+)
+def test_what_is_wrong_is_said_with_file_key_and_remedy(written, text, problem):
+    path = written(text)
+    (found,) = problems(path)
+    assert found.startswith(f"{path}: ")
+    assert problem in found
+    assert len(found) < len(str(path)) + 200
+
+
+def test_text_that_is_not_utf_8(tmp_path):
+    path = tmp_path / "edgehar.toml"
+    path.write_bytes(b'model = "caf\xe9"')
+    assert "is not UTF-8 text, at byte 12" in problems(path)[0]
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    assert "No such file or directory; make one with edgehar config init" in problems(tmp_path / "none.toml")[0]
+    assert "Is a directory" in problems(tmp_path)[0]
+
+
+def test_all_problems_are_found_and_the_message_has_the_first(written):
+    path = written("threds = 2\nhop = 0\n")
+    with pytest.raises(ConfigError, match=r"threds is no setting.* \(and 2 more: edgehar config check shows all\)"):
+        load(path, {"EDGEHAR_OUTPUT": "x"})
+    assert len(problems(path, {"EDGEHAR_OUTPUT": "x"})) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("EDGEHAR_HOP", "x", 'EDGEHAR_HOP is "x", it must be a whole number from 1 to 100000'),
+        ("EDGEHAR_HOPS", "3", "EDGEHAR_HOPS is no setting; did you mean EDGEHAR_HOP?"),
+        ("EDGEHAR_DECISION_THRESHOLD", "0.5", "did you mean EDGEHAR_DECISION__THRESHOLD?"),
+        ("EDGEHAR_QQ__X", "3", "EDGEHAR_QQ__X is no setting; unset it; edgehar config show lists what there is"),
+        ("EDGEHAR_DECISION__THRESHOLDS", "{ fight = 2 }", 'is "{ fight = 2 }", it must be a table of names'),
+        ("EDGEHAR_DECISION__THRESHOLDS", "{", 'is "{", it must be a table of names'),
+        ("EDGEHAR_CAMERA__REGION", "[" * 100_000, "it must be a list of 4"),
+    ],
+)
+def test_a_variable_that_is_wrong(name, value, problem):
+    (found,) = problems(None, {name: value})
+    assert problem in found
+
+
+def test_variables_of_other_programs_are_left_alone():
+    assert load(None, {"EDGEHAR_SERVICE_HOST": "10.0.0.1", "EDGEHAR_RUNTIME": "tflite-runtime"}) == Config()
+
+
+def test_credentials_are_never_shown(written):
+    path = written('output = "mqtt://me:hunter2@host"\n[[camera]]\nregion = ["rtsp://me:hunter2@cam/"]\n')
+    assert "hunter2" not in " ".join(problems(path))
+
+
+def test_a_file_with_credentials_that_others_can_read(written):
+    path = written('[[camera]]\nsource = "rtsp://me:hunter2@cam/stream"\n')
+    assert read(path).warnings == []
+    path.chmod(0o604)
+    (warning,) = read(path).warnings
+    assert warning == f"{path}: holds camera[0].source and can be read by other users; run: chmod o-rwx {path}"
+    assert read(path, {"EDGEHAR_CAMERA__0__SOURCE": "rtsp://me:hunter2@cam/stream"}).warnings == []
+
+
+def test_it_is_looked_for_only_when_asked(tmp_path):
+    environ = {"XDG_CONFIG_HOME": str(tmp_path)}
+    assert find_config(None, environ) is None
+    assert str(find_config("my.toml", environ)) == "my.toml"
+    assert [str(path) for path in search_path({"HOME": "/home/me"})] == [
+        "/home/me/.config/edgehar/config.toml",
+        "/etc/edgehar/config.toml",
+    ]
+    (tmp_path / "edgehar").mkdir()
+    (tmp_path / "edgehar/config.toml").touch()
+    assert find_config("auto", environ) == tmp_path / "edgehar/config.toml"
+
+
+@pytest.mark.skipif(Path("/etc/edgehar/config.toml").exists(), reason="this machine has a configuration")
+def test_auto_without_any_file(tmp_path):
+    with pytest.raises(ConfigError, match="make one with edgehar config init"):
+        find_config("auto", {"XDG_CONFIG_HOME": str(tmp_path)})
+
+
+def test_what_can_be_changed_in_a_running_program():
+    old = Config()
+    assert diff(old, old) == []
+    replace = msgspec.structs.replace
+    assert diff(old, replace(old, decision=DecisionOptions(k=1), output="text")) == [
+        ("output", True),
+        ("decision", True),
+    ]
+    assert diff(old, replace(old, model="other", threads=2)) == [("model", False), ("threads", False)]
+    assert diff(old, replace(old, cameras=[CameraOptions(threshold=0.5)])) == [("camera", True)]
+    assert diff(old, replace(old, cameras=[CameraOptions(region=(0, 0, 1, 1))])) == [("camera", False)]
+    assert diff(old, replace(old, cameras=[CameraOptions(name="a")])) == [("camera", False)]
+
+
+@pytest.mark.parametrize(("path", "setting"), list(every_path(Config)), ids=lambda value: str(value)[:40])
+def test_every_setting_is_described_and_its_default_is_one(path, setting):
+    assert setting.description.endswith("."), path
+    if setting.default not in (None, msgspec.NODEFAULT) and not setting.secret:
+        read_back = tomllib.loads(f"value = {toml(setting.default)}")["value"]
+        assert msgspec.convert(read_back, setting.kind) == setting.default
