@@ -36,10 +36,17 @@ class DecisionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     threshold: Annotated[
         _Share | None,
-        Meta(description='A class needs this score, or the answer is "unknown"; without it the model\'s own holds.'),
+        Meta(
+            description='A class needs this score, or the answer is "unknown"; without it the model\'s own holds.',
+            examples=[0.6],
+        ),
     ] = None
     thresholds: Annotated[
-        dict[str, _Share], Meta(description="Thresholds of single classes by their label, instead of `threshold`.")
+        dict[str, _Share],
+        Meta(
+            description="Thresholds of single classes by their label, instead of `threshold`.",
+            examples=[{"fight": 0.8}],
+        ),
     ] = msgspec.field(default_factory=dict)
     smoothing: Annotated[
         Literal["none", "ema", "k-of-n"],
