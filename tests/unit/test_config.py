@@ -1,5 +1,6 @@
 """The configuration: layers, messages, origins, secrets, and what of it can be changed in a running program."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import msgspec
 import pytest
 
 from edgehar.config import CameraOptions, Config, ConfigProblemsError, diff, find_config, load, read, search_path
+from edgehar.config.__main__ import BEGIN, renewed
 from edgehar.config.settings import every_path
 from edgehar.config.words import toml
 from edgehar.decision import DecisionOptions
@@ -253,3 +255,18 @@ def test_every_setting_is_described_and_its_default_is_one(path, setting):
     if setting.default not in (None, msgspec.NODEFAULT) and not setting.secret:
         read_back = tomllib.loads(f"value = {toml(setting.default)}")["value"]
         assert msgspec.convert(read_back, setting.kind) == setting.default
+
+
+def test_the_tables_of_the_user_guide_are_those_of_the_schema():
+    """If not: python -m edgehar.config docs/config.md."""
+    page = (Path(__file__).parents[2] / "docs/config.md").read_text()
+    assert renewed(page) == page
+    assert BEGIN in page
+
+
+def test_the_examples_of_the_user_guide_are_right(written):
+    page = (Path(__file__).parents[2] / "docs/config.md").read_text()
+    examples = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert examples
+    for example in examples:
+        load(written(example))

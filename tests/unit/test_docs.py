@@ -17,7 +17,10 @@ ROOT = Path(__file__).parents[2]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 }
-COMMANDS = ("edgehar-run", "edgehar-train", "edgehar-convert", "edgehar bench", "edgehar demo", "edgehar inspect")
+COMMANDS = (
+    *("edgehar-run", "edgehar-train", "edgehar-convert", "edgehar bench", "edgehar demo", "edgehar inspect"),
+    *("edgehar config init", "edgehar config check", "edgehar config show"),
+)
 # Whose options a page means by a bare `--option`.
 SUBJECTS = {
     "docs/run.md": "edgehar-run",
@@ -52,12 +55,10 @@ def calls(line):
     words = shlex.split(line.replace("\\|", "|"), comments=True)
     found = []
     for number, word in enumerate(words):
-        name = Path(word).name
-        following = words[number + 1 : number + 2]
-        if name == "edgehar" and following and f"edgehar {following[0]}" in COMMANDS:
-            found.append((f"edgehar {following[0]}", []))
-        elif name in COMMANDS:
-            found.append((name, []))
+        name = " ".join([Path(word).name, *words[number + 1 : number + 3]])
+        command = next((command for command in COMMANDS if f"{name} ".startswith(f"{command} ")), None)
+        if command is not None:
+            found.append((command, []))
         elif word in ("|", "&&", ";"):
             found.append((None, []))
         elif found:

@@ -1,0 +1,94 @@
+"""`edgehar config` as a user runs it: written, checked, shown."""
+
+import stat
+import tomllib
+
+import msgspec
+import pytest
+from helpers import assert_one_line_error, environment, run_command
+
+from edgehar.config import Config
+
+
+@pytest.fixture
+def env(tmp_path):
+    return environment(XDG_CONFIG_HOME=str(tmp_path / "home"))
+
+
+def config(*arguments, env):
+    return run_command("edgehar", "config", *arguments, env=env)
+
+
+def test_a_sample_is_written_once_and_only_for_its_owner(tmp_path, env):
+    done = config("init", env=env)
+    path = tmp_path / "home/edgehar/config.toml"
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{path}: written; edit it, then: edgehar config check {path}\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert_one_line_error(config("init", env=env), 2, f"{path}: is there already; --force overwrites it")
+    path.write_text("threads = 2\n")
+    assert config("init", "--force", env=env).returncode == 0
+    assert path.read_text() == config("init", "-", env=env).stdout
+    assert [other.name for other in path.parent.iterdir()] == ["config.toml"]
+    done = config("check", env=env)
+    assert (done.returncode, done.stdout) == (0, f"{path}: ok, 1 camera, fight-lrcn\n"), done.stderr
+
+
+def test_a_folder_that_is_not_there(tmp_path, env):
+    done = config("init", tmp_path / "none/config.toml", env=env)
+    assert_one_line_error(done, 1, "No such file or directory")
+
+
+def test_check_says_all_that_is_wrong(tmp_path, env):
+    path = tmp_path / "my.toml"
+    path.write_text("threds = 2\nhop = 0\n")
+    done = config("check", path, env={**env, "EDGEHAR_OUTPUT": "xml"})
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"edgehar: {path}: threds is no setting; did you mean threads?",
+        f"edgehar: {path}: hop is 0, it must be a whole number from 1 to 100000",
+        'edgehar: EDGEHAR_OUTPUT is "xml", it must be "jsonl", "none" or "text"',
+    ]
+
+
+def test_check_looks_at_models_and_labels(tmp_path, env, tiny_bundle):
+    path = tmp_path / "my.toml"
+    path.write_text(f'model = "{tiny_bundle}"\nhop = 99\n[decision]\nthresholds = {{ brihgt = 0.5 }}\n')
+    done = config("check", path, env=env)
+    assert done.returncode == 2
+    hop, labels = done.stderr.splitlines()
+    assert "hop is 99, it must be 1 to 4 (the window of tiny)" in hop
+    assert "brihgt" in labels
+    path.write_text('model = "none.edgehar"\n')
+    assert_one_line_error(config("check", path, env=env), 2, f"{path}: model: {tmp_path / 'none.edgehar'}: no such")
+
+
+def test_show_masks_what_is_secret_and_says_who_set_what(tmp_path, env):
+    path = tmp_path / "my.toml"
+    path.write_text('threads = 2\n[[camera]]\nsource = "rtsp://me:hunter2@cam/stream?password=hunter2"\n')
+    path.chmod(0o604)
+    done = config("show", path, env={**env, "EDGEHAR_DECISION__THRESHOLD": "0.5"})
+    assert done.returncode == 0, done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+    assert "can be read by other users; run: chmod o-rwx" in done.stderr
+    lines = done.stdout.splitlines()
+    assert f"threads = 2  # {path}" in lines
+    assert f'source = "rtsp://cam/stream"  # {path}' in lines
+    assert "threshold = 0.5  # EDGEHAR_DECISION__THRESHOLD" in lines
+    assert 'model = "fight-lrcn"  # default' in lines
+    assert "# hop is not set" in lines
+    # It is a configuration itself.
+    assert msgspec.convert(tomllib.loads(done.stdout), Config).threads == 2
+
+
+def test_show_without_a_file(env):
+    done = config("show", env=env)
+    assert done.returncode == 0
+    assert done.stdout.startswith("# no file\n")
+
+
+def test_help_is_not_slowed_down_by_it(env):
+    code = "import sys; from edgehar.cli.main import main\ntry: main(['config', '--help'])\nexcept SystemExit: pass\n"
+    check = "assert not {'numpy', 'msgspec', 'edgehar.config'} & set(sys.modules), sys.modules"
+    done = run_command("python", "-c", code + check, env=env)
+    assert done.returncode == 0, done.stderr
