@@ -167,6 +167,12 @@ def test_a_step_back_in_time_begins_anew():
     assert story(events) == [("start", "fight", 0.0, None), ("end", "fight", 0.0, 2.0)] * 2
 
 
+def test_after_a_step_back_an_event_ends_in_its_own_time():
+    scores = next(scores_of([("fight", 0.9)]))
+    _, events = decide(make_decider(), [(5.0, scores), (6.0, scores), (0.0, scores)])
+    assert [event.end_s for event in events if event.phase == "end"] == [6.0, 0.0]
+
+
 def test_other_options_hold_from_the_next_prediction_on_and_leave_the_event_open():
     decider = make_decider()
     _, events = decide(decider, fights(0.9), finish=False)
