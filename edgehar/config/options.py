@@ -10,6 +10,7 @@ from msgspec import Meta
 from edgehar.capture import ReconnectOptions
 from edgehar.decision import DecisionOptions
 from edgehar.governor import GovernorOptions
+from edgehar.spool import SpoolOptions
 
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _Count = Annotated[int, Meta(ge=1, le=100_000)]
@@ -82,6 +83,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     governor: Annotated[
         GovernorOptions, Meta(description="When fewer frames are looked at, because the device is hot or slow.")
     ] = GovernorOptions()
+    spool: Annotated[
+        SpoolOptions, Meta(description="Events that wait on disk for a broker or server that is away.")
+    ] = SpoolOptions()
 
     def __post_init__(self) -> None:
         """Check what no table can say alone."""
