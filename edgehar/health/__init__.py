@@ -1,0 +1,1 @@
+"""How the program and its machine are doing, and who is told: status records, Prometheus, systemd."""

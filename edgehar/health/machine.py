@@ -1,0 +1,131 @@
+"""What the machine says of this process and of itself; None for what it does not say."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Readings asked for again within so long are those of before: several cameras ask at once.
+_FRESH_S = 1.0
+_VCGENCMD_TIMEOUT_S = 1.0
+# Sensors of the processor, by the name of their zone: cpu-thermal, soc_thermal, bigcore0-thermal, x86_pkg_temp.
+_PROCESSOR_ZONE = re.compile(r"cpu|soc|core|pkg", re.IGNORECASE)
+_PLAUSIBLE_C = range(-40, 150)
+# Bits of the Raspberry Pi's get_throttled that speak of now; those from 16 on speak of some time since the start.
+_UNDER_VOLTAGE = 1 << 0
+_FREQUENCY_CAPPED, _THROTTLED, _SOFT_LIMIT = 1 << 1, 1 << 2, 1 << 3
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """One look at the machine.
+
+    Attributes:
+        rss_mb: memory of this process, in MB (10^6 bytes).
+        cpu_share: processor time of this process since the look before, 1.0 being one core all of the time.
+        temperature_c: of the processor, in degrees Celsius.
+        throttled: whether the processor is slowed down now, by heat or power.
+        under_voltage: whether the power supply is too weak now.
+    """
+
+    rss_mb: float | None = None
+    cpu_share: float | None = None
+    temperature_c: float | None = None
+    throttled: bool | None = None
+    under_voltage: bool | None = None
+
+
+class Machine:
+    """Looks at the machine, at most once a second. Safe from any thread."""
+
+    def __init__(self, root: Path = Path("/"), clock: Callable[[], float] = time.monotonic) -> None:
+        """Look at the files under `root`, which holds `proc` and `sys`; `clock` gives seconds."""
+        self._root, self._clock = root, clock
+        self._lock = threading.Lock()
+        self._readings: Readings | None = None
+        self._read_s, self._cpu_s = clock(), time.process_time()
+
+    def read(self) -> Readings:
+        """What can be known now. May take some milliseconds."""
+        with self._lock:
+            now_s = self._clock()
+            if self._readings is not None and now_s - self._read_s < _FRESH_S:
+                return self._readings
+            cpu_s, elapsed_s = time.process_time(), now_s - self._read_s
+            bits = throttled_bits(self._root)
+            self._readings = Readings(
+                rss_mb=_rss_mb(self._root),
+                # Over too short a time a share says nothing.
+                cpu_share=(cpu_s - self._cpu_s) / elapsed_s if elapsed_s >= _FRESH_S else None,
+                temperature_c=temperature_c(self._root),
+                throttled=None if bits is None else bool(bits & (_FREQUENCY_CAPPED | _THROTTLED | _SOFT_LIMIT)),
+                under_voltage=_supply_alarm(self._root) if bits is None else bool(bits & _UNDER_VOLTAGE),
+            )
+            self._read_s, self._cpu_s = now_s, cpu_s
+            return self._readings
+
+
+def temperature_c(root: Path = Path("/")) -> float | None:
+    """The temperature of the hottest of the processor's sensors, in degrees Celsius; None where there is none."""
+    found = [
+        value / 1000
+        for zone in (root / "sys/class/thermal").glob("thermal_zone*")
+        if _PROCESSOR_ZONE.search(_text(zone / "type"))
+        and (value := _whole_number(_text(zone / "temp"))) is not None
+        and value // 1000 in _PLAUSIBLE_C
+    ]
+    return max(found, default=None)
+
+
+def throttled_bits(root: Path = Path("/")) -> int | None:
+    """The bits of a Raspberry Pi's `get_throttled`; None on other machines, or where it may not be asked."""
+    for file in (root / "sys/devices/platform").glob("soc*/soc*:firmware/get_throttled"):
+        if (bits := _whole_number(_text(file), base=16)) is not None:
+            return bits
+    command = shutil.which("vcgencmd") if root == Path("/") else None
+    if command is None:
+        return None
+    try:
+        answer = subprocess.run(  # noqa: S603 - a fixed command
+            [command, "get_throttled"], capture_output=True, text=True, timeout=_VCGENCMD_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return _whole_number(answer.stdout.partition("=")[2], base=16)
+
+
+def _supply_alarm(root: Path) -> bool | None:
+    """Whether the Raspberry Pi's voltage sensor raises its alarm, for kernels that tell it there."""
+    for sensor in (root / "sys/class/hwmon").glob("hwmon*"):
+        if _text(sensor / "name") == "rpi_volt" and (alarm := _text(sensor / "in0_lcrit_alarm")):
+            return alarm != "0"
+    return None
+
+
+def _rss_mb(root: Path) -> float | None:
+    pages = _text(root / "proc/self/statm").split()[1:2]
+    return int(pages[0]) * os.sysconf("SC_PAGE_SIZE") / 1e6 if pages else None
+
+
+def _whole_number(text: str, base: int = 10) -> int | None:
+    try:
+        return int(text, base)
+    except ValueError:
+        return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
