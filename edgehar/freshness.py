@@ -8,8 +8,6 @@ _CATCHING_UP = 0.1
 # One that grows faster than this share is a device too slow for its stream.
 _FALLING_BEHIND = 0.05
 _LOOK_EVERY_S = 1.0
-# Clocks of cameras are wrong by less than this share.
-_DRIFT = 5e-4
 
 
 class Freshness:
@@ -19,16 +17,12 @@ class Freshness:
         """Call frames stale that come later than usual by more than `stale_after_s`."""
         self._stale_after_s = stale_after_s
         self._usual_s: float | None = None
-        self._last_s = 0.0
         self._stale_since: tuple[float, float] | None = None
 
     def is_stale(self, captured_s: float, arrived_s: float) -> bool:
         """Whether the frame is stale; call it with every frame, both times in seconds of one clock."""
         lag_s = arrived_s - captured_s
-        if self._usual_s is None:
-            self._usual_s, self._last_s = lag_s, arrived_s
-        self._usual_s = min(self._usual_s + _DRIFT * (arrived_s - self._last_s), lag_s)
-        self._last_s = arrived_s
+        self._usual_s = lag_s if self._usual_s is None else min(self._usual_s, lag_s)
         if lag_s - self._usual_s <= self._stale_after_s:
             self._stale_since = None
             return False

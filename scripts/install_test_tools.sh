@@ -1,13 +1,24 @@
 #!/bin/sh
-# Install what the tests need beyond Python packages: the mosquitto broker.
+# Install what the tests need beyond Python packages: the mosquitto broker, and GStreamer's RTSP server with the bindings
+# of the system's Python.
 set -eu
-if command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ]; then
+wanted=""
+if ! command -v mosquitto >/dev/null && [ ! -x /usr/sbin/mosquitto ]; then
+    wanted="mosquitto"
+fi
+if ! /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||
+    ! ls /usr/lib/*/gstreamer-1.0/libgstx264.so >/dev/null 2>&1; then
+    wanted="$wanted python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
+    wanted="$wanted gstreamer1.0-plugins-ugly"
+fi
+if [ -z "$wanted" ]; then
     exit 0
 fi
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $wanted
 else
-    echo "The MQTT tests need the mosquitto broker and will be skipped without it; install it with:" >&2
-    echo "    sudo apt-get install mosquitto" >&2
+    echo "Tests that need these packages will be skipped without them; install them with:" >&2
+    echo "    sudo apt-get install $wanted" >&2
 fi

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,9 +10,10 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace, VideoReformatter
 
-from edgehar.errors import SourceError
+from edgehar.errors import ConfigError, SourceError
 from edgehar.frames import Frame, PixelFormat, YuvMatrix
-from edgehar.sources.base import HandleSource
+from edgehar.sources.base import AccessRefusedError, HandleSource
+from edgehar.sources.clock import FileClock, LiveClock
 from edgehar.sources.planes import in_place, is_full_range, yuv_matrix
 from edgehar.urls import without_credentials
 
@@ -33,8 +33,7 @@ READ_TIMEOUT_S = 10.0
 _FALLBACK_RATE_HZ = 25.0
 # A file that gives less than this share of the frames its header promises is reported as damaged.
 _COMPLETE = 0.95
-# Presentation times that fall back by more than this have started anew; by less, they are merely out of order.
-_NEW_START_S = 1.0
+TRANSPORTS = ("tcp", "udp")
 
 
 class VideoSource(HandleSource):
@@ -45,7 +44,7 @@ class VideoSource(HandleSource):
     BGR24. Frames may be kept: they hold their memory for as long as they live.
 
     `captured_s` comes from the presentation times of the stream, so that a variable frame rate is respected: seconds
-    since the first frame for files, the same from the arrival of the first frame on the monotonic clock for live ones.
+    since the first frame for files, put on the monotonic clock by their arrival for live ones.
 
     Attributes:
         name: the path, or the address without credentials.
@@ -53,7 +52,12 @@ class VideoSource(HandleSource):
     """
 
     def __init__(
-        self, uri: str, *, open_timeout_s: float = OPEN_TIMEOUT_S, read_timeout_s: float = READ_TIMEOUT_S
+        self,
+        uri: str,
+        *,
+        open_timeout_s: float = OPEN_TIMEOUT_S,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        transport: str = "tcp",
     ) -> None:
         """Open a file or address.
 
@@ -61,19 +65,24 @@ class VideoSource(HandleSource):
             uri: a path, or an `rtsp://`, `rtsps://`, `http://` or `https://` address.
             open_timeout_s: how long a server may take to answer.
             read_timeout_s: how long a stream may stand still.
+            transport: how RTSP streams come: "tcp" passes firewalls and loses no packets, "udp" is what some cameras
+                need.
 
         Raises:
-            SourceError: it is not there, cannot be read, or has no video.
+            SourceError: it is not there, cannot be read, or has no video; AccessRefusedError for a wrong password.
+            ConfigError: no such transport.
         """
         super().__init__()
         self.name = without_credentials(uri)
-        self._container = _open(uri, self.name, (open_timeout_s, read_timeout_s))
+        if transport not in TRANSPORTS:
+            raise ConfigError(f"{self.name}: transport is {transport!r}, it must be one of {', '.join(TRANSPORTS)}")
+        self._container = _open(uri, self.name, (open_timeout_s, read_timeout_s), transport)
         self._stream = self._video_stream()
         self.live = "://" in uri and not uri.startswith("file:") and self._container.duration is None
         tick = self._stream.time_base
         self._tick = None if tick is None else (tick.numerator, tick.denominator)
         rate_hz = float(self._stream.average_rate or self._stream.guessed_rate or _FALLBACK_RATE_HZ)
-        self._clock = _Clock(1.0 / rate_hz)
+        self._clock = LiveClock() if self.live else FileClock(1.0 / rate_hz)
         self._reformatter = VideoReformatter()
         self._decoded = self._decode()
         self._sequence = 0
@@ -98,9 +107,7 @@ class VideoSource(HandleSource):
         if decoded is None:
             return None
         arrived_s = time.monotonic()
-        if not self._sequence and self.live:
-            self._clock.start(arrived_s)
-        captured_s = self._clock.captured_s(self._stamp_s(decoded))
+        captured_s = self._clock.captured_s(self._stamp_s(decoded), arrived_s)
         self._sequence += 1
         return self._frame(decoded, captured_s, arrived_s)
 
@@ -143,7 +150,7 @@ class VideoSource(HandleSource):
             trouble = _reason(error)
             yield None
         if self.live:
-            raise SourceError(f"{self.name}: {trouble}; check the camera and the network, and start again")
+            raise SourceError(f"{self.name}: {trouble}; check the camera and the network")
 
     def _frame(self, decoded: VideoFrame, captured_s: float, arrived_s: float) -> Frame:
         """A frame upright, as its display matrix says: in the decoder's own memory where the kernel can read that."""
@@ -177,48 +184,26 @@ class VideoSource(HandleSource):
         return pixels
 
 
-class _Clock:
-    """Capture times that never go back, from presentation times that may be missing or start anew."""
-
-    def __init__(self, period_s: float) -> None:
-        self._period_s = period_s
-        self._next_s = 0.0
-        self._last_s = -math.inf
-        self._offset_s: float | None = None
-
-    def start(self, at_s: float) -> None:
-        """Let the first frame be captured at `at_s`."""
-        self._next_s = at_s
-
-    def captured_s(self, stamp_s: float | None) -> float:
-        """When the frame with this presentation time (seconds, None when it has none) was captured."""
-        if stamp_s is None:
-            captured_s = self._next_s
-        else:
-            if self._offset_s is None or stamp_s + self._offset_s < self._last_s - _NEW_START_S:
-                self._offset_s = self._next_s - stamp_s
-            captured_s = max(self._last_s, stamp_s + self._offset_s)
-        self._last_s, self._next_s = captured_s, captured_s + self._period_s
-        return captured_s
-
-
-def _open(uri: str, name: str, timeout_s: tuple[float, float]) -> InputContainer:
+def _open(uri: str, name: str, timeout_s: tuple[float, float], transport: str) -> InputContainer:
     # A path with a colon would be taken for a protocol of FFmpeg's.
     address = uri if "://" in uri or uri.startswith("file:") else f"file:{uri}"
-    # Over TCP an RTSP stream passes firewalls and loses no packets.
-    options = {"rtsp_transport": "tcp"} if address.startswith("rtsp") else {}
+    options = {}
+    if address.startswith("rtsp"):
+        # To find out the frame rate, which nobody needs, takes a second, whose frames would then be late.
+        options = {"rtsp_transport": transport, "fpsprobesize": "0"}
     try:
         return av.open(address, options=options, timeout=timeout_s)
     except (av.FFmpegError, OSError) as error:
+        refused = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
         message = _why_not_opened(error, network="://" in uri)
     # Not chained: FFmpeg's own error repeats the address, credentials and all.
-    raise SourceError(f"{name}: {message}")
+    raise (AccessRefusedError if refused else SourceError)(f"{name}: {message}")
 
 
 def _why_not_opened(error: Exception, *, network: bool) -> str:
     if isinstance(error, av.FileNotFoundError):
         return "no such file; check the path"
-    if isinstance(error, av.HTTPUnauthorizedError):
+    if isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError):
         return "the server refuses the user or password; check both, with special characters percent-encoded"
     if isinstance(error, av.InvalidDataError) and network:
         return "no answer in time, or none that is a video; check the address"
