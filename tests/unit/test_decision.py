@@ -33,8 +33,11 @@ def test_one_event_spans_a_run_and_keeps_its_peak():
 
 def test_an_id_is_a_time_ordered_uuid_unless_told_otherwise():
     _, events = decide(Decider(LABELS, DecisionOptions()), fights(0.9, 0.0, 0.9))
-    ids = [uuid.UUID(event.id) for event in events if event.phase == "start"]
-    assert {known.version for known in ids} == {7}
+    texts = [event.id for event in events if event.phase == "start"]
+    ids = [uuid.UUID(text) for text in texts]
+    assert [str(known) for known in ids] == texts
+    assert {(known.version, known.variant) for known in ids} == {(7, uuid.RFC_4122)}
+    assert len(set(ids)) == 2
     assert [known.int >> 80 for known in ids] == sorted(known.int >> 80 for known in ids)
 
 
