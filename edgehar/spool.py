@@ -35,8 +35,8 @@ _log = logging.getLogger(__name__)
 HELD_MAX = 1000
 # How often dropped events are spoken of.
 _REPORT_EVERY_S = 60.0
-# One in so many events, the oldest, go when the disk is full.
-_FULL_DROPS_ONE_IN = 10
+# So many of the oldest events, and one in a hundred, go at a time when the disk is full.
+_FULL_DROPS = 10
 
 
 class SpoolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -225,6 +225,8 @@ class Spool:
             if self._closed:
                 return
             self._settle()
+            self._reported_s = -math.inf
+            self._count_dropped(0, "all in all")
             self._closed = True
             if self._file is not None:
                 self._file.close()
@@ -253,28 +255,30 @@ class Spool:
         """Bring what is held to the disk, and what is beyond the bounds to an end."""
         self._check_open()
         if self._path is not None:
-            # When the disk is full: first use the room SQLite has, then that of the oldest events.
+            # When the disk is full: first use what is kept free for that, then the room of the oldest events.
             for attempt in range(3):
                 try:
-                    self._store(self._path, checkpoint=attempt > 0, drop=attempt > 1)
+                    self._store(self._path, make_room=attempt > 0, drop=attempt > 1)
                     break
                 except sqlite3.Error as error:
-                    self._note_trouble(error)
-                    if not (is_full(error) or is_damage(error)):
+                    again = is_full(error) and attempt < 2
+                    if not again:
+                        self._note_trouble(error)
+                    if not (again or is_damage(error)):
                         break
         horizon_s, most = self._now_s() - self._max_age_s, min(HELD_MAX, self._options.max_events)
         while self._held and (len(self._held) > most or self._held[0].time_s < horizon_s):
             self._held.popleft()
-            self._count_dropped(1, "they are only in memory, which is for the newest")
+            self._count_dropped(1, "memory is for the newest only")
 
-    def _store(self, path: Path, *, checkpoint: bool, drop: bool) -> None:
+    def _store(self, path: Path, *, make_room: bool, drop: bool) -> None:
         if self._file is None:
             self._file = SpoolFile(path, full_sync=self._options.sync == "full")
             # Were the clock set back while we were away, what is in the file would come from the future.
             self._ahead_s = max(self._ahead_s, self._file.newest_s - self._clock())
-        if checkpoint:
-            self._file.checkpoint()
-        surplus = self._surplus(self.depth // _FULL_DROPS_ONE_IN + 1 if drop and self._held else 0)
+        if make_room:
+            self._file.make_room()
+        surplus = self._surplus(self.depth // 100 + _FULL_DROPS if drop and self._held else 0)
         if not (self._held or self._acknowledged or surplus):
             return
         kept = [row for row in self._held if row.sequence not in surplus]

@@ -19,6 +19,8 @@ CREATE TABLE IF NOT EXISTS events (sequence INTEGER PRIMARY KEY, id TEXT NOT NUL
 _VERSION = 1
 # What a row takes on disk beside its payload and id.
 _ROW_BYTES = 32
+# Pages the log may grow to before it is brought into the database; and what is kept free for that, with a good margin.
+_LOG_PAGES, _RESERVE_BYTES = 256, 2_000_000
 # Pages left empty by a long outage that are worth giving back.
 _PAGES_SPARE = 256
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_FORMAT}
@@ -69,6 +71,7 @@ class SpoolFile:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
         except OSError as error:
             raise sqlite3.OperationalError(error.strerror) from error
+        self._reserve = path.with_suffix(".reserve")
         self._db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         try:
             self._set_up(full_sync=full_sync)
@@ -80,6 +83,7 @@ class SpoolFile:
         # Exclusive first: the log then needs no shared memory, and no file for it.
         self._value("locking_mode = EXCLUSIVE")
         self._value("journal_mode = WAL")
+        self._value(f"wal_autocheckpoint = {_LOG_PAGES}")
         self._value(f"synchronous = {'FULL' if full_sync else 'NORMAL'}")
         version = self._value("user_version")
         if version == 0:
@@ -93,6 +97,7 @@ class SpoolFile:
         self.depth, self.size, self.last, self.newest_s = self._db.execute(_TOTALS).fetchone()
         if not self.depth and self._value("freelist_count") > _PAGES_SPARE:
             self._db.execute("VACUUM")
+        self._take_reserve()
 
     def _value(self, pragma: str) -> Any:
         row = self._db.execute(f"PRAGMA {pragma}").fetchone()
@@ -131,9 +136,33 @@ class SpoolFile:
             raise
         self.depth, self.size = depth, size
 
-    def checkpoint(self) -> None:
-        """Bring what is in the log into the database, so that the log's room can be used again."""
+    def make_room(self) -> None:
+        """On a full disk, use up the reserve, and then no more than there is: `change` raises before the file grows.
+
+        That way deleting rows makes room for others, on a disk that is full to the last byte.
+        """
+        try:
+            self._reserve.unlink(missing_ok=True)
+            disk = os.statvfs(self._reserve.parent)
+        except OSError as error:
+            raise sqlite3.OperationalError(error.strerror) from error
         self._value("wal_checkpoint(RESTART)")
+        spare = disk.f_bavail * disk.f_frsize - _LOG_PAGES * self._value("page_size")
+        most = self._value("page_count") + max(0, spare) // self._value("page_size")
+        self._value(f"max_page_count = {most}")
+
+    def _take_reserve(self) -> None:
+        """Keep room on the disk, so that the log can be brought into the database when there is no other left."""
+        try:
+            reserve = os.open(self._reserve, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError:
+            return
+        try:
+            os.posix_fallocate(reserve, 0, _RESERVE_BYTES)
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
+        finally:
+            os.close(reserve)
 
     def close(self) -> None:
         """Close it, whatever its state."""

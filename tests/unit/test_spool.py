@@ -1,6 +1,7 @@
 """The queue on disk, against a list, and against disks and files that fail."""
 
 import tempfile
+import time
 
 import pytest
 from hypothesis import settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from edgehar import SinkError
-from edgehar.spool import Spool, SpoolOptions
+from edgehar.spool import HELD_MAX, Spool, SpoolOptions, state_directory
 
 
 class Clock:
@@ -71,7 +72,7 @@ def test_only_the_owner_can_read_it(options, tmp_path):
     folder = tmp_path / "state"
     assert folder.stat().st_mode & 0o777 == 0o700
     modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
-    assert modes == {"test.lock": 0o600, "test.spool": 0o600, "test.spool-wal": 0o600}
+    assert modes == dict.fromkeys(["test.lock", "test.reserve", "test.spool", "test.spool-wal"], 0o600)
     spool.close()
 
 
@@ -159,4 +160,89 @@ class Bounded(RuleBasedStateMachine):
 
 
 TestBounded = Bounded.TestCase
-TestBounded.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestBounded.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+
+
+def test_what_is_too_old_is_not_delivered(options):
+    clock = Clock()
+    spool = Spool.open("test", SpoolOptions(directory=options.directory, max_age_h=2), clock=clock)
+    fill(spool, 2)
+    clock.now_s += 3600
+    fill(spool, 1, start=2)
+    clock.now_s += 3601
+    assert [(row.id, row.age_s) for row in spool.peek()] == [("id 2", 3601)]
+    assert spool.dropped == 2
+    spool.close()
+
+
+@pytest.mark.parametrize("jump_s", [-3600, 3600])
+def test_a_wall_clock_that_is_set_ages_nothing(options, monkeypatch, jump_s):
+    spool = Spool.open("test", SpoolOptions(directory=options.directory, max_age_h=0.5))
+    fill(spool, 1)
+    now_s = time.time()
+    monkeypatch.setattr(time, "time", lambda: now_s + jump_s)
+    fill(spool, 1, start=1)
+    assert [row.age_s < 60 for row in spool.peek()] == [True, True]
+    spool.close()
+
+
+def test_an_event_larger_than_the_spool_costs_no_other(options, caplog):
+    spool = Spool.open("test", SpoolOptions(directory=options.directory, max_mb=0.01))
+    fill(spool, 2)
+    spool.append(bytes(10_000), "large")
+    assert ids(spool) == ["id 0", "id 1"]
+    assert spool.dropped == 1
+    assert "1 events dropped undelivered so far: one of 10000 bytes is over max_mb" in caplog.text
+    spool.close()
+
+
+def test_in_memory_it_holds_the_newest():
+    spool = Spool.in_memory("test")
+    numbers = fill(spool, HELD_MAX + 5)
+    spool.remove(numbers[7])
+    spool.remove(12)
+    assert (spool.depth, spool.dropped) == (HELD_MAX - 1, 5)
+    assert ids(spool, limit=4) == ["id 5", "id 6", "id 8", "id 9"]
+    spool.close()
+
+
+def test_nothing_is_taken_after_its_end(options):
+    spool = Spool.open("test", options)
+    spool.close()
+    spool.close()
+    with pytest.raises(ValueError, match="spool test is closed"):
+        spool.append(b"", "late")
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "a\n"])
+def test_names_are_those_of_files(options, name):
+    with pytest.raises(ValueError, match="no name for a file"):
+        Spool.open(name, options)
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"STATE_DIRECTORY": "/var/lib/a:/var/lib/b", "XDG_STATE_HOME": "/x"}, "/var/lib/a"),
+        ({"XDG_STATE_HOME": "/x"}, "/x/edgehar"),
+        ({"XDG_STATE_HOME": "relative"}, "/home/me/.local/state/edgehar"),
+        ({}, "/home/me/.local/state/edgehar"),
+    ],
+)
+def test_the_folder_is_where_state_belongs(monkeypatch, environ, expected):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert str(state_directory(environ)) == expected
+
+
+def test_a_link_in_its_place_is_not_followed(options, tmp_path, caplog):
+    target = tmp_path / "target"
+    target.write_text("precious")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/test.spool").symlink_to(target)
+    spool = Spool.open("test", options)
+    fill(spool, 1)
+    assert "Too many levels of symbolic links" in caplog.text
+    assert ids(spool) == ["id 0"]
+    spool.close()
+    assert target.read_text() == "precious"
+    assert "1 events are lost: they are only in memory" in caplog.text
