@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -10,6 +10,7 @@ from msgspec import Meta
 from edgehar.capture import ReconnectOptions
 from edgehar.decision import DecisionOptions
 from edgehar.governor import GovernorOptions
+from edgehar.health.options import HealthOptions
 from edgehar.spool import SpoolOptions
 
 _Share = Annotated[float, Meta(ge=0, le=1)]
@@ -36,6 +37,22 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Annotated[float, Meta(gt=0, le=1000)] | None,
         Meta(description="Frames a second of images, or asked of a camera.", examples=[25]),
     ] = None
+    width: Annotated[
+        Annotated[int, Meta(ge=16, le=16384)] | None,
+        Meta(description="Width asked of a V4L2 camera, in pixels.", examples=[640]),
+    ] = None
+    height: Annotated[
+        Annotated[int, Meta(ge=16, le=16384)] | None,
+        Meta(description="Height asked of a V4L2 camera, in pixels.", examples=[480]),
+    ] = None
+    transport: Annotated[
+        Literal["tcp", "udp"] | None,
+        Meta(description='How an RTSP stream comes; "tcp" unless set.', examples=["udp"]),
+    ] = None
+    loop: Annotated[bool, Meta(description="Begin a file or images again at their end.")] = False
+    realtime: Annotated[
+        bool, Meta(description="Read a file or images at the pace of a camera, and skip frames like one.")
+    ] = False
     region: Annotated[
         tuple[_Share, _Share, _Share, _Share] | None,
         Meta(
@@ -56,6 +73,11 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             examples=[{"fight": 0.8}],
         ),
     ] = msgspec.field(default_factory=dict)
+
+    def open_options(self) -> dict[str, Any]:
+        """What `edgehar.sources.open_source` takes besides the source: only what is set, for each kind takes its own."""
+        given = {name: getattr(self, name) for name in ("rate_hz", "width", "height", "transport", "loop", "realtime")}
+        return {name: value for name, value in given.items() if value not in (None, False)}
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,6 +108,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     spool: Annotated[
         SpoolOptions, Meta(description="Events that wait on disk for a broker or server that is away.")
     ] = SpoolOptions()
+    health: Annotated[HealthOptions, Meta(description="Who is told how the program is doing, and how often.")] = (
+        HealthOptions()
+    )
 
     def __post_init__(self) -> None:
         """Check what no table can say alone."""

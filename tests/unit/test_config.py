@@ -81,6 +81,12 @@ def test_what_a_camera_does_not_set_is_that_of_the_whole_program(written):
     assert config.decision_of(second) == DecisionOptions(threshold=0.6, thresholds={"fight": 0.9, "run": 0.5})
 
 
+def test_what_a_camera_asks_of_its_source():
+    assert CameraOptions().open_options() == {}
+    camera = CameraOptions(rate_hz=10, transport="udp", loop=True)
+    assert camera.open_options() == {"rate_hz": 10, "transport": "udp", "loop": True}
+
+
 def test_the_command_line_changes_every_camera_or_puts_others_in_their_place(written):
     path = written('[[camera]]\nname = "a"\nhop = 3\n[[camera]]\nname = "b"\n')
     assert [(c.name, c.hop) for c in load(path, {}, {"camera": {"hop": 9}}).cameras] == [("a", 9), ("b", 9)]
