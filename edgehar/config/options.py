@@ -75,7 +75,7 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = msgspec.field(default_factory=dict)
 
     def open_options(self) -> dict[str, Any]:
-        """What `edgehar.sources.open_source` takes besides the source: only what is set, for each kind takes its own."""
+        """What `edgehar.sources.open_source` takes besides the source: only what is set; not every kind takes all."""
         given = {name: getattr(self, name) for name in ("rate_hz", "width", "height", "transport", "loop", "realtime")}
         return {name: value for name, value in given.items() if value not in (None, False)}
 
