@@ -142,8 +142,7 @@ class Spool:
         self._lock: int | None = None
         self._closed = False
         self._settle()
-        # Numbers are never used twice, even when nothing was left in the file or it could not be opened: a second has
-        # room for a million of them.
+        # Numbers go on from those in the file, and from the time: the file may be one that can only be opened later.
         last = 0 if self._file is None else self._file.last
         self._last = max(last, int(self._now_s() * 1e6))
 
