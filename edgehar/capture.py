@@ -130,7 +130,7 @@ class Capture:
     Attributes:
         frames: what was read, each frame with the epoch it belongs to. A live source's newest frame only; of a file's
             some, and none is lost. Closed at the end of the source, after `stop`, and when there is an `error`.
-        source: the source that is open; None while there is none.
+        source: the source that was opened last; None before the first.
         live: as the source's; False before it was open for the first time.
         state: what is being done; `on_state` is told each change.
         epoch: how often frames began to come again after an interruption; frames of two epochs belong to no one window.
@@ -278,7 +278,7 @@ class Capture:
     def _give_up(self) -> None:
         """Use nothing more of the present reading, and let go of its source now or when its read returns."""
         with self._changed:
-            reading, self._current, self.source = self._current, None, None
+            reading, self._current = self._current, None
         if reading is not None:
             if reading.source is not None:
                 reading.source.close()

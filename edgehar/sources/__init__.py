@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import importlib
 import os
 import re
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.errors import ConfigError, SourceError
 from edgehar.sources.base import Source
+from edgehar.sources.registry import BY_SCHEME
 from edgehar.urls import without_credentials
 
 if TYPE_CHECKING:
@@ -22,18 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Source", "open_source"]
 
-# The class behind each scheme, imported at first use: a missing library disables one back end and no other.
-_BACK_ENDS = {
-    "camera": "edgehar.sources.camera:CameraSource",
-    "synthetic": "edgehar.sources.synthetic:SyntheticSource",
-    "images": "edgehar.sources.images:ImagesSource",
-    "picamera2": "edgehar.sources.picamera2:Picamera2Source",
-    **dict.fromkeys(("file", "http", "https", "rtsp", "rtsps"), "edgehar.sources.video:VideoSource"),
-}
-_PIP_NAMES = {"cv2": "opencv-python-headless"}
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):")
 # Options that tell a back end what its frames are for: those that can make nothing of them are not given them.
 _HINTS = ("target_size",)
+# Options of files, whatever reads them.
+_REPLAY = ("loop", "realtime")
 _IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
@@ -49,11 +42,14 @@ def open_source(
             - the path of a video file, or an `rtsp://`, `rtsps://`, `http://` or `https://` address;
             - a folder of images, a glob such as `"shots/*.png"`, or one image: frames in natural order of the names;
             - `"synthetic:walking?duration_s=4"`: drawn figures, see `edgehar.sources.synthetic`;
+            - `"stdin:?width=640&height=480&format=bgr24"`: raw frames on standard input, see `edgehar.sources.stdin`;
             - an iterable of `Frame`s or of uint8 `(height, width, 3)` BGR arrays; a source is given back as it is.
-        **options: passed to the back end: `rate_hz` for images, arrays and cameras, `width` and `height` (pixels) for
-            V4L2 cameras, `controls` (libcamera's, by name) for camera modules, `open_timeout_s` for video,
-            `read_timeout_s` for video and camera modules. `target_size`, the height and width that frames will be
-            shrunk to, lets cameras give frames as small as that allows; other sources do not mind it.
+        **options: passed to the back end: `rate_hz` for images, arrays, standard input and cameras, `width` and
+            `height` (pixels) for V4L2 cameras, `controls` (libcamera's, by name) for camera modules, `open_timeout_s`
+            and `transport` ("tcp" or "udp", for RTSP) for video, `read_timeout_s` for video and camera modules, `loop`
+            (begin again at the end) and `realtime` (at the pace of a camera, and like one) for files and images.
+            `target_size`, the height and width that frames will be shrunk to, lets cameras give frames as small as
+            that allows; other sources do not mind it.
 
     Returns:
         The source. Its frames are uint8, in the `PixelFormat` that costs least: often I420 for video, YUYV for V4L2
@@ -72,19 +68,26 @@ def open_source(
 
         return ArraySource(source, **_without_hints(ArraySource, options))
     uri = os.fspath(source)
-    scheme = _scheme(uri)
-    module_name, _, class_name = _BACK_ENDS[scheme].partition(":")
+    back_end = BY_SCHEME[_scheme(uri)]
     try:
-        back_end = getattr(importlib.import_module(module_name), class_name)
-    except ImportError as error:
-        library = (error.name or "").partition(".")[0]
-        needed = _PIP_NAMES.get(library, library)
-        name = without_credentials(uri)
-        raise SourceError(f"{name}: this source needs {library}; run: pip install {needed}") from error
-    options = _without_hints(back_end, options)
-    _check_options(back_end, uri, options)
-    opened: Source = back_end.from_uri(uri, **options)
-    return opened
+        cls: Any = back_end.load()
+    except SourceError as error:
+        raise SourceError(f"{without_credentials(uri)}: {error}") from error.__cause__
+    replay = {name: options.pop(name) for name in _REPLAY if name in options} if back_end.replays else {}
+    options = _without_hints(cls, options)
+    _check_options(cls, uri, options)
+
+    def open_it() -> Source:
+        opened: Source = cls.from_uri(uri, **options)
+        return opened
+
+    if not any(replay.values()):
+        return open_it()
+    from edgehar.sources.arrays import DEFAULT_RATE_HZ
+    from edgehar.sources.replay import ReplaySource
+
+    loop, realtime = (bool(replay.get(name)) for name in _REPLAY)
+    return ReplaySource(open_it, loop=loop, realtime=realtime, period_s=1.0 / options.get("rate_hz", DEFAULT_RATE_HZ))
 
 
 def _without_hints(back_end: Any, options: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +120,7 @@ def _scheme(uri: str) -> str:
     found = _SCHEME.match(uri)
     if found is None or path.exists():
         return "images" if glob.has_magic(uri) and not path.exists() else "file"
-    if found[1] not in _BACK_ENDS:
-        known = ", ".join(sorted(_BACK_ENDS))
+    if found[1] not in BY_SCHEME:
+        known = ", ".join(sorted(BY_SCHEME))
         raise ConfigError(f"{without_credentials(uri)}: unknown kind of source {found[1]!r}; known: {known}")
     return found[1]

@@ -33,6 +33,10 @@ class Source(abc.ABC):
     reopens: bool = True
     name: str
 
+    @classmethod  # noqa: B027 - most kinds need no more than what importing them needs
+    def check(cls) -> None:
+        """See whether sources of this kind can be opened here; SourceError when a library is missing."""
+
     @abc.abstractmethod
     def __iter__(self) -> Iterator[Frame]:
         """Frames until the source ends; SourceError when it cannot be read."""

@@ -81,7 +81,10 @@ class Picamera2Source(HandleSource):
         self._rate_hz = _DEFAULT_RATE_HZ if rate_hz is None else checked_rate_hz(rate_hz)
         self._read_timeout_s = read_timeout_s
         self._sequence, self._last_s = 0, 0.0
-        self._library = _import(self.name)
+        try:
+            self._library = load_library()
+        except SourceError as error:
+            raise SourceError(f"{self.name}: {error}") from error.__cause__
         self._camera = self._open(number)
         try:
             self._start(dict(controls or {}))
@@ -100,6 +103,11 @@ class Picamera2Source(HandleSource):
         if not re.fullmatch(r"[0-9]{1,4}", number):
             raise ConfigError(f"{uri}: the camera is given by its number, for example picamera2:0")
         return cls(int(number), **options)
+
+    @classmethod
+    def check(cls) -> None:
+        """SourceError when picamera2 is missing or does not work."""
+        load_library()
 
     def _open(self, number: int) -> Any:
         cameras = self._library.Picamera2.global_camera_info()
@@ -193,20 +201,21 @@ class Picamera2Source(HandleSource):
         self._camera.close()
 
 
-def _import(name: str) -> Any:
+def load_library() -> Any:
+    """The module `picamera2`, told to be quiet; SourceError, with what to do, when it cannot be imported."""
     # Both talk on stderr; our messages say what to do.
     os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")
     logging.getLogger("picamera2").setLevel(logging.CRITICAL)
     try:
         import picamera2
     except ImportError as error:
-        raise SourceError(f"{name}: {_INSTALL} ({error})") from error
+        raise SourceError(f"{_INSTALL} ({error})") from error
     except ValueError as error:
         # Raspberry Pi OS bookworm builds simplejpeg, which picamera2 imports, for numpy 1.
         if "numpy" not in str(error):
             raise
         raise SourceError(
-            f"{name}: this picamera2 was built for an older numpy ({error}); run: pip install 'numpy<2'"
+            f"this picamera2 was built for an older numpy ({error}); run: pip install 'numpy<2'"
         ) from error
     return picamera2
 
