@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from bisect import bisect_left
@@ -34,11 +35,13 @@ class Counts(NamedTuple):
         windows: predictions by label.
         inference: predictions by the bound of `INFERENCE_BOUNDS_S` their time is within, one more for longer ones.
         inference_s: sum of those times, in seconds.
+        age_s: sum of the ages of the newest frame at each answer, in seconds.
     """
 
     windows: dict[str, int]
     inference: tuple[int, ...]
     inference_s: float
+    age_s: float
 
 
 class StreamHealth:
@@ -46,6 +49,7 @@ class StreamHealth:
 
     Attributes:
         name: what its records call the stream.
+        model: the model that looks at it; nothing before the first answer.
         state: what its source is doing.
         frames: frames taken so far.
         dropped: frames skipped so far.
@@ -59,7 +63,7 @@ class StreamHealth:
         self, name: str = "", monitor: Monitor | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Begin to count; what the machine and the queues say comes from `monitor`, `clock` gives seconds."""
-        self.name = name
+        self.name, self.model = name, ""
         self.state: State = "opening"
         self.frames = self.dropped = self.predictions = self.reconnects = self.inference_errors = 0
         self.rate_hz: float | None = None
@@ -70,7 +74,7 @@ class StreamHealth:
         self._ages_ms: deque[float] = deque(maxlen=_AGES)
         self._windows: Counter[str] = Counter()
         self._inference = [0] * (len(INFERENCE_BOUNDS_S) + 1)
-        self._inference_s = 0.0
+        self._inference_s = self._age_s = 0.0
 
     def frame(self, dropped: int) -> None:
         """A frame was taken; `dropped` were skipped since the start."""
@@ -85,7 +89,9 @@ class StreamHealth:
         seconds = (timing.encode + timing.classify) / 1000
         with self._lock:
             self.predictions += 1
+            self.model = prediction.model
             self._ages_ms.append(prediction.frame_age_ms)
+            self._age_s += prediction.frame_age_ms / 1000
             self._windows[prediction.label] += 1
             self._inference[bisect_left(INFERENCE_BOUNDS_S, seconds)] += 1
             self._inference_s += seconds
@@ -110,12 +116,12 @@ class StreamHealth:
         """The age that so large a share of the last answers did not exceed, in milliseconds; None before the first."""
         with self._lock:
             ages = sorted(self._ages_ms)
-        return ages[min(int(share * len(ages)), len(ages) - 1)] if ages else None
+        return ages[max(math.ceil(share * len(ages)) - 1, 0)] if ages else None
 
     def counts(self) -> Counts:
         """Everything counted by kind."""
         with self._lock:
-            return Counts(dict(self._windows), tuple(self._inference), self._inference_s)
+            return Counts(dict(self._windows), tuple(self._inference), self._inference_s, self._age_s)
 
     def status(self) -> Status:
         """Everything, as a record."""
