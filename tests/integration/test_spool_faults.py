@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+from disks import fill_up, small_disk
 
 from edgehar import SinkError
 from edgehar.spool import HELD_MAX, Spool, SpoolOptions
@@ -149,46 +150,23 @@ def test_a_file_in_place_of_the_folder_is_refused(options, tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 6 MB, and ways to change it."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("needs root to mount a small disk")
-    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("this machine mounts no tmpfs")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+def disk(tmp_path):
+    with small_disk(tmp_path / "disk", kilobytes=6000) as folder:
+        yield folder
 
 
-def remount(folder, how):
-    subprocess.run(["mount", "-o", f"remount,{how}", folder], check=True)
-
-
-def stuff(folder):
-    """Fill a disk to its last byte; returns the file that does."""
-    ballast = os.open(folder / "ballast", os.O_CREAT | os.O_WRONLY)
-    try:
-        while True:
-            os.write(ballast, bytes(4096))
-    except OSError:
-        os.close(ballast)
-    return folder / "ballast"
-
-
-def test_a_read_only_folder_is_refused(small_disk):
-    remount(small_disk, "ro")
-    options = SpoolOptions(directory=str(small_disk / "state"))
+def test_a_read_only_folder_is_refused(disk):
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    options = SpoolOptions(directory=str(disk / "state"))
     with pytest.raises(SinkError, match="Read-only file system; make it a folder that this user can write"):
         Spool.open("test", options)
 
 
-def test_on_a_full_disk_the_newest_are_kept_and_on_disk(small_disk, caplog):
-    options = SpoolOptions(directory=str(small_disk))
+def test_on_a_full_disk_the_newest_are_kept_and_on_disk(disk, caplog):
+    options = SpoolOptions(directory=str(disk))
     spool = Spool.open("test", options)
     fill(spool, 300)
-    ballast = stuff(small_disk)
+    ballast = fill_up(disk)
     fill(spool, 12_000, start=300)
     assert "events dropped undelivered so far: the disk is full" in caplog.text
     found = ids(spool)
@@ -208,10 +186,10 @@ def test_on_a_full_disk_the_newest_are_kept_and_on_disk(small_disk, caplog):
     spool.close()
 
 
-def test_a_disk_full_from_the_start_is_used_once_there_is_room(small_disk, caplog):
+def test_a_disk_full_from_the_start_is_used_once_there_is_room(disk, caplog):
     caplog.set_level(logging.INFO)
-    options = SpoolOptions(directory=str(small_disk))
-    ballast = stuff(small_disk)
+    options = SpoolOptions(directory=str(disk))
+    ballast = fill_up(disk)
     spool = Spool.open("test", options)
     fill(spool, HELD_MAX + 10)
     assert caplog.text.count("are held in memory until the disk takes them") == 1
