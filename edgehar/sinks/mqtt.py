@@ -1,270 +1,197 @@
-"""Results on an MQTT broker (MQTT 3.1.1, OASIS standard), in topics that Home Assistant and the like understand.
+"""Results on an MQTT broker (MQTT 3.1.1 or 5, OASIS standards), in topics that Home Assistant and the like understand.
 
-Under the base topic, all with QoS 1: `availability` (retained; `online` or, also as last will, `offline`), `state`
-(retained, the latest prediction), `status` (retained, the latest status record) and `event` (every event).
+Under the base topic, with QoS 1: `availability` (retained; `online` or, also as last will, `offline`), `state`
+(retained, the latest prediction), `status` (retained, the latest status record) and `event` (every event, in order).
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import re
-import socket
-import sys
-import threading
-import urllib.parse
-from collections import deque
-from dataclasses import dataclass, field
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgehar.errors import ConfigError, SinkError
+from edgehar.errors import EdgeharError
 from edgehar.results import Event, Prediction
 from edgehar.sinks.base import Sink
+from edgehar.sinks.mqtt_commands import COMMAND_TOPICS, read_command
+from edgehar.sinks.mqtt_options import MqttOptions, read_broker
+from edgehar.sinks.mqtt_session import Session
+from edgehar.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
-    from paho.mqtt.properties import Properties
-    from paho.mqtt.reasoncodes import ReasonCode
+    from collections.abc import Callable, Mapping, Sequence
 
     from edgehar.results import Record
+    from edgehar.sinks.mqtt_commands import Value
+    from edgehar.sinks.mqtt_discovery import Watched
 
 _log = logging.getLogger(__name__)
 
-PASSWORD_VARIABLE = "EDGEHAR_MQTT_PASSWORD"  # noqa: S105 - the name, not the password
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
-_EXAMPLE = "mqtt://user:password@host:1883/base/topic"
-
-KEEPALIVE_S = 30
-CONNECT_TIMEOUT_S = 5.0
-RECONNECT_MIN_S, RECONNECT_MAX_S = 1, 60
-# How long a clean end waits for the broker to take what is left, and then for it to take `offline`.
-DRAIN_TIMEOUT_S, OFFLINE_TIMEOUT_S = 3.0, 1.0
-# Events kept in memory while the broker is away; the oldest go first.
-EVENTS_KEPT = 1000
-# Messages given to the client library but not yet acknowledged.
-_IN_FLIGHT = 20
+# Home Assistant has just started and wants to know everything: not all devices shall answer at once.
+_ANNOUNCE_WITHIN_S = 5.0
+# How often commands that cannot be obeyed are spoken of.
+_REFUSALS_EVERY_S = 60.0
 
 
-@dataclass(frozen=True)
-class MqttSettings:
-    """Where and how to publish.
+class _Origin(msgspec.Struct):
+    """Which stream an event that waits on disk is of."""
 
-    Attributes:
-        host: name or address of the broker.
-        port: TCP port.
-        tls: whether to speak TLS, with the certificate authorities of the system.
-        username: None for no log-in.
-        password: never shown.
-        base_topic: what all topics begin with.
-    """
-
-    host: str
-    port: int
-    tls: bool
-    username: str | None
-    password: str | None = field(repr=False)
-    base_topic: str
-
-    @property
-    def where(self) -> str:
-        """The broker's address as it may be shown."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
-
-
-def parse_mqtt_url(url: str) -> MqttSettings:
-    """Read `mqtt://user:password@host:1883/base/topic`, or the same with `mqtts` for TLS.
-
-    User, password, port and topic may be left out: no log-in, 1883 or 8883, and `edgehar/<host name>`. Special
-    characters are percent-encoded. The password may instead be in the environment variable EDGEHAR_MQTT_PASSWORD.
-
-    Raises:
-        ConfigError: the URL cannot be used. The message never repeats it, for it may hold a password.
-    """
-    if not url.startswith(tuple(f"{scheme}://" for scheme in _PORTS)):
-        raise ConfigError(f"--mqtt: the address must begin with mqtt:// or mqtts://, for example {_EXAMPLE}")
-    try:
-        parts = urllib.parse.urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-        host.encode("idna")
-    except ValueError:
-        host, port = "", None
-    # A password with a bare "/", "?" or "#" splits the address in the wrong place; its "@" then stands after the host.
-    if not host or port == 0 or parts.query or parts.fragment or "@" in parts.path:
-        raise ConfigError(
-            f"--mqtt: the address has no valid host or port; write {_EXAMPLE}, special characters percent-encoded "
-            "(# as %23, / as %2F, ? as %3F, @ as %40)"
-        )
-    username = urllib.parse.unquote(parts.username) if parts.username else None
-    password = urllib.parse.unquote(parts.password) if parts.password else os.environ.get(PASSWORD_VARIABLE)
-    if parts.password and username is None:
-        raise ConfigError(f"--mqtt: a password needs a user; write {_EXAMPLE}")
-    topic = _checked_topic(urllib.parse.unquote(parts.path.strip("/")) or f"edgehar/{_device_name()}")
-    tls = parts.scheme == "mqtts"
-    return MqttSettings(host, port or _PORTS[parts.scheme], tls, username, password if username else None, topic)
-
-
-def _checked_topic(topic: str) -> str:
-    if topic.startswith("$") or any(character in topic for character in "+#\0") or len(topic.encode()) > 60_000:
-        raise ConfigError("--mqtt: the base topic must not begin with $ or contain + or #; an example: edgehar/hall")
-    return topic
-
-
-def _device_name() -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", socket.gethostname()).strip("-") or "device"
+    source: str = ""
 
 
 class MqttSink(Sink):
-    """Publishes results; a broker that is away delays nothing and is spoken of once.
+    """Publishes results; a broker that is away delays nothing.
 
-    Meanwhile the latest prediction and the last `EVENTS_KEPT` events are kept, and published when it is back.
+    Events wait in the spool until the broker has acknowledged them, and are delivered in order, each at least once:
+    `id` and `revision` tell one that came twice. Of `state` and `status` the newest is published when it is back.
     """
 
     name = "mqtt"
 
-    def __init__(self, settings: MqttSettings) -> None:
+    def __init__(
+        self,
+        options: MqttOptions,
+        *,
+        spool: Spool | None = None,
+        streams: Sequence[Watched] = (),
+        settings: Mapping[str, bool | float] | None = None,
+        on_command: Callable[[str, Value], None] | None = None,
+    ) -> None:
         """Begin to connect, in the background.
 
+        Args:
+            options: where and how to publish.
+            spool: where events wait for the broker; `close` closes it. None: the last 1000, in memory.
+            streams: what is watched. With several, each with a name, each has `<base>/<name>/state` and so on.
+            settings: `enabled` and `threshold` as they are now, for `<base>/settings`; only used with commands.
+            on_command: called with name and value of each valid command, see `read_command`, on the thread of the
+                connection, so it must be quick. Only used when the options allow commands.
+
         Raises:
+            ConfigError: the options cannot be used.
             SinkError: paho-mqtt is not installed.
         """
-        self._settings = settings
+        self._broker = read_broker(options)
+        self._options = options
         self._encoder = msgspec.json.Encoder()
-        self._changed = threading.Condition()
-        # All below is guarded by `_changed`, which is never held while calling the client: it calls back under its own
-        # locks.
-        self._newest: dict[str, bytes] = {}
-        self._events: deque[bytes] = deque(maxlen=EVENTS_KEPT)
-        self._events_lost = self._in_flight = 0
-        self._connected = self._down = self._closing = False
-        self._client = self._make_client()
-        self._publisher = threading.Thread(target=self._publish_all, name="edgehar-mqtt", daemon=True)
-        self._publisher.start()
-        self._client.connect_async(settings.host, settings.port, KEEPALIVE_S)
-        self._client.loop_start()
+        self._origin = msgspec.json.Decoder(_Origin)
+        self._names = {stream.source: stream.name for stream in streams}
+        self._on_command = on_command if options.commands else None
+        self._settings = dict(settings or {})
+        self._refused_at_s, self._refusals = -_REFUSALS_EVERY_S, 0
+        self._on_disk = spool is not None
+        self._spool = spool if spool is not None else Spool.in_memory(self.name)
+        self._session = Session(
+            self._broker,
+            options,
+            self._spool,
+            event_topic=self._event_topic,
+            retained=self._first_messages(streams),
+            subscriptions=self._subscriptions(),
+            on_message=self._on_message,
+        )
 
-    def _make_client(self) -> Client:
-        try:
-            from paho.mqtt.client import Client
-            from paho.mqtt.enums import CallbackAPIVersion
-        except ImportError as error:
-            raise SinkError("--mqtt needs paho-mqtt; run: pip install 'paho-mqtt>=2.1,<3'") from error
-        # A fixed identity: a broker that still holds our lost connection drops that one, and its will comes first.
-        client = Client(CallbackAPIVersion.VERSION2, client_id=self._settings.base_topic.replace("/", "-"))
-        client.connect_timeout = CONNECT_TIMEOUT_S
-        client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
-        client.will_set(self._topic("availability"), "offline", qos=1, retain=True)
-        if self._settings.username is not None:
-            client.username_pw_set(self._settings.username, self._settings.password)
-        if self._settings.tls:
-            client.tls_set()
-        client.on_connect, client.on_connect_fail = self._on_connect, self._on_connect_fail
-        client.on_disconnect, client.on_publish = self._on_disconnect, self._on_publish
-        return client
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is there."""
+        return self._session.connected
+
+    @property
+    def reconnects(self) -> int:
+        """How often the broker came back."""
+        return self._session.reconnects
 
     def write(self, record: Record) -> None:
-        """Take a record to publish; never waits for the broker."""
+        """Take a record to publish; never waits for the broker. An event is in the spool when this returns."""
         payload = self._encoder.encode(record)
-        with self._changed:
-            if isinstance(record, Event):
-                self._events_lost += len(self._events) == EVENTS_KEPT
-                self._events.append(payload)
-            else:
-                self._newest["state" if isinstance(record, Prediction) else "status"] = payload
-            self._changed.notify_all()
+        name = self._names.get(record.source, "")
+        if isinstance(record, Event):
+            self._spool.append(payload, f"{record.id}:{record.revision}")
+            self._session.events_wait()
+        elif isinstance(record, Prediction):
+            self._session.hold(self._broker.topic(name, "state"), payload)
+            if self._options.predictions:
+                self._session.pass_on(self._broker.topic(name, "prediction"), payload)
+        else:
+            self._session.hold(self._broker.topic(name, "status"), payload)
 
     def close(self) -> None:
         """Publish what is left and `offline`, as far as the broker is there to take it, and disconnect."""
-        self._wait_for(lambda: self._down or (self._connected and self._is_idle()), DRAIN_TIMEOUT_S)
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        self._publisher.join()
-        if self._connected:
-            self._publish("availability", b"offline", retain=True)
-            self._wait_for(lambda: self._down or not self._in_flight, OFFLINE_TIMEOUT_S)
-        self._client.disconnect()
-        if self._connected:
-            # Not otherwise: it would wait for a connection attempt to fail. That thread ends by itself.
-            self._client.loop_stop()
-        lost = len(self._events) + self._events_lost
+        self._session.close()
+        waiting, dropped = self._spool.depth, self._spool.dropped
+        self._spool.close()
+        if waiting and self._on_disk:
+            _log.info("%s: %d events wait on disk for the next run", self._broker.where, waiting)
+        lost = dropped + (0 if self._on_disk else waiting)
         if lost:
-            _log.warning("%s: %d events could not be published", self._settings.where, lost)
+            _log.warning("%s: %d events could not be published", self._broker.where, lost)
 
-    def _wait_for(self, condition: Callable[[], bool], timeout_s: float) -> None:
-        with self._changed:
-            self._changed.wait_for(condition, timeout_s)
+    def _first_messages(self, streams: Sequence[Watched]) -> dict[str, bytes]:
+        messages = {}
+        if self._options.discovery:
+            from edgehar.sinks.mqtt_discovery import discovery_payload, discovery_topic
 
-    def _is_idle(self) -> bool:
-        return not (self._newest or self._events or self._in_flight)
+            topic = discovery_topic(self._options.discovery_prefix, self._broker)
+            messages[topic] = discovery_payload(self._broker, streams, commands=self._on_command is not None)
+        if self._on_command is not None:
+            messages[self._broker.topic("settings")] = self._encoder.encode(self._settings)
+        return messages
 
-    def _topic(self, name: str) -> str:
-        return f"{self._settings.base_topic}/{name}"
+    def _subscriptions(self) -> list[str]:
+        commands = COMMAND_TOPICS if self._on_command is not None else ()
+        return [*map(self._broker.topic, commands), *([self._birth_topic] if self._options.discovery else [])]
 
-    def _publish(self, name: str, payload: bytes, *, retain: bool) -> None:
-        with self._changed:
-            self._in_flight += 1
-        # Without a connection the client keeps a QoS 1 message and sends it on the next one.
-        self._client.publish(self._topic(name), payload, qos=1, retain=retain)
+    @property
+    def _birth_topic(self) -> str:
+        return f"{self._options.discovery_prefix}/status"
 
-    def _publish_all(self) -> None:
-        """Work of the publisher thread: events first, in order, then what is newest."""
-        while (message := self._next_message()) is not None:
-            name, payload = message
-            self._publish(name, payload, retain=name != "event")
+    def _event_topic(self, payload: bytes) -> str:
+        # One from the spool may be of a stream that is no more, or of another version of this program.
+        try:
+            source = self._origin.decode(payload).source
+        except msgspec.DecodeError:
+            source = ""
+        return self._broker.topic(self._names.get(source, ""), "event")
 
-    def _next_message(self) -> tuple[str, bytes] | None:
-        def ready() -> bool:
-            waiting = bool(self._events or self._newest)
-            return self._closing or (waiting and self._connected and self._in_flight < _IN_FLIGHT)
-
-        with self._changed:
-            self._changed.wait_for(ready)
-            if self._closing:
-                return None
-            if self._events:
-                return "event", self._events.popleft()
-            name = next(iter(self._newest))
-            return name, self._newest.pop(name)
-
-    def _on_connect(
-        self, _client: Client, _data: object, _flags: ConnectFlags, code: ReasonCode, _properties: Properties | None
-    ) -> None:
-        if code.is_failure:
-            self._gone(f"refuses the connection: {code}; check user and password")
+    def _on_message(self, topic: str, payload: bytes, retained: bool) -> None:
+        # A retained message is an old one: we have announced ourselves since, and a command is for its moment.
+        if retained:
             return
-        self._publish("availability", b"online", retain=True)
-        with self._changed:
-            again = "again " if self._down else ""
-            self._connected, self._down = True, False
-            self._changed.notify_all()
-        _log.info("%s: connected %sas %s", self._settings.where, again, self._settings.base_topic)
+        if self._options.discovery and topic == self._birth_topic:
+            if payload == b"online":
+                self._session.announce_soon(_ANNOUNCE_WITHIN_S)
+            return
+        name = topic.removeprefix(f"{self._broker.base_topic}/")
+        if self._on_command is not None and name in COMMAND_TOPICS:
+            self._obey(name, payload, self._on_command)
 
-    def _on_connect_fail(self, _client: Client, _data: object) -> None:
-        # The client calls this from its `except` clause, and passes no reason on.
-        error = sys.exc_info()[1]
-        self._gone(f"cannot be reached: {getattr(error, 'strerror', None) or error or 'no answer'}")
+    def _obey(self, topic: str, payload: bytes, on_command: Callable[[str, Value], None]) -> None:
+        try:
+            name, value = read_command(topic, payload)
+            on_command(name, value)
+        except (ValueError, EdgeharError) as error:
+            self._refuse(f"{topic}: the command {error}")
+            return
+        except Exception:
+            _log.exception("%s: %s: the command failed", self._broker.where, topic)
+            return
+        _log.info("%s: %s%s by command", self._broker.where, name, "" if value is None else f" = {value}")
+        if value is not None:
+            self._settings[name] = value
+            self._session.hold(self._broker.topic("settings"), self._encoder.encode(self._settings))
 
-    def _on_disconnect(
-        self, _client: Client, _data: object, _flags: DisconnectFlags, code: ReasonCode, _properties: Properties | None
-    ) -> None:
-        if not self._closing:
-            self._gone(f"connection lost: {code}")
+    def _refuse(self, why: str) -> None:
+        """Log a command that is not obeyed, but not each of a flood."""
+        self._refusals += 1
+        if time.monotonic() - self._refused_at_s >= _REFUSALS_EVERY_S:
+            _log.warning("%s: %s; not obeyed (%d so far)", self._broker.where, why, self._refusals)
+            self._refused_at_s = time.monotonic()
 
-    def _on_publish(
-        self, _client: Client, _data: object, _mid: int, _code: ReasonCode, _properties: Properties
-    ) -> None:
-        with self._changed:
-            self._in_flight -= 1
-            self._changed.notify_all()
 
-    def _gone(self, why: str) -> None:
-        with self._changed:
-            first, self._connected, self._down = not self._down, False, True
-            self._changed.notify_all()
-        if first and not self._closing:
-            _log.warning("%s: %s; classifying goes on, trying to connect again", self._settings.where, why)
+def parse_mqtt_url(url: str) -> MqttOptions:
+    """The options of `--mqtt URL`; ConfigError when they cannot be used."""
+    options = MqttOptions(url=url)
+    read_broker(options)
+    return options

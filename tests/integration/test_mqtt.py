@@ -1,15 +1,13 @@
 """`edgehar-run --mqtt` against a real broker."""
 
 import json
-import shutil
 import signal
 import socket
-import subprocess
 import time
 import urllib.parse
 
-import paho.mqtt.client as mqtt
 import pytest
+from brokers import BASE
 from helpers import (
     assert_one_line_error,
     environment,
@@ -21,55 +19,7 @@ from helpers import (
 )
 
 pytestmark = pytest.mark.broker
-BASE = "edgehar/test"
 LIVE = "synthetic:walking?realtime=1&duration_s=60&width=64&height=48"
-
-
-class Subscriber:
-    """Collects all that is published under a topic, as (topic below the base, payload, retained)."""
-
-    def __init__(self, broker):
-        self.messages = []
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
-        self._client.username_pw_set(broker.USER, broker.PASSWORD)
-        self._client.on_message = self._on_message
-        self._client.on_connect = lambda client, *_: client.subscribe(f"{BASE}/#", 1)
-        self._client.reconnect_delay_set(1, 1)
-        ready = []
-        self._client.on_subscribe = lambda *_: ready.append(True)
-        self._client.connect("127.0.0.1", broker.port)
-        self._client.loop_start()
-        self.wait(lambda: ready)
-
-    def _on_message(self, _client, _data, message):
-        topic = message.topic.removeprefix(f"{BASE}/")
-        self.messages.append((topic, message.payload.decode(), message.retain))
-
-    def of(self, topic):
-        return [payload for name, payload, _ in self.messages if name == topic]
-
-    def wait(self, condition, timeout_s=15):
-        deadline_s = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < deadline_s, self.messages
-            time.sleep(0.01)
-
-    def close(self):
-        self._client.disconnect()
-        self._client.loop_stop()
-
-
-@pytest.fixture
-def subscribe():
-    subscribers = []
-
-    def subscribe(broker):
-        subscribers.append(Subscriber(broker))
-        return subscribers[-1]
-
-    yield subscribe
-    for subscriber in subscribers:
-        subscriber.close()
 
 
 @pytest.fixture
@@ -82,28 +32,28 @@ def url(broker, password=None, scheme="mqtt", host="127.0.0.1"):
     return f"{scheme}://{broker.USER}:{quoted}@{host}:{broker.port}/{BASE}"
 
 
-def test_answers_and_events_of_a_clip_reach_the_broker(broker, subscribe, tiny_bundle, clip):
-    subscriber = subscribe(broker)
+def test_answers_and_events_of_a_clip_reach_the_broker(broker, listen, tiny_bundle, clip):
+    listener = listen(broker)
     done = run_command("edgehar-run", "--model", tiny_bundle, "--source", clip, "--mqtt", url(broker))
     assert done.returncode == 0, done.stderr
-    subscriber.wait(lambda: "offline" in subscriber.of("availability"))
-    assert subscriber.of("availability") == ["online", "offline"]
-    assert subscriber.messages[-1][0] == "availability"
-    events = [json.loads(payload) for payload in subscriber.of("event")]
+    listener.wait(lambda: "offline" in listener.of("availability"))
+    assert listener.of("availability") == ["online", "offline"]
+    assert listener.messages[-1][0] == "availability"
+    events = [json.loads(payload) for payload in listener.of("event")]
     assert [(event["phase"], event["label"]) for event in events] == [
         ("start", "bright"),
         ("end", "bright"),
         ("start", "dark"),
         ("end", "dark"),
     ]
-    assert json.loads(subscriber.of("state")[-1]) == predictions(done.stdout)[-1]
-    assert json.loads(subscriber.of("status")[-1])["state"] == "stopped"
+    assert json.loads(listener.of("state")[-1]) == predictions(done.stdout)[-1]
+    assert json.loads(listener.of("status")[-1])["state"] == "stopped"
     assert f"mqtt://127.0.0.1:{broker.port}: connected as {BASE}" in done.stderr
 
 
-def test_the_latest_state_waits_at_the_broker_and_events_do_not(broker, subscribe, tiny_bundle, clip):
+def test_the_latest_state_waits_at_the_broker_and_events_do_not(broker, listen, tiny_bundle, clip):
     run_command("edgehar-run", "--model", tiny_bundle, "--source", clip, "--mqtt", url(broker))
-    late = subscribe(broker)
+    late = listen(broker)
     late.wait(lambda: len(late.messages) == 3)
     assert {(topic, retained) for topic, _, retained in late.messages} == {
         ("availability", True),
@@ -126,36 +76,36 @@ def live(tiny_bundle, broker, *arguments):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_leaves_offline_behind(broker, subscribe, tiny_bundle, number):
-    subscriber = subscribe(broker)
+def test_a_signal_leaves_offline_behind(broker, listen, tiny_bundle, number):
+    listener = listen(broker)
     with live(tiny_bundle, broker, "--output", "none") as process:
-        subscriber.wait(lambda: subscriber.of("state"))
+        listener.wait(lambda: listener.of("state"))
         process.send_signal(number)
         process.communicate(timeout=20)
-    subscriber.wait(lambda: subscriber.of("availability") == ["online", "offline"])
-    assert json.loads(subscriber.of("event")[-1])["phase"] == "end"
+    listener.wait(lambda: listener.of("availability") == ["online", "offline"])
+    assert json.loads(listener.of("event")[-1])["phase"] == "end"
 
 
-def test_the_last_will_tells_of_a_killed_program(broker, subscribe, tiny_bundle):
-    subscriber = subscribe(broker)
+def test_the_last_will_tells_of_a_killed_program(broker, listen, tiny_bundle):
+    listener = listen(broker)
     with live(tiny_bundle, broker, "--output", "none") as process:
-        subscriber.wait(lambda: subscriber.of("state"))
+        listener.wait(lambda: listener.of("state"))
         process.kill()
         process.communicate(timeout=20)
-    subscriber.wait(lambda: subscriber.of("availability") == ["online", "offline"])
+    listener.wait(lambda: listener.of("availability") == ["online", "offline"])
 
 
-def test_a_broker_that_starts_later_gets_the_events(make_broker, subscribe, tiny_bundle):
+def test_a_broker_that_starts_later_gets_the_events(make_broker, listen, tiny_bundle):
     broker = make_broker()
     with live(tiny_bundle, broker) as process:
         line = process.stdout.readline()
         while json.loads(line)["type"] != "event":
             line = process.stdout.readline()
         broker.start()
-        subscriber = subscribe(broker)
-        subscriber.wait(lambda: subscriber.of("event"))
-        assert json.loads(subscriber.of("event")[0]) == json.loads(line)
-        subscriber.wait(lambda: subscriber.of("availability") == ["online"])
+        listener = listen(broker)
+        listener.wait(lambda: listener.of("event"))
+        assert json.loads(listener.of("event")[0]) == json.loads(line)
+        listener.wait(lambda: listener.of("availability") == ["online"])
         process.terminate()
         _, err = process.communicate(timeout=20)
     assert process.returncode == 0
@@ -163,17 +113,17 @@ def test_a_broker_that_starts_later_gets_the_events(make_broker, subscribe, tiny
     assert err.count("connected again as") == 1
 
 
-def test_a_broker_that_comes_back_hears_online_again(make_broker, subscribe, tiny_bundle):
+def test_a_broker_that_comes_back_hears_online_again(make_broker, listen, tiny_bundle):
     broker = make_broker().start()
     with live(tiny_bundle, broker) as process:
-        first = subscribe(broker)
+        first = listen(broker)
         first.wait(lambda: first.of("state"))
         first.close()
         broker.stop()
         before = json.loads(process.stdout.readline())
         time.sleep(1.5)
         broker.start()
-        second = subscribe(broker)
+        second = listen(broker)
         second.wait(lambda: second.of("availability") == ["online"] and second.of("state"))
         assert json.loads(second.of("state")[-1])["seq"] > before["seq"]
         process.terminate()
@@ -222,28 +172,15 @@ def test_a_wrong_password_is_said_once_and_never_shown(broker, tiny_bundle):
 
 def test_an_address_that_cannot_be_used(tiny_bundle, clip):
     done = run_command("edgehar-run", "--model", tiny_bundle, "--source", clip, "--mqtt", "mqtt://u:s3#cret@host")
-    assert_one_line_error(done, 2, "--mqtt: ", "mqtt://user:password@host:1883/base/topic")
+    assert_one_line_error(done, 2, "mqtt: ", "mqtt://user:password@host:1883/base/topic")
     assert "cret" not in done.stderr
     assert done.stdout == ""
 
 
-@pytest.fixture
-def certificate(tmp_path):
-    """Paths of a certificate for localhost that signs itself, and of its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the openssl command: apt-get install openssl")
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    names = ["-addext", "subjectAltName=DNS:localhost"]
-    subprocess.run([*request, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    return certificate, key
-
-
-def test_tls_checks_the_broker_against_the_authorities_of_the_system(make_broker, certificate, tiny_bundle, clip):
-    trusted, key = certificate
-    broker = make_broker(f"certfile {trusted}", f"keyfile {key}").start()
+def test_tls_checks_the_broker_against_the_authorities_of_the_system(make_broker, certificates, tiny_bundle, clip):
+    broker = make_broker(certificates=certificates).start()
     arguments = ["--model", tiny_bundle, "--source", clip, "--mqtt", url(broker, scheme="mqtts", host="localhost")]
-    known = run_command("edgehar-run", *arguments, env=environment(SSL_CERT_FILE=str(trusted)))
+    known = run_command("edgehar-run", *arguments, env=environment(SSL_CERT_FILE=str(certificates.authority)))
     assert f"mqtts://localhost:{broker.port}: connected as" in known.stderr
     unknown = run_command("edgehar-run", *arguments)
     assert unknown.returncode == 0

@@ -1,0 +1,289 @@
+"""No event is lost, whatever happens to the broker or to us, and the order is kept."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from brokers import BASE, wait_until
+
+from edgehar.results import Event, Prediction, TimingMs, Window
+from edgehar.secret import Secret
+from edgehar.sinks.mqtt import MqttSink
+from edgehar.sinks.mqtt_link import WINDOW
+from edgehar.sinks.mqtt_options import MqttOptions
+from edgehar.spool import Spool, SpoolOptions
+
+pytestmark = pytest.mark.broker
+
+
+def options(broker, **more):
+    scheme, host = ("mqtts", "localhost") if broker.certificates else ("mqtt", "127.0.0.1")
+    if broker.certificates:
+        more["ca_file"] = str(broker.certificates.authority)
+    url = f"{scheme}://{broker.USER}@{host}:{broker.port}/{BASE}"
+    return MqttOptions(url=url, password=Secret(broker.PASSWORD), **more)
+
+
+def event(number):
+    return Event(
+        phase="start",
+        id=f"{number:06d}",
+        revision=0,
+        time="2026-11-21T05:40:00.123Z",
+        source="camera:0",
+        model="tiny",
+        label="bright",
+        peak_score=0.9,
+        start_s=1.5,
+    )
+
+
+def prediction(number):
+    scores = {"bright": 0.9, "dark": 0.1}
+    window = Window(frames=4, start_s=1.0, end_s=1.5)
+    timing = TimingMs(shrink=0.1, encode=0.1, classify=0.1)
+    now = "2026-11-21T05:40:00.123Z"
+    return Prediction(number, now, "camera:0", "tiny", "bright", 0.9, scores, window, 5.0, timing, 0, True)
+
+
+def open_spool(tmp_path):
+    return Spool.open("mqtt", SpoolOptions(directory=str(tmp_path / "state")))
+
+
+@pytest.fixture
+def make_sink(tmp_path):
+    sinks = []
+
+    def make_sink(broker, **more):
+        sinks.append(MqttSink(options(broker, **more), spool=open_spool(tmp_path)))
+        return sinks[-1]
+
+    yield make_sink
+    for sink in sinks:
+        sink.close()
+
+
+def numbers(listener):
+    """The numbers of the events that came, and how often each record did."""
+    return [int(json.loads(payload)["id"]) for payload in listener.of("event")]
+
+
+def assert_all_in_order(listener, count):
+    """Each of `count` events came, in order; what came again was the same record."""
+    listener.wait(lambda: len(set(numbers(listener))) >= count, 30)
+    came = numbers(listener)
+    assert list(dict.fromkeys(came)) == list(range(count))
+    assert len(set(listener.of("event"))) == count
+    # Only what was unacknowledged when a connection was lost is sent again.
+    assert len(came) - count <= 5 * WINDOW
+
+
+def bring_back(broker, listener, connections):
+    """Start the broker, and let the sink in only when the listener is there again: it would miss events otherwise."""
+    broker.keep_out(broker.USER)
+    broker.start()
+    listener.wait_subscribed(connections)
+    broker.let_in(broker.USER)
+    broker.reload()
+
+
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+def test_2000_events_while_the_broker_is_ended_killed_and_frozen(
+    make_broker, certificates, listen, make_sink, protocol, caplog
+):
+    broker = make_broker(certificates=certificates).start()
+    listener = listen(broker, [f"{BASE}/event"], qos=0, user=broker.LISTENER)
+    sink = make_sink(broker, protocol=protocol, keepalive_s=1)
+    faults = {
+        300: lambda: broker.stop(signal.SIGTERM),
+        600: lambda: bring_back(broker, listener, 2),
+        900: lambda: broker.stop(signal.SIGKILL),
+        1200: lambda: bring_back(broker, listener, 3),
+        1500: broker.freeze,
+        1800: broker.thaw,
+    }
+    wait_until(lambda: sink.connected)
+    for number in range(2000):
+        faults.get(number, lambda: None)()
+        sink.write(event(number))
+        # As often as a camera never has them, but not all at once.
+        time.sleep(0.001)
+    assert_all_in_order(listener, 2000)
+    assert sink.reconnects >= 1
+    wait_until(lambda: sink._spool.depth == 0)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_broker_that_is_frozen_for_long_is_left_and_found_again(make_broker, listen, make_sink, caplog):
+    broker = make_broker().start()
+    listener = listen(broker, [f"{BASE}/event"], qos=0, user=broker.LISTENER)
+    sink = make_sink(broker, keepalive_s=1)
+    wait_until(lambda: sink.connected)
+    broker.freeze()
+    for number in range(100):
+        sink.write(event(number))
+    wait_until(lambda: not sink.connected)
+    broker.thaw()
+    assert_all_in_order(listener, 100)
+    assert "connection lost: Keep alive timeout" in caplog.text
+
+
+def test_events_of_an_outage_take_no_memory(make_broker, listen, make_sink):
+    broker = make_broker()
+    sink = make_sink(broker)
+    for number in range(500):
+        sink.write(event(number))
+    before_mb = resident_mb()
+    for number in range(500, 10_000):
+        sink.write(event(number))
+    assert resident_mb() - before_mb < 3
+    broker.start()
+    listener = listen(broker, [f"{BASE}/event"], qos=0, user=broker.LISTENER)
+    listener.wait(lambda: len(listener.messages) > 100)
+    assert resident_mb() - before_mb < 6
+
+
+def test_a_frozen_broker_takes_no_memory(make_broker, make_sink):
+    broker = make_broker().start()
+    sink = make_sink(broker, predictions=True)
+    wait_until(lambda: sink.connected)
+    for number in range(500):
+        sink.write(prediction(number))
+    broker.freeze()
+    before_mb = resident_mb()
+    for number in range(20_000):
+        sink.write(prediction(number))
+    assert resident_mb() - before_mb < 3
+    broker.thaw()
+
+
+def test_what_a_broker_that_lost_its_memory_held_is_published_again(make_broker, listen, make_sink):
+    broker = make_broker().start()
+    sink = make_sink(broker)
+    sink.write(prediction(7))
+    first = listen(broker)
+    first.wait(lambda: first.of("state"))
+    first.close()
+    broker.stop()
+    broker.start()
+    second = listen(broker)
+    second.wait(lambda: second.of("state") and second.of("availability") == ["online"])
+    assert json.loads(second.of("state")[0])["seq"] == 7
+
+
+def test_a_user_who_is_refused_for_a_while_loses_nothing(make_broker, listen, make_sink, caplog):
+    broker = make_broker()
+    broker.keep_out(broker.USER)
+    broker.start()
+    listener = listen(broker, [f"{BASE}/event"], qos=0, user=broker.LISTENER)
+    sink = make_sink(broker)
+    for number in range(50):
+        sink.write(event(number))
+    wait_until(lambda: "Not authorized; check user and password" in caplog.text)
+    broker.let_in(broker.USER)
+    broker.reload()
+    assert_all_in_order(listener, 50)
+    assert caplog.text.count("Not authorized") == 1
+    assert broker.PASSWORD not in caplog.text
+
+
+def test_a_refused_topic_is_an_event_that_waits(make_broker, listen, make_sink, tmp_path, caplog):
+    rights = tmp_path / "rights"
+    rights.write_text(f"user edge\ntopic readwrite {BASE}/state\nuser listener\ntopic read #\n")
+    broker = make_broker(f"acl_file {rights}").start()
+    listener = listen(broker, [f"{BASE}/event"], qos=0, user=broker.LISTENER)
+    # With 3.1.1 a broker cannot say so.
+    sink = make_sink(broker, protocol="5")
+    for number in range(5):
+        sink.write(event(number))
+    wait_until(lambda: "refuses an event: Not authorized" in caplog.text)
+    wait_until(lambda: sink.reconnects >= 2)
+    assert caplog.text.count("refuses edgehar/test/availability") == 1
+    assert caplog.text.count("refuses an event") == 1
+    assert sink._spool.depth == 5
+    rights.write_text(f"user edge\ntopic readwrite {BASE}/#\nuser listener\ntopic read #\n")
+    broker.reload()
+    assert_all_in_order(listener, 5)
+
+
+def test_events_left_at_the_end_come_with_the_next_run(make_broker, listen, tmp_path, caplog):
+    caplog.set_level("INFO")
+    broker = make_broker()
+    sink = MqttSink(options(broker), spool=open_spool(tmp_path))
+    for number in range(30):
+        sink.write(event(number))
+    started_s = time.monotonic()
+    sink.close()
+    assert time.monotonic() - started_s < 5
+    assert "30 events wait on disk for the next run" in caplog.text
+    broker.start()
+    listener = listen(broker, [f"{BASE}/event"], qos=0)
+    MqttSink(options(broker), spool=open_spool(tmp_path)).close()
+    assert_all_in_order(listener, 30)
+
+
+KILLED = """
+    import sys
+    sys.path[:0] = {tests!r}
+    from test_mqtt_outages import *
+
+    sink = MqttSink(
+        MqttOptions(url={url!r}, password=Secret({password!r}), ca_file={ca!r}), spool=open_spool(Path({folder!r}))
+    )
+    for number in range(100_000):
+        sink.write(event(number))
+        print(number, flush=True)
+        time.sleep(0.001)
+"""
+
+
+def test_a_process_killed_in_an_outage_loses_nothing_it_had_accepted(
+    make_broker, certificates, listen, make_sink, tmp_path, request
+):
+    broker = make_broker(certificates=certificates).start()
+    listener = listen(broker, [f"{BASE}/event"], qos=0, user=broker.LISTENER)
+    chosen = options(broker)
+    words = {"url": chosen.url, "password": broker.PASSWORD, "ca": chosen.ca_file, "folder": str(tmp_path)}
+    paths = [str(request.path.parent), str(request.path.parents[1])]
+    script = tmp_path / "killed.py"
+    script.write_text(textwrap.dedent(KILLED).format(tests=paths, **words))
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as process:
+        accepted = 0
+        for line in process.stdout:
+            accepted = int(line) + 1
+            if accepted == 300:
+                broker.stop()
+            if accepted == 600:
+                process.kill()
+    assert accepted >= 600
+    assert listener.messages
+    bring_back(broker, listener, 2)
+    make_sink(broker)
+    listener.wait(lambda: len(set(numbers(listener))) >= accepted)
+    came = list(dict.fromkeys(numbers(listener)))
+    # The last one may be in the spool without having been said to be.
+    assert came[:accepted] == list(range(accepted))
+    assert len(came) <= accepted + 1
+
+
+def test_the_last_word_is_offline_and_the_log_names_no_secret(make_broker, listen, make_sink, caplog):
+    caplog.set_level("DEBUG")
+    broker = make_broker().start()
+    listener = listen(broker)
+    sink = make_sink(broker)
+    sink.write(event(0))
+    listener.wait(lambda: listener.of("event"))
+    sink.close()
+    listener.wait(lambda: listener.of("availability") == ["online", "offline"])
+    assert re.search(r"connected as edgehar/test", caplog.text)
+    assert broker.PASSWORD not in caplog.text
