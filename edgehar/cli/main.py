@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgehar.cli import bench, config, demo, inspect
+from edgehar.cli import bench, config, demo, devices, inspect
 from edgehar.cli.common import make_parser, run_command
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ EXAMPLES = """\
   edgehar demo                          run a shipped model on built-in scenes, and write demo.mp4
   edgehar inspect fight-lrcn            what a model is, what it needs and how good it is
   edgehar inspect my.edgehar --card     its model card
+  edgehar devices                       the cameras of this machine
   edgehar bench --quick                 how fast this machine is, and beside what others take
   edgehar config init                   write a configuration to edit; edgehar config check, show
 see also: edgehar-run (classify a camera or file), edgehar-train, edgehar-convert"""
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     parser = make_parser("edgehar", "Human action recognition on small computers.", EXAMPLES)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (bench, config, demo, inspect):
+    for command in (bench, config, demo, devices, inspect):
         command.add_parser(subparsers)
 
     def body(args: argparse.Namespace) -> int:

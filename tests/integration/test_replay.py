@@ -194,7 +194,7 @@ for frame in open_source("stdin:?width=16&height=8&format=i420&rate_hz=10&matrix
     ("uri", "message"),
     [
         ("stdin:", "there is no parameter `width`"),
-        ("stdin:?width=4", "there is no parameter `height`"),
+        ("stdin:?width=8", "there is no parameter `height`"),
         ("stdin:?width=7&height=8", "`width`"),
         ("stdin:?width=8&height=four", "`height`"),
         ("stdin:?width=8&height=8&format=jpeg", "`format`"),
