@@ -19,6 +19,7 @@ PAGES = {
 }
 COMMANDS = (
     *("edgehar-run", "edgehar-train", "edgehar-convert", "edgehar bench", "edgehar demo", "edgehar inspect"),
+    "edgehar devices",
     *("edgehar config init", "edgehar config check", "edgehar config show"),
 )
 # Whose options a page means by a bare `--option`.
