@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 def problems_here(config: Config) -> list[str]:
     """One line for each model or file that cannot be used; no camera is opened, and no broker called."""
     found = [problem for number, camera in enumerate(config.cameras) for problem in _of_camera(config, number, camera)]
-    return list(dict.fromkeys([*found, *_unreadable(config)]))
+    unreadable = list(_unreadable(config))
+    # Reading the broker's options opens the same files.
+    return list(dict.fromkeys([*found, *(unreadable or _of_broker(config))]))
+
+
+def _of_broker(config: Config) -> list[str]:
+    from edgehar.sinks.mqtt_options import read_broker
+
+    try:
+        if config.mqtt.url is not None:
+            read_broker(config.mqtt)
+    except EdgeharError as error:
+        return [str(error)]
+    return []
 
 
 def _of_camera(config: Config, number: int, camera: CameraOptions) -> Iterator[str]:

@@ -7,7 +7,7 @@ dict that says which of the tables below are changed: by their numbers, or every
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Given:
-    """A value, and who gave it."""
+    """A value, which may be a password or an address with one, and who gave it."""
 
-    value: Any
+    value: Any = field(repr=False)
     origin: str
 
 

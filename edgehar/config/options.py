@@ -8,9 +8,12 @@ import msgspec
 from msgspec import Meta
 
 from edgehar.capture import ReconnectOptions
+from edgehar.config.words import toml
 from edgehar.decision import DecisionOptions
 from edgehar.governor import GovernorOptions
 from edgehar.health.options import HealthOptions
+from edgehar.sinks.files import FileOptions
+from edgehar.sinks.mqtt_options import MqttOptions
 from edgehar.spool import SpoolOptions
 
 _Share = Annotated[float, Meta(ge=0, le=1)]
@@ -74,6 +77,11 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ),
     ] = msgspec.field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """The options, without the credentials that an address may hold."""
+        shown = (f"{name}={toml(getattr(self, name))}" for name in self.__struct_fields__)
+        return f"CameraOptions({', '.join(shown)})"
+
     def open_options(self) -> dict[str, Any]:
         """What `edgehar.sources.open_source` takes besides the source: only what is set; not every kind takes all."""
         given = {name: getattr(self, name) for name in ("rate_hz", "width", "height", "transport", "loop", "realtime")}
@@ -105,6 +113,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     governor: Annotated[
         GovernorOptions, Meta(description="When fewer frames are looked at, because the device is hot or slow.")
     ] = GovernorOptions()
+    file: Annotated[FileOptions | None, Meta(description="A file to write results to.")] = None
+    mqtt: Annotated[MqttOptions, Meta(description="A broker to publish to; off without its `url`.")] = MqttOptions()
     spool: Annotated[
         SpoolOptions, Meta(description="Events that wait on disk for a broker or server that is away.")
     ] = SpoolOptions()

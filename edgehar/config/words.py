@@ -94,7 +94,7 @@ def expected(shape: shapes.Type) -> str:
         case shapes.StrType(pattern=str(pattern)):
             return f"text of the form {pattern}"
         case shapes.StrType(min_length=int(length)) if length > 0:
-            return "text, and not empty"
+            return "text, not empty"
         case shapes.LiteralType(values=values):
             return _either([toml(value) for value in values])
         case shapes.EnumType(cls=cls):

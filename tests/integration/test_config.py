@@ -63,6 +63,15 @@ def test_check_looks_at_models_and_labels(tmp_path, env, tiny_bundle):
     assert_one_line_error(config("check", path, env=env), 2, f"{path}: model: {tmp_path / 'none.edgehar'}: no such")
 
 
+def test_check_looks_at_the_broker_s_address_and_files(tmp_path, env):
+    path = tmp_path / "my.toml"
+    path.write_text('[mqtt]\nurl = "http://broker/"\n')
+    assert_one_line_error(config("check", path, env=env), 2, f"{path}: mqtt: the address must begin with mqtt://")
+    path.write_text('[mqtt]\nurl = "mqtts://me@broker/"\nca_file = "ca.pem"\n')
+    missing = tmp_path / "ca.pem"
+    assert_one_line_error(config("check", path, env=env), 2, f"{path}: mqtt.ca_file: {missing}: there is no such file")
+
+
 def test_show_masks_what_is_secret_and_says_who_set_what(tmp_path, env):
     path = tmp_path / "my.toml"
     path.write_text('threads = 2\n[[camera]]\nsource = "rtsp://me:hunter2@cam/stream?password=hunter2"\n')

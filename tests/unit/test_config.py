@@ -9,6 +9,7 @@ import pytest
 
 from edgehar.config import CameraOptions, Config, ConfigProblemsError, diff, find_config, load, read, search_path
 from edgehar.config.__main__ import BEGIN, renewed
+from edgehar.config.pages import as_set
 from edgehar.config.settings import every_path
 from edgehar.config.words import toml
 from edgehar.decision import DecisionOptions
@@ -132,7 +133,7 @@ def test_paths_in_a_file_start_at_its_folder(written, tmp_path, monkeypatch):
         ("hop = true", "hop is true, it must be a whole number from 1 to 100000"),
         ("hop = 2.5", "hop is 2.5, it must be a whole number from 1 to 100000"),
         ("threads = 0", "threads is 0, it must be a whole number from 1 to 1024"),
-        ("model = 3", "model is 3, it must be text, and not empty"),
+        ("model = 3", "model is 3, it must be text, not empty"),
         ('output = "josnl"', 'is "josnl", it must be "jsonl", "none" or "text"; did you mean "jsonl"?'),
         ("[decision]\nthreshold = nan", "decision.threshold is nan, it must be a number from 0 to 1"),
         (
@@ -211,6 +212,39 @@ def test_variables_of_other_programs_are_left_alone():
 def test_credentials_are_never_shown(written):
     path = written('output = "mqtt://me:hunter2@host"\n[[camera]]\nregion = ["rtsp://me:hunter2@cam/"]\n')
     assert "hunter2" not in " ".join(problems(path))
+
+
+def test_credentials_are_not_in_what_an_error_might_print(written):
+    path = written(
+        '[mqtt]\nurl = "mqtt://me:hunter2@host"\npassword = "hunter2"\n[[camera]]\nsource = "rtsp://me:hunter2@cam/"\n'
+    )
+    config = load(path)
+    assert "hunter2" not in repr(config) + repr(read(path))
+    assert config.mqtt.password is not None
+    assert config.mqtt.password.reveal() == "hunter2"
+    assert "hunter2" not in as_set(read(path))
+
+
+def test_a_password_of_the_wrong_kind_is_not_shown(written):
+    assert problems(written("[mqtt]\npassword = 12345\n"))[0].endswith("mqtt.password is set, it must be text")
+
+
+def test_a_password_file_that_others_can_read(written, tmp_path):
+    secret = tmp_path / "password"
+    secret.write_text("hunter2")
+    secret.chmod(0o600)
+    path = written('[mqtt]\npassword_file = "password"\n')
+    assert read(path).config.mqtt.password_file == str(secret)
+    assert read(path).warnings == []
+    secret.chmod(0o644)
+    assert read(path).warnings == [f"{secret}: can be read by other users; run: chmod o-rwx {secret}"]
+
+
+def test_a_table_that_is_there_turns_on_what_is_off_without_it(written, tmp_path):
+    assert Config().file is None
+    assert load(written('[file]\npath = "a.jsonl"\n')).file.path == str(tmp_path / "a.jsonl")
+    assert load(None, {"EDGEHAR_FILE__PATH": "a.jsonl"}).file.path == "a.jsonl"
+    assert problems(written("[file]\nkeep = 2\n"))[0].endswith("[file]: path is missing; it must be text, not empty")
 
 
 def test_a_file_with_credentials_that_others_can_read(written):
