@@ -68,7 +68,8 @@ def load(
         path: the TOML file, None for none. Relative paths in it start at its folder.
         environ: variables, of which those that begin with `EDGEHAR_` are used.
         overrides: from the command line, as the file would have it in nested dicts; None is not set. A dict for
-            `camera`, in place of a list of tables, changes every camera.
+            `camera`, in place of a list of tables, changes every camera; with a `source` it is the only camera.
+            `model`, `hop` and `decision.threshold` hold for every camera, whatever the file says of it.
 
     Raises:
         ConfigError: something is wrong; the message names the file or variable, the key, and what it must be.
@@ -91,7 +92,7 @@ def read(
     for changes in layers_of(Config, environ or {}, problems):
         tree = _lay_environment(tree, changes, problems)
     command_line = Layer(COMMAND_LINE, problems, changes_tables=True)
-    tree = lay_upon(Config, tree, command_line.check(Config, _without_none(overrides or {})))
+    tree = lay_upon(Config, tree, command_line.check(Config, _for_cameras(_without_none(overrides or {}))))
     if problems:
         # Not also what is missing: that would often be only what was wrong.
         raise ConfigProblemsError(problems)
@@ -156,6 +157,19 @@ def _without_none(overrides: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in overrides.items()
         if value is not None
     }
+
+
+def _for_cameras(overrides: dict[str, Any]) -> dict[str, Any]:
+    """The command line with what it says to everything also said to every camera, and a source as the only camera."""
+    camera, decision = overrides.get("camera", {}), overrides.get("decision", {})
+    if not isinstance(camera, dict) or not isinstance(decision, dict):
+        return overrides
+    common: dict[str, Any] = {name: overrides[name] for name in ("model", "hop") if name in overrides}
+    if "threshold" in decision:
+        common["threshold"] = decision["threshold"]
+    if "source" in camera:
+        return {**overrides, "camera": [camera]}
+    return {**overrides, "camera": {**common, **camera}} if common or camera else overrides
 
 
 def _from_folder(folder: Path, setting: Setting, value: Any) -> Any:

@@ -95,6 +95,16 @@ def test_the_command_line_changes_every_camera_or_puts_others_in_their_place(wri
     assert load(None, {}, {"camera": {"region": (0, 0, 0.5, 1)}}).cameras == [CameraOptions(region=(0, 0, 0.5, 1))]
 
 
+def test_the_command_line_holds_for_cameras_with_settings_of_their_own(written):
+    path = written('[[camera]]\nname = "a"\nhop = 3\nmodel = "x"\nthreshold = 0.1\n[[camera]]\nname = "b"\n')
+    config = load(path, {}, {"hop": 9, "model": "y", "decision": {"threshold": 0.5}, "camera": {"region": None}})
+    for camera in config.cameras:
+        assert (config.hop_of(camera), config.model_of(camera)) == (9, "y")
+        assert config.decision_of(camera).threshold == 0.5
+    only = load(path, {}, {"hop": 9, "camera": {"source": "clip.mp4", "region": None}})
+    assert (only.hop, only.cameras) == (9, [CameraOptions(source="clip.mp4")])
+
+
 def test_variables_set_one_camera_or_all(written):
     path = written('[[camera]]\nname = "a"\n[[camera]]\nname = "b"\n')
     cameras = load(path, {"EDGEHAR_CAMERA__HOP": "2", "EDGEHAR_CAMERA__1__REGION": "0, 0, 0.5, 1"}).cameras
