@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from edgehar.errors import SinkError
-from edgehar.sinks.mqtt_options import tls_context
+from edgehar.sinks.mqtt_options import broker_context
 
 if TYPE_CHECKING:
     import socket
@@ -95,7 +95,7 @@ class Link:
             client.username_pw_set(self._broker.username, self._broker.password)
         if self._broker.tls:
             # Made anew for every connection: certificates are renewed while we run.
-            client.tls_set_context(tls_context(self._options))
+            client.tls_set_context(broker_context(self._options))
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_publish, client.on_subscribe = self._on_publish, self._on_subscribe
         client.on_message = self._on_paho_message

@@ -8,12 +8,12 @@ import re
 import socket
 import urllib.parse
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from edgehar.credentials import read_secret, tls_context
 from edgehar.errors import ConfigError
 from edgehar.secret import Secret
 from edgehar.urls import without_credentials
@@ -146,7 +146,7 @@ def read_broker(options: MqttOptions) -> Broker:
     _checked_topic(options.discovery_prefix, "discovery_prefix")
     tls = parts.scheme == "mqtts"
     if tls:
-        tls_context(options)
+        broker_context(options)
     elif options.ca_file or options.cert_file or options.key_file:
         raise ConfigError("mqtt: ca_file, cert_file and key_file are for TLS; begin the address with mqtts://")
     client_id = options.client_id or _identifier(topic)
@@ -185,16 +185,8 @@ def _either(first: str, second: str | None, what: str) -> str | None:
 
 
 def _password(in_url: str, options: MqttOptions) -> str | None:
-    in_file = None
-    if options.password_file is not None:
-        path = Path(options.password_file)
-        try:
-            in_file = path.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not UTF-8 text"
-            raise ConfigError(f"mqtt: password_file {path}: cannot be read: {reason}") from None
-        if not in_file:
-            raise ConfigError(f"mqtt: password_file {path}: its first line is empty; write the password there")
+    file = options.password_file
+    in_file = None if file is None else read_secret("mqtt", "password_file", file)
     in_options = options.password.reveal() if options.password else ""
     return _either(in_url, _either(in_options, in_file, "password"), "password")
 
@@ -209,29 +201,6 @@ def _device_name() -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", socket.gethostname()).strip("-") or "device"
 
 
-def tls_context(options: MqttOptions) -> ssl.SSLContext:
-    """A context that checks the broker's certificate and host name, with our own certificate where one is given.
-
-    Raises:
-        ConfigError: a file cannot be used.
-    """
-    import ssl
-
-    for name, value in (("ca_file", options.ca_file), ("cert_file", options.cert_file), ("key_file", options.key_file)):
-        if value is not None and not os.access(value, os.R_OK):
-            raise ConfigError(f"mqtt: {name} {value}: is not there or cannot be read")
-    try:
-        context = ssl.create_default_context(cafile=options.ca_file)
-    except (ssl.SSLError, OSError) as error:
-        raise ConfigError(f"mqtt: ca_file {options.ca_file}: is no PEM file of certificates: {error}") from None
-    if options.cert_file is not None:
-        try:
-            # A password is given so that OpenSSL does not ask for one at the terminal.
-            context.load_cert_chain(options.cert_file, options.key_file, password=lambda: "")
-        except (ssl.SSLError, OSError) as error:
-            raise ConfigError(
-                f"mqtt: cert_file {options.cert_file}: not a PEM certificate with its unencrypted key: {error}"
-            ) from None
-    elif options.key_file is not None:
-        raise ConfigError("mqtt: key_file is given without cert_file; give both")
-    return context
+def broker_context(options: MqttOptions) -> ssl.SSLContext:
+    """A context for TLS with the broker; ConfigError when a file cannot be used."""
+    return tls_context("mqtt", ca_file=options.ca_file, cert_file=options.cert_file, key_file=options.key_file)

@@ -164,9 +164,9 @@ def test_an_encrypted_key_is_refused_and_not_asked_for(certificates, tmp_path):
 
 
 def test_certificates_are_checked():
-    from edgehar.sinks.mqtt_options import tls_context
+    from edgehar.sinks.mqtt_options import broker_context
 
-    context = tls_context(MqttOptions(url="mqtts://host"))
+    context = broker_context(MqttOptions(url="mqtts://host"))
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.check_hostname
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2

@@ -1,0 +1,58 @@
+"""Passwords and certificates in files, as sinks use them. Messages name the table, the key and the file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgehar.errors import ConfigError
+
+if TYPE_CHECKING:
+    import ssl
+
+
+def read_secret(table: str, key: str, path: str) -> str:
+    """The first line of a file.
+
+    Raises:
+        ConfigError: it cannot be read, or is empty.
+    """
+    try:
+        line = Path(path).read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ConfigError(f"{table}: {key} {path}: cannot be read: {reason}") from None
+    if not line:
+        raise ConfigError(f"{table}: {key} {path}: its first line is empty; write the {key.partition('_')[0]} there")
+    return line
+
+
+def tls_context(
+    table: str, *, ca_file: str | None = None, cert_file: str | None = None, key_file: str | None = None
+) -> ssl.SSLContext:
+    """A context that checks the server's certificate and host name, with our own certificate where one is given.
+
+    Raises:
+        ConfigError: a file cannot be used.
+    """
+    import ssl
+
+    for key, path in (("ca_file", ca_file), ("cert_file", cert_file), ("key_file", key_file)):
+        if path is not None and not os.access(path, os.R_OK):
+            raise ConfigError(f"{table}: {key} {path}: is not there or cannot be read")
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigError(f"{table}: ca_file {ca_file}: is no PEM file of certificates: {error}") from None
+    if cert_file is not None:
+        try:
+            # A password is given so that OpenSSL does not ask for one at the terminal.
+            context.load_cert_chain(cert_file, key_file, password=lambda: "")
+        except (ssl.SSLError, OSError) as error:
+            raise ConfigError(
+                f"{table}: cert_file {cert_file}: not a PEM certificate with its unencrypted key: {error}"
+            ) from None
+    elif key_file is not None:
+        raise ConfigError(f"{table}: key_file is given without cert_file; give both")
+    return context
