@@ -227,6 +227,7 @@ class Capture:
             return False
         if reading.last_s - (reading.began_s or reading.last_s) >= self._options.max_delay_s:
             self._backoff.reset()
+        self._discard_unread()
         self._enter(CaptureState.RECONNECTING if self._ever_gave_frames else CaptureState.OPENING, str(trouble))
         delay_s = self._backoff.next_delay_s()
         if isinstance(trouble, AccessRefusedError):
@@ -283,6 +284,13 @@ class Capture:
             if reading.source is not None:
                 reading.source.close()
             self._given_up.append(reading)
+
+    def _discard_unread(self) -> None:
+        """Throw away what nobody has read yet: it will be old when somebody does."""
+        with contextlib.suppress(TimeoutError, Closed):
+            while True:
+                self.frames.get(0)
+                self.stale += 1
 
     def _enter(self, state: CaptureState, reason: str) -> None:
         if (state, reason) != (self.state, self._reason):

@@ -152,7 +152,6 @@ def test_a_lost_source_is_opened_again_until_it_gives_frames(capture):
         first := Script(0.01, 0.01, lost()), lost("away"), lost("away"), OSError("odd"), second := Script(*ENDLESS)
     )
     told.wait_for("running", 2)
-    one.frames.get(1)
     epoch, frame = one.frames.get(1)
     assert epoch == one.epoch == one.reconnects == 1
     assert told == [
@@ -267,6 +266,13 @@ def test_frames_that_come_late_are_skipped_until_it_is_opened_again(capture):
     told.wait_for("reconnecting")
     assert one.stale > 5
     told.wait_for("running", 2)
+
+
+def test_a_frame_that_nobody_read_before_the_interruption_is_not_read_after_it(capture):
+    one, told = capture(Script(0, lost()), Script(0.3, 0.3))
+    told.wait_for("reconnecting")
+    assert one.frames.get(5)[0] == 1
+    assert one.stale == 1
 
 
 def test_a_stopped_capture_waits_for_nothing(capture):
