@@ -9,6 +9,10 @@ import time
 
 import paho.mqtt.client as mqtt
 
+from edgehar.results import Event, Prediction, TimingMs, Window
+from edgehar.secret import Secret
+from edgehar.sinks.mqtt_options import MqttOptions
+
 BASE = "edgehar/test"
 _FOLDERS = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin:/opt/homebrew/bin"
 MOSQUITTO = shutil.which("mosquitto", path=_FOLDERS)
@@ -119,7 +123,7 @@ class Listener:
 
     def _on_message(self, _client, _data, message):
         topic = message.topic.removeprefix(f"{BASE}/")
-        self.messages.append((topic, message.payload.decode(), message.retain))
+        self.messages.append((topic, message.payload.decode(errors="replace"), message.retain))
 
     def publish(self, topic, payload, *, retain=False):
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(5)
@@ -155,3 +159,36 @@ class Certificates:
         command = ["openssl", "req", *kind, *arguments, "-keyout", key, "-out", certificate]
         subprocess.run(command, check=True, capture_output=True)
         return certificate, key
+
+
+def mqtt_options(broker, **more):
+    """Options of a sink that publishes under `BASE`."""
+    scheme, host = ("mqtts", "localhost") if broker.certificates else ("mqtt", "127.0.0.1")
+    if broker.certificates:
+        more["ca_file"] = str(broker.certificates.authority)
+    url = f"{scheme}://{broker.USER}@{host}:{broker.port}/{BASE}"
+    return MqttOptions(url=url, password=Secret(broker.PASSWORD), **more)
+
+
+def event(number):
+    """A record with this number as its id."""
+    return Event(
+        phase="start",
+        id=f"{number:06d}",
+        revision=0,
+        time="2026-11-21T05:40:00.123Z",
+        source="camera:0",
+        model="tiny",
+        label="bright",
+        peak_score=0.9,
+        start_s=1.5,
+    )
+
+
+def prediction(number):
+    """A record with this number as its `seq`."""
+    scores = {"bright": 0.9, "dark": 0.1}
+    window = Window(frames=4, start_s=1.0, end_s=1.5)
+    timing = TimingMs(shrink=0.1, encode=0.1, classify=0.1)
+    now = "2026-11-21T05:40:00.123Z"
+    return Prediction(number, now, "camera:0", "tiny", "bright", 0.9, scores, window, 5.0, timing, 0, True)

@@ -10,46 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
-from brokers import BASE, wait_until
+from brokers import BASE, event, mqtt_options, prediction, wait_until
 
-from edgehar.results import Event, Prediction, TimingMs, Window
-from edgehar.secret import Secret
 from edgehar.sinks.mqtt import MqttSink
 from edgehar.sinks.mqtt_link import WINDOW
-from edgehar.sinks.mqtt_options import MqttOptions
 from edgehar.spool import Spool, SpoolOptions
 
 pytestmark = pytest.mark.broker
-
-
-def options(broker, **more):
-    scheme, host = ("mqtts", "localhost") if broker.certificates else ("mqtt", "127.0.0.1")
-    if broker.certificates:
-        more["ca_file"] = str(broker.certificates.authority)
-    url = f"{scheme}://{broker.USER}@{host}:{broker.port}/{BASE}"
-    return MqttOptions(url=url, password=Secret(broker.PASSWORD), **more)
-
-
-def event(number):
-    return Event(
-        phase="start",
-        id=f"{number:06d}",
-        revision=0,
-        time="2026-11-21T05:40:00.123Z",
-        source="camera:0",
-        model="tiny",
-        label="bright",
-        peak_score=0.9,
-        start_s=1.5,
-    )
-
-
-def prediction(number):
-    scores = {"bright": 0.9, "dark": 0.1}
-    window = Window(frames=4, start_s=1.0, end_s=1.5)
-    timing = TimingMs(shrink=0.1, encode=0.1, classify=0.1)
-    now = "2026-11-21T05:40:00.123Z"
-    return Prediction(number, now, "camera:0", "tiny", "bright", 0.9, scores, window, 5.0, timing, 0, True)
 
 
 def open_spool(tmp_path):
@@ -61,7 +28,7 @@ def make_sink(tmp_path):
     sinks = []
 
     def make_sink(broker, **more):
-        sinks.append(MqttSink(options(broker, **more), spool=open_spool(tmp_path)))
+        sinks.append(MqttSink(mqtt_options(broker, **more), spool=open_spool(tmp_path)))
         return sinks[-1]
 
     yield make_sink
@@ -219,7 +186,7 @@ def test_a_refused_topic_is_an_event_that_waits(make_broker, listen, make_sink, 
 def test_events_left_at_the_end_come_with_the_next_run(make_broker, listen, tmp_path, caplog):
     caplog.set_level("INFO")
     broker = make_broker()
-    sink = MqttSink(options(broker), spool=open_spool(tmp_path))
+    sink = MqttSink(mqtt_options(broker), spool=open_spool(tmp_path))
     for number in range(30):
         sink.write(event(number))
     started_s = time.monotonic()
@@ -228,18 +195,21 @@ def test_events_left_at_the_end_come_with_the_next_run(make_broker, listen, tmp_
     assert "30 events wait on disk for the next run" in caplog.text
     broker.start()
     listener = listen(broker, [f"{BASE}/event"], qos=0)
-    MqttSink(options(broker), spool=open_spool(tmp_path)).close()
+    MqttSink(mqtt_options(broker), spool=open_spool(tmp_path)).close()
     assert_all_in_order(listener, 30)
 
 
 KILLED = """
-    import sys
-    sys.path[:0] = {tests!r}
-    from test_mqtt_outages import *
+    import sys, time
+    sys.path.insert(0, {tests!r})
+    from brokers import event
+    from edgehar.secret import Secret
+    from edgehar.sinks.mqtt import MqttSink
+    from edgehar.sinks.mqtt_options import MqttOptions
+    from edgehar.spool import Spool, SpoolOptions
 
-    sink = MqttSink(
-        MqttOptions(url={url!r}, password=Secret({password!r}), ca_file={ca!r}), spool=open_spool(Path({folder!r}))
-    )
+    options = MqttOptions(url={url!r}, password=Secret({password!r}), ca_file={ca!r})
+    sink = MqttSink(options, spool=Spool.open("mqtt", SpoolOptions(directory={folder!r})))
     for number in range(100_000):
         sink.write(event(number))
         print(number, flush=True)
@@ -252,11 +222,10 @@ def test_a_process_killed_in_an_outage_loses_nothing_it_had_accepted(
 ):
     broker = make_broker(certificates=certificates).start()
     listener = listen(broker, [f"{BASE}/event"], qos=0, user=broker.LISTENER)
-    chosen = options(broker)
-    words = {"url": chosen.url, "password": broker.PASSWORD, "ca": chosen.ca_file, "folder": str(tmp_path)}
-    paths = [str(request.path.parent), str(request.path.parents[1])]
+    chosen = mqtt_options(broker)
+    words = {"url": chosen.url, "password": broker.PASSWORD, "ca": chosen.ca_file, "folder": str(tmp_path / "state")}
     script = tmp_path / "killed.py"
-    script.write_text(textwrap.dedent(KILLED).format(tests=paths, **words))
+    script.write_text(textwrap.dedent(KILLED).format(tests=str(request.path.parents[1]), **words))
     with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as process:
         accepted = 0
         for line in process.stdout:

@@ -1,0 +1,183 @@
+"""What Home Assistant and people see and do over MQTT: discovery, several streams, commands."""
+
+import json
+import time
+
+import pytest
+from brokers import BASE, event, mqtt_options, prediction, wait_until
+
+from edgehar import SinkError
+from edgehar.sinks import mqtt
+from edgehar.sinks.mqtt import MqttSink
+from edgehar.sinks.mqtt_discovery import Watched
+
+pytestmark = pytest.mark.broker
+CONFIG = "homeassistant/device/edgehar-test/config"
+EVERYTHING = ("homeassistant/#", f"{BASE}/#")
+HALL = Watched(source="camera:0", labels=("bright", "dark"), model="tiny", answer_every_s=0.5, status_every_s=20)
+
+
+@pytest.fixture
+def sink_of(broker):
+    sinks = []
+
+    def sink_of(*, streams=(HALL,), settings=None, on_command=None, **more):
+        sinks.append(MqttSink(mqtt_options(broker, **more), streams=streams, settings=settings, on_command=on_command))
+        return sinks[-1]
+
+    yield sink_of
+    for sink in sinks:
+        sink.close()
+
+
+def test_the_device_is_announced_and_the_announcement_stays(broker, listen, sink_of):
+    sink_of(discovery=True).close()
+    late = listen(broker, EVERYTHING)
+    late.wait(lambda: late.of(CONFIG))
+    assert (CONFIG, late.of(CONFIG)[0], True) in late.messages
+    assert json.loads(late.of(CONFIG)[0])["device"]["model"] == "tiny"
+
+
+def test_it_is_announced_again_when_home_assistant_starts(broker, listen, sink_of, monkeypatch):
+    monkeypatch.setattr(mqtt, "_ANNOUNCE_WITHIN_S", 0.2)
+    listener = listen(broker, EVERYTHING)
+    sink = sink_of(discovery=True)
+    sink.write(prediction(0))
+    listener.wait(lambda: len(listener.of(CONFIG)) == 1 and listener.of("state"))
+    listener.publish("homeassistant/status", "offline")
+    listener.publish("homeassistant/status", "online")
+    listener.wait(lambda: len(listener.of(CONFIG)) == 2 and len(listener.of("state")) == 2)
+    assert listener.of("availability") == ["online", "online"]
+
+
+def test_it_is_announced_again_to_a_broker_that_comes_back(make_broker, listen):
+    broker = make_broker().start()
+    sink = MqttSink(mqtt_options(broker, discovery=True), streams=[HALL])
+    wait_until(lambda: sink.connected)
+    broker.stop()
+    broker.start()
+    listener = listen(broker, EVERYTHING)
+    listener.wait(lambda: listener.of(CONFIG))
+    sink.close()
+
+
+def test_nothing_is_announced_unless_asked_to(broker, listen, sink_of):
+    listener = listen(broker, EVERYTHING)
+    sink_of().close()
+    listener.wait(lambda: listener.of("availability") == ["online", "offline"])
+    assert {topic for topic, _, _ in listener.messages} == {"availability"}
+
+
+def test_several_streams_have_topics_of_their_own(broker, listen, sink_of):
+    listener = listen(broker, EVERYTHING)
+    porch = Watched(source="camera:1", labels=("bright", "dark"), name="porch")
+    sink = sink_of(streams=[Watched(source="camera:0", labels=("bright",), name="hall"), porch], discovery=True)
+    sink.write(prediction(3))
+    sink.write(event(5))
+    listener.wait(lambda: listener.of("hall/state") and listener.of("hall/event"))
+    components = json.loads(listener.of(CONFIG)[0])["components"]
+    assert components["porch_action"]["state_topic"] == f"{BASE}/porch/state"
+    assert components["porch_event"]["state_topic"] == f"{BASE}/porch/event"
+    assert components["hall_action"]["options"] == ["bright", "unknown"]
+    assert "expire_after" not in components["hall_action"]
+
+
+def test_every_prediction_is_published_when_asked_to(broker, listen, sink_of):
+    listener = listen(broker)
+    sink = sink_of(predictions=True)
+    wait_until(lambda: sink.connected)
+    for number in range(5):
+        sink.write(prediction(number))
+        time.sleep(0.05)
+    listener.wait(lambda: len(listener.of("prediction")) == 5)
+    assert [json.loads(payload)["seq"] for payload in listener.of("prediction")] == list(range(5))
+
+
+def test_commands_are_obeyed_and_shown(broker, listen, sink_of):
+    listener = listen(broker)
+    obeyed = []
+    sink_of(
+        commands=True, settings={"enabled": True, "threshold": 0.5}, on_command=lambda *command: obeyed.append(command)
+    )
+    listener.wait(lambda: listener.of("settings"))
+    listener.publish(f"{BASE}/set/enabled", "OFF")
+    listener.publish(f"{BASE}/set/threshold", "0.75")
+    listener.publish(f"{BASE}/snapshot", "PRESS")
+    wait_until(lambda: len(obeyed) == 3)
+    assert obeyed == [("enabled", False), ("threshold", 0.75), ("snapshot", None)]
+    listener.wait(lambda: json.loads(listener.of("settings")[-1]) == {"enabled": False, "threshold": 0.75})
+
+
+def test_commands_are_off_unless_asked_for(broker, listen, sink_of):
+    listener = listen(broker)
+    obeyed = []
+    sink = sink_of(on_command=lambda *command: obeyed.append(command))
+    wait_until(lambda: sink.connected)
+    listener.publish(f"{BASE}/set/enabled", "OFF")
+    time.sleep(0.3)
+    assert obeyed == []
+    assert listener.of("settings") == []
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+def test_commands_that_make_no_sense_do_nothing(broker, listen, sink_of, caplog, protocol):
+    listener = listen(broker)
+    obeyed = []
+    sink = sink_of(commands=True, protocol=protocol, on_command=lambda *command: obeyed.append(command))
+    wait_until(lambda: sink.connected)
+    for payload in ("", "nan", "1e-3", "2", "-1", "0.5\n0.6", "\0", b"\xff\xfe", "9" * 100_000, "{}", "½"):
+        listener.publish(f"{BASE}/set/threshold", payload)
+    listener.publish(f"{BASE}/set/enabled", "maybe")
+    listener.publish(f"{BASE}/snapshot", "now!")
+    listener.publish(f"{BASE}/set/enabled", "ON")
+    wait_until(lambda: ("enabled", True) in obeyed)
+    assert obeyed == [("enabled", True)]
+    assert caplog.text.count("not obeyed") == 1
+    assert sink.connected
+    assert sink.reconnects == 0
+
+
+def test_a_retained_command_is_too_old_to_be_obeyed(broker, listen, sink_of):
+    listener = listen(broker)
+    listener.publish(f"{BASE}/set/enabled", "OFF", retain=True)
+    obeyed = []
+    sink = sink_of(commands=True, on_command=lambda *command: obeyed.append(command))
+    wait_until(lambda: sink.connected)
+    listener.publish(f"{BASE}/set/threshold", "0.5")
+    wait_until(lambda: obeyed)
+    assert obeyed == [("threshold", 0.5)]
+
+
+def test_a_command_that_fails_is_said_and_changes_nothing(broker, listen, sink_of, caplog):
+    listener = listen(broker)
+
+    def on_command(name, value):
+        raise SinkError("snapshots need --record") if name == "snapshot" else RuntimeError("a mistake")
+
+    sink = sink_of(commands=True, settings={"threshold": 0.5}, on_command=on_command)
+    wait_until(lambda: sink.connected)
+    listener.publish(f"{BASE}/snapshot", "")
+    listener.publish(f"{BASE}/set/threshold", "0.7")
+    wait_until(lambda: "a mistake" in caplog.text)
+    assert "snapshots need --record" in caplog.text
+    assert json.loads(listener.of("settings")[-1]) == {"threshold": 0.5}
+    assert sink.connected
+
+
+def test_a_client_certificate_can_stand_for_a_user(make_broker, certificates):
+    broker = make_broker(
+        f"cafile {certificates.authority}", "require_certificate true", certificates=certificates
+    ).start()
+    files = {"cert_file": str(certificates.client), "key_file": str(certificates.client_key)}
+    sink = MqttSink(mqtt_options(broker, **files))
+    wait_until(lambda: sink.connected)
+    sink.close()
+
+
+def test_a_broker_of_an_unknown_authority_is_not_believed(make_broker, certificates, caplog):
+    broker = make_broker(certificates=certificates).start()
+    chosen = mqtt_options(broker)
+    sink = MqttSink(type(chosen)(url=chosen.url, password=chosen.password))
+    wait_until(lambda: "cannot be reached: unable to get local issuer certificate" in caplog.text)
+    assert not sink.connected
+    sink.close()
