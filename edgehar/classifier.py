@@ -109,6 +109,11 @@ class Classifier:
         self._answers = 0
 
     @property
+    def rate_hz(self) -> float:
+        """Frames a second that are looked at."""
+        return self._grid.rate_hz
+
+    @property
     def frames_seen(self) -> int:
         """Frames on the model's time grid since the start or the last `reset`."""
         return self._features.count

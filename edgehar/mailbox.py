@@ -48,6 +48,13 @@ class Mailbox(Generic[T]):
                 self.dropped += 1
             self._changed.notify_all()
 
+    def drop_when_full(self) -> None:
+        """From now on throw away the oldest item when full, instead of keeping the writer waiting."""
+        self._drop_oldest = True
+
+    def __len__(self) -> int:
+        return len(self._items)
+
     def put(self, item: T, timeout_s: float | None = None) -> bool:
         """Add an item, after waiting for room; False when there was none within `timeout_s`. Closed when closed."""
         with self._changed:

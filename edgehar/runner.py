@@ -1,38 +1,33 @@
-"""Runs a camera all day, or a file to its end: source -> classifier -> decisions -> sinks, each side on its own thread.
+"""Runs cameras all day, or files to their end: frames -> classifier -> decisions -> sinks, each side on its own thread.
 
-A live source is read by a thread that keeps only the newest frame, so that an answer is never about an old one; a file
-is read through a short queue that loses nothing. Every sink has a thread and a queue of its own, so that a slow broker
-never delays a frame. The classifier runs on the thread that calls `Runner.run`.
+Each source has threads of its own that keep it open and keep, when it is live, only its newest frame; a file is read
+through a short queue that loses nothing. Every sink has a thread and a queue of its own, so that a slow broker never
+delays a frame. All streams take turns on the thread that calls `Runner.run`, frame by frame.
 """
 
 from __future__ import annotations
 
 import contextlib
-import enum
 import logging
 import math
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
-from edgehar.errors import SourceError
+from edgehar.capture import CaptureState
 from edgehar.mailbox import Closed, Mailbox
-from edgehar.results import Status, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from edgehar.classifier import Classifier
-    from edgehar.decision import Decider
     from edgehar.frames import Frame
-    from edgehar.results import Prediction, Record
+    from edgehar.results import Record
     from edgehar.sinks.base import Sink
-    from edgehar.sources.base import Source
+    from edgehar.stream import Stream
 
 _log = logging.getLogger(__name__)
 
-# Frames of a file that may be decoded ahead.
-_FRAMES_AHEAD = 4
 # Records that may wait for a sink: some seconds of answers to every frame.
 _RECORDS_WAITING = 256
 # How often waiting threads look whether the run is to stop.
@@ -43,23 +38,13 @@ STOP_DEADLINE_S = 5.0
 _CAPTURE_JOIN_S = 1.0
 
 
-class State(enum.Enum):
-    """What the run is doing."""
-
-    OPENING = "opening"
-    RUNNING = "running"
-    RECONNECTING = "reconnecting"
-    STOPPED = "stopped"
-    FAILED = "failed"
-
-
 class _SinkThread:
     """A sink, its queue and its thread."""
 
-    def __init__(self, sink: Sink, *, live: bool) -> None:
+    def __init__(self, sink: Sink) -> None:
         self.sink = sink
         self.error: BaseException | None = None
-        self.records: Mailbox[Record] = Mailbox(_RECORDS_WAITING, drop_oldest=live)
+        self.records: Mailbox[Record] = Mailbox(_RECORDS_WAITING, drop_oldest=False)
         self.thread = threading.Thread(target=self._work, name=f"edgehar-sink-{sink.name}", daemon=True)
 
     def _work(self) -> None:
@@ -78,179 +63,250 @@ class _SinkThread:
 
 
 class Runner:
-    """One run of a source through a classifier into sinks.
-
-    Attributes:
-        state: what the run is doing; each change is logged once.
-    """
+    """One run of some streams into some sinks."""
 
     def __init__(
         self,
-        source: Source,
-        classifier: Classifier,
-        decider: Decider,
-        sinks: Sequence[Sink],
+        streams: Sequence[Stream],
+        sinks: Iterable[Sink],
         *,
         duration_s: float | None = None,
         max_predictions: int | None = None,
+        status_every_s: float = 10.0,
+        on_tick: Callable[[], object] = lambda: None,
     ) -> None:
-        """Make a run; `run` does it. The caller closes the source and the classifier, the run closes the sinks.
+        """Make a run; `run` does it. It stops the captures and closes the sinks, the caller closes the classifiers.
 
         Args:
-            source: where frames come from.
-            classifier: what answers.
-            decider: what turns answers into decisions and events.
+            streams: what is watched; they take turns.
             sinks: what gets the records.
             duration_s: stop after this much video (files), or this long after the start (live sources).
-            max_predictions: stop after exactly this many predictions.
+            max_predictions: stop after exactly this many predictions of all streams.
+            status_every_s: how often each live stream's status is told between its changes.
+            on_tick: called some times a second by the thread that classifies, between frames.
         """
-        self.state = State.OPENING
-        self._source, self._classifier, self._decider = source, classifier, decider
+        self.streams = list(streams)
+        self._sinks = [_SinkThread(sink) for sink in sinks]
         self._duration_s, self._max_predictions = duration_s, max_predictions
-        self._sinks = [_SinkThread(sink, live=source.live) for sink in sinks]
-        self._frames: Mailbox[Frame] = Mailbox(1 if source.live else _FRAMES_AHEAD, drop_oldest=source.live)
-        self._capture_error: BaseException | None = None
+        self._status_every_s, self._on_tick = status_every_s, on_tick
         self._stopping = False
-        self._started_s = 0.0
-        self._first_captured_s: float | None = None
-        self._frame_count = self._prediction_count = 0
+        self._started_s = self._status_s = self._tick_s = 0.0
+        self._prediction_count = 0
+        self._wake = threading.Event()
+        self._requests: deque[Callable[[], object]] = deque()
+        self._failure: BaseException | None = None
+        # While sinks are changed: those that are going, what makes the next, and the records kept for them.
+        self._leaving: list[_SinkThread] = []
+        self._make_sinks: Callable[[], Iterable[Sink]] | None = None
+        self._leave_by_s = 0.0
+        self._kept: deque[Record] = deque(maxlen=_RECORDS_WAITING)
 
     def stop(self) -> None:
         """Ask the run to end cleanly. Takes no lock: safe from a signal handler and from any thread."""
         self._stopping = True
 
+    def request(self, action: Callable[[], object]) -> None:
+        """Have the thread that classifies call `action` between two frames. Safe from any thread."""
+        self._requests.append(action)
+        self._wake.set()
+
+    @property
+    def queue_depth(self) -> int:
+        """Records that wait for a sink, the most of all sinks."""
+        return max((len(sink.records) for sink in self._sinks), default=0)
+
+    def replace_sinks(self, make_sinks: Callable[[], Iterable[Sink]]) -> None:
+        """Go on with other sinks, made when the present ones have written what waits for them and are closed.
+
+        To be called by the thread that classifies. It goes on meanwhile, and what it finds is kept for the new sinks.
+        """
+        for sink in self._sinks:
+            sink.records.close()
+        self._leaving += self._sinks
+        self._sinks, self._make_sinks = [], make_sinks
+        self._leave_by_s = time.monotonic() + STOP_DEADLINE_S
+
+    def _change_sinks(self) -> None:
+        """Make the new sinks as soon as the old ones are gone."""
+        if self._make_sinks is None:
+            return
+        gone = not any(sink.thread.is_alive() for sink in self._leaving)
+        if gone or time.monotonic() >= self._leave_by_s:
+            make_sinks, self._make_sinks = self._make_sinks, None
+            self._leaving = []
+            self._sinks = [_SinkThread(sink) for sink in make_sinks()]
+            for sink in self._sinks:
+                sink.thread.start()
+            kept, self._kept = list(self._kept), deque(maxlen=_RECORDS_WAITING)
+            self._emit(kept)
+
     def run(self) -> None:
-        """Run until the source ends, a limit is reached or `stop` is called; events that are open are ended.
+        """Run until every source ends, a limit is reached or `stop` is called; events that are open are ended.
 
         Raises:
-            SourceError: the source failed, or gave no frame.
-            SinkError, BrokenPipeError: a sink failed; its reader has gone.
+            SourceError: every source failed, or gave no frame.
+            SinkError, BrokenPipeError: an essential sink failed; its reader has gone.
             Exception: whatever else went wrong in any of the threads.
         """
-        self._started_s = time.monotonic()
-        capture = threading.Thread(target=self._capture, name="edgehar-capture", daemon=True)
+        self._started_s = self._status_s = time.monotonic()
         for sink in self._sinks:
             sink.thread.start()
-        capture.start()
-        at_leisure = False
+        for stream in self.streams:
+            stream.capture.frames.on_change = self._wake.set
+            stream.on_state = self._hear
+            stream.capture.start()
+        at_leisure, last = False, CaptureState.FAILED
         try:
-            self._enter(State.OPENING)
-            at_leisure = self._classify_all()
-            self._enter(State.STOPPED)
+            at_leisure = self._watch_all()
+            last = CaptureState.STOPPED
         except BrokenPipeError:
-            self._enter(State.STOPPED, quietly=True)
-            raise
-        except BaseException:
-            self._enter(State.FAILED)
+            last = CaptureState.STOPPED
             raise
         finally:
-            self._frames.close(discard=True)
-            self._source.close()
+            for stream in self.streams:
+                self._end(stream, last)
             self._finish_sinks(at_leisure)
-            capture.join(_CAPTURE_JOIN_S)
         self._raise_sink_error()
 
-    def _capture(self) -> None:
-        try:
-            for frame in self._source:
-                self._frames.put(frame)
-        except Closed:
-            pass
-        except Exception as error:
-            self._capture_error = error
-        finally:
-            self._frames.close()
+    def _hear(self, stream: Stream, state: CaptureState, reason: str) -> None:
+        """Take note of what a capture does, from its own thread. How a stream ends is said when it has ended."""
+        if state not in (CaptureState.STOPPED, CaptureState.FAILED):
+            self.request(lambda: self._enter(stream, state, reason))
 
-    def _classify_all(self) -> bool:
-        """Classify until an end, and end the open events; True when it was the source's own end."""
-        try:
-            while not self._is_over():
-                try:
-                    frame = self._frames.get(_POLL_S)
-                except TimeoutError:
-                    continue
-                except Closed:
-                    self._end_of_source()
-                    return True
-                if not self._take(frame):
-                    break
-            return False
-        finally:
-            for event in self._decider.finish():
-                self._emit(event)
+    def _watch_all(self) -> bool:
+        """Classify until an end, and end the open events; True when it was the sources' own end."""
+        while not self._is_over():
+            self._wake.clear()
+            self._do_requests()
+            self._change_sinks()
+            # Each stream in its turn has one frame taken: none keeps the others waiting.
+            taken = [self._take_turn(stream) for stream in self.streams if not stream.done]
+            if not any(taken):
+                if all(stream.done for stream in self.streams):
+                    return self._all_done()
+                self._wake.wait(_POLL_S)
+        return False
+
+    def _all_done(self) -> bool:
+        if self._failure is not None and all(stream.error is not None for stream in self.streams):
+            raise self._failure
+        return not any(stream.cut_short for stream in self.streams)
 
     def _is_over(self) -> bool:
         self._raise_sink_error()
         if self._stopping or self._prediction_count == self._max_predictions:
             return True
-        elapsed_s = time.monotonic() - self._started_s
-        return self._source.live and self._duration_s is not None and elapsed_s >= self._duration_s
+        now_s = time.monotonic()
+        if now_s - self._tick_s >= _POLL_S:
+            self._tick_s = now_s
+            self._on_tick()
+        if now_s - self._status_s >= self._status_every_s:
+            self._status_s = now_s
+            for stream in self.streams:
+                if stream.capture.live and not stream.done:
+                    self._emit([stream.status()])
+        live = any(stream.capture.live for stream in self.streams)
+        return live and self._duration_s is not None and now_s - self._started_s >= self._duration_s
 
-    def _take(self, frame: Frame) -> bool:
-        """Classify one frame; False, without doing so, when it is past the duration asked for."""
-        if self._first_captured_s is None:
-            self._first_captured_s = frame.captured_s
-            self._enter(State.RUNNING)
-        # Compared with a tolerance: 25 frames of 1/25 s shall be 1 s.
-        left_s = math.inf if self._duration_s is None else self._duration_s - 1e-9
-        if not self._source.live and frame.captured_s - self._first_captured_s >= left_s:
+    def _do_requests(self) -> None:
+        while self._requests:
+            self._requests.popleft()()
+
+    def _take_turn(self, stream: Stream) -> bool:
+        """Take one frame of a stream if it has one; whether it had, or came to its end."""
+        try:
+            epoch, frame = stream.capture.frames.get(0.0)
+        except TimeoutError:
             return False
-        self._frame_count += 1
-        self._classifier.dropped = self._frames.dropped
-        self._answer(self._classifier.push(frame))
+        except Closed:
+            self._finish(stream)
+            return True
+        if self._is_past_duration(stream, frame):
+            stream.cut_short = True
+            self._end(stream, CaptureState.STOPPED)
+            return True
+        if stream.capture.live:
+            for sink in self._sinks:
+                sink.records.drop_when_full()
+        self._count(self._guarded(stream, lambda: stream.take(frame, epoch)))
         return True
 
-    def _end_of_source(self) -> None:
-        if self._capture_error is not None:
-            raise self._capture_error
-        if not self._frame_count:
-            raise SourceError(f"{self._source.name}: gave no frame; check that it is not empty")
-        self._answer(self._classifier.flush())
+    def _is_past_duration(self, stream: Stream, frame: Frame) -> bool:
+        if self._duration_s is None or stream.capture.live:
+            return False
+        first_s = frame.captured_s if stream.first_captured_s is None else stream.first_captured_s
+        # Compared with a tolerance: 25 frames of 1/25 s shall be 1 s.
+        return frame.captured_s - first_s >= self._duration_s - 1e-9
 
-    def _answer(self, prediction: Prediction | None) -> None:
-        if prediction is None:
+    def _finish(self, stream: Stream) -> None:
+        """A stream has come to its own end."""
+        self._count(self._guarded(stream, stream.finish))
+        self._end(stream, CaptureState.STOPPED if stream.error is None else CaptureState.FAILED)
+
+    def _guarded(self, stream: Stream, work: Callable[[], list[Record]]) -> list[Record]:
+        """What `work` gives. Where others go on, a stream that fails is ended by itself."""
+        try:
+            return work()
+        except Exception as error:
+            if len(self.streams) == 1:
+                raise
+            stream.error = self._failure = error
+            _log.error("%s: %s; the other cameras go on", stream.name, error)
+            self._end(stream, CaptureState.FAILED)
+            return []
+
+    def _count(self, records: list[Record]) -> None:
+        self._prediction_count = sum(stream.predictions for stream in self.streams)
+        self._emit(records)
+
+    def _end(self, stream: Stream, state: CaptureState) -> None:
+        """Stop a stream for good: its capture, its open event, and its last status. Nothing the second time."""
+        if stream.state in (CaptureState.STOPPED, CaptureState.FAILED):
             return
-        prediction, events = self._decider.update(prediction)
-        self._prediction_count += 1
-        records: list[Record] = [prediction, *events]
+        stream.done = True
+        self._emit(stream.end_events())
+        stream.capture.stop(_CAPTURE_JOIN_S)
+        self._enter(stream, state, "")
+
+    def _emit(self, records: Iterable[Record]) -> None:
+        """Hand records to every sink, waiting for room where nothing may be lost."""
+        if self._make_sinks is not None:
+            self._kept.extend(records)
+            return
         for record in records:
-            self._emit(record)
+            for sink in self._sinks:
+                # A sink that has failed takes no more; `_raise_sink_error` tells.
+                with contextlib.suppress(Closed):
+                    while not sink.records.put(record, _POLL_S) and not self._stopping:
+                        pass
 
-    def _emit(self, record: Record) -> None:
-        """Hand a record to every sink, waiting for room where nothing may be lost."""
-        for sink in self._sinks:
-            # A sink that has failed takes no more; `_raise_sink_error` tells.
-            with contextlib.suppress(Closed):
-                while not sink.records.put(record, _POLL_S) and not self._stopping:
-                    pass
-
-    def _enter(self, state: State, *, quietly: bool = False) -> None:
-        self.state = state
-        elapsed_s = max(time.monotonic() - self._started_s, 1e-9)
-        status = Status(
-            time=utc_now(),
-            source=self._source.name,
-            state=state.value,
-            frames=self._frame_count,
-            predictions=self._prediction_count,
-            dropped=self._frames.dropped,
-            fps=round(self._frame_count / elapsed_s, 1),
-        )
-        # The error that follows a failure says more than "failed".
-        level = logging.INFO if state in (State.RUNNING, State.STOPPED) and not quietly else logging.DEBUG
+    def _enter(self, stream: Stream, state: CaptureState, reason: str) -> None:
+        if stream.state in (CaptureState.STOPPED, CaptureState.FAILED):
+            return
+        status = stream.enter(state)
+        level = logging.DEBUG
+        if state is CaptureState.RECONNECTING:
+            level = logging.WARNING
+        elif state in (CaptureState.RUNNING, CaptureState.STOPPED):
+            # The error that follows a failure says more than "failed".
+            level = logging.INFO
         counts = f" after {status.frames} frames, {status.predictions} predictions, {status.dropped} frames dropped"
-        _log.log(level, "%s: %s%s", status.source, status.state, counts if self._frame_count else "")
-        self._emit(status)
+        counted = bool(status.frames) and state is not CaptureState.RUNNING
+        why = f": {reason}" if reason else ""
+        _log.log(level, "%s: %s%s%s", stream.name, state.value, counts if counted else "", why)
+        self._emit([status])
 
     def _finish_sinks(self, at_leisure: bool) -> None:
         """Let sinks write what waits for them: all of it at the end of a source, else until a deadline."""
+        self._leave_by_s = 0.0
+        self._change_sinks()
         for sink in self._sinks:
             sink.records.close()
-        deadline_s = None if at_leisure else time.monotonic() + STOP_DEADLINE_S
+        deadline_s = math.inf if at_leisure else time.monotonic() + STOP_DEADLINE_S
         for sink in self._sinks:
-            while sink.thread.is_alive() and (deadline_s is None or time.monotonic() < deadline_s):
+            while sink.thread.is_alive() and time.monotonic() < deadline_s:
                 sink.thread.join(_POLL_S)
-                if self._stopping and deadline_s is None:
+                if self._stopping and deadline_s == math.inf:
                     deadline_s = time.monotonic() + STOP_DEADLINE_S
             if sink.thread.is_alive():
                 _log.warning("%s: did not take all results within %.0f s", sink.sink.name, STOP_DEADLINE_S)
@@ -258,6 +314,10 @@ class Runner:
                 _log.warning("%s: too slow: %d results dropped", sink.sink.name, sink.records.dropped)
 
     def _raise_sink_error(self) -> None:
-        for sink in self._sinks:
-            if sink.error is not None:
+        """What an essential sink failed with; another one is only spoken of, once, and left out from then on."""
+        for sink in [sink for sink in self._sinks if sink.error is not None]:
+            if sink.sink.essential:
+                assert sink.error is not None
                 raise sink.error
+            _log.error("%s: %s; going on without it", sink.sink.name, sink.error)
+            self._sinks.remove(sink)

@@ -14,7 +14,7 @@ class TimeGrid:
     """
 
     def __init__(self, rate_hz: float) -> None:
-        self.period_s = 1.0 / rate_hz
+        self.rate_hz, self.period_s = rate_hz, 1.0 / rate_hz
         self._due_s: float | None = None
 
     def accepts(self, captured_s: float) -> bool:

@@ -10,6 +10,12 @@ from brokers import MOSQUITTO, Broker, Certificates, Listener
 os.environ["PYTHONSAFEPATH"] = "1"
 
 
+@pytest.fixture(autouse=True)
+def _state_of_its_own(tmp_path_factory, monkeypatch):
+    """What a command leaves for its next run is nobody else's, and goes with the test."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+
+
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory):
     """Path of a bundle that tells bright from dark frames: 10 Hz, window 4, hop 2."""

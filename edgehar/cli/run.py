@@ -13,17 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-    from edgehar.manifest import Input
-    from edgehar.runner import Runner
-    from edgehar.sinks.base import Sink
-    from edgehar.sources.base import Source
+    from edgehar.config import Config
+    from edgehar.program import Program
 
 DEFAULT_MODEL = "fight-lrcn"
 
 _DESCRIPTION = """\
 Watch a camera, a stream or a file, and print an answer for every few frames as JSON Lines on standard output.
 Logs go to standard error. Ctrl-C ends the run cleanly with exit code 130; SIGTERM, the end of the source, a limit, or
-a reader of standard output that goes away end it with 0."""
+a reader of standard output that goes away end it with 0; a second signal ends it at once. SIGHUP reads the
+configuration again."""
 
 _EXAMPLES = """\
   edgehar-run                                              camera 0, the shipped fight detector
@@ -32,6 +31,7 @@ _EXAMPLES = """\
   edgehar-run --source 'shots/*.png' --rate-hz 10          images, 10 a second
   edgehar-run --source 'synthetic:walking?duration_s=4' --model actions-synthetic
   edgehar-run --camera 0 --region 0.5,0,0.5,1              the right half of the picture only
+  edgehar-run --config edgehar.toml                        all that a configuration file asks for
   edgehar-run --source rtsp://user:password@camera/stream --duration 3600
   edgehar-run --output none --mqtt mqtt://user@broker/edgehar/hall
                                                           publish only; the password is in EDGEHAR_MQTT_PASSWORD"""
@@ -90,6 +90,14 @@ def _make_parser() -> argparse.ArgumentParser:
         "synthetic:ACTION, or an rtsp:// or http:// stream",
     )
     parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help='a configuration ("edgehar config init" writes one), that options here change; auto finds the usual one',
+    )
+    parser.add_argument(
+        "--wait", action="store_true", help="keep trying when a camera is not there at the start, instead of ending"
+    )
+    parser.add_argument(
         "--rate-hz", type=_positive, metavar="HZ", help="frames a second of images (25), or asked of a camera"
     )
     parser.add_argument(
@@ -99,15 +107,13 @@ def _make_parser() -> argparse.ArgumentParser:
         help="look at this part of the picture only, in shares of it from 0 to 1: 0.5,0,0.5,1 is the right half",
     )
     parser.add_argument(
-        "--model", default=DEFAULT_MODEL, metavar="BUNDLE|NAME", help="a model bundle, or the name of a shipped one"
+        "--model", metavar="BUNDLE|NAME", help=f"a model bundle, or the name of a shipped one ({DEFAULT_MODEL})"
     )
     parser.add_argument("--hop", type=_count, metavar="N", help="frames between answers (the model's default)")
     parser.add_argument(
         "--threshold", type=_share, metavar="P", help='answer "unknown" when the best score is under P, 0 to 1'
     )
-    parser.add_argument(
-        "--output", choices=("jsonl", "text", "none"), default="jsonl", help="what to print (default: jsonl)"
-    )
+    parser.add_argument("--output", choices=("jsonl", "text", "none"), help="what to print (jsonl)")
     parser.add_argument(
         "--mqtt", metavar="URL", help="also publish to mqtt://user:password@host:1883/base/topic, or mqtts:// for TLS"
     )
@@ -115,9 +121,7 @@ def _make_parser() -> argparse.ArgumentParser:
         "--duration", type=_positive, metavar="S", help="stop after S seconds: of video for files, else of watching"
     )
     parser.add_argument("--max-predictions", type=_count, metavar="N", help="stop after exactly N predictions")
-    parser.add_argument(
-        "--threads", type=_count, default=1, metavar="N", help="CPU threads of the network (default: 1)"
-    )
+    parser.add_argument("--threads", type=_count, metavar="N", help="CPU threads of the network (1)")
     return parser
 
 
@@ -127,75 +131,63 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from edgehar.bundle import ModelBundle
-    from edgehar.classifier import Classifier
-    from edgehar.decision import Decider, DecisionOptions
-    from edgehar.runner import Runner
-    from edgehar.sinks.mqtt import MqttSink, parse_mqtt_url
+    import os
 
-    # What is wrong with the command line, the model or the source is said before the network is loaded.
-    mqtt = parse_mqtt_url(args.mqtt) if args.mqtt is not None else None
-    bundle = ModelBundle.open(args.model)
-    with (
-        _open_source(args, bundle.manifest.input) as source,
-        Classifier(
-            bundle, hop=args.hop, threads=args.threads, source_name=source.name, region=args.region
-        ) as classifier,
-    ):
-        defaults = bundle.manifest.decision
-        options = DecisionOptions(threshold=args.threshold)
-        sinks = _local_sinks(args.output)
-        if mqtt is not None:
-            sinks.append(MqttSink(mqtt))
-        runner = Runner(
-            source,
-            classifier,
-            Decider(bundle.manifest.labels, options, background=defaults.background, threshold=defaults.threshold),
-            sinks,
-            duration_s=args.duration,
-            max_predictions=args.max_predictions,
-        )
-        _run_until_signal(runner)
+    from edgehar.config import find_config, load
+    from edgehar.program import Program
+
+    def read_config() -> Config:
+        return load(find_config(args.config, os.environ), os.environ, _overrides(args))
+
+    program = Program(
+        read_config(),
+        duration_s=args.duration,
+        max_predictions=args.max_predictions,
+        read_config=None if args.config is None else read_config,
+    )
+    _run_until_signal(program)
     return EXIT_DONE
 
 
-def _open_source(args: argparse.Namespace, shape: Input) -> Source:
-    from edgehar.sources import open_source
-
-    # So much of the whole picture that its region still has the pixels the model wants.
-    wide, high = (1.0, 1.0) if args.region is None else args.region[2:]
-    target_size = (math.ceil(shape.height / max(high, 0.01)), math.ceil(shape.width / max(wide, 0.01)))
-    options: dict[str, Any] = {"target_size": target_size}
-    if args.rate_hz is not None:
-        options["rate_hz"] = args.rate_hz
-    return open_source(args.source if args.source is not None else f"camera:{args.camera or 0}", **options)
-
-
-def _local_sinks(output: str) -> list[Sink]:
-    if output == "none":
-        return []
-    from edgehar.sinks.jsonl import JsonLinesSink, LineWriter, stdout_descriptor
-    from edgehar.sinks.text import TextSink
-
-    writer = LineWriter(stdout_descriptor(), "standard output")
-    return [TextSink(writer) if output == "text" else JsonLinesSink(writer)]
+def _overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says, as a configuration file would."""
+    source = args.source if args.camera is None else f"camera:{args.camera}"
+    return {
+        "model": args.model,
+        "hop": args.hop,
+        "threads": args.threads,
+        "output": args.output,
+        "camera": {"source": source, "rate_hz": args.rate_hz, "region": args.region},
+        "decision": {"threshold": args.threshold},
+        "mqtt": {"url": args.mqtt},
+        "reconnect": {"at_start": args.wait or None},
+    }
 
 
-def _run_until_signal(runner: Runner) -> None:
-    """Run; SIGTERM and Ctrl-C end the run cleanly within seconds, and Ctrl-C then raises KeyboardInterrupt."""
+def _run_until_signal(program: Program) -> None:
+    """Run; SIGTERM and Ctrl-C end it cleanly within seconds, and Ctrl-C then raises KeyboardInterrupt; SIGHUP reloads.
+
+    The second of these signals ends the program at once.
+    """
     caught: list[int] = []
-    before = {int(number): signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def on_signal(number: int, _frame: FrameType | None) -> None:
+    def on_end(number: int, _frame: FrameType | None) -> None:
+        if caught:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
         caught.append(number)
-        runner.stop()
+        program.stop()
 
-    for number, handler in before.items():
-        # Ignored signals stay ignored, as nohup wants it.
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, on_signal)
+    def on_reload(_number: int, _frame: FrameType | None) -> None:
+        program.reload()
+
+    handlers = {signal.SIGINT: on_end, signal.SIGTERM: on_end, signal.SIGHUP: on_reload}
+    # Ignored signals stay ignored, as nohup wants it.
+    before = {number: signal.getsignal(number) for number in handlers if signal.getsignal(number) is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, handlers[number])
     try:
-        runner.run()
+        program.run()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

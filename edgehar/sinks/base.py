@@ -14,9 +14,12 @@ class Sink(abc.ABC):
 
     Attributes:
         name: how log lines name this sink.
+        essential: whether the run ends when this sink fails, as it does when standard output is gone; otherwise the run
+            goes on without it.
     """
 
     name: str
+    essential: bool = True
 
     @abc.abstractmethod
     def write(self, record: Record) -> None:

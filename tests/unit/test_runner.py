@@ -7,11 +7,13 @@ from helpers import flat_frames
 
 from edgehar import Classifier, Frame, PixelFormat, SinkError, SourceError, open_source
 from edgehar import runner as runner_module
+from edgehar.capture import CaptureState
 from edgehar.decision import Decider, DecisionOptions
 from edgehar.results import Event, Prediction, Status
-from edgehar.runner import Runner, State
+from edgehar.runner import Runner
 from edgehar.sinks.base import Sink
 from edgehar.sources.base import Source
+from edgehar.stream import Stream
 
 
 class Collected(Sink):
@@ -40,7 +42,7 @@ class Collected(Sink):
 class LiveSource(Source):
     """A camera: frames come at `rate_hz` whether they are read or not, until it is closed or fails."""
 
-    live, name = True, "live"
+    live, reopens, name = True, False, "live"
 
     def __init__(self, rate_hz, count=None, error=None):
         self._period_s, self._count, self._error, self._closed = 1 / rate_hz, count, error, threading.Event()
@@ -73,7 +75,8 @@ def run(tiny_bundle):
     def run(source, *sinks, hop=1, classifier_type=Classifier, before=lambda runner: None, **limits):
         with classifier_type(tiny_bundle, hop=hop) as classifier, open_source(source) as opened:
             decider = Decider(classifier.bundle.manifest.labels, DecisionOptions())
-            runner = Runner(opened, classifier, decider, sinks, **limits)
+            stream = Stream(lambda: opened, classifier, decider, name=opened.name)
+            runner = Runner([stream], sinks, **limits)
             before(runner)
             runner.run()
             return runner
@@ -95,7 +98,7 @@ def test_a_file_is_answered_frame_by_frame_to_its_end(run):
     assert [prediction.label for prediction in predictions[5:]] == ["dark"] * 4
     assert [prediction.window.end_s for prediction in predictions] == pytest.approx([0.3 + i / 10 for i in range(9)])
     assert sink.states == ["opening", "running", "stopped"]
-    assert runner.state is State.STOPPED
+    assert runner.streams[0].state is CaptureState.STOPPED
     assert sink.closed
 
 

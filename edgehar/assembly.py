@@ -1,0 +1,137 @@
+"""From a configuration to what it asks for: streams with shared models, and sinks with their queues on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from edgehar.classifier import Classifier
+from edgehar.decision import Decider
+from edgehar.governor import Governor
+from edgehar.network import Network
+from edgehar.stream import Stream
+from edgehar.urls import without_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgehar.bundle import ModelBundle
+    from edgehar.config import CameraOptions, Config
+    from edgehar.health.monitor import Monitor
+    from edgehar.sinks.base import Sink
+    from edgehar.sources.base import Source
+
+# The least share of the picture that a camera's resolution is raised for.
+_LEAST_SHARE = 0.01
+
+
+def load_networks(config: Config) -> dict[str, Network]:
+    """Every model that some camera uses, loaded once, by the name or path it is given by."""
+    models = dict.fromkeys(config.model_of(camera) for camera in config.cameras)
+    return {model: Network(model, threads=config.threads) for model in models}
+
+
+def make_streams(config: Config, networks: dict[str, Network], monitor: Monitor) -> list[Stream]:
+    """A stream for each camera. They run on one thread, so those of one rate share one governor."""
+    governors: dict[float, Governor] = {}
+    streams = []
+    for camera in config.cameras:
+        network = networks[config.model_of(camera)]
+        rate_hz = network.bundle.manifest.temporal.rate_hz
+        name = source_name(camera)
+        streams.append(
+            Stream(
+                partial(_open_camera, camera, network.bundle),
+                Classifier(network, hop=config.hop_of(camera), source_name=name, region=camera.region),
+                make_decider(config, camera, network.bundle),
+                name=name,
+                reconnect=config.reconnect,
+                governor=governors.setdefault(rate_hz, Governor(rate_hz, config.governor)),
+                health=monitor.stream(name),
+            )
+        )
+    return streams
+
+
+def source_name(camera: CameraOptions) -> str:
+    """How the records of a camera name it: as the configuration does, else by its address without credentials."""
+    return camera.name or without_credentials(camera.source)
+
+
+def make_decider(config: Config, camera: CameraOptions, bundle: ModelBundle) -> Decider:
+    """What decides for a camera."""
+    defaults = bundle.manifest.decision
+    return Decider(
+        bundle.manifest.labels,
+        config.decision_of(camera),
+        background=defaults.background,
+        threshold=defaults.threshold,
+    )
+
+
+def make_sinks(
+    config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[str, Any], None]
+) -> list[Sink]:
+    """Every sink that is asked for, each told of in the status."""
+    sinks = _local_sinks(config)
+    if config.mqtt.url is not None:
+        sinks.append(_mqtt_sink(config, streams, monitor, on_command))
+    return sinks
+
+
+def _open_camera(camera: CameraOptions, bundle: ModelBundle) -> Source:
+    from edgehar.sources import open_source
+
+    shape = bundle.manifest.input
+    # So much of the whole picture that its region still has the pixels the model wants.
+    wide, high = (1.0, 1.0) if camera.region is None else camera.region[2:]
+    target_size = (math.ceil(shape.height / max(high, _LEAST_SHARE)), math.ceil(shape.width / max(wide, _LEAST_SHARE)))
+    return open_source(camera.source, target_size=target_size, **camera.open_options())
+
+
+def _local_sinks(config: Config) -> list[Sink]:
+    sinks: list[Sink] = []
+    if config.output != "none":
+        from edgehar.sinks.jsonl import JsonLinesSink, LineWriter, stdout_descriptor
+        from edgehar.sinks.text import TextSink
+
+        writer = LineWriter(stdout_descriptor(), "standard output")
+        sinks.append(TextSink(writer) if config.output == "text" else JsonLinesSink(writer))
+    if config.file is not None:
+        from edgehar.sinks.files import FileSink
+
+        sinks.append(FileSink(config.file))
+    return sinks
+
+
+def _mqtt_sink(config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[str, Any], None]) -> Sink:
+    from edgehar.sinks.mqtt import MqttSink
+    from edgehar.sinks.mqtt_discovery import Watched
+    from edgehar.sinks.mqtt_options import read_broker
+    from edgehar.spool import Spool
+
+    spool = Spool.open(f"mqtt-{_digest(read_broker(config.mqtt).client_id)}", config.spool)
+    watched = [
+        Watched(
+            source=stream.name,
+            labels=stream.classifier.bundle.manifest.labels,
+            model=stream.classifier.bundle.manifest.name,
+            name=(camera.name or "") if len(streams) > 1 else "",
+            answer_every_s=stream.classifier.hop / stream.classifier.bundle.manifest.temporal.rate_hz,
+            status_every_s=config.health.status_every_s,
+        )
+        for stream, camera in zip(streams, config.cameras, strict=True)
+    ]
+    settings = {"enabled": all(stream.enabled for stream in streams)}
+    sink = MqttSink(config.mqtt, spool=spool, streams=watched, settings=settings, on_command=on_command)
+    monitor.add_gauge("spool_depth", lambda: spool.depth, "mqtt")
+    monitor.add_gauge("spool_dropped", lambda: spool.dropped, "mqtt")
+    monitor.add_gauge("connected", lambda: sink.connected, "mqtt")
+    return sink
+
+
+def _digest(text: str) -> str:
+    """A name for a file that tells receivers apart and does not show their address."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

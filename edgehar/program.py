@@ -1,0 +1,160 @@
+"""A configuration at work: it runs, it can be reloaded and commanded, and it says how it is doing."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edgehar import assembly
+from edgehar.config import diff
+from edgehar.errors import EdgeharError
+from edgehar.health.monitor import Monitor
+from edgehar.health.systemd import Notifier
+from edgehar.runner import Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgehar.config import Config
+    from edgehar.health.metrics_server import MetricsServer
+
+_log = logging.getLogger(__name__)
+
+# How often the machine is asked how hot it is.
+_TEMPERATURE_EVERY_S = 5.0
+# Sections whose change is a change of sinks.
+_SINK_SECTIONS = frozenset({"output", "file", "mqtt", "webhook", "spool"})
+
+
+class Program:
+    """Everything one configuration asks for, from the cameras to the last sink."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        duration_s: float | None = None,
+        max_predictions: int | None = None,
+        read_config: Callable[[], Config] | None = None,
+    ) -> None:
+        """Load the models and connect the sinks; `run` opens the cameras.
+
+        Args:
+            config: what is asked for.
+            duration_s: stop after this much video (files), or this long after the start (live sources).
+            max_predictions: stop after exactly this many predictions.
+            read_config: gives the configuration anew, for `reload`.
+
+        Raises:
+            EdgeharError: something cannot be had.
+        """
+        self._config, self._read_config = config, read_config
+        self._monitor, self._notifier = Monitor(), Notifier()
+        self._networks = assembly.load_networks(config)
+        self._streams = assembly.make_streams(config, self._networks, self._monitor)
+        sinks = assembly.make_sinks(config, self._streams, self._monitor, self._command)
+        self._runner = Runner(
+            self._streams,
+            sinks,
+            duration_s=duration_s,
+            max_predictions=max_predictions,
+            status_every_s=config.health.status_every_s,
+            on_tick=self._tick,
+        )
+        self._monitor.add_gauge("queue_depth", lambda: self._runner.queue_depth)
+        self._metrics = self._serve_metrics()
+        self._ready = False
+        self._measured_s = 0.0
+
+    def run(self) -> None:
+        """Run until the end; raises as `Runner.run` does."""
+        try:
+            self._runner.run()
+        finally:
+            self._notifier.stopping()
+            if self._metrics is not None:
+                self._metrics.close()
+            for stream in self._streams:
+                stream.classifier.close()
+            for network in self._networks.values():
+                network.close()
+
+    def stop(self) -> None:
+        """Ask for a clean end. Safe from a signal handler and any thread."""
+        self._runner.stop()
+
+    def reload(self) -> None:
+        """Ask for the configuration to be read again. Safe from a signal handler and any thread."""
+        self._runner.request(self._reload)
+
+    def _serve_metrics(self) -> MetricsServer | None:
+        options = self._config.health
+        if not options.prometheus_port:
+            return None
+        from edgehar.health.metrics_server import MetricsServer
+
+        return MetricsServer(self._monitor, options)
+
+    def _tick(self) -> None:
+        """Some times a second: tell systemd, and look how hot it is."""
+        if not self._ready:
+            self._ready = True
+            self._notifier.ready(self._monitor.line())
+        frames, answers = (sum(getattr(s, what) for s in self._streams) for what in ("frames", "predictions"))
+        self._notifier.progress(frames, answers, answers_expected=any(stream.enabled for stream in self._streams))
+        now_s = time.monotonic()
+        if now_s - self._measured_s >= _TEMPERATURE_EVERY_S:
+            self._measured_s = now_s
+            self._notifier.status(self._monitor.line())
+            readings = self._monitor.readings()
+            for stream in {id(s.governor): s for s in self._streams if s.governor is not None}.values():
+                assert stream.governor is not None
+                stream.say_change(stream.governor.observe_temperature(readings.temperature_c, readings.throttled))
+
+    def _reload(self) -> None:
+        """Read the configuration and apply what can be; a wrong one changes nothing."""
+        if self._read_config is None:
+            _log.warning("there is no configuration file to read again; start with --config FILE")
+            return
+        self._notifier.reloading()
+        try:
+            self._apply(self._read_config())
+        except EdgeharError as error:
+            _log.error("the configuration stays as it was: %s", error)
+        self._notifier.ready(self._monitor.line())
+
+    def _apply(self, config: Config) -> None:
+        changes = diff(self._config, config)
+        if not changes:
+            _log.info("the configuration is read again; nothing has changed")
+            return
+        later = [change.section for change in changes if not change.live]
+        if later:
+            _log.warning("start again for changes in %s to hold; until then nothing changes", ", ".join(later))
+            return
+        deciders = [
+            assembly.make_decider(config, camera, stream.classifier.bundle)
+            for camera, stream in zip(config.cameras, self._streams, strict=True)
+        ]
+        if _SINK_SECTIONS & {change.section for change in changes}:
+            self._runner.replace_sinks(lambda: assembly.make_sinks(config, self._streams, self._monitor, self._command))
+        for stream, decider in zip(self._streams, deciders, strict=True):
+            stream.decider.reconfigure(decider.options)
+        self._config = config
+        _log.info("the configuration is read again; changed: %s", ", ".join(change.section for change in changes))
+
+    def _command(self, name: str, value: Any) -> None:
+        """Obey a command from MQTT, between two frames."""
+        self._runner.request(lambda: self._obey(name, value))
+
+    def _obey(self, name: str, value: Any) -> None:
+        for stream in self._streams:
+            if name == "enabled":
+                stream.enabled = bool(value)
+            elif name == "threshold":
+                options = msgspec.structs.replace(stream.decider.options, threshold=float(value), thresholds={})
+                stream.decider.reconfigure(options)
+        _log.info("command over MQTT: %s %s", name, value)

@@ -1,0 +1,190 @@
+"""One source on its way to answers: its frames through its part of the model, and its decisions."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from edgehar.capture import Capture, CaptureState
+from edgehar.errors import SourceError
+from edgehar.health.monitor import StreamHealth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgehar.capture import ReconnectOptions
+    from edgehar.classifier import Classifier
+    from edgehar.decision import Decider
+    from edgehar.frames import Frame
+    from edgehar.governor import Governor
+    from edgehar.results import Prediction, Record, Status
+    from edgehar.sources.base import Source
+
+_log = logging.getLogger(__name__)
+
+# Failures of the network in a row that loading it anew is tried against.
+INFERENCE_ERRORS = 5
+
+
+class Stream:
+    """A source that is watched.
+
+    Attributes:
+        name: what its records call it.
+        capture: where its frames come from.
+        classifier: what answers.
+        decider: what turns answers into decisions and events; may be replaced between two frames.
+        on_state: called by the capture's thread with this stream, the capture's new state and why.
+        state: what the run last said of it.
+        error: why it failed; None otherwise.
+        cut_short: whether it was ended before its own end.
+        governor: says how many frames a second to look at; None: all that the model wants.
+        enabled: whether its frames are looked at; they are read and thrown away otherwise.
+        frames: frames taken so far.
+        predictions: answers given so far.
+        health: what counts how it is doing.
+        done: whether it has come to its end.
+    """
+
+    def __init__(
+        self,
+        open_source: Callable[[], Source],
+        classifier: Classifier,
+        decider: Decider,
+        *,
+        name: str | None = None,
+        reconnect: ReconnectOptions | None = None,
+        governor: Governor | None = None,
+        health: StreamHealth | None = None,
+    ) -> None:
+        """Make a stream; a `Runner` runs it.
+
+        Args:
+            open_source: opens the source; called again after each interruption.
+            classifier: what answers; closed by the caller.
+            decider: what decides.
+            name: what records call it; that of the source when None.
+            reconnect: when and how often a live source is opened again.
+            governor: says how many frames a second to look at; all the model wants when None.
+            health: what counts, and makes its status; counts for itself when None.
+        """
+        self.name = name or ""
+        self.capture = Capture(
+            open_source, options=reconnect, on_state=lambda state, reason: self.on_state(self, state, reason)
+        )
+        self.classifier, self.decider = classifier, decider
+        self.health = health or StreamHealth(self.name)
+        self.on_state: Callable[[Stream, CaptureState, str], object] = lambda *_: None
+        self.state = CaptureState.OPENING
+        self.error: BaseException | None = None
+        self.enabled, self.done, self.cut_short = True, False, False
+        self.frames = self.predictions = 0
+        self.first_captured_s: float | None = None
+        self.governor = governor
+        self._epoch = 0
+        self._errors_in_a_row = 0
+        self._last_frame_s: float | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Frames of a live source skipped so far, because newer ones were there or they came too late."""
+        return self.capture.frames.dropped + self.capture.stale
+
+    def take(self, frame: Frame, epoch: int) -> list[Record]:
+        """What one frame leads to: an answer and the events it makes, or nothing.
+
+        Raises:
+            SourceError: the frame cannot be used.
+            RuntimeError: the network fails again and again.
+        """
+        records: list[Record] = []
+        if epoch != self._epoch:
+            # Another connection: what was seen before it does not belong in one window with this.
+            self._epoch = epoch
+            self.health.reconnect()
+            records += self._interrupt()
+        if self.first_captured_s is None:
+            self.first_captured_s = frame.captured_s
+            if not self.name and self.capture.source is not None:
+                self.name = self.capture.source.name
+            self.classifier.source_name = self.name
+        self.frames += 1
+        self.health.frame(self.dropped)
+        if not self.enabled:
+            return records
+        self.classifier.dropped = self.dropped
+        started_s = time.monotonic()
+        prediction = self._classify(frame)
+        self._govern(frame, time.monotonic() - started_s)
+        return records + self._decide(prediction)
+
+    def enter(self, state: CaptureState) -> Status:
+        """Say that this is what it is doing now; its status."""
+        self.state = state
+        return self.status()
+
+    def status(self) -> Status:
+        """How it is doing now."""
+        self.health.name, self.health.state = self.name, self.state.value
+        self.health.rate_hz = self.classifier.rate_hz
+        return self.health.status()
+
+    def finish(self) -> list[Record]:
+        """The answer for a clip shorter than a window, and the end of the event that is open.
+
+        Raises:
+            SourceError: the source gave no frame, or broke off with an error.
+        """
+        self.done = True
+        if self.capture.error is not None:
+            raise self.capture.error
+        if not self.frames:
+            raise SourceError(f"{self.name}: gave no frame; check that it is not empty")
+        return self._decide(self.classifier.flush())
+
+    def end_events(self) -> list[Record]:
+        """The end of the event that is open, if one is."""
+        return list(self.decider.finish())
+
+    def _interrupt(self) -> list[Record]:
+        self.classifier.reset()
+        return self.end_events()
+
+    def _classify(self, frame: Frame) -> Prediction | None:
+        try:
+            prediction = self.classifier.push(frame)
+        except RuntimeError as error:
+            self._errors_in_a_row += 1
+            self.health.inference_error()
+            if self._errors_in_a_row > INFERENCE_ERRORS:
+                raise
+            _log.warning("%s: the network failed (%s); loading it again", self.name, error)
+            self.classifier.reload()
+            return None
+        if prediction is not None:
+            self._errors_in_a_row = 0
+        return prediction
+
+    def _govern(self, frame: Frame, busy_s: float) -> None:
+        """Look at as many frames a second as the device can bear. A file waits, so that every frame has its time."""
+        if self.governor is None or not self.capture.live:
+            return
+        if self._last_frame_s is not None:
+            self.say_change(self.governor.observe(busy_s, max(frame.captured_s - self._last_frame_s, 1e-6)))
+        self._last_frame_s = frame.captured_s
+        if self.governor.rate_hz != self.classifier.rate_hz:
+            self.classifier.set_rate(self.governor.rate_hz)
+
+    def say_change(self, what: str | None) -> None:
+        """Log what the governor has changed, if anything."""
+        if what is not None:
+            _log.warning("%s: %s", self.name, what)
+
+    def _decide(self, prediction: Prediction | None) -> list[Record]:
+        if prediction is None:
+            return []
+        decided, events = self.decider.update(prediction)
+        self.predictions += 1
+        self.health.prediction(decided)
+        return [decided, *events]
