@@ -25,13 +25,12 @@ class FileOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """A file to write results to."""
 
     path: Annotated[
-        str,
+        Annotated[str, msgspec.Meta(min_length=1)] | None,
         msgspec.Meta(
-            min_length=1,
-            description="File that gets the results as JSON Lines; its folder must be there.",
+            description="File that gets the results as JSON Lines; its folder must be there. Without it none does.",
             examples=["/var/lib/edgehar/results.jsonl"],
         ),
-    ]
+    ] = None
     max_mb: Annotated[
         float, msgspec.Meta(ge=0.001, le=100_000, description="Size at which a new file is begun, in MB (10^6 bytes).")
     ] = 10
@@ -58,6 +57,8 @@ class FileSink(Sink):
         Raises:
             ConfigError: it cannot be opened, or is something that lines cannot be put into.
         """
+        if options.path is None:
+            raise ConfigError("file: path is not set; name a file for the results")
         self._path = Path(options.path).expanduser().resolve()
         self._max_bytes, self._keep, self._predictions = int(options.max_mb * 1e6), options.keep, options.predictions
         self._encoder = msgspec.json.Encoder()

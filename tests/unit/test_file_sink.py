@@ -9,23 +9,13 @@ import stat
 
 import msgspec
 import pytest
+from brokers import event, prediction
 from disks import fill_up, small_disk
 
 from edgehar import ConfigError
-from edgehar.results import Event, Prediction, Status, TimingMs, Window
+from edgehar.results import Status
 from edgehar.sinks.files import FileOptions, FileSink
 
-
-def event(number):
-    return Event(
-        "start", f"id {number}", 0, "2026-11-21T05:40:00.123Z", "camera:0", "tiny", "bright", 0.9, float(number)
-    )
-
-
-PREDICTION = Prediction(
-    0, "2026-11-21T05:40:00.123Z", "camera:0", "tiny", "bright", 0.9, {"bright": 0.9, "dark": 0.1},
-    Window(4, 0.0, 0.3), 1.0, TimingMs(0.1, 0.1, 0.1), 0, True,
-)  # fmt: skip
 STATUS = Status("2026-11-21T05:40:00.123Z", "camera:0", "running", 0, 0, 0, 0.0)
 LINE_BYTES = len(msgspec.json.encode(event(0))) + 1
 
@@ -35,17 +25,17 @@ def sink(path, **options):
 
 
 def numbers(path):
-    """The start of each event in a file, every line of which is one."""
+    """The number of each event in a file, every line of which is one."""
     lines = path.read_bytes().splitlines(keepends=True)
     assert all(line.endswith(b"\n") for line in lines)
-    return [int(json.loads(line)["start_s"]) for line in lines]
+    return [int(json.loads(line)["id"]) for line in lines]
 
 
 @pytest.mark.parametrize(("predictions", "types"), [(True, ["prediction", "event"]), (False, ["event"])])
 def test_each_record_is_a_line_that_is_there_at_once(tmp_path, predictions, types):
     path = tmp_path / "results.jsonl"
     written = sink(path, predictions=predictions)
-    for record in (PREDICTION, STATUS, event(0)):
+    for record in (prediction(0), STATUS, event(0)):
         written.write(record)
     assert [json.loads(line)["type"] for line in path.read_text().splitlines()] == types
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -108,7 +98,7 @@ def test_it_goes_on_with_a_file_and_ends_a_torn_line(tmp_path):
     written.close()
     lines = path.read_text().splitlines()
     assert lines[:2] == ['{"whole":1}', '{"torn']
-    assert [json.loads(line)["start_s"] for line in lines[2:]] == [3, 4]
+    assert [int(json.loads(line)["id"]) for line in lines[2:]] == [3, 4]
 
 
 @pytest.mark.parametrize("take", [lambda path: path.rename(path.with_suffix(".old")), lambda path: path.unlink()])

@@ -1,0 +1,326 @@
+"""Events posted to real web servers: refusing, slow, killed, frozen, over TLS, and none lost."""
+
+import json
+import logging
+import signal
+import socket
+import threading
+import time
+
+import pytest
+from brokers import event
+from receiver import Receiver, ReceiverProgram
+
+from edgehar import ConfigError
+from edgehar.results import Status
+from edgehar.secret import Secret
+from edgehar.sinks.webhook import WebhookSink
+from edgehar.sinks.webhook_options import WebhookOptions
+from edgehar.spool import Spool, SpoolOptions
+
+
+def numbers(bodies):
+    return [int(json.loads(body)["id"]) for body in bodies]
+
+
+def wait_for(condition, seconds=20):
+    deadline_s = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline_s, "waited too long"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def receive():
+    receivers = []
+
+    def make(*arguments, **options):
+        receivers.append(Receiver(*arguments, **options))
+        return receivers[-1]
+
+    yield make
+    for receiver in receivers:
+        receiver.close()
+
+
+@pytest.fixture
+def program(tmp_path):
+    running = ReceiverProgram(tmp_path)
+    yield running
+    running.kill()
+
+
+@pytest.fixture
+def make_sink(tmp_path):
+    sinks = []
+
+    def make(receiver, path="/hook", scheme="http", spooled=True, **options):
+        url = options.pop("url", f"{scheme}://127.0.0.1:{getattr(receiver, 'port', 0)}{path}")
+        options = {"first_delay_s": 0.05, "max_delay_s": 0.2, "timeout_s": 5.0, **options}
+        spool = Spool.open("webhook", SpoolOptions(directory=str(tmp_path / "state"))) if spooled else None
+        sinks.append(WebhookSink(WebhookOptions(url=Secret(url), **options), spool))
+        return sinks[-1]
+
+    yield make
+    for sink in sinks:
+        sink.close()
+
+
+def test_events_are_posted_in_order_over_one_connection(receive, make_sink):
+    receiver = receive()
+    sink = make_sink(receiver, path="/hook/ä?x=1&y=%20", token=Secret("t0ken"))
+    sink.write(Status("2026-11-21T05:40:00.123Z", "camera:0", "running", 0, 0, 0, 0.0))
+    for number in range(50):
+        sink.write(event(number))
+    sink.close()
+    assert numbers(receiver.taken) == list(range(50))
+    assert receiver.connections == 1
+    path, headers, body = receiver.got[0]
+    assert path == "/hook/%C3%A4?x=1&y=%20"
+    assert headers["Content-Type"] == "application/json"
+    assert headers["Idempotency-Key"] == "000000:0"
+    assert headers["Authorization"] == "Bearer t0ken"
+    assert headers["User-Agent"].startswith("edgehar/")
+    assert json.loads(body)["type"] == "event"
+
+
+def test_a_server_that_closes_each_connection(receive, make_sink):
+    receiver = receive(keep_alive=False)
+    sink = make_sink(receiver)
+    for number in range(10):
+        sink.write(event(number))
+    sink.close()
+    assert numbers(receiver.taken) == list(range(10))
+    assert receiver.connections == 10
+
+
+def test_the_log_in_may_stand_in_the_address(receive, make_sink):
+    receiver = receive()
+    make_sink(receiver, url=f"http://user:p%40ss@127.0.0.1:{receiver.port}/").write(event(0))
+    wait_for(lambda: receiver.taken)
+    assert receiver.got[0][1]["Authorization"] == "Basic dXNlcjpwQHNz"
+
+
+@pytest.mark.parametrize("status", [302, 401, 403, 404, 408, 425, 429, 500, 502, 503])
+def test_an_answer_about_the_moment_or_the_address_keeps_the_event(receive, make_sink, caplog, status):
+    caplog.set_level(logging.INFO)
+    receiver = receive()
+    receiver.answers = [status] * 3
+    sink = make_sink(receiver)
+    for number in range(3):
+        sink.write(event(number))
+    wait_for(lambda: len(receiver.taken) == 3)
+    assert numbers(body for _, _, body in receiver.got) == [0, 0, 0, 0, 1, 2]
+    assert caplog.text.count(f"answers {status}") == 1
+    wait_for(lambda: "takes events again" in caplog.text)
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
+def test_an_answer_about_the_event_drops_it_and_is_counted(receive, make_sink, caplog, status):
+    receiver = receive()
+    receiver.answers = [204, status, status]
+    sink = make_sink(receiver)
+    for number in range(4):
+        sink.write(event(number))
+    sink.close()
+    assert numbers(receiver.taken) == [0, 3]
+    assert len(receiver.got) == 4
+    assert sink.refused == 2
+    assert caplog.text.count("; the event is dropped, 1 so far") == 1
+    assert "2 events could not be delivered" in caplog.text
+
+
+def test_retry_after_is_waited_for(receive, make_sink):
+    receiver = receive()
+    receiver.answers = [(429, {"Retry-After": "1"})]
+    started_s = time.monotonic()
+    make_sink(receiver).write(event(0))
+    wait_for(lambda: receiver.taken)
+    assert 1 <= time.monotonic() - started_s < 5
+
+
+def test_a_long_wait_does_not_hold_up_the_end(receive, make_sink, caplog):
+    caplog.set_level(logging.INFO)
+    receiver = receive()
+    receiver.answers = [(503, {"Retry-After": "100000"})]
+    sink = make_sink(receiver)
+    sink.write(event(0))
+    wait_for(lambda: not sink.connected)
+    started_s = time.monotonic()
+    sink.close()
+    assert time.monotonic() - started_s < 1
+    assert "1 events wait on disk for the next run" in caplog.text
+    again = make_sink(receiver)
+    wait_for(lambda: numbers(receiver.taken) == [0])
+    again.close()
+
+
+def test_a_server_killed_and_started_again_gets_every_event_in_order(program, make_sink, caplog):
+    program.start()
+    sink = make_sink(program)
+    for number in range(300):
+        if number == 100:
+            program.kill()
+        if number == 200:
+            program.start()
+        sink.write(event(number))
+        time.sleep(0.002)
+    wait_for(lambda: numbers(program.taken)[-1:] == [299])
+    taken = numbers(program.taken)
+    # One taken just before the kill may come again: at most one, and it is the same.
+    assert sorted(set(taken)) == list(range(300))
+    assert taken == sorted(taken)
+    assert len(taken) <= 301
+    assert caplog.text.count("classifying goes on") == 1
+
+
+def test_a_frozen_server_is_left_after_the_timeout_and_gets_every_event(program, make_sink, caplog):
+    program.start()
+    sink = make_sink(program, timeout_s=0.3)
+    for number in range(20):
+        sink.write(event(number))
+    wait_for(lambda: len(program.taken) == 20)
+    program.signal(signal.SIGSTOP)
+    started_s = time.monotonic()
+    for number in range(20, 40):
+        sink.write(event(number))
+    assert time.monotonic() - started_s < 1
+    wait_for(lambda: "no answer within 0.3 s; classifying goes on" in caplog.text)
+    program.signal(signal.SIGCONT)
+    wait_for(lambda: numbers(program.taken)[-1:] == [39])
+    # What had reached it while it was frozen it takes when it wakes, and again.
+    assert sorted(set(numbers(program.taken))) == list(range(40))
+
+
+def test_the_end_does_not_wait_for_a_frozen_server(program, make_sink, tmp_path):
+    program.start()
+    program.signal(signal.SIGSTOP)
+    sink = make_sink(program, timeout_s=60)
+    sink.write(event(0))
+    started_s = time.monotonic()
+    sink.close()
+    assert time.monotonic() - started_s < 4.5
+    assert not [thread for thread in threading.enumerate() if thread.name == "edgehar-webhook"]
+    spool = Spool.open("webhook", SpoolOptions(directory=str(tmp_path / "state")))
+    assert spool.depth == 1
+    spool.close()
+    program.signal(signal.SIGCONT)
+
+
+def test_what_is_left_at_the_end_is_delivered_by_the_next_run(program, make_sink):
+    sink = make_sink(program)
+    for number in range(10):
+        sink.write(event(number))
+    sink.close()
+    program.start()
+    again = make_sink(program)
+    again.write(event(10))
+    again.close()
+    assert numbers(program.taken) == list(range(11))
+
+
+def test_without_a_spool_the_newest_are_kept_in_memory(receive, make_sink, caplog):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    sink = make_sink(None, url=f"http://127.0.0.1:{port}/", spooled=False)
+    for number in range(5):
+        sink.write(event(number))
+    wait_for(lambda: not sink.connected)
+    receiver = receive(port)
+    wait_for(lambda: len(receiver.taken) == 5)
+    receiver.answers = [500] * 1000
+    sink.write(event(5))
+    wait_for(lambda: not sink.connected)
+    sink.close()
+    assert "1 events could not be delivered" in caplog.text
+
+
+def test_what_is_no_web_server_is_said(make_sink, caplog):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            for _ in range(3):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(65_536)
+                    connection.sendall(b"220 mail.example ESMTP\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        sink = make_sink(None, url=f"http://127.0.0.1:{server.getsockname()[1]}/")
+        sink.write(event(0))
+        wait_for(lambda: "gives no HTTP answer (BadStatusLine)" in caplog.text)
+        sink.close()
+
+
+def test_tls_is_checked_against_the_given_authority(receive, make_sink, certificates):
+    receiver = receive(certificate=certificates.server, key=certificates.server_key)
+    url = f"https://localhost:{receiver.port}/hook"
+    sink = make_sink(receiver, url=url, ca_file=str(certificates.authority))
+    sink.write(event(0))
+    sink.write(event(1))
+    sink.close()
+    assert numbers(receiver.taken) == [0, 1]
+
+
+def test_an_unknown_authority_is_not_believed(receive, make_sink, certificates, caplog):
+    receiver = receive(certificate=certificates.server, key=certificates.server_key)
+    make_sink(receiver, url=f"https://localhost:{receiver.port}/hook").write(event(0))
+    wait_for(lambda: "its certificate is not trusted: unable to get local issuer certificate" in caplog.text)
+    assert not receiver.got
+
+
+def test_a_certificate_of_another_name_is_not_believed(receive, make_sink, certificates, caplog):
+    receiver = receive(certificate=certificates.client, key=certificates.client_key)
+    sink = make_sink(receiver, url=f"https://localhost:{receiver.port}/", ca_file=str(certificates.authority))
+    sink.write(event(0))
+    wait_for(lambda: "its certificate is not trusted: Hostname mismatch" in caplog.text)
+    assert not receiver.got
+
+
+def test_nothing_secret_is_logged(receive, make_sink, caplog):
+    caplog.set_level(logging.DEBUG)
+    receiver = receive()
+    receiver.answers = [401, 500, 400]
+    sink = make_sink(receiver, url=f"http://user:s3cret@127.0.0.1:{receiver.port}/s3cret-path?key=s3cret-key")
+    sink.write(event(0))
+    sink.write(event(1))
+    wait_for(lambda: receiver.taken)
+    assert caplog.text.count(f"http://127.0.0.1:{receiver.port}: ") >= 3
+    assert "s3cret" not in caplog.text
+    assert "s3cret" not in repr(sink._receiver)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"url": None}, "the address must be http:// or https:// with a host"),
+        ({"url": "s3cret"}, "the address must be"),
+        ({"url": "ftp://s3cret"}, "the address must be"),
+        ({"url": "http://:80/s3cret"}, "the address must be"),
+        ({"url": "http://host:s3cret"}, "the address must be"),
+        ({"url": "http://host:0/s3cret"}, "the address must be"),
+        ({"url": "http://user:s3/cret@host/"}, "the address must be"),
+        ({"url": "http://user:12/s3cret@host/"}, "the address must be"),
+        ({"url": "http://host/#s3cret"}, "the address must be"),
+        ({"url": "http://u:s3cret@host/", "token": "s3cret"}, "the log-in is given twice"),
+        ({"url": "http://host/", "token": "s3cret\r\nX: y"}, "the token has characters other than"),
+        ({"url": "http://host/", "ca_file": "/dev/null"}, "ca_file is for TLS"),
+        ({"url": "https://host/", "ca_file": "/nowhere"}, "ca_file /nowhere: is not there or cannot be read"),
+        ({"url": "https://host/", "token_file": "/nowhere"}, "token_file /nowhere: cannot be read: No such file"),
+        ({"url": "https://host/", "token_file": "/dev/null"}, "its first line is empty; write the token there"),
+    ],
+)
+def test_options_that_cannot_be_used(options, message):
+    secret = {name: Secret(value) for name, value in options.items() if name in ("url", "token") and value}
+    with pytest.raises(ConfigError, match=message) as caught:
+        WebhookSink(WebhookOptions(**{**options, **secret}))
+    assert "s3" not in str(caught.value)
+
+
+def test_the_token_may_stand_in_a_file(receive, make_sink, tmp_path):
+    (tmp_path / "token").write_text("t0ken\n")
+    receiver = receive()
+    make_sink(receiver, token_file=str(tmp_path / "token")).write(event(0))
+    wait_for(lambda: receiver.got)
+    assert receiver.got[0][1]["Authorization"] == "Bearer t0ken"
