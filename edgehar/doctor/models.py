@@ -1,0 +1,66 @@
+"""Whether the models are whole, and this machine is fast enough for them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from edgehar.doctor.finding import Finding, from_error
+from edgehar.errors import EdgeharError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgehar.config import Config
+    from edgehar.network import Network
+
+# How long frames are classified to see how fast that goes.
+_MEASURE_S = 0.3
+_WIDTH, _HEIGHT = 640, 480
+# Of the time between two frames; more leaves too little for the camera and the rest.
+_BUSY_SHARE = 0.5
+
+
+def check_models(config: Config) -> Iterator[Finding]:
+    """Every model that some camera uses: its checksums, whether it loads, and what a frame costs."""
+    from edgehar.network import Network
+
+    cameras = [config.model_of(camera) for camera in config.cameras]
+    for model in dict.fromkeys(cameras):
+        check = f"model {model}"
+        try:
+            with Network(model, threads=config.threads) as network:
+                yield Finding(check, "ok", f"{network.bundle.path}: whole, and loads")
+                yield _speed(network, cameras.count(model))
+        except EdgeharError as error:
+            yield from_error(check, error)
+
+
+def _speed(network: Network, cameras: int) -> Finding:
+    """Classify noise as fast as it goes."""
+    import numpy as np
+
+    from edgehar.classifier import Classifier
+
+    manifest = network.bundle.manifest
+    frame = np.random.default_rng(0).integers(0, 256, (_HEIGHT, _WIDTH, 3), np.uint8)
+    classifier = Classifier(network)
+    for _ in range(manifest.temporal.window):
+        classifier.push(frame)
+    frames, started_s = 0, time.monotonic()
+    while (elapsed_s := time.monotonic() - started_s) < _MEASURE_S or not frames:
+        classifier.push(frame)
+        frames += 1
+    classifier.close()
+    rate_hz = manifest.temporal.rate_hz
+    share = cameras * rate_hz * elapsed_s / frames
+    watched = f"{cameras} cameras" if cameras > 1 else "one camera"
+    says = (
+        f"{1000 * elapsed_s / frames:.3g} ms a frame of 640x480: {watched} at {rate_hz:g} frames/s "
+        f"{'takes' if cameras == 1 else 'take'} {share:.1%} of a core"
+    )
+    check = f"speed of {manifest.name}"
+    if share > _BUSY_SHARE:
+        fix = "fewer cameras, a smaller model, or a faster machine; see edgehar bench"
+        return Finding(check, "fail" if share > 1 else "warn", says, fix)
+    return Finding(check, "ok", says)

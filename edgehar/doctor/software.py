@@ -1,0 +1,144 @@
+"""Python, the TFLite runtime with its numpy, our compiled kernel, and the libraries that sources need."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from edgehar.doctor.finding import Finding, from_error
+from edgehar.errors import EdgeharError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgehar.config import Config
+
+# Where Debian and Raspberry Pi OS put what apt installs for Python.
+_SYSTEM_PACKAGES = Path("/usr/lib/python3/dist-packages")
+_PICAMERA2_LEAST = (0, 3, 20)
+# Those that a camera on a Raspberry Pi needs and nobody else.
+_PI_ONLY = "picamera2"
+
+
+def check_python(_config: Config) -> Iterator[Finding]:
+    """Version and word size."""
+    here = "in a virtual environment" if in_virtual_environment() else "of the system"
+    says = f"{platform.python_version()} {here}, {platform.machine()}"
+    if sys.maxsize > 2**32:
+        yield Finding("Python", "ok", says)
+    else:
+        yield Finding("Python", "warn", f"{says}, 32-bit: ai-edge-litert has no wheels for it", "use a 64-bit system")
+
+
+def check_runtime(_config: Config) -> Iterator[Finding]:
+    """The TFLite runtime, together with the numpy there is."""
+    from edgehar.interpreter import load_runtime
+
+    try:
+        runtime = load_runtime()
+    except EdgeharError as error:
+        yield from_error("runtime", error)
+        return
+    numpy = importlib.metadata.version("numpy")
+    yield Finding("runtime", "ok", f"{runtime.package} {runtime.version} with numpy {numpy}")
+    yield Finding("delegate", "ok", f"the CPU's (XNNPACK){_edge_tpu()}")
+
+
+def check_kernel(_config: Config) -> Iterator[Finding]:
+    """Whether the compiled part loads and averages a picture right."""
+    import numpy as np
+
+    try:
+        from edgehar import FrameRing
+
+        ring = FrameRing(1, 3, 4, dtype="uint8")
+        ring.push(np.full((48, 64, 3), 77, np.uint8))
+        right = bool((ring.window() == 77).all())
+    except ImportError as error:
+        yield Finding("kernel", "fail", f"cannot be loaded: {error}", "pip install --force-reinstall edgehar")
+        return
+    if right:
+        yield Finding("kernel", "ok", "loads, and shrinks a picture right")
+    else:
+        yield Finding("kernel", "fail", "shrinks a picture wrong", "pip install --force-reinstall edgehar; report this")
+
+
+def check_back_ends(config: Config) -> Iterator[Finding]:
+    """What each kind of source needs; a missing one is a failure only where a camera of the configuration uses it."""
+    from edgehar.sources.registry import registry
+
+    used = {_scheme(camera.source) for camera in config.cameras}
+    for available in registry():
+        back_end = available.back_end
+        check = f"source {back_end.name}"
+        needed = bool(used & set(back_end.schemes))
+        if back_end.name == _PI_ONLY and (available.why_not is not None or needed or is_raspberry_pi()):
+            yield from _picamera2(check, available.why_not, needed)
+        elif available.why_not is None:
+            yield Finding(check, "ok", back_end.reads)
+        else:
+            yield from_error(check, EdgeharError(available.why_not), "fail" if needed else "warn")
+
+
+def _picamera2(check: str, why_not: str | None, needed: bool) -> Iterator[Finding]:
+    if why_not is None:
+        version = importlib.metadata.version("picamera2")
+        least = ".".join(map(str, _PICAMERA2_LEAST))
+        if tuple(map(int, re.findall(r"\d+", version)[:3])) < _PICAMERA2_LEAST:
+            says, fix = f"picamera2 {version} is older than {least}", "sudo apt update && sudo apt full-upgrade"
+            yield Finding(check, "warn", says, fix)
+        else:
+            yield Finding(check, "ok", f"picamera2 {version}")
+    elif not needed and not is_raspberry_pi():
+        yield Finding(check, "ok", "not here, and needed only for a camera module of a Raspberry Pi")
+    else:
+        level: Literal["warn", "fail"] = "fail" if needed else "warn"
+        yield _hidden_picamera2(check, level) or from_error(check, EdgeharError(why_not), level)
+
+
+def _hidden_picamera2(check: str, level: Literal["warn", "fail"]) -> Finding | None:
+    """The commonest reason by far: it is there, but the virtual environment does not see the system's packages."""
+    if not (_SYSTEM_PACKAGES / "picamera2").is_dir() or not in_virtual_environment():
+        return None
+    if importlib.util.find_spec("picamera2") is not None:
+        return None
+    says = "the system has picamera2, but this virtual environment does not see the system's packages"
+    return Finding(
+        check, level, says, f"python3 -m venv --system-site-packages {sys.prefix}; then install edgehar in it"
+    )
+
+
+def in_virtual_environment() -> bool:
+    """Whether this Python is one of a virtual environment."""
+    return sys.prefix != sys.base_prefix
+
+
+def is_raspberry_pi() -> bool:
+    """Whether this machine is a Raspberry Pi."""
+    try:
+        return Path("/proc/device-tree/model").read_text(errors="replace").startswith("Raspberry Pi")
+    except OSError:
+        return False
+
+
+def _scheme(source: str) -> str:
+    return source.partition(":")[0] if ":" in source else "file"
+
+
+def _edge_tpu() -> str:
+    """A word on Google's accelerator, if one is plugged in: people expect that it is used."""
+    # Before and after its first use.
+    known = {("1a6e", "089a"), ("18d1", "9302")}
+    for vendor in Path("/sys/bus/usb/devices").glob("*/idVendor"):
+        try:
+            ids = vendor.read_text().strip(), vendor.with_name("idProduct").read_text().strip()
+        except OSError:
+            continue
+        if ids in known:
+            return "; an Edge TPU is plugged in, and not used by this version"
+    return ""
