@@ -229,7 +229,8 @@ class Spool:
             self._closed = True
             if self._file is not None:
                 self._file.close()
-            if self._held:
+            # Of a queue that was only ever in memory its sink speaks.
+            if self._held and self._path is not None:
                 _log.warning("spool %s: %d events are lost: they are only in memory", self.name, len(self._held))
             if self._lock is not None:
                 os.close(self._lock)

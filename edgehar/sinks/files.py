@@ -50,6 +50,7 @@ class FileSink(Sink):
     """
 
     name = "file"
+    essential = False
 
     def __init__(self, options: FileOptions) -> None:
         """Open the file, which is made with mode 0600; one that is there is gone on with, and keeps its mode.

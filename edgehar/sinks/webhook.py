@@ -44,6 +44,7 @@ class WebhookSink(Sink):
     """
 
     name = "webhook"
+    essential = False
 
     def __init__(
         self,
