@@ -99,7 +99,7 @@ def _local_sinks(config: Config) -> list[Sink]:
 
         writer = LineWriter(stdout_descriptor(), "standard output")
         sinks.append(TextSink(writer) if config.output == "text" else JsonLinesSink(writer))
-    if config.file is not None:
+    if config.file.path is not None:
         from edgehar.sinks.files import FileSink
 
         sinks.append(FileSink(config.file))

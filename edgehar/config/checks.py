@@ -22,19 +22,25 @@ def problems_here(config: Config) -> list[str]:
     """One line for each model or file that cannot be used; no camera is opened, and no broker called."""
     found = [problem for number, camera in enumerate(config.cameras) for problem in _of_camera(config, number, camera)]
     unreadable = list(_unreadable(config))
-    # Reading the broker's options opens the same files.
-    return list(dict.fromkeys([*found, *(unreadable or _of_broker(config))]))
+    # Reading the addresses opens the same files.
+    return list(dict.fromkeys([*found, *(unreadable or _of_receivers(config))]))
 
 
-def _of_broker(config: Config) -> list[str]:
+def _of_receivers(config: Config) -> Iterator[str]:
+    """Addresses, log-ins and certificates that cannot be used."""
     from edgehar.sinks.mqtt_options import read_broker
+    from edgehar.sinks.webhook_options import read_receiver
 
     try:
         if config.mqtt.url is not None:
             read_broker(config.mqtt)
     except EdgeharError as error:
-        return [str(error)]
-    return []
+        yield str(error)
+    try:
+        if config.webhook.url is not None:
+            read_receiver(config.webhook)
+    except EdgeharError as error:
+        yield str(error)
 
 
 def _of_camera(config: Config, number: int, camera: CameraOptions) -> Iterator[str]:

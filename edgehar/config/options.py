@@ -14,6 +14,7 @@ from edgehar.governor import GovernorOptions
 from edgehar.health.options import HealthOptions
 from edgehar.sinks.files import FileOptions
 from edgehar.sinks.mqtt_options import MqttOptions
+from edgehar.sinks.webhook_options import WebhookOptions
 from edgehar.spool import SpoolOptions
 
 _Share = Annotated[float, Meta(ge=0, le=1)]
@@ -113,8 +114,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     governor: Annotated[
         GovernorOptions, Meta(description="When fewer frames are looked at, because the device is hot or slow.")
     ] = GovernorOptions()
-    file: Annotated[FileOptions | None, Meta(description="A file to write results to.")] = None
+    file: Annotated[FileOptions, Meta(description="A file to write results to; off without its `path`.")] = (
+        FileOptions()
+    )
     mqtt: Annotated[MqttOptions, Meta(description="A broker to publish to; off without its `url`.")] = MqttOptions()
+    webhook: Annotated[WebhookOptions, Meta(description="A web server to post events to; off without its `url`.")] = (
+        WebhookOptions()
+    )
     spool: Annotated[
         SpoolOptions, Meta(description="Events that wait on disk for a broker or server that is away.")
     ] = SpoolOptions()

@@ -72,6 +72,15 @@ def test_check_looks_at_the_broker_s_address_and_files(tmp_path, env):
     assert_one_line_error(config("check", path, env=env), 2, f"{path}: mqtt.ca_file: {missing}: there is no such file")
 
 
+def test_check_looks_at_the_web_server_s_address(tmp_path, env):
+    path = tmp_path / "my.toml"
+    path.write_text('[webhook]\nurl = "ftp://host/hunter2"\n')
+    path.chmod(0o600)
+    done = config("check", path, env=env)
+    assert_one_line_error(done, 2, f"{path}: webhook: the address must be http:// or https://")
+    assert "hunter2" not in done.stderr
+
+
 def test_show_masks_what_is_secret_and_says_who_set_what(tmp_path, env):
     path = tmp_path / "my.toml"
     path.write_text('threads = 2\n[[camera]]\nsource = "rtsp://me:hunter2@cam/stream?password=hunter2"\n')

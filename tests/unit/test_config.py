@@ -9,6 +9,7 @@ import pytest
 
 from edgehar.config import CameraOptions, Config, ConfigProblemsError, diff, find_config, load, read, search_path
 from edgehar.config.__main__ import BEGIN, renewed
+from edgehar.config.layers import build
 from edgehar.config.pages import as_set
 from edgehar.config.settings import every_path
 from edgehar.config.words import toml
@@ -250,11 +251,27 @@ def test_a_password_file_that_others_can_read(written, tmp_path):
     assert read(path).warnings == [f"{secret}: can be read by other users; run: chmod o-rwx {secret}"]
 
 
-def test_a_table_that_is_there_turns_on_what_is_off_without_it(written, tmp_path):
-    assert Config().file is None
+def test_results_go_where_an_address_or_path_is_set_and_nowhere_else(written, tmp_path):
+    config = Config()
+    assert (config.file.path, config.mqtt.url, config.webhook.url) == (None, None, None)
     assert load(written('[file]\npath = "a.jsonl"\n')).file.path == str(tmp_path / "a.jsonl")
     assert load(None, {"EDGEHAR_FILE__PATH": "a.jsonl"}).file.path == "a.jsonl"
-    assert problems(written("[file]\nkeep = 2\n"))[0].endswith("[file]: path is missing; it must be text, not empty")
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    needed: int
+
+
+class Root(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    table: Table | None = None
+
+
+def test_a_table_that_is_off_when_not_there_and_a_key_that_must_be_set():
+    found = []
+    assert build(Root, {}, found) == Root()
+    assert found == []
+    assert build(Root, {"table": {}}, found) is None
+    assert found == ["[table]: needed is missing; it must be a whole number"]
 
 
 def test_a_file_with_credentials_that_others_can_read(written):
