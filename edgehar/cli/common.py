@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgehar import __version__
 from edgehar.errors import ConfigError, EdgeharError
+from edgehar.health.journal import JournalFormatter, is_journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,9 +50,11 @@ def run_command(
     command quietly with 0.
     """
     args = parser.parse_args(argv)
-    logging.basicConfig(
-        level=logging.DEBUG if args.verbose else logging.INFO, format=f"{parser.prog}: %(message)s", stream=sys.stderr
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JournalFormatter() if is_journal(sys.stderr) else logging.Formatter(f"{parser.prog}: %(message)s")
     )
+    logging.basicConfig(level=logging.DEBUG if args.verbose else logging.INFO, handlers=[handler])
     # Libraries that talk drown our own lines.
     for chatty in ("matplotlib", "PIL", "tensorflow", "libav", "absl"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
@@ -86,5 +89,7 @@ def _describe(error: OSError) -> str:
 def _say(prog: str, message: str, verbose: bool, code: int) -> int:
     if verbose:
         traceback.print_exc()
-    print(f"{prog}: {' '.join(message.split())}", file=sys.stderr)
+    line = " ".join(message.split())
+    # In the journal an error of ours is an error, and its name stands before every line already.
+    print(f"<3>{line}" if is_journal(sys.stderr) else f"{prog}: {line}", file=sys.stderr)
     return code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgehar.cli import bench, config, demo, devices, doctor, inspect
+from edgehar.cli import bench, config, demo, devices, doctor, inspect, service
 from edgehar.cli.common import make_parser, run_command
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ EXAMPLES = """\
   edgehar bench --quick                 how fast this machine is, and beside what others take
   edgehar config init                   write a configuration to edit; edgehar config check, show
   edgehar doctor                        whether all is there that a device needs, and what to do where it is not
+  edgehar service install               have systemd run it from the start of the machine on
 see also: edgehar-run (classify a camera or file), edgehar-train, edgehar-convert"""
 
 
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     parser = make_parser("edgehar", "Human action recognition on small computers.", EXAMPLES)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (bench, config, demo, devices, doctor, inspect):
+    for command in (bench, config, demo, devices, doctor, inspect, service):
         command.add_parser(subparsers)
 
     def body(args: argparse.Namespace) -> int:

@@ -1,0 +1,194 @@
+"""The systemd unit that runs `edgehar-run` for months: where it goes, what it says, and whether it will find all."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import stat
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgehar.errors import ConfigError
+
+UNIT = "edgehar.service"
+STATE = Path("/var/lib/edgehar")
+ENVIRONMENT_FILE = Path("/etc/edgehar/environment")
+_SYSTEM_UNITS, _USER_UNITS = Path("etc/systemd/system"), Path("systemd/user")
+# A camera that is away for longer than this has the program started again, which helps some USB cameras.
+WATCHDOG_S = 180
+_USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,30}")
+_HOMES = (Path("/home"), Path("/root"))
+# Readable, or for folders passable, by everybody.
+_READ, _PASS = stat.S_IROTH, stat.S_IXOTH
+
+
+@dataclass(frozen=True)
+class Service:
+    """What is to be run, and as whom.
+
+    Attributes:
+        command: path of edgehar-run.
+        config: path of the configuration.
+        user: whether it is a service of the present user's own systemd, and not of the machine's.
+        run_as: the user that a service of the machine's runs as; None for one made by systemd for it alone.
+    """
+
+    command: Path
+    config: Path
+    user: bool = False
+    run_as: str | None = None
+
+    def unit(self) -> str:
+        """The text of the unit file; ConfigError when a path or name cannot stand in it."""
+        if self.run_as is not None and not _USER_NAME.fullmatch(self.run_as):
+            raise ConfigError(f"{self.run_as!r} is no name of a user; give one that exists to --run-as")
+        run = f"{_plain(self.command)} --config {_quoted(self.config)}"
+        if self.user:
+            return _UNIT.format(scope="--user ", order="", run=run, of_kind=_OF_USER, target="default.target")
+        of_kind = _OF_MACHINE.format(
+            environment=ENVIRONMENT_FILE,
+            who="DynamicUser=yes" if self.run_as is None else f"User={self.run_as}",
+            home="read-only" if self._in_a_home() else "yes",
+        )
+        return _UNIT.format(scope="", order=_AFTER_NETWORK, run=run, of_kind=of_kind, target="multi-user.target")
+
+    def problems(self) -> list[str]:
+        """What would keep it from running, each with what to do."""
+        found = [f"{path}: there is no such file{hint}" for path, hint in self._files() if not path.is_file()]
+        if found or self.user:
+            return found
+        if self.run_as is not None:
+            return (
+                [] if _is_user(self.run_as) else [f"there is no user {self.run_as}; give one that exists to --run-as"]
+            )
+        python = Path(sys.executable).resolve()
+        return [
+            f"{closed} is closed to the user that systemd makes for the service; {hint}, or add --run-as USER"
+            for path, hint in (
+                (self.command, "install edgehar under /opt"),
+                (python, "make its virtual environment with the Python of the system"),
+                (self.config, f"chmod 644 it, with passwords in {ENVIRONMENT_FILE} only"),
+            )
+            if (closed := _closed_part(path)) is not None
+        ]
+
+    def _files(self) -> tuple[tuple[Path, str], ...]:
+        return (
+            (self.command, "; install edgehar anew"),
+            (self.config, f"; make one with: edgehar config init {self.config}"),
+        )
+
+    def _in_a_home(self) -> bool:
+        paths = (self.command, self.config, Path(sys.executable).resolve())
+        return any(path.is_relative_to(home) for path in paths for home in _HOMES)
+
+
+def unit_path(*, user: bool, root: Path = Path("/")) -> Path:
+    """Where the unit file goes: for the machine under `root`, for a user under the home."""
+    if not user:
+        return root / _SYSTEM_UNITS / UNIT
+    given = Path(os.environ.get("XDG_CONFIG_HOME", ""))
+    return (given if given.is_absolute() else Path("~/.config").expanduser()) / _USER_UNITS / UNIT
+
+
+def _closed_part(path: Path) -> Path | None:
+    """The first part of a path that not everybody may pass or read."""
+    for folder in reversed(path.parents):
+        if not folder.stat().st_mode & _PASS:
+            return folder
+    return None if path.stat().st_mode & _READ else path
+
+
+def _is_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _plain(path: Path) -> str:
+    """The path of a command, in which systemd allows next to nothing."""
+    if not re.fullmatch(r"[\w/.+,:@=-]+", str(path)):
+        raise ConfigError(f"{path}: systemd takes no blanks or signs in a command's path; install edgehar elsewhere")
+    return str(path)
+
+
+def _quoted(path: Path) -> str:
+    """A path as a word of ExecStart, in which systemd would see specifiers, variables and quotes."""
+    if re.search(r"[\x00-\x1f\x7f]", str(path)):
+        raise ConfigError(f"{str(path)!r}: systemd takes no path with control characters; choose another")
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return text if re.fullmatch(r"[\w/.$%+,:@=-]+", text) else f'"{text}"'
+
+
+_UNIT = """\
+# Written by `edgehar service install`. Changes of yours belong into: systemctl {scope}edit edgehar
+[Unit]
+Description=edgehar: human action recognition
+{order}# For months: however often it fails, it is started again.
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart={run}
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=on-failure
+RestartSec=5
+# Wrong usage or a wrong configuration: no new start mends it.
+RestartPreventExitStatus=2
+# Fed only while frames come and are classified; a clean end is tried before a hard one.
+WatchdogSec={watchdog_s}
+WatchdogSignal=SIGTERM
+TimeoutStopSec=15
+# Answers go where the configuration says; several a second would wear out the card that the journal is on.
+StandardOutput=null
+StandardError=journal
+UMask=0077
+NoNewPrivileges=yes
+LockPersonality=yes
+RestrictRealtime=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+SystemCallArchitectures=native
+{of_kind}
+[Install]
+WantedBy={target}
+""".replace("{watchdog_s}", str(WATCHDOG_S))
+
+_AFTER_NETWORK = """\
+Wants=network-online.target
+After=network-online.target time-sync.target
+"""
+
+# What a user's own systemd can do without any right of the machine's.
+_OF_USER = """\
+EnvironmentFile=-%E/edgehar/environment
+"""
+
+# Devices are not closed off one by one: which of them libcamera needs differs from board to board, and ProtectClock
+# and PrivateDevices would close them too. The group decides.
+_OF_MACHINE = """\
+# Passwords: EDGEHAR_MQTT_PASSWORD=... and the like; the file belongs to root, with mode 600.
+EnvironmentFile=-{environment}
+{who}
+SupplementaryGroups=video
+StateDirectory=edgehar
+StateDirectoryMode=0700
+ProtectSystem=strict
+ProtectHome={home}
+PrivateTmp=yes
+CapabilityBoundingSet=
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectProc=invisible
+RestrictNamespaces=yes
+RestrictSUIDSGID=yes
+RemoveIPC=yes
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+"""
