@@ -96,11 +96,10 @@ def check_webhook(config: Config) -> Iterator[Finding]:
     """Whether someone listens at the webhook's address, with a certificate we trust; nothing is sent."""
     from edgehar.sinks.webhook_options import read_receiver
 
-    webhook = getattr(config, "webhook", None)
-    if webhook is None or webhook.url is None:
+    if config.webhook.url is None:
         return
     try:
-        receiver = read_receiver(webhook)
+        receiver = read_receiver(config.webhook)
     except EdgeharError as error:
         yield from_error("webhook", error)
         return

@@ -44,7 +44,7 @@ def check_disk(config: Config) -> Iterator[Finding]:
     """Whether events can wait on disk, and files be written, with room for as much as they may take."""
     from edgehar.spool import state_directory
 
-    needed = config.mqtt.url is not None or getattr(getattr(config, "webhook", None), "url", None) is not None
+    needed = config.mqtt.url is not None or config.webhook.url is not None
     try:
         folder = Path(config.spool.directory) if config.spool.directory else state_directory()
     except ConfigError as error:
@@ -52,7 +52,7 @@ def check_disk(config: Config) -> Iterator[Finding]:
     else:
         # SQLite keeps a journal beside the file.
         yield _room("disk for events", folder, 2 * config.spool.max_mb, needed=needed)
-    if config.file is not None and config.file.path is not None:
+    if config.file.path is not None:
         path = Path(config.file.path).absolute()
         if not path.parent.is_dir():
             yield Finding("disk for results", "fail", f"{path.parent}: is not there", f"mkdir -p {path.parent}")
