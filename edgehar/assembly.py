@@ -78,6 +78,8 @@ def make_sinks(
     sinks = _local_sinks(config)
     if config.mqtt.url is not None:
         sinks.append(_mqtt_sink(config, streams, monitor, on_command))
+    if config.webhook.url is not None:
+        sinks.append(_webhook_sink(config, monitor))
     return sinks
 
 
@@ -129,6 +131,20 @@ def _mqtt_sink(config: Config, streams: list[Stream], monitor: Monitor, on_comma
     monitor.add_gauge("spool_depth", lambda: spool.depth, "mqtt")
     monitor.add_gauge("spool_dropped", lambda: spool.dropped, "mqtt")
     monitor.add_gauge("connected", lambda: sink.connected, "mqtt")
+    return sink
+
+
+def _webhook_sink(config: Config, monitor: Monitor) -> Sink:
+    from edgehar.sinks.webhook import WebhookSink
+    from edgehar.sinks.webhook_options import read_receiver
+    from edgehar.spool import Spool
+
+    receiver = read_receiver(config.webhook)
+    spool = Spool.open(f"webhook-{_digest(receiver.where + receiver.target)}", config.spool)
+    sink = WebhookSink(config.webhook, spool)
+    monitor.add_gauge("spool_depth", lambda: spool.depth, "webhook")
+    monitor.add_gauge("spool_dropped", lambda: spool.dropped, "webhook")
+    monitor.add_gauge("connected", lambda: sink.connected, "webhook")
     return sink
 
 

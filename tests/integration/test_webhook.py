@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import signal
 import socket
 import threading
@@ -9,6 +10,7 @@ import time
 
 import pytest
 from brokers import event
+from helpers import flat_frames, run_command, write_video
 from receiver import Receiver, ReceiverProgram
 
 from edgehar import ConfigError
@@ -324,3 +326,24 @@ def test_the_token_may_stand_in_a_file(receive, make_sink, tmp_path):
     make_sink(receiver, token_file=str(tmp_path / "token")).write(event(0))
     wait_for(lambda: receiver.got)
     assert receiver.got[0][1]["Authorization"] == "Bearer t0ken"
+
+
+def test_edgehar_run_posts_what_an_earlier_run_could_not(program, tiny_bundle, tmp_path):
+    write_video(tmp_path / "clip.mp4", flat_frames([255] * 40 + [0] * 40))
+    settings = {
+        "EDGEHAR_WEBHOOK__URL": f"http://127.0.0.1:{program.port}/s3cret",
+        "EDGEHAR_SPOOL__DIRECTORY": str(tmp_path / "state"),
+    }
+    command = ["edgehar-run", "--model", tiny_bundle, "--source", tmp_path / "clip.mp4"]
+    outputs = []
+    for count in (1, 2):
+        done = run_command(*command, env={**os.environ, **settings})
+        assert done.returncode == 0, done.stderr
+        assert "s3cret" not in done.stderr
+        outputs += [line for line in done.stdout.splitlines() if json.loads(line)["type"] == "event"]
+        if count == 1:
+            assert "cannot be reached: Connection refused; classifying goes on, and events wait" in done.stderr
+            assert f"{len(outputs)} events wait on disk for the next run" in done.stderr
+            program.start()
+    assert [body.decode() for body in program.taken] == outputs
+    assert len(outputs) >= 4
