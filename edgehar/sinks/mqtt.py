@@ -188,10 +188,3 @@ class MqttSink(Sink):
         if time.monotonic() - self._refused_at_s >= _REFUSALS_EVERY_S:
             _log.warning("%s: %s; not obeyed (%d so far)", self._broker.where, why, self._refusals)
             self._refused_at_s = time.monotonic()
-
-
-def parse_mqtt_url(url: str) -> MqttOptions:
-    """The options of `--mqtt URL`; ConfigError when they cannot be used."""
-    options = MqttOptions(url=url)
-    read_broker(options)
-    return options

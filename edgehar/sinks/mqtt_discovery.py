@@ -68,7 +68,7 @@ def discovery_payload(broker: Broker, streams: Sequence[Watched], *, commands: b
         {
             "device": {
                 "identifiers": [f"edgehar_{device}"],
-                "name": broker.base_topic,
+                "name": broker.base_topic.removeprefix("edgehar/"),
                 "manufacturer": "edgehar",
                 "sw_version": edgehar.__version__,
                 **({"model": models} if models else {}),
@@ -182,11 +182,10 @@ def _controls(broker: Broker) -> Iterable[tuple[str, dict[str, Any]]]:
             "name": "Threshold",
             "entity_category": "config",
             "command_topic": broker.topic("set/threshold"),
-            "value_template": "{{ value_json.threshold }}",
+            "value_template": "{{ value_json.threshold | default('None') }}",
             "min": 0,
             "max": 1,
             "step": 0.01,
             **settings,
         },
     )
-    yield "snapshot", {"platform": "button", "name": "Snapshot", "command_topic": broker.topic("snapshot")}

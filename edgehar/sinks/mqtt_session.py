@@ -168,7 +168,10 @@ class Session:
         except ConfigError as error:
             return str(error)
         except OSError as error:
-            return f"cannot be reached: {getattr(error, 'verify_message', None) or error.strerror or error}"
+            # Only a certificate that was looked at and refused has this.
+            if distrust := getattr(error, "verify_message", None):
+                return f"its certificate is not accepted: {distrust}"
+            return f"cannot be reached: {error.strerror or error}"
         except Exception as error:
             # Whatever it is, capturing and the other sinks go on, and so shall this one.
             _log.debug("%s: unexpected", self._broker.where, exc_info=True)
