@@ -2,41 +2,23 @@
 
 import logging
 import os
-import socket
 import subprocess
 import sys
 import time
 import uuid
 
 import pytest
+from service_manager import ServiceManager
 
 from edgehar.health.systemd import Notifier
-
-
-class Systemd:
-    """The other end of sd_notify: a datagram socket, by path or abstract."""
-
-    def __init__(self, address):
-        self.address = address
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(f"\0{address[1:]}" if address[0] == "@" else address)
-        self.socket.settimeout(0.05)
-
-    def heard(self):
-        messages = []
-        try:
-            while True:
-                messages.append(self.socket.recv(4096).decode())
-        except TimeoutError:
-            return messages
 
 
 @pytest.fixture(params=["path", "abstract"])
 def systemd(request, tmp_path):
     address = str(tmp_path / "notify") if request.param == "path" else f"@edgehar-test-{uuid.uuid4()}"
-    systemd = Systemd(address)
+    systemd = ServiceManager(address)
     yield systemd
-    systemd.socket.close()
+    systemd.close()
 
 
 class Clock:
@@ -138,14 +120,14 @@ def test_a_socket_that_is_gone_is_spoken_of_once_and_used_when_it_is_back(tmp_pa
     assert [record.message for record in caplog.records] == [
         "systemd cannot be told how it goes: No such file or directory"
     ]
-    systemd = Systemd(address)
+    systemd = ServiceManager(address)
     notifier.status("c")
     assert systemd.heard() == ["STATUS=c"]
-    systemd.socket.close()
+    systemd.close()
 
 
 def test_a_systemd_that_does_not_read_delays_only_a_little(tmp_path):
-    systemd = Systemd(str(tmp_path / "notify"))
+    systemd = ServiceManager(str(tmp_path / "notify"))
     notifier = Notifier({"NOTIFY_SOCKET": systemd.address})
     started_s = time.monotonic()
     longest_s = 0.0
@@ -156,7 +138,7 @@ def test_a_systemd_that_does_not_read_delays_only_a_little(tmp_path):
         if longest_s > 0.3 or time.monotonic() - started_s > 5:
             break
     assert longest_s < 2
-    systemd.socket.close()
+    systemd.close()
 
 
 def test_it_needs_no_numpy():
