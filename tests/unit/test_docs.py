@@ -19,7 +19,8 @@ PAGES = {
 }
 COMMANDS = (
     *("edgehar-run", "edgehar-train", "edgehar-convert", "edgehar bench", "edgehar demo", "edgehar inspect"),
-    "edgehar devices",
+    *("edgehar devices", "edgehar doctor"),
+    *("edgehar service install", "edgehar service uninstall", "edgehar service status"),
     *("edgehar config init", "edgehar config check", "edgehar config show"),
 )
 # Whose options a page means by a bare `--option`.

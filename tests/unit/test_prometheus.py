@@ -110,6 +110,11 @@ def test_the_histogram_adds_up():
     assert value(families, name, f"{name}_sum", camera="hall") == pytest.approx(4.0056)
 
 
+def test_every_metric_is_explained():
+    page = (Path(__file__).parents[2] / "docs" / "service.md").read_text()
+    assert [family for family in parse(exposition(busy_monitor())) if f"`{family}`" not in page] == []
+
+
 def free_port(family=socket.AF_INET, host="127.0.0.1"):
     with socket.socket(family) as listener:
         listener.bind((host, 0))
