@@ -76,10 +76,15 @@ def make_sinks(
 ) -> list[Sink]:
     """Every sink that is asked for, each told of in the status."""
     sinks = _local_sinks(config)
-    if config.mqtt.url is not None:
-        sinks.append(_mqtt_sink(config, streams, monitor, on_command))
-    if config.webhook.url is not None:
-        sinks.append(_webhook_sink(config, monitor))
+    try:
+        if config.mqtt.url is not None:
+            sinks.append(_mqtt_sink(config, streams, monitor, on_command))
+        if config.webhook.url is not None:
+            sinks.append(_webhook_sink(config, monitor))
+    except BaseException:
+        for sink in sinks:
+            sink.close()
+        raise
     return sinks
 
 

@@ -176,12 +176,16 @@ class Classifier:
         return self._mean(answers)
 
     def reset(self) -> None:
-        """Forget all frames: the next one begins a new stream."""
+        """Forget all frames: the next one begins a new stream, and its predictions are numbered from 0."""
+        self.interrupt()
+        self._answers = 0
+
+    def interrupt(self) -> None:
+        """Forget all frames, as where the stream was interrupted; its predictions are numbered on."""
         self._ring.reset()
         self._features.count = 0
         self._grid.reset()
         self._captured_s.clear()
-        self._answers = 0
 
     def set_rate(self, rate_hz: float) -> None:
         """Look at this many frames a second instead of as many as the model was trained at, and forget the past.
@@ -189,12 +193,12 @@ class Classifier:
         Fewer cost less; predictions then say `rate_ok` false, and are less to be trusted.
         """
         self._grid = TimeGrid(rate_hz)
-        self.reset()
+        self.interrupt()
 
     def reload(self) -> None:
         """Load the networks anew after one has failed, and forget the past."""
         self._network.reload()
-        self.reset()
+        self.interrupt()
 
     def close(self) -> None:
         """Let go of the models' memory."""

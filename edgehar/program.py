@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from edgehar.config import Config
     from edgehar.health.metrics_server import MetricsServer
+    from edgehar.sinks.base import Sink
 
 _log = logging.getLogger(__name__)
 
@@ -55,10 +56,9 @@ class Program:
         self._monitor, self._notifier = Monitor(), Notifier()
         self._networks = assembly.load_networks(config)
         self._streams = assembly.make_streams(config, self._networks, self._monitor)
-        sinks = assembly.make_sinks(config, self._streams, self._monitor, self._command)
         self._runner = Runner(
             self._streams,
-            sinks,
+            self._make_sinks(config),
             duration_s=duration_s,
             max_predictions=max_predictions,
             status_every_s=config.health.status_every_s,
@@ -140,11 +140,23 @@ class Program:
             for camera, stream in zip(config.cameras, self._streams, strict=True)
         ]
         if _SINK_SECTIONS & {change.section for change in changes}:
-            self._runner.replace_sinks(lambda: assembly.make_sinks(config, self._streams, self._monitor, self._command))
+            before = self._config
+            self._runner.replace_sinks(lambda: self._sinks_of(config, before))
         for stream, decider in zip(self._streams, deciders, strict=True):
             stream.decider.reconfigure(decider.options)
         self._config = config
         _log.info("the configuration is read again; changed: %s", ", ".join(change.section for change in changes))
+
+    def _sinks_of(self, config: Config, before: Config) -> list[Sink]:
+        """The sinks of a new configuration, or, when they cannot be had, those of the one before."""
+        try:
+            return self._make_sinks(config)
+        except EdgeharError as error:
+            _log.error("results go where they went before: %s", error)
+            return self._make_sinks(before)
+
+    def _make_sinks(self, config: Config) -> list[Sink]:
+        return assembly.make_sinks(config, self._streams, self._monitor, self._command)
 
     def _command(self, name: str, value: Any) -> None:
         """Obey a command from MQTT, between two frames."""

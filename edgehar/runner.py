@@ -16,6 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from edgehar.capture import CaptureState
+from edgehar.errors import EdgeharError
 from edgehar.mailbox import Closed, Mailbox
 
 if TYPE_CHECKING:
@@ -131,14 +132,19 @@ class Runner:
         if self._make_sinks is None:
             return
         gone = not any(sink.thread.is_alive() for sink in self._leaving)
-        if gone or time.monotonic() >= self._leave_by_s:
-            make_sinks, self._make_sinks = self._make_sinks, None
-            self._leaving = []
-            self._sinks = [_SinkThread(sink) for sink in make_sinks()]
-            for sink in self._sinks:
-                sink.thread.start()
-            kept, self._kept = list(self._kept), deque(maxlen=_RECORDS_WAITING)
-            self._emit(kept)
+        if not gone and time.monotonic() < self._leave_by_s:
+            return
+        try:
+            made = [_SinkThread(sink) for sink in self._make_sinks()]
+        except EdgeharError as error:
+            _log.error("no results go out: %s; trying again", error)
+            self._leave_by_s = time.monotonic() + STOP_DEADLINE_S
+            return
+        self._make_sinks, self._leaving, self._sinks = None, [], made
+        for sink in self._sinks:
+            sink.thread.start()
+        kept, self._kept = list(self._kept), deque(maxlen=_RECORDS_WAITING)
+        self._emit(kept)
 
     def run(self) -> None:
         """Run until every source ends, a limit is reached or `stop` is called; events that are open are ended.
@@ -285,14 +291,14 @@ class Runner:
             return
         status = stream.enter(state)
         level = logging.DEBUG
-        if state is CaptureState.RECONNECTING:
+        if state is CaptureState.RECONNECTING or (state is CaptureState.OPENING and reason):
             level = logging.WARNING
         elif state in (CaptureState.RUNNING, CaptureState.STOPPED):
             # The error that follows a failure says more than "failed".
             level = logging.INFO
         counts = f" after {status.frames} frames, {status.predictions} predictions, {status.dropped} frames dropped"
         counted = bool(status.frames) and state is not CaptureState.RUNNING
-        why = f": {reason}" if reason else ""
+        why = f": {reason.removeprefix(f'{stream.name}: ')}" if reason else ""
         _log.log(level, "%s: %s%s%s", stream.name, state.value, counts if counted else "", why)
         self._emit([status])
 

@@ -148,7 +148,7 @@ class Stream:
         return list(self.decider.finish())
 
     def _interrupt(self) -> list[Record]:
-        self.classifier.reset()
+        self.classifier.interrupt()
         return self.end_events()
 
     def _classify(self, frame: Frame) -> Prediction | None:

@@ -49,6 +49,7 @@ class MqttSink(Sink):
     """
 
     name = "mqtt"
+    essential = False
 
     def __init__(
         self,

@@ -120,6 +120,8 @@ class VideoSource(HandleSource):
     def _release(self) -> None:
         self._decoded.close()
         self._container.close()
+        # Closed or not, the decoder and its threads live as long as something refers to them.
+        del self._decoded, self._stream, self._container
 
     def _decode(self) -> Generator[VideoFrame]:
         """Every frame that can be decoded; what cannot is passed over, and reported once at the end."""

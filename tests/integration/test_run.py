@@ -152,7 +152,6 @@ def test_signals_end_the_run_cleanly(tiny_bundle, number, code):
         assert json.loads(process.stdout.readline())["type"] == "prediction"
         started_s = time.monotonic()
         process.send_signal(number)
-        process.send_signal(number)
         out, err = process.communicate(timeout=20)
     assert process.returncode == code, err
     assert time.monotonic() - started_s < 3

@@ -2,6 +2,7 @@ import http.server
 import socket
 import threading
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -190,3 +191,17 @@ def test_no_server_at_all(scheme):
         port = server.getsockname()[1]
     with pytest.raises(SourceError, match=f"{scheme}://127.0.0.1:{port}/stream: cannot be opened: Connection refused"):
         open_source(f"{scheme}://user:secret@127.0.0.1:{port}/stream")
+
+
+def test_a_closed_source_keeps_no_decoder(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", flat_frames([20] * 10), codec="libx264")
+
+    def threads():
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    before, sources = threads(), []
+    for _ in range(4):
+        sources.append(open_source(path))
+        next(iter(sources[-1]))
+        sources[-1].close()
+    assert threads() <= before + 1

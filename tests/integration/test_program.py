@@ -1,0 +1,206 @@
+"""`edgehar-run` by a configuration: several cameras, what it does when one fails, reloads, commands and signals."""
+
+import json
+import signal
+import time
+
+import pytest
+from brokers import BASE, wait_until
+from helpers import assert_one_line_error, flat_frames, predictions, records, run_command, start_command, write_video
+
+LIVE = "synthetic:all?realtime=1&duration_s=60"
+
+
+@pytest.fixture
+def configured(tmp_path, tiny_bundle):
+    """Writes a configuration with the bright-or-dark model; returns its path."""
+
+    def write(text, **values):
+        path = tmp_path / "edgehar.toml"
+        path.write_text(f'model = "{tiny_bundle}"\n' + text.format(folder=tmp_path, **values))
+        path.chmod(0o600)
+        return path
+
+    return write
+
+
+def lines_of(path):
+    return records(path.read_text()) if path.exists() else []
+
+
+def answers_in(path):
+    return [line for line in lines_of(path) if line["type"] == "prediction"]
+
+
+def test_several_cameras_share_one_run(configured, tmp_path):
+    write_video(tmp_path / "bright.mp4", flat_frames([235] * 50))
+    write_video(tmp_path / "dark.mp4", flat_frames([20] * 25))
+    path = configured("""
+        [[camera]]
+        name = "hall"
+        source = "bright.mp4"
+        hop = 1
+        [[camera]]
+        name = "yard"
+        source = "dark.mp4"
+        """)
+    done = run_command("edgehar-run", "--config", path)
+    assert done.returncode == 0, done.stderr
+    answers = predictions(done.stdout)
+    assert {(answer["source"], answer["label"]) for answer in answers} == {("hall", "bright"), ("yard", "dark")}
+    by_camera = {name: [a["seq"] for a in answers if a["source"] == name] for name in ("hall", "yard")}
+    assert by_camera == {"hall": list(range(17)), "yard": list(range(4))}
+
+
+def test_a_camera_that_fails_leaves_the_others_alone(configured, tmp_path):
+    write_video(tmp_path / "dark.mp4", flat_frames([20] * 25))
+    path = configured("""
+        [[camera]]
+        name = "gone"
+        source = "missing.mp4"
+        [[camera]]
+        name = "yard"
+        source = "dark.mp4"
+        """)
+    done = run_command("edgehar-run", "--config", path)
+    assert done.returncode == 0
+    assert "no such file; check the path; the other cameras go on" in done.stderr
+    assert {answer["source"] for answer in predictions(done.stdout)} == {"yard"}
+
+
+def test_when_all_cameras_fail_so_does_the_run(configured):
+    path = configured("""
+        [[camera]]
+        name = "one"
+        source = "missing.mp4"
+        [[camera]]
+        name = "two"
+        source = "missing too.mp4"
+        """)
+    done = run_command("edgehar-run", "--config", path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_line_goes_over_the_file(configured, tmp_path):
+    write_video(tmp_path / "dark.mp4", flat_frames([20] * 25))
+    path = configured('hop = 1\noutput = "text"\n[[camera]]\nsource = "dark.mp4"\n')
+    done = run_command("edgehar-run", "--config", path, "--output", "jsonl", "--hop", 4)
+    assert len(predictions(done.stdout)) == 2
+
+
+def test_a_wrong_configuration_is_one_line(configured):
+    path = configured("treshold = 1\n")
+    assert_one_line_error(run_command("edgehar-run", "--config", path), 2, "treshold")
+
+
+RELOADABLE = """
+output = "none"
+hop = 1
+[[camera]]
+source = "{live}"
+[decision]
+threshold = {threshold}
+[file]
+path = "{folder}/{file}.jsonl"
+predictions = true
+"""
+
+
+def test_a_reload_changes_thresholds_and_sinks_and_loses_nothing(configured, tmp_path):
+    def configure(threshold, file):
+        return configured(RELOADABLE, live=LIVE, threshold=threshold, file=file)
+
+    path = configure(0.0, "first")
+    with start_command("edgehar-run", "--config", path) as process:
+        wait_until(lambda: len(answers_in(tmp_path / "first.jsonl")) >= 3)
+        configure(1.0, "second")
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(answers_in(tmp_path / "second.jsonl")) >= 3)
+        (tmp_path / "edgehar.toml").write_text("nonsense = 1\n")
+        process.send_signal(signal.SIGHUP)
+        before = len(answers_in(tmp_path / "second.jsonl"))
+        wait_until(lambda: len(answers_in(tmp_path / "second.jsonl")) >= before + 3)
+        process.terminate()
+        _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "changed: decision, file" in stderr
+    assert "the configuration stays as it was" in stderr
+    first, second = answers_in(tmp_path / "first.jsonl"), answers_in(tmp_path / "second.jsonl")
+    assert [answer["seq"] for answer in first + second] == list(range(len(first + second)))
+    assert {answer["label"] for answer in second[2:]} == {"unknown"}
+
+
+def test_what_needs_a_new_start_is_said(configured, tmp_path):
+    path = configured(RELOADABLE, live=LIVE, threshold=0.0, file="first")
+    with start_command("edgehar-run", "--config", path) as process:
+        wait_until(lambda: answers_in(tmp_path / "first.jsonl"))
+        configured(RELOADABLE.replace("hop = 1", "hop = 2"), live=LIVE, threshold=0.0, file="first")
+        process.send_signal(signal.SIGHUP)
+        time.sleep(1)
+        process.terminate()
+        _, stderr = process.communicate(timeout=20)
+    assert "start again for changes in hop to hold" in stderr
+
+
+def test_commands_over_mqtt(broker, listen, configured):
+    path = configured(
+        """
+        output = "none"
+        hop = 1
+        [[camera]]
+        source = "{live}"
+        [mqtt]
+        url = "mqtt://127.0.0.1:{port}/{base}"
+        username = "{user}"
+        password = "{password}"
+        commands = true
+        """,
+        live=LIVE,
+        port=broker.port,
+        base=BASE,
+        user=broker.USER,
+        password=broker.PASSWORD,
+    )
+    listener = listen(broker)
+    with start_command("edgehar-run", "--config", path) as process:
+        listener.wait(lambda: len(listener.of("state")) > 3)
+        listener.publish(f"{BASE}/set/threshold", "1")
+        listener.wait(lambda: json.loads(listener.of("state")[-1])["label"] == "unknown")
+        listener.publish(f"{BASE}/set/enabled", "OFF")
+        time.sleep(1)
+        stopped_at = len(listener.of("state"))
+        time.sleep(1)
+        assert len(listener.of("state")) <= stopped_at + 1
+        listener.publish(f"{BASE}/set/enabled", "ON")
+        listener.wait(lambda: len(listener.of("state")) > stopped_at + 3)
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_a_second_signal_ends_it_at_once(configured):
+    path = configured(f'hop = 1\n[[camera]]\nsource = "{LIVE}"\n')
+    with start_command("edgehar-run", "--config", path) as process:
+        process.stdout.readline()
+        # Nobody reads on: once the pipe is full, a clean end has to wait for its deadline.
+        time.sleep(3)
+        process.send_signal(signal.SIGSTOP)
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)
+        started_s = time.monotonic()
+        process.send_signal(signal.SIGCONT)
+        code = process.wait(20)
+        assert time.monotonic() - started_s < 3
+        process.kill()
+    assert code in (-signal.SIGTERM, -signal.SIGINT, 130)
+
+
+def test_waiting_for_a_camera_that_is_not_there(tiny_bundle):
+    with start_command("edgehar-run", "--model", tiny_bundle, "--camera", "77", "--wait") as process:
+        time.sleep(2)
+        assert process.poll() is None
+        process.terminate()
+        _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "no camera 77" in stderr
