@@ -1,10 +1,13 @@
 #!/bin/sh
-# Install what the tests need beyond Python packages: the mosquitto broker, and GStreamer's RTSP server with the bindings
-# of the system's Python.
+# Install what the tests need beyond Python packages: the mosquitto broker, openssl for its certificates, and GStreamer's
+# RTSP server with the bindings of the system's Python.
 set -eu
 wanted=""
 if ! command -v mosquitto >/dev/null && [ ! -x /usr/sbin/mosquitto ]; then
     wanted="mosquitto"
+fi
+if ! command -v openssl >/dev/null; then
+    wanted="$wanted openssl"
 fi
 if ! /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||
     ! ls /usr/lib/*/gstreamer-1.0/libgstx264.so >/dev/null 2>&1; then

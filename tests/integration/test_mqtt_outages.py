@@ -1,19 +1,24 @@
 """No event is lost, whatever happens to the broker or to us, and the order is kept."""
 
+import contextlib
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from brokers import BASE, event, mqtt_options, prediction, wait_until
 
+from edgehar.sinks import mqtt_link
 from edgehar.sinks.mqtt import MqttSink
 from edgehar.sinks.mqtt_link import WINDOW
+from edgehar.sinks.mqtt_options import MqttOptions
 from edgehar.spool import Spool, SpoolOptions
 
 pytestmark = pytest.mark.broker
@@ -204,7 +209,8 @@ KILLED = """
     sys.path.insert(0, {tests!r})
     from brokers import event
     from edgehar.secret import Secret
-    from edgehar.sinks.mqtt import MqttSink
+    from edgehar.sinks import mqtt_link
+from edgehar.sinks.mqtt import MqttSink
     from edgehar.sinks.mqtt_options import MqttOptions
     from edgehar.spool import Spool, SpoolOptions
 
@@ -256,3 +262,37 @@ def test_the_last_word_is_offline_and_the_log_names_no_secret(make_broker, liste
     listener.wait(lambda: listener.of("availability") == ["online", "offline"])
     assert re.search(r"connected as edgehar/test", caplog.text)
     assert broker.PASSWORD not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\x20\x02\x00\x00" + b"\xff" * 50,  # accepted, and then nonsense
+        b"\x20\x02\x00\x00\x40\x01\x00",  # an acknowledgement that is cut short
+        b"\x20\xff\xff\xff\xff\xff",  # a length that never ends
+    ],
+    ids=["web server", "nonsense", "cut short", "endless"],
+)
+def test_what_is_no_broker_breaks_nothing(answer, caplog, monkeypatch):
+    monkeypatch.setattr(mqtt_link, "CONNECT_TIMEOUT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.recv(4096)
+                        connection.sendall(answer)
+                        connection.recv(4096)
+
+        threading.Thread(target=serve, daemon=True).start()
+        sink = MqttSink(MqttOptions(url=f"mqtt://127.0.0.1:{server.getsockname()[1]}"))
+        sink.write(event(0))
+        wait_until(lambda: "trying to connect again" in caplog.text)
+        assert sink._spool.depth == 1
+        server.shutdown(socket.SHUT_RDWR)
+        started_s = time.monotonic()
+        sink.close()
+        assert time.monotonic() - started_s < 5
