@@ -53,6 +53,7 @@ class Machine:
         self._root, self._clock = root, clock
         self._lock = threading.Lock()
         self._readings: Readings | None = None
+        self._vcgencmd_answers = root == Path("/")
         self._read_s, self._cpu_s = clock(), time.process_time()
 
     def read(self) -> Readings:
@@ -62,7 +63,7 @@ class Machine:
             if self._readings is not None and now_s - self._read_s < _FRESH_S:
                 return self._readings
             cpu_s, elapsed_s = time.process_time(), now_s - self._read_s
-            bits = throttled_bits(self._root)
+            bits = self._bits()
             self._readings = Readings(
                 rss_mb=_rss_mb(self._root),
                 # Over too short a time a share says nothing.
@@ -73,6 +74,14 @@ class Machine:
             )
             self._read_s, self._cpu_s = now_s, cpu_s
             return self._readings
+
+    def _bits(self) -> int | None:
+        bits = _bits_of_kernel(self._root)
+        if bits is None and self._vcgencmd_answers:
+            bits = _bits_of_vcgencmd()
+            # Not there, not allowed or hung: asking again would only cost time.
+            self._vcgencmd_answers = bits is not None
+        return bits
 
 
 def temperature_c(root: Path = Path("/")) -> float | None:
@@ -87,12 +96,21 @@ def temperature_c(root: Path = Path("/")) -> float | None:
     return max(found, default=None)
 
 
-def throttled_bits(root: Path = Path("/")) -> int | None:
+def throttled_bits() -> int | None:
     """The bits of a Raspberry Pi's `get_throttled`; None on other machines, or where it may not be asked."""
+    bits = _bits_of_kernel(Path("/"))
+    return _bits_of_vcgencmd() if bits is None else bits
+
+
+def _bits_of_kernel(root: Path) -> int | None:
     for file in (root / "sys/devices/platform").glob("soc*/soc*:firmware/get_throttled"):
         if (bits := _whole_number(_text(file), base=16)) is not None:
             return bits
-    command = shutil.which("vcgencmd") if root == Path("/") else None
+    return None
+
+
+def _bits_of_vcgencmd() -> int | None:
+    command = shutil.which("vcgencmd")
     if command is None:
         return None
     try:

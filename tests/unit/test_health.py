@@ -130,6 +130,14 @@ def test_vcgencmd_is_asked_where_the_kernel_does_not_say(tmp_path, monkeypatch):
         started_s = time.monotonic()
         assert throttled_bits() == bits
         assert time.monotonic() - started_s < 5
+    # It hangs still, and is asked once only.
+    clock = Clock()
+    machine = Machine(clock=clock)
+    started_s = time.monotonic()
+    for _ in range(5):
+        assert machine.read().throttled is None
+        clock.now_s += 2
+    assert time.monotonic() - started_s < 2
 
 
 @pytest.mark.parametrize(
