@@ -1,0 +1,103 @@
+"""One stream: what it does when its network fails, when its source was interrupted, and when the device is slow."""
+
+import time
+
+import numpy as np
+import pytest
+
+from edgehar import Classifier, Frame, PixelFormat
+from edgehar.decision import Decider, DecisionOptions
+from edgehar.governor import Governor, GovernorOptions
+from edgehar.results import Event, Prediction
+from edgehar.stream import INFERENCE_ERRORS, Stream
+
+
+class Failing(Classifier):
+    """A classifier whose network fails at the frames of the given numbers."""
+
+    def __init__(self, model, fails_at, **options):
+        super().__init__(model, **options)
+        self.fails_at, self.pushed, self.loaded = set(fails_at), 0, 1
+
+    def push(self, frame):
+        self.pushed += 1
+        if self.pushed in self.fails_at:
+            raise RuntimeError("invoke failed")
+        return super().push(frame)
+
+    def reload(self):
+        self.loaded += 1
+        super().reload()
+
+
+def stream_of(classifier, **options):
+    decider = Decider(classifier.bundle.manifest.labels, DecisionOptions())
+    return Stream(lambda: None, classifier, decider, name="hall", **options)
+
+
+def frame_at(number, rate_hz=10, level=255):
+    return Frame(np.full((16, 16, 3), level, np.uint8), PixelFormat.BGR24, number / rate_hz, time.monotonic(), number)
+
+
+def taken(stream, numbers, epoch=0, **options):
+    return [record for number in numbers for record in stream.take(frame_at(number, **options), epoch)]
+
+
+def of(kind, records):
+    return [record for record in records if isinstance(record, kind)]
+
+
+def test_a_network_that_fails_is_loaded_again_and_counted(tiny_bundle, caplog):
+    with Failing(tiny_bundle, {6}, hop=1) as classifier:
+        stream = stream_of(classifier)
+        answers = of(Prediction, taken(stream, range(14)))
+    assert classifier.loaded == 2
+    # Two full windows before; after the failure the window of four begins anew.
+    assert [answer.seq for answer in answers] == list(range(7))
+    assert stream.status().inference_errors == 1
+    assert "hall: the network failed (invoke failed); loading it again" in caplog.text
+
+
+def test_a_network_that_goes_on_failing_ends_the_stream(tiny_bundle):
+    with Failing(tiny_bundle, range(1, 100)) as classifier:
+        stream = stream_of(classifier)
+        with pytest.raises(RuntimeError, match="invoke failed"):
+            taken(stream, range(20))
+    assert classifier.loaded == 1 + INFERENCE_ERRORS
+
+
+def test_no_window_and_no_event_spans_an_interruption(tiny_bundle):
+    with Classifier(tiny_bundle, hop=1) as classifier:
+        stream = stream_of(classifier)
+        before = taken(stream, range(6))
+        after = taken(stream, range(100, 106), epoch=1)
+    assert [event.phase for event in of(Event, before)] == ["start"]
+    assert [event.phase for event in of(Event, after)] == ["end", "start"]
+    assert of(Event, after)[0].end_s == pytest.approx(0.5)
+    assert of(Prediction, after)[0].window.start_s == pytest.approx(10.0)
+    assert [answer.seq for answer in of(Prediction, before + after)] == list(range(6))
+    assert stream.status().reconnects == 1
+
+
+def test_a_stream_that_is_switched_off_looks_at_nothing(tiny_bundle):
+    with Classifier(tiny_bundle, hop=1) as classifier:
+        stream = stream_of(classifier)
+        stream.enabled = False
+        assert taken(stream, range(10)) == []
+        assert stream.frames == 10
+
+
+@pytest.mark.parametrize(("live", "rate_hz"), [(True, 2.5), (False, 10.0)])
+def test_a_device_too_slow_looks_at_fewer_live_frames_but_never_at_fewer_of_a_file(tiny_bundle, live, rate_hz, caplog):
+    class Slow(Classifier):
+        def push(self, frame):
+            time.sleep(0.02)
+            return super().push(frame)
+
+    options = GovernorOptions(slow_after_s=0.1, busy_share=0.05, settle_s=0)
+    with Slow(tiny_bundle, hop=1) as classifier:
+        stream = stream_of(classifier, governor=Governor(10.0, options))
+        stream.capture.live = live
+        taken(stream, range(30))
+        assert stream.status().rate_hz == rate_hz
+    assert ("too slow" in caplog.text) == live
