@@ -209,8 +209,7 @@ KILLED = """
     sys.path.insert(0, {tests!r})
     from brokers import event
     from edgehar.secret import Secret
-    from edgehar.sinks import mqtt_link
-from edgehar.sinks.mqtt import MqttSink
+    from edgehar.sinks.mqtt import MqttSink
     from edgehar.sinks.mqtt_options import MqttOptions
     from edgehar.spool import Spool, SpoolOptions
 
