@@ -37,6 +37,14 @@ def as_bgr(frame: Frame) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(rgb[..., ::-1])
 
 
+def as_jpeg(frame: Frame) -> bytes:
+    """A frame as a JPEG file; raises as `as_bgr`."""
+    import cv2
+
+    _, encoded = cv2.imencode(".jpg", as_bgr(frame))
+    return encoded.tobytes()
+
+
 @functools.lru_cache(maxsize=2)
 def _ring(height: int, width: int) -> FrameRing:
     """A ring that keeps the size of the frames. It may serve several threads: they wait for each other."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -13,6 +13,7 @@ from edgehar.config import diff
 from edgehar.errors import EdgeharError
 from edgehar.health.monitor import Monitor
 from edgehar.health.systemd import Notifier
+from edgehar.pictures import as_jpeg
 from edgehar.runner import Runner
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from edgehar.config import Config
     from edgehar.health.metrics_server import MetricsServer
     from edgehar.sinks.base import Sink
+    from edgehar.sinks.mqtt import MqttSink
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class Program:
             max_predictions=max_predictions,
             status_every_s=config.health.status_every_s,
             on_tick=self._tick,
+            on_end=self._notifier.stopping,
         )
         self._monitor.add_gauge("queue_depth", lambda: self._runner.queue_depth)
         self._metrics = self._serve_metrics()
@@ -74,7 +77,6 @@ class Program:
         try:
             self._runner.run()
         finally:
-            self._notifier.stopping()
             if self._metrics is not None:
                 self._metrics.close()
             for stream in self._streams:
@@ -88,7 +90,7 @@ class Program:
 
     def reload(self) -> None:
         """Ask for the configuration to be read again. Safe from a signal handler and any thread."""
-        self._runner.request(self._reload)
+        self._runner.request(self._reload, at_once=False)
 
     def _serve_metrics(self) -> MetricsServer | None:
         options = self._config.health
@@ -100,7 +102,8 @@ class Program:
 
     def _tick(self) -> None:
         """Some times a second: tell systemd, and look how hot it is."""
-        if not self._ready:
+        # With `at_start` a camera may be long in coming, and the service is no worse for that.
+        if not self._ready and (self._config.reconnect.at_start or any(stream.frames for stream in self._streams)):
             self._ready = True
             self._notifier.ready(self._monitor.line())
         frames, answers = (sum(getattr(s, what) for s in self._streams) for what in ("frames", "predictions"))
@@ -149,6 +152,8 @@ class Program:
 
     def _sinks_of(self, config: Config, before: Config) -> list[Sink]:
         """The sinks of a new configuration, or, when they cannot be had, those of the one before."""
+        for name in ("mqtt", "webhook"):
+            self._monitor.remove_gauges(name)
         try:
             return self._make_sinks(config)
         except EdgeharError as error:
@@ -156,7 +161,9 @@ class Program:
             return self._make_sinks(before)
 
     def _make_sinks(self, config: Config) -> list[Sink]:
-        return assembly.make_sinks(config, self._streams, self._monitor, self._command)
+        sinks = assembly.make_sinks(config, self._streams, self._monitor, self._command)
+        self._mqtt = cast("MqttSink | None", next((sink for sink in sinks if sink.name == "mqtt"), None))
+        return sinks
 
     def _command(self, name: str, value: Any) -> None:
         """Obey a command from MQTT, between two frames."""
@@ -169,4 +176,6 @@ class Program:
             elif name == "threshold":
                 options = msgspec.structs.replace(stream.decider.options, threshold=float(value), thresholds={})
                 stream.decider.reconfigure(options)
+            elif stream.last_frame is not None and self._mqtt is not None:
+                self._mqtt.send_picture(stream.name, as_jpeg(stream.last_frame))
         _log.info("command over MQTT: %s %s", name, value)

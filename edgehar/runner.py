@@ -75,6 +75,7 @@ class Runner:
         max_predictions: int | None = None,
         status_every_s: float = 10.0,
         on_tick: Callable[[], object] = lambda: None,
+        on_end: Callable[[], object] = lambda: None,
     ) -> None:
         """Make a run; `run` does it. It stops the captures and closes the sinks, the caller closes the classifiers.
 
@@ -85,11 +86,12 @@ class Runner:
             max_predictions: stop after exactly this many predictions of all streams.
             status_every_s: how often each live stream's status is told between its changes.
             on_tick: called some times a second by the thread that classifies, between frames.
+            on_end: called by it when the run begins to end, before the sinks are finished.
         """
         self.streams = list(streams)
         self._sinks = [_SinkThread(sink) for sink in sinks]
         self._duration_s, self._max_predictions = duration_s, max_predictions
-        self._status_every_s, self._on_tick = status_every_s, on_tick
+        self._status_every_s, self._on_tick, self._on_end = status_every_s, on_tick, on_end
         self._stopping = False
         self._started_s = self._status_s = self._tick_s = 0.0
         self._prediction_count = 0
@@ -106,10 +108,14 @@ class Runner:
         """Ask the run to end cleanly. Takes no lock: safe from a signal handler and from any thread."""
         self._stopping = True
 
-    def request(self, action: Callable[[], object]) -> None:
-        """Have the thread that classifies call `action` between two frames. Safe from any thread."""
+    def request(self, action: Callable[[], object], *, at_once: bool = True) -> None:
+        """Have the thread that classifies call `action` between two frames. Safe from any thread.
+
+        A signal handler must not be in a hurry: `at_once` takes a lock that the handler may have interrupted.
+        """
         self._requests.append(action)
-        self._wake.set()
+        if at_once:
+            self._wake.set()
 
     @property
     def queue_depth(self) -> int:
@@ -169,6 +175,7 @@ class Runner:
             last = CaptureState.STOPPED
             raise
         finally:
+            self._on_end()
             for stream in self.streams:
                 self._end(stream, last)
             self._finish_sinks(at_leisure)

@@ -43,6 +43,7 @@ class Stream:
         enabled: whether its frames are looked at; they are read and thrown away otherwise.
         frames: frames taken so far.
         predictions: answers given so far.
+        last_frame: the frame taken last, for who asks for a picture.
         health: what counts how it is doing.
         done: whether it has come to its end.
     """
@@ -80,6 +81,7 @@ class Stream:
         self.error: BaseException | None = None
         self.enabled, self.done, self.cut_short = True, False, False
         self.frames = self.predictions = 0
+        self.last_frame: Frame | None = None
         self.first_captured_s: float | None = None
         self.governor = governor
         self._epoch = 0
@@ -110,6 +112,7 @@ class Stream:
                 self.name = self.capture.source.name
             self.classifier.source_name = self.name
         self.frames += 1
+        self.last_frame = frame
         self.health.frame(self.dropped)
         if not self.enabled:
             return records

@@ -123,7 +123,7 @@ class Listener:
 
     def _on_message(self, _client, _data, message):
         topic = message.topic.removeprefix(f"{BASE}/")
-        self.messages.append((topic, message.payload.decode(errors="replace"), message.retain))
+        self.messages.append((topic, message.payload.decode(errors="surrogateescape"), message.retain))
 
     def publish(self, topic, payload, *, retain=False):
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(5)

@@ -53,6 +53,16 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Literal["tcp", "udp"] | None,
         Meta(description='How an RTSP stream comes; "tcp" unless set.', examples=["udp"]),
     ] = None
+    tls_verify: Annotated[
+        bool, Meta(description="Whether an rtsps:// or https:// camera must show a certificate that is trusted.")
+    ] = True
+    ca_file: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(
+            description="The authorities such a camera's certificate may be of, as PEM; without it the system's.",
+            examples=["/etc/edgehar/camera-ca.pem"],
+        ),
+    ] = None
     loop: Annotated[bool, Meta(description="Begin a file or images again at their end.")] = False
     realtime: Annotated[
         bool, Meta(description="Read a file or images at the pace of a camera, and skip frames like one.")
@@ -85,8 +95,9 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def open_options(self) -> dict[str, Any]:
         """What `edgehar.sources.open_source` takes besides the source: only what is set; not every kind takes all."""
-        given = {name: getattr(self, name) for name in ("rate_hz", "width", "height", "transport", "loop", "realtime")}
-        return {name: value for name, value in given.items() if value not in (None, False)}
+        names = ("rate_hz", "width", "height", "transport", "ca_file", "loop", "realtime")
+        given = {name: value for name in names if (value := getattr(self, name)) not in (None, False)}
+        return given if self.tls_verify else {**given, "tls_verify": False}
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -118,6 +118,10 @@ class MqttSink(Sink):
         else:
             self._session.hold(self._broker.topic(name, "status"), payload)
 
+    def send_picture(self, source: str, jpeg: bytes) -> None:
+        """Publish a picture of a stream in `<base>/picture`, once and with QoS 0: lost while the broker is away."""
+        self._session.pass_on(self._broker.topic(self._names.get(source, ""), "picture"), jpeg)
+
     def close(self) -> None:
         """Publish what is left and `offline`, as far as the broker is there to take it, and disconnect."""
         self._session.close()

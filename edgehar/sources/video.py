@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import time
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,6 +32,8 @@ _log = logging.getLogger(__name__)
 OPEN_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 10.0
 _FALLBACK_RATE_HZ = 25.0
+# Where Debian and Raspberry Pi OS keep the certificate authorities.
+_SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 # A file that gives less than this share of the frames its header promises is reported as damaged.
 _COMPLETE = 0.95
 TRANSPORTS = ("tcp", "udp")
@@ -58,6 +61,8 @@ class VideoSource(HandleSource):
         open_timeout_s: float = OPEN_TIMEOUT_S,
         read_timeout_s: float = READ_TIMEOUT_S,
         transport: str = "tcp",
+        tls_verify: bool = True,
+        ca_file: str | None = None,
     ) -> None:
         """Open a file or address.
 
@@ -67,6 +72,8 @@ class VideoSource(HandleSource):
             read_timeout_s: how long a stream may stand still.
             transport: how RTSP streams come: "tcp" passes firewalls and loses no packets, "udp" is what some cameras
                 need.
+            tls_verify: whether `rtsps://` and `https://` servers must show a certificate that is trusted and theirs.
+            ca_file: the authorities trusted, as PEM; those of the system when None.
 
         Raises:
             SourceError: it is not there, cannot be read, or has no video; AccessRefusedError for a wrong password.
@@ -76,7 +83,8 @@ class VideoSource(HandleSource):
         self.name = without_credentials(uri)
         if transport not in TRANSPORTS:
             raise ConfigError(f"{self.name}: transport is {transport!r}, it must be one of {', '.join(TRANSPORTS)}")
-        self._container = _open(uri, self.name, (open_timeout_s, read_timeout_s), transport)
+        options = _options(uri, transport, tls_verify=tls_verify, ca_file=ca_file)
+        self._container = _open(uri, self.name, (open_timeout_s, read_timeout_s), options)
         self._stream = self._video_stream()
         self.live = "://" in uri and not uri.startswith("file:") and self._container.duration is None
         tick = self._stream.time_base
@@ -186,18 +194,29 @@ class VideoSource(HandleSource):
         return pixels
 
 
-def _open(uri: str, name: str, timeout_s: tuple[float, float], transport: str) -> InputContainer:
-    # A path with a colon would be taken for a protocol of FFmpeg's.
-    address = uri if "://" in uri or uri.startswith("file:") else f"file:{uri}"
+def _options(uri: str, transport: str, *, tls_verify: bool, ca_file: str | None) -> dict[str, str]:
+    """What FFmpeg is told about an address."""
     options = {}
-    if address.startswith("rtsp"):
+    if uri.startswith("rtsp"):
         # To find out the frame rate, which nobody needs, takes a second, whose frames would then be late.
         options = {"rtsp_transport": transport, "fpsprobesize": "0"}
+    if uri.startswith(("rtsps:", "https:")):
+        # By itself FFmpeg believes any server, and does not know where the system keeps its authorities.
+        known = ca_file or ssl.get_default_verify_paths().cafile or _SYSTEM_AUTHORITIES
+        options |= {"tls_verify": str(int(tls_verify)), "ca_file": known}
+    return options
+
+
+def _open(uri: str, name: str, timeout_s: tuple[float, float], options: dict[str, str]) -> InputContainer:
+    # A path with a colon would be taken for a protocol of FFmpeg's.
+    address = uri if "://" in uri or uri.startswith("file:") else f"file:{uri}"
     try:
         return av.open(address, options=options, timeout=timeout_s)
     except (av.FFmpegError, OSError) as error:
         refused = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
         message = _why_not_opened(error, network="://" in uri)
+        if "tls_verify" in options and message.startswith("cannot be opened"):
+            message += ", or its certificate is not trusted: give ca_file, or set tls_verify to false"
     # Not chained: FFmpeg's own error repeats the address, credentials and all.
     raise (AccessRefusedError if refused else SourceError)(f"{name}: {message}")
 

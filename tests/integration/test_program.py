@@ -4,6 +4,8 @@ import json
 import signal
 import time
 
+import cv2
+import numpy as np
 import pytest
 from brokers import BASE, wait_until
 from helpers import assert_one_line_error, flat_frames, predictions, records, run_command, start_command, write_video
@@ -204,3 +206,19 @@ def test_waiting_for_a_camera_that_is_not_there(tiny_bundle):
         _, stderr = process.communicate(timeout=20)
     assert process.returncode == 0
     assert "no camera 77" in stderr
+
+
+def test_a_snapshot_is_a_picture_of_now(broker, listen, configured):
+    url = f"mqtt://127.0.0.1:{broker.port}/{BASE}"
+    camera, login = f'[[camera]]\nsource = "{LIVE}"', f'username = "{broker.USER}"\npassword = "{broker.PASSWORD}"'
+    path = configured(f'output = "none"\n{camera}\n[mqtt]\nurl = "{url}"\ncommands = true\n{login}\n')
+    listener = listen(broker)
+    with start_command("edgehar-run", "--config", path) as process:
+        listener.wait(lambda: listener.of("state"))
+        listener.publish(f"{BASE}/snapshot", "PRESS")
+        listener.wait(lambda: listener.of("picture"))
+        process.terminate()
+        assert process.wait(20) == 0
+    jpeg = listener.of("picture")[0].encode(errors="surrogateescape")
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (120, 160, 3)

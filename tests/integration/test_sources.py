@@ -1,5 +1,7 @@
+import functools
 import http.server
 import socket
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -205,3 +207,29 @@ def test_a_closed_source_keeps_no_decoder(tmp_path):
         next(iter(sources[-1]))
         sources[-1].close()
     assert threads() <= before + 1
+
+
+@pytest.fixture
+def https_clip(tmp_path, certificates):
+    """Address of a clip on a server whose certificate is of an authority that the system does not know."""
+    write_video(tmp_path / "clip.mp4", flat_frames([20] * 10), options={"movflags": "faststart"})
+    handler = functools.partial(Quiet, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates.server, certificates.server_key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"https://localhost:{server.server_address[1]}/clip.mp4"
+        server.shutdown()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_a_server_must_show_a_certificate_that_is_trusted(https_clip, certificates):
+    with pytest.raises(SourceError, match="certificate"):
+        open_source(https_clip)
+    assert len(list(open_source(https_clip, ca_file=str(certificates.authority)))) == 10
+    assert len(list(open_source(https_clip, tls_verify=False))) == 10
