@@ -25,11 +25,14 @@ $(VENV)/pip.installed:
 	$(BIN)/pip install --quiet --upgrade pip
 	touch $@
 
+# Whatever an earlier build left in build/lib would be installed along.
 $(VENV)/device.installed: $(VENV)/pip.installed $(SOURCES)
+	rm -rf build/lib* build/bdist*
 	$(BIN)/pip install --quiet .
 	touch $@
 
 $(VENV)/dev.installed: $(VENV)/pip.installed $(SOURCES)
+	rm -rf build/lib* build/bdist*
 	$(BIN)/pip install --quiet '.[dev]'
 	touch $(VENV)/device.installed $@
 
