@@ -77,8 +77,9 @@ def test_a_run_from_start_to_end(systemd, tmp_path, tiny_bundle, port):
 def test_a_source_that_stands_still_starves_the_watchdog(systemd, tmp_path, tiny_bundle, port):
     source = f"stdin:?width={WIDTH}&height={HEIGHT}&format=bgr24&rate_hz={RATE_HZ}"
     with run(systemd, tmp_path, tiny_bundle, port, source) as process:
-        systemd.wait_for("READY=1")
+        # Nothing is watched before there is a frame.
         push(process, 2)
+        systemd.wait_for("READY=1")
         systemd.wait_for("WATCHDOG=1", 5)
         time.sleep(0.5)
         systemd.heard()
