@@ -225,6 +225,7 @@ class Capture:
         if trouble is None or self._is_final(trouble, reading):
             self.error = trouble
             return False
+        _forget_frames(trouble)
         if reading.last_s - (reading.began_s or reading.last_s) >= self._options.max_delay_s:
             self._backoff.reset()
         self._discard_unread()
@@ -357,3 +358,10 @@ class Capture:
                 return
         # Room for a frame of a file may be long in coming.
         self.frames.put((self.epoch, frame))
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Drop the tracebacks of an error that was got over: they would keep the closed source, decoder and all, alive."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

@@ -1,8 +1,10 @@
 """Sources that fail, freeze, hang and come back, and what a capture makes of them; times are real but short."""
 
+import gc
 import itertools
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -341,3 +343,24 @@ def test_waits_are_random_below_a_bound_that_doubles_up_to_the_limit(first_s, mo
     backoff.reset()
     following = iter([1.0])
     assert backoff.next_delay_s() == pytest.approx(min(first_s, most_s))
+
+
+def test_a_source_that_was_given_up_is_let_go():
+    """A decoder's threads and memory live as long as its source: no cycle may keep it until the collector comes."""
+    gone = []
+
+    def open_source():
+        source = Script(0.01, SourceError("lost"))
+        gone.append(weakref.ref(source))
+        return source
+
+    told = Told()
+    capture = Capture(open_source, options=QUICK, on_state=told)
+    gc.disable()
+    try:
+        capture.start()
+        told.wait_for("reconnecting", times=6)
+        assert sum(source() is not None for source in gone) <= 2
+    finally:
+        gc.enable()
+        capture.stop()
