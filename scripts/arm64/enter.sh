@@ -9,12 +9,15 @@
 # QEMU_CPU=cortex-a72 the processor to play (qemu's own variable). For cortex-a72 (Raspberry Pi 4) and cortex-a76 (Pi 5)
 #                     /proc/cpuinfo says so too: the TFLite runtime chooses its kernels by what it reads there
 # ENTER=proot         use proot in any case
+# ARCH=amd64          the root file system is of this architecture, this machine's own: nothing is emulated
 set -euo pipefail
 
+ARCH=${ARCH:-arm64}
 HANDLER=/proc/sys/fs/binfmt_misc/qemu-aarch64
 
 # Whether the kernel can be told to start arm64 programs through qemu. Called in the new mount namespace.
 register() {
+    [ "$ARCH" = arm64 ] || return 0
     [ -e "$HANDLER" ] && return
     [ -e /proc/sys/fs/binfmt_misc/register ] || mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc 2>/dev/null || return
     [ -e "$HANDLER" ] && return
@@ -57,12 +60,13 @@ in_chroot() {
 in_proot() {
     local root=$1 pair from
     shift
-    local binds=(-b /dev -b /proc -b /sys)
+    local binds=(-b /dev -b /proc -b /sys) emulate=()
+    [ "$ARCH" != arm64 ] || emulate=(-q qemu-aarch64-static)
     from=$(pi_cpuinfo "$root")
     [ -z "$from" ] || binds+=(-b "$from:/proc/cpuinfo")
     for pair in ${BIND:-}; do binds+=(-b "$pair"); done
     command -v proot >/dev/null || { echo "enter.sh: this machine may not mount; install proot: apt-get install proot" >&2; exit 1; }
-    exec proot -0 -q qemu-aarch64-static -r "$root" -w / "${binds[@]}" /usr/bin/env -i "${INSIDE[@]}" "$@"
+    exec proot -0 "${emulate[@]}" -r "$root" -w / "${binds[@]}" /usr/bin/env -i "${INSIDE[@]}" "$@"
 }
 
 # The environment inside: nothing of this machine's own, but how to reach package registries.

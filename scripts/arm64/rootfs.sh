@@ -3,6 +3,9 @@
 #
 # Takes about five minutes and 0.5 GB, once: each stage leaves a stamp and is not repeated. Needs root and the packages
 # that scripts/arm64.sh installs.
+#
+# SUITE=trixie   another Debian
+# ARCH=amd64     another architecture, which has to be this machine's own: nothing is emulated then
 set -euo pipefail
 
 [ $# -eq 1 ] || { echo "usage: rootfs.sh FOLDER" >&2; exit 2; }
@@ -11,19 +14,20 @@ mkdir -p "$1"
 folder=$(cd "$1" && pwd)
 root=$folder/rootfs
 SUITE=${SUITE:-bookworm}
+export ARCH=${ARCH:-arm64}
 MIRROR=${MIRROR:-http://deb.debian.org/debian}
 
 # stage NAME FUNCTION: run it once; its output is shown when it fails.
 stage() {
     [ -e "$folder/$1.done" ] && return
-    echo "arm64 root file system: $1 ..." >&2
+    echo "$ARCH root file system: $1 ..." >&2
     "$2" >"$folder/$1.log" 2>&1 || { tail -20 "$folder/$1.log" >&2; echo "rootfs.sh: $1 failed; all of it: $folder/$1.log" >&2; exit 1; }
     touch "$folder/$1.done"
 }
 
 unpack() {
     rm -rf --one-file-system "$root"
-    debootstrap --foreign --arch=arm64 --variant=minbase "$SUITE" "$root" "$MIRROR"
+    debootstrap --foreign --arch="$ARCH" --variant=minbase "$SUITE" "$root" "$MIRROR"
 }
 
 settle() { "$here/enter.sh" "$root" /debootstrap/debootstrap --second-stage; }
