@@ -50,9 +50,9 @@ enter=$PWD/scripts/arm64/enter.sh
 packages=(python3-libcamera python3-numpy python3-prctl python3-pil python3-av python3-jsonschema python3-tqdm python3-dev gcc libc6-dev)
 
 install() {
-    "$enter" "$root" apt-get install -y -qq --no-install-recommends "${packages[@]}"
-    "$enter" "$root" python3 -m venv --system-site-packages /opt/edgehar
-    "$enter" "$root" /opt/edgehar/bin/pip install -q picamera2
+    "$enter" "$root" apt-get install -y -qq --no-install-recommends "${packages[@]}" &&
+        "$enter" "$root" python3 -m venv --system-site-packages /opt/edgehar &&
+        "$enter" "$root" /opt/edgehar/bin/pip install -q picamera2
 }
 if [ ! -e "$cache/picamera2.done" ]; then
     echo "picamera2_virtual: installing libcamera and picamera2 ..." >&2

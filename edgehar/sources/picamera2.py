@@ -120,6 +120,12 @@ class Picamera2Source(HandleSource):
         try:
             return self._library.Picamera2(number)
         except (RuntimeError, IndexError) as error:
+            if isinstance(error.__cause__, AttributeError):
+                # picamera2 takes raw pictures for granted.
+                raise SourceError(
+                    f"{self.name}: is no camera module, as it gives no raw pictures; a USB camera is read with "
+                    "--camera N instead"
+                ) from error
             raise SourceError(
                 f"{self.name}: cannot be opened ({error.__cause__ or error}); it may be in use by another program"
             ) from error

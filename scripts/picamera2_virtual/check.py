@@ -90,6 +90,14 @@ def check_refusals() -> None:
             say(name, False, "was accepted")
 
 
+def check_unadapted() -> None:
+    """Without the adapter the virtual camera is one that gives no raw pictures, which picamera2 cannot open."""
+    command = [str(Path(sys.executable).with_name("edgehar-run")), "--source", "picamera2:0", "--duration", "5"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    last = run.stderr.splitlines()[-1]
+    say("a camera without raw pictures", run.returncode == 1 and "is no camera module" in last, last.split(";")[0])
+
+
 def check_run() -> None:
     """The command, with a network, on what the camera shows."""
     command = [sys.executable, "-c", RUN, "--source", "picamera2:0", "--model", "actions-synthetic"]
@@ -108,6 +116,7 @@ def main() -> int:
     cameras = adapter.VirtualCamera.global_camera_info()
     print(f"picamera2 {metadata.version('picamera2')}, libcamera's cameras: {[c['Model'] for c in cameras]}")
     check_refusals()
+    check_unadapted()
     for time in ("first", "second"):
         print(f"opened for the {time} time")
         check_frames(Path(sys.argv[1]))

@@ -64,6 +64,7 @@ class Sensor:
         colour_space: what libcamera settles on.
         align: rows are padded to a multiple of this.
         busy: another program has it.
+        raw: it gives raw pictures, as every camera module does. picamera2 stumbles over one that does not.
         frames: how many it gives before it falls silent.
         period_s: how long each capture waits for its frame.
         stamp_ns: called when a frame is there, gives its SensorTimestamp; None is none.
@@ -74,6 +75,7 @@ class Sensor:
     colour_space: object = SMPTE170M
     align: int = 64
     busy: bool = False
+    raw: bool = True
     frames: int = 20
     period_s: float = 0.0
     stamp_ns: object = lambda: time.monotonic_ns() - 25_000_000
@@ -130,6 +132,9 @@ class Picamera2:
         self._sensor = self._sensors[camera_num]
         if self._sensor.busy:
             cause = RuntimeError("Failed to acquire camera: Device or resource busy")
+            raise RuntimeError("Camera __init__ sequence did not complete.") from cause
+        if not self._sensor.raw:
+            cause = AttributeError("'NoneType' object has no attribute 'at'")
             raise RuntimeError("Camera __init__ sequence did not complete.") from cause
         self._configuration, self._free, self._lent = {}, [], []
         self.started, self.closed, self.flushed, self.controls, self._given = False, 0, False, {}, 0

@@ -162,6 +162,7 @@ USB = fake.Sensor(modes=[{"format": "MJPEG"}])
         ("picamera2:1", [fake.Sensor()], {}, SourceError, r"picamera2:1: no such camera \(libcamera sees: 0: imx219\)"),
         ("picamera2:0", [], {}, SourceError, r"\(libcamera sees: none\); check the cable, and: rpicam-hello"),
         ("picamera2:0", [fake.Sensor(busy=True)], {}, SourceError, "resource busy.*in use by another program"),
+        ("picamera2:0", [fake.Sensor(raw=False)], {}, SourceError, "is no camera module.*--camera N instead$"),
         ("picamera2:0", [USB], {}, SourceError, "cannot be set up: .*a USB camera is read with --camera N instead"),
         ("picamera2:0", [fake.Sensor(streams="NV12")], {}, SourceError, "gives NV12 pictures where YUV420"),
         ("picamera2:0", [fake.Sensor()], {"controls": {"Zoom": 2}}, ConfigError, "Zoom is no control .* AnalogueGain"),
