@@ -45,6 +45,8 @@ def tls_context(
         context = ssl.create_default_context(cafile=ca_file)
     except (ssl.SSLError, OSError) as error:
         raise ConfigError(f"{table}: ca_file {ca_file}: is no PEM file of certificates: {error}") from None
+    # Debian's Python, a Raspberry Pi's too, leaves this to OpenSSL's configuration.
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
     if cert_file is not None:
         try:
             # A password is given so that OpenSSL does not ask for one at the terminal.

@@ -54,7 +54,8 @@ in_chroot() {
         if [ -d "$from" ]; then mkdir -p "$to"; else mkdir -p "${to%/*}" && touch "$to"; fi
         mount --bind "$from" "$to"
     done
-    exec chroot "$root" /usr/bin/env -i "${INSIDE[@]}" "$@"
+    # Not in place of this shell, which is process 1 here: signals mean something else to that.
+    chroot "$root" /usr/bin/env -i "${INSIDE[@]}" "$@"
 }
 
 in_proot() {
@@ -79,6 +80,7 @@ if [ "${1:-}" = --in-namespace ]; then
     shift
     register || { echo "enter.sh: no binfmt_misc here; using proot" >&2; in_proot "$@"; }
     in_chroot "$@"
+    exit
 fi
 for pair in ${BIND:-}; do
     [ -e "${pair%%:*}" ] || { echo "enter.sh: BIND: ${pair%%:*} is not there" >&2; exit 2; }

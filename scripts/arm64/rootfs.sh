@@ -34,6 +34,7 @@ settle() { "$here/enter.sh" "$root" /debootstrap/debootstrap --second-stage; }
 
 # Certificates of this machine too: where a proxy has its own, pip inside has to know it.
 reach() {
+    echo '127.0.0.1 localhost' >"$root/etc/hosts"
     cp --dereference /etc/resolv.conf "$root/etc/resolv.conf"
     mkdir -p "$root/etc/ssl/certs"
     cp --dereference /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/host.crt"
