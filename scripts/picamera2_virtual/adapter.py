@@ -3,7 +3,8 @@
 Import it before edgehar opens a camera: `picamera2.Picamera2` is then `VirtualCamera`. What it changes is all here:
 sensor modes are made up, there being no sensor; pictures are queued at a camera's pace, as the virtual one fills them
 as fast as it can; NV12, its only format, is rearranged to the YUV420 that was asked for, inside the library's own
-buffer; and frame buffers are described to libcamera with one plane for each of NV12's, where picamera2 describes a single one.
+buffer; and frame buffers are described to libcamera with one plane for each of NV12's, where picamera2 describes
+a single one.
 """
 
 from __future__ import annotations
