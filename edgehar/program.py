@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from edgehar import assembly
+from edgehar import assembly, memory
 from edgehar.config import diff
 from edgehar.errors import EdgeharError
 from edgehar.health.monitor import Monitor
@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 # How often the machine is asked how hot it is.
 _TEMPERATURE_EVERY_S = 5.0
+# How often freed memory goes back to the system.
+_RELEASE_EVERY_S = 60.0
 # Sections whose change is a change of sinks.
 _SINK_SECTIONS = frozenset({"output", "file", "mqtt", "webhook", "spool"})
 
@@ -71,6 +73,7 @@ class Program:
         self._metrics = self._serve_metrics()
         self._ready = False
         self._measured_s = 0.0
+        self._released_s = time.monotonic()
 
     def run(self) -> None:
         """Run until the end; raises as `Runner.run` does."""
@@ -101,7 +104,7 @@ class Program:
         return MetricsServer(self._monitor, options)
 
     def _tick(self) -> None:
-        """Some times a second: tell systemd, and look how hot it is."""
+        """Some times a second: tell systemd, look how hot it is, and keep no memory that is not needed."""
         # With `at_start` a camera may be long in coming, and the service is no worse for that.
         if not self._ready and (self._config.reconnect.at_start or any(stream.frames for stream in self._streams)):
             self._ready = True
@@ -116,6 +119,9 @@ class Program:
             for stream in {id(s.governor): s for s in self._streams if s.governor is not None}.values():
                 assert stream.governor is not None
                 stream.say_change(stream.governor.observe_temperature(readings.temperature_c, readings.throttled))
+        if now_s - self._released_s >= _RELEASE_EVERY_S:
+            self._released_s = now_s
+            memory.release_freed()
 
     def _reload(self) -> None:
         """Read the configuration and apply what can be; a wrong one changes nothing."""

@@ -21,6 +21,7 @@ import numpy as np
 from edgehar import Classifier
 from edgehar.bench.timing import Protocol, interleaved
 from edgehar_training.models import build
+from edgehar_training.settings import NetworkSettings
 
 FRAMES_A_ROUND = {"edgehar": 200, "keras": 10}
 
@@ -36,7 +37,7 @@ def main() -> None:
     classifier = Classifier(args.model, hop=1)
     manifest = classifier.bundle.manifest
     size, window = manifest.input.height, manifest.temporal.window
-    network = build("lrcn", window=window, size=size, classes=len(manifest.labels))
+    network = build(NetworkSettings(window=window, size=size), len(manifest.labels))
     recent: collections.deque[np.ndarray] = collections.deque(maxlen=window)
 
     def edgehar(n: int) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from edgehar.bench.timing import Protocol, interleaved
 from edgehar_training.models import build
 from edgehar_training.models.stem import with_compiled_stem
+from edgehar_training.settings import NetworkSettings
 from edgehar_training.train_run import keep_freed_memory
 
 BATCH, WINDOW, SIZE, CLASSES = 16, 20, 60, 2
@@ -32,8 +33,8 @@ def main() -> None:
     rng = np.random.default_rng(0)
     windows = rng.random((BATCH, WINDOW, SIZE, SIZE, 3), np.float32)
     truth = np.eye(CLASSES, dtype=np.float32)[rng.integers(0, CLASSES, BATCH)]
-    networks = {"keras": build("lrcn", window=WINDOW, size=SIZE, classes=CLASSES)}
-    networks["compiled"] = with_compiled_stem(build("lrcn", window=WINDOW, size=SIZE, classes=CLASSES))
+    networks = {"keras": build(NetworkSettings(window=WINDOW, size=SIZE), CLASSES)}
+    networks["compiled"] = with_compiled_stem(build(NetworkSettings(window=WINDOW, size=SIZE), CLASSES))
     for network in networks.values():
         network.compile(keras.optimizers.Adam(), "categorical_crossentropy")
         for _ in range(3):

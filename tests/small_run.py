@@ -15,6 +15,7 @@ from edgehar_training.datasets.splits import Split, write_splits
 from edgehar_training.evaluate import score_streams
 from edgehar_training.models import build
 from edgehar_training.runs import Run, RunConfig
+from edgehar_training.settings import AugmentSettings, DataSettings, FitSettings, NetworkSettings, SplitSettings
 
 WINDOW, CLIPS = 4, 12
 SPLIT = Split(train=[0, 1, 2, 3, 4], val=[5, 6, 7, 8], test=[9, 10, 11])
@@ -27,14 +28,14 @@ def small_run(folder: Path, *, kind="rgb", spoil_int8=False, seed=0, labels=("le
     rng = np.random.default_rng(seed)
     clips = [Clip(str(_write_clip(folder / "clips", rng, i)), labels[0], f"group-{i}") for i in range(CLIPS)]
     keras.utils.set_random_seed(seed)
-    model = build("lrcn", window=WINDOW, size=config.size, classes=len(labels))
+    model = build(config.network, len(labels))
     _make_decided(model)
     if spoil_int8:
         _add_outlier(model)
     run = Run(folder, config)
     answers = _balance(model, run, clips)
     clips = [Clip(clip.path, labels[answer], clip.group) for clip, answer in zip(clips, answers, strict=True)]
-    write_splits(folder / "splits.csv", clips, SPLIT, Path(config.data))
+    write_splits(folder / "splits.csv", clips, SPLIT, Path(config.data.folder))
     model.save(folder / "best.keras")
     config.write(folder)
     _write_metrics(folder, config)
@@ -43,29 +44,13 @@ def small_run(folder: Path, *, kind="rgb", spoil_int8=False, seed=0, labels=("le
 
 def _config(folder, kind, seed, labels):
     return RunConfig(
-        dataset="folder",
-        data=str(folder / "clips"),
+        data=DataSettings(folder=str(folder / "clips"), cache=str(folder / "cache")),
+        split=SplitSettings(test_fraction=0.25, val_fraction=0.25, seed=seed),
+        network=NetworkSettings(input=kind, window=WINDOW, size=60, rate_hz=25.0),
+        fit=FitSettings(epochs=1, batch_size=4, patience=1),
+        augment=AugmentSettings(on=False),
         labels=list(labels),
-        model="lrcn",
-        input=kind,
-        window=WINDOW,
-        size=60,
-        rate_hz=25.0,
-        protocol="group",
-        split="group-disjoint hold-out of 25%",
-        folds=None,
-        fold=None,
-        test_fraction=0.25,
-        val_fraction=0.25,
-        seed=seed,
-        epochs=1,
-        batch_size=4,
-        learning_rate=1e-3,
-        patience=1,
-        windows_per_clip=1,
-        augment=False,
-        cache=str(folder / "cache"),
-        skipped={},
+        protocol="group-disjoint hold-out of 25%",
         tools={"keras": keras.__version__},
     )
 
@@ -114,5 +99,5 @@ def _balance(model, run, clips):
 
 def _write_metrics(folder, config):
     test = {"clips": len(SPLIT.test), "top1": 1.0, "interval_95": [1.0, 1.0]}
-    metrics = {"protocol": config.split, "seed": config.seed, "val": test, "test": test}
+    metrics = {"protocol": config.protocol, "seed": config.split.seed, "val": test, "test": test}
     (folder / "metrics.json").write_text(json.dumps(metrics))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib.metadata
+from typing import TYPE_CHECKING, Any
 
 from edgehar.cli import bench, config, demo, devices, doctor, inspect, service
 from edgehar.cli.common import make_parser, run_command
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     parser = make_parser("edgehar", "Human action recognition on small computers.", EXAMPLES)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (bench, config, demo, devices, doctor, inspect, service):
+    for command in (bench, config, demo, devices, doctor, inspect, service, *_of_the_workstation()):
         command.add_parser(subparsers)
 
     def body(args: argparse.Namespace) -> int:
@@ -35,3 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
 
     return run_command(parser, body, argv)
+
+
+def _of_the_workstation() -> list[Any]:
+    """Subcommands of training and evaluation, which are not of this package but register with it."""
+    return [entry.load() for entry in sorted(importlib.metadata.entry_points(group="edgehar.commands"))]

@@ -133,6 +133,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     import os
 
+    from edgehar import memory
+
+    # Before libraries are loaded, that start threads.
+    memory.share_arena()
     from edgehar.config import find_config, load
     from edgehar.program import Program
 

@@ -46,8 +46,9 @@ def draw_background(
             _draw_path(picture, rng, ground)
     strength = {"plain": 2.0, "room": 4.0, "field": 11.0, "street": 7.0}[kind] * rng.uniform(0.3, 1.0)
     picture += strength * _texture(rng, width, height)[:, :, None]
-    finished: npt.NDArray[np.uint8] = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
-    return finished
+    # In place: a large picture takes tens of megabytes as it is.
+    np.clip(np.rint(picture, out=picture), 0, 255, out=picture)
+    return picture.astype(np.uint8)
 
 
 def _apart(rng: np.random.Generator, avoid: tuple[float, ...]) -> Colour:

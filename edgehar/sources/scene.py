@@ -126,7 +126,7 @@ class Light:
         noise = rng.standard_normal((height + _NOISE_STEPS, width + _NOISE_STEPS, 1 if monochrome else 3), np.float32)
         noise *= np.float32(rng.uniform(0.5, 5.0))
         return cls(
-            gain=np.repeat(gain[:, :, None], 3, axis=2).astype(np.float32),
+            gain=np.repeat(gain.astype(np.float32)[:, :, None], 3, axis=2),
             flicker=rng.uniform(0, 0.03),
             flicker_hz=rng.uniform(0.3, 2.0),
             shadow=rng.uniform(0.0, 0.5),

@@ -21,6 +21,9 @@ from edgehar.sources.figures import ACTIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
+    import numpy.typing as npt
+
 SCHEME = "synthetic:"
 ALL = "all"
 # Name, default, lowest and highest value of each parameter. Subject 41 is the first that the built-in data set of 40
@@ -113,22 +116,28 @@ class SyntheticSource(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames in order; each has pixels of its own."""
+        self._started_s = time.monotonic() if self.live else 0.0
+        for sequence, pixels in enumerate(self._pixels()):
+            captured_s = self._started_s + sequence / self._rate_hz
+            early_s = captured_s - time.monotonic() if self.live else 0.0
+            # A closed source ends at once, also while it waits for the next frame.
+            if self._closed.wait(max(0.0, early_s)):
+                return
+            # A camera's frame that nobody fetched before the next one was due is gone.
+            if early_s > -1 / self._rate_hz or not self.live:
+                yield Frame(pixels, PixelFormat.BGR24, captured_s, time.monotonic(), sequence)
+
+    def _pixels(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """The pixels of every frame: uint8 `(height, width, 3)`, BGR."""
         from edgehar.sources.scene import Scene
 
-        self._started_s = time.monotonic() if self.live else 0.0
-        sequence = 0
         for place, action in enumerate(self._actions):
-            scene = Scene(action, self._subject + place, self._take, self._seed, self._width, self._height)
-            for pixels in itertools.islice(scene.frames(self._rate_hz), self._frames_each):
-                captured_s = self._started_s + sequence / self._rate_hz
-                early_s = captured_s - time.monotonic() if self.live else 0.0
-                # A closed source ends at once, also while it waits for the next frame.
-                if self._closed.wait(max(0.0, early_s)):
-                    return
-                # A camera's frame that nobody fetched before the next one was due is gone.
-                if early_s > -1 / self._rate_hz or not self.live:
-                    yield Frame(pixels, PixelFormat.BGR24, captured_s, time.monotonic(), sequence)
-                sequence += 1
+            person = self._subject + place
+            # Nothing else refers to the scene, so that it is gone before the next one is made.
+            yield from itertools.islice(
+                Scene(action, person, self._take, self._seed, self._width, self._height).frames(self._rate_hz),
+                self._frames_each,
+            )
 
     def close(self) -> None:
         """End the frames."""

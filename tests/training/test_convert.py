@@ -303,8 +303,8 @@ def test_split_without_clips(spare_run, tmp_path, part, said):
 
 
 def test_evaluation_of_another_network_is_refused(motion_run, spare_run):
-    _change_config(spare_run, window=WINDOW + 1)
-    with pytest.raises(ConfigError, match="measured a network with window 5, this one has 4"):
+    _change_config(spare_run, network={"input": "motion", "window": WINDOW + 1, "rate_hz": 25.0})
+    with pytest.raises(ConfigError, match=r"measured a network with network\.window 5, this one has 4"):
         evaluation_accuracy(spare_run, motion_run.config)
 
 

@@ -12,6 +12,7 @@ from edgehar_training.models import build  # noqa: E402
 from edgehar_training.quantize.cost import macs  # noqa: E402
 from edgehar_training.quantize.export import INPUT, SEAM, Exporter  # noqa: E402
 from edgehar_training.quantize.ranges import Ranges  # noqa: E402
+from edgehar_training.settings import NetworkSettings  # noqa: E402
 
 pytestmark = pytest.mark.training
 
@@ -21,7 +22,7 @@ RGB, MOTION = Affine(scale=1 / 255, zero_point=-128), Affine(scale=1 / 255, zero
 @pytest.fixture(scope="module")
 def network():
     keras.utils.set_random_seed(5)
-    return build("lrcn", window=6, size=64, classes=3)
+    return build(NetworkSettings(window=6, size=64), 3)
 
 
 def networks(model):
@@ -89,7 +90,7 @@ def test_values_that_are_not_finite_are_named():
 
 
 def test_weights_that_are_not_finite_are_named():
-    model = build("lrcn", window=2, size=60, classes=2)
+    model = build(NetworkSettings(window=2, size=60), 2)
     layer = next(layer for layer in model.get_layer("encoder").layers if layer.weights)
     kernel, bias = layer.get_weights()
     kernel[0, 0, 0, 0] = np.nan
@@ -121,7 +122,7 @@ def test_network_that_branches_is_refused(network):
 
 
 def test_cost_of_the_papers_network():
-    encoder, head = networks(build("lrcn", window=20, size=60, classes=4))
+    encoder, head = networks(build(NetworkSettings(window=20, size=60), 4))
     convolutions = (60 * 60 * 3 * 16, 15 * 15 * 16 * 32, 5 * 5 * 32 * 64, 2 * 2 * 64 * 64)
     assert macs(encoder) == 9 * sum(convolutions)
     assert macs(head) == 20 * (64 + 32) * 4 * 32 + 32 * 4

@@ -13,10 +13,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from moving import LABELS, write_moving_bars
 
 from edgehar.errors import ConfigError, EdgeharError
+from edgehar_training.batches import Batches
 from edgehar_training.datasets import load_dataset
 from edgehar_training.datasets.splits import make_splits
-from edgehar_training.fit import Batches, Training
+from edgehar_training.fit import Training
 from edgehar_training.runs import Run, RunConfig
+from edgehar_training.settings import AugmentSettings, DataSettings, FitSettings, NetworkSettings, SplitSettings
 
 pytestmark = pytest.mark.training
 
@@ -28,23 +30,25 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def make_run(data, tmp_path):
-    def make(name="run", **changes):
-        settings = {
-            "dataset": "folder", "data": str(data), "labels": list(LABELS), "model": "lrcn", "input": "motion",
-            "window": 4, "size": 60, "rate_hz": 12.5, "protocol": "group", "split": "test", "folds": None, "fold": None,
-            "test_fraction": 0.2, "val_fraction": 0.2, "seed": 0, "epochs": 4, "batch_size": 4, "learning_rate": 1e-3,
-            "patience": 0, "windows_per_clip": 1, "augment": True, "cache": str(tmp_path / "cache"), "skipped": {},
-            "tools": {},
-        }  # fmt: skip
+    def make(name="run", labels=LABELS, augment=True, **fit):
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
-        return Run(folder, RunConfig(**{**settings, **changes}))
+        config = RunConfig(
+            data=DataSettings(folder=str(data), cache=str(tmp_path / "cache")),
+            split=SplitSettings(val_fraction=0.2),
+            network=NetworkSettings(window=4),
+            fit=FitSettings(**{"epochs": 4, "batch_size": 4, "patience": 0, **fit}),
+            augment=AugmentSettings(on=augment),
+            labels=list(labels),
+            protocol="test",
+        )
+        return Run(folder, config)
 
     return make
 
 
 def parts(run):
-    clips = load_dataset("folder", Path(run.config.data))
+    clips = load_dataset("folder", Path(run.config.data.folder))
     (split,) = make_splits(clips, val_fraction=0.2)
     return [clips[i] for i in split.train], [clips[i] for i in split.val]
 

@@ -8,6 +8,7 @@ keras = pytest.importorskip("keras", reason="needs the train extra")
 from edgehar.errors import ConfigError  # noqa: E402
 from edgehar_training.models import build  # noqa: E402
 from edgehar_training.models.stem import with_compiled_stem  # noqa: E402
+from edgehar_training.settings import NetworkSettings  # noqa: E402
 
 pytestmark = pytest.mark.training
 
@@ -17,33 +18,33 @@ def windows(count, window, size):
 
 
 def test_it_has_the_papers_number_of_parameters():
-    model = build("lrcn", window=20, size=64, classes=4)
+    model = build(NetworkSettings(window=20, size=64), 4)
     assert model.count_params() == 73_060
     assert model.input_shape == (None, 20, 64, 64, 3)
     assert model.output_shape == (None, 4)
     # At 60 pixels the pools end at one pixel too, so the features and the parameters are as many.
-    assert build("lrcn", window=20, size=60, classes=4).count_params() == 73_060
+    assert build(NetworkSettings(window=20, size=60), 4).count_params() == 73_060
     assert model.get_layer("encoder").output_shape == (None, 64)
     assert model.get_layer("head").input_shape == (None, 20, 64)
 
 
 def test_folding_time_gives_what_time_distributed_gives():
-    model, frames = build("lrcn", window=5, size=60, classes=3), windows(2, 5, 60)
+    model, frames = build(NetworkSettings(window=5, size=60), 3), windows(2, 5, 60)
     features = keras.layers.TimeDistributed(model.get_layer("encoder"))(frames)
     np.testing.assert_allclose(model(frames), model.get_layer("head")(features), atol=1e-6)
 
 
 def test_scores_survive_saving(tmp_path):
-    model, frames = build("lrcn", window=3, size=64, classes=2), windows(2, 3, 64)
+    model, frames = build(NetworkSettings(window=3, size=64), 2), windows(2, 3, 64)
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(frames), model(frames))
 
 
 def test_other_sizes_and_names_are_refused():
     with pytest.raises(ConfigError, match="60 or 64 pixels, not 72"):
-        build("lrcn", window=20, size=72, classes=2)
+        build(NetworkSettings(window=20, size=72), 2)
     with pytest.raises(ConfigError, match="there are lrcn"):
-        build("resnet", window=20, size=60, classes=2)
+        build(NetworkSettings(model="resnet"), 2)
 
 
 def needs_stem():
@@ -57,7 +58,7 @@ def needs_stem():
 def test_the_compiled_first_block_gives_the_same_scores_and_gradients(size):
     needs_stem()
     tf = pytest.importorskip("tensorflow")
-    model, frames, truth = build("lrcn", window=4, size=size, classes=2), windows(6, 4, size), np.eye(2)[[0, 1] * 3]
+    model, frames, truth = build(NetworkSettings(window=4, size=size), 2), windows(6, 4, size), np.eye(2)[[0, 1] * 3]
     fast = with_compiled_stem(model)
     assert fast is not model
     assert {id(v) for v in fast.trainable_variables} == {id(v) for v in model.trainable_variables}

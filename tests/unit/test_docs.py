@@ -89,6 +89,8 @@ def test_every_option_exists_in_the_command_it_is_used_with(page):
 @pytest.mark.parametrize("page", ["docs/run.md", "docs/train.md", "docs/convert.md", "docs/bench.md"])
 def test_every_option_is_explained(page):
     told = set(OPTION.findall(PAGES[page].read_text()))
+    if page == "docs/train.md":
+        told |= set(OPTION.findall(PAGES["docs/training-settings.md"].read_text()))
     told |= {f"--no-{option[2:]}" for option in told} | {option.replace("--no-", "--") for option in told}
     of_every_command = set(OPTION.findall(PAGES["docs/README.md"].read_text()))
     assert options_of(SUBJECTS[page]) - told - of_every_command == set()
@@ -139,3 +141,9 @@ def test_python_runs_as_it_stands(page, number, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     exec(code, {"__name__": "__main__"})
+
+
+def test_the_reference_of_settings_is_what_the_settings_say():
+    from edgehar_training.settings.pages import reference
+
+    assert PAGES["docs/training-settings.md"].read_text() == reference()

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -54,6 +55,18 @@ def test_the_same_take_is_the_same_to_the_bit_in_another_process(action):
     )
     other = subprocess.run([sys.executable, "-c", code, uri], capture_output=True, text=True, check=True)
     assert other.stdout.strip() == hashlib.sha256(pixels(uri).tobytes()).hexdigest()
+
+
+def test_a_scene_is_gone_before_the_next_is_made():
+    peaks = []
+    tracemalloc.start()
+    with open_source("synthetic:all?duration_s=0.04&width=320&height=240") as source:
+        for _ in source:
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.reset_peak()
+    tracemalloc.stop()
+    # The first picture was drawn when there was no scene before it; the places differ in size.
+    assert max(peaks[1:]) < 1.3 * peaks[0]
 
 
 @pytest.mark.parametrize("change", ["subject=4", "take=3", "seed=1"])

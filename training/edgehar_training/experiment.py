@@ -66,7 +66,7 @@ def run_experiment(template: RunConfig, options: Options) -> dict[str, Any]:
     """Train and test on every fold with every seed.
 
     Args:
-        template: the settings; labels, split, fold, seed, skipped and tools are filled in here.
+        template: the settings; labels, protocol, fold, seed, skipped and tools are filled in here.
         options: how.
 
     Returns:
@@ -76,21 +76,21 @@ def run_experiment(template: RunConfig, options: Options) -> dict[str, Any]:
         ConfigError: the settings do not fit, or `out` holds something and is not to be resumed.
         DatasetError: the data cannot be used.
     """
-    models.check(template.model, template.size)
+    models.check(template.network)
     if not options.resume and options.out.exists() and any(options.out.iterdir()):
         raise ConfigError(f"{options.out}: is not empty; continue it with --resume, or give another --out")
-    clips = load_dataset(template.dataset, None if template.data is None else Path(template.data))
+    clips = load_dataset(template.data.dataset, None if template.data.folder is None else Path(template.data.folder))
     clips, skipped = _decode(clips, template)
     template = msgspec.structs.replace(
         template,
         labels=labels_of(clips),
         skipped=skipped,
         tools=_tools(),
-        split=describe_split(
-            template.protocol, template.folds, len({clip.group for clip in clips}), template.test_fraction
+        protocol=describe_split(
+            template.split.kind, template.split.folds, len({clip.group for clip in clips}), template.split.test_fraction
         ),
     )
-    if template.protocol == "random":
+    if template.split.kind == "random":
         log.warning("warning: a random split puts clips of one group on both sides; its accuracy is too high (leaky)")
     jobs = _jobs(template, options, clips)
     _train_all(jobs, clips, options)
@@ -98,7 +98,7 @@ def run_experiment(template: RunConfig, options: Options) -> dict[str, Any]:
         return report.read_metrics(options.out / METRICS_FILE)
     metrics = _pool(jobs, template)
     if "confusion" in metrics:
-        title = f"{metrics['top1']:.1%}, {template.split}, {len(options.seeds)} seeds"
+        title = f"{metrics['top1']:.1%}, {template.protocol}, {len(options.seeds)} seeds"
         report.draw_confusion(options.out / "confusion.png", metrics["confusion"], template.labels, title)
     report.write_metrics(options.out / METRICS_FILE, metrics)
     return metrics
@@ -108,7 +108,7 @@ def _decode(clips: list[Clip], template: RunConfig) -> tuple[list[Clip], dict[st
     """Fill the cache; give the clips that can be read, and why the others cannot."""
     from tqdm import tqdm
 
-    cache = FramesCache(Path(template.cache), template.size, template.size)
+    cache = FramesCache(template.cache_folder, template.network.size, template.network.size)
     with tqdm(total=len({clip.path for clip in clips}), unit="clip", desc="decoding", disable=None) as bar:
         skipped = cache.fill(clips, bar.update)
     for path, reason in skipped.items():
@@ -124,23 +124,25 @@ def _decode(clips: list[Clip], template: RunConfig) -> tuple[list[Clip], dict[st
 
 
 def _jobs(template: RunConfig, options: Options, clips: Sequence[Clip]) -> list[Job]:
-    single = len(options.seeds) == 1 and template.folds is None
+    single = len(options.seeds) == 1 and template.split.folds is None
     jobs = []
     for seed in options.seeds:
         splits = make_splits(
             clips,
-            protocol=template.protocol,
-            folds=template.folds,
+            protocol=template.split.kind,
+            folds=template.split.folds,
             seed=seed,
-            test_fraction=template.test_fraction,
-            val_fraction=template.val_fraction,
+            test_fraction=template.split.test_fraction,
+            val_fraction=template.split.val_fraction,
         )
         for fold, split in enumerate(splits):
             folder = options.out if single else options.out / f"seed-{seed}"
-            fold_number = None if template.folds is None else fold
+            fold_number = None if template.split.folds is None else fold
             if fold_number is not None:
                 folder = folder / f"fold-{fold_number}"
-            jobs.append(Job(folder, msgspec.structs.replace(template, seed=seed, fold=fold_number), split))
+            seeded = msgspec.structs.replace(template.split, seed=seed)
+            config = msgspec.structs.replace(template, split=seeded, fold=fold_number)
+            jobs.append(Job(folder, config, split))
     return jobs
 
 
@@ -193,18 +195,20 @@ def _pool(jobs: Sequence[Job], template: RunConfig) -> dict[str, Any]:
     """Figures over all runs: every clip counts once in each seed."""
     runs = [(job, report.read_metrics(job.folder / METRICS_FILE)) for job in jobs]
     metrics: dict[str, Any] = {
-        "protocol": template.split,
-        "seeds": sorted({job.config.seed for job in jobs}),
-        "folds": template.folds,
+        "protocol": template.protocol,
+        "seeds": sorted({job.config.split.seed for job in jobs}),
+        "folds": template.split.folds,
         "labels": template.labels,
         "skipped": template.skipped,
         "seconds": round(sum(run["seconds"] for _, run in runs), 1),
     }
     part = "test" if all("test" in run for _, run in runs) else "val"
     metrics["part"] = part
-    metrics |= _pooled([(job.config.seed, run[part]["predictions"]) for job, run in runs], template.labels)
+    metrics |= _pooled([(job.config.split.seed, run[part]["predictions"]) for job, run in runs], template.labels)
     if all("int8" in run for _, run in runs):
-        metrics["int8"] = _pooled([(job.config.seed, run["int8"]["predictions"]) for job, run in runs], template.labels)
+        metrics["int8"] = _pooled(
+            [(job.config.split.seed, run["int8"]["predictions"]) for job, run in runs], template.labels
+        )
     return metrics
 
 

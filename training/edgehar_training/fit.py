@@ -11,12 +11,11 @@ import numpy as np
 
 from edgehar.errors import ConfigError, DatasetError, EdgeharError
 from edgehar.files import whole_file
-from edgehar_training import sampling
-from edgehar_training.augment import augment
+from edgehar_training.batches import Batches
 from edgehar_training.evaluate import Result, score_streams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import keras
@@ -48,40 +47,6 @@ class Progress:
         return self.history[self.best_epoch - 1]["val_loss"] if self.best_epoch else math.inf
 
 
-class Batches:
-    """Random windows of training clips, the same for the same seed and epoch.
-
-    Args:
-        run: settings, frames and preprocessing.
-        clips: the training clips.
-    """
-
-    def __init__(self, run: Run, clips: Sequence[Clip]) -> None:
-        self._config, self._preprocessor = run.config, run.preprocessor
-        self._clips = [run.cache().load(clip) for clip in clips]
-        self._truth = np.array([run.config.labels.index(clip.label) for clip in clips])
-
-    def __len__(self) -> int:
-        return math.ceil(len(self._clips) * self._config.windows_per_clip / self._config.batch_size)
-
-    def epoch(self, number: int) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
-        """Batches of an epoch: windows float32 `(n, window, height, width, 3)` and one-hot labels `(n, classes)`."""
-        rng = np.random.default_rng([self._config.seed, number])
-        rounds = [rng.permutation(len(self._clips)) for _ in range(self._config.windows_per_clip)]
-        # Parts of one size, give or take one, so that no step is taken on a handful of windows.
-        for part in np.array_split(np.concatenate(rounds), len(self)):
-            windows = np.stack([self._window(index, rng) for index in part])
-            yield (
-                self._preprocessor.real(windows),
-                np.eye(len(self._config.labels), dtype=np.float32)[self._truth[part]],
-            )
-
-    def _window(self, index: int, rng: np.random.Generator) -> npt.NDArray[np.int8]:
-        clip, config = self._clips[index], self._config
-        frames = clip.frames[sampling.training_window(clip.times_s, config.rate_hz, config.window, rng)]
-        return self._preprocessor.window(augment(frames, rng) if config.augment else frames)
-
-
 class Training:
     """One network and its optimiser, epoch by epoch.
 
@@ -104,12 +69,12 @@ class Training:
         if not train or not val:
             raise DatasetError("no clip is left to train or validate on; bring more clips")
         config = run.config
-        keras.utils.set_random_seed(config.seed)
+        keras.utils.set_random_seed(config.split.seed)
         self.run, self.progress = run, Progress()
-        self.model = build(config.model, window=config.window, size=config.size, classes=len(config.labels))
+        self.model = build(config.network, len(config.labels))
         self._fast = with_compiled_stem(self.model)
         self._fast.compile(
-            optimizer=keras.optimizers.Adam(config.learning_rate),
+            optimizer=keras.optimizers.Adam(config.fit.learning_rate),
             loss="categorical_crossentropy",
             metrics=["accuracy"],
         )
@@ -125,7 +90,7 @@ class Training:
     def finished(self) -> bool:
         """Whether the last epoch is done, or the validation loss has not improved for `patience` epochs."""
         done, config = len(self.progress.history), self.run.config
-        return done >= config.epochs or done - self.progress.best_epoch >= config.patience > 0
+        return done >= config.fit.epochs or done - self.progress.best_epoch >= config.fit.patience > 0
 
     def fit(self, after_step: Callable[[Row], object], after_epoch: Callable[[Row], object]) -> None:
         """Train to the end, and leave the best network in the model and in the run's folder.
@@ -162,7 +127,7 @@ class Training:
             if not math.isfinite(step["loss"]):
                 raise EdgeharError(
                     f"{self.run.path}: the loss is no longer a number in epoch {number}; lower --learning-rate (it is "
-                    f"{self.run.config.learning_rate:g}) and train again"
+                    f"{self.run.config.fit.learning_rate:g}) and train again"
                 )
             # Keras forgets the metrics of earlier steps at every call.
             total += np.array([step["loss"], step["accuracy"], 1]) * len(windows)
@@ -174,7 +139,7 @@ class Training:
     def score(self, streams: Sequence[npt.NDArray[np.int8]], truth: npt.NDArray[np.intp]) -> Result:
         """Scores of the network as it is now, for clips given as streams of network input."""
         config = self.run.config
-        return Result(truth, score_streams(self._fast, self.run.preprocessor, streams, config.window))
+        return Result(truth, score_streams(self._fast, self.run.preprocessor, streams, config.network.window))
 
     def _weights(self) -> list[npt.NDArray[Any]]:
         return [_array(variable) for variable in self.model.variables]

@@ -6,6 +6,7 @@ import csv
 import json
 from typing import TYPE_CHECKING, Any
 
+from edgehar.errors import DatasetError
 from edgehar.files import whole_file, write_text
 
 if TYPE_CHECKING:
@@ -19,8 +20,15 @@ def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """What `write_metrics` wrote."""
-    metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    """What `write_metrics` wrote.
+
+    Raises:
+        DatasetError: the file is missing or no JSON.
+    """
+    try:
+        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: {error}; train the run again") from error
     return metrics
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
@@ -14,8 +14,9 @@ from edgehar.manifest import Affine, Input
 from edgehar_training import sampling
 from edgehar_training.datasets import Clip
 from edgehar_training.datasets.splits import read_splits
-from edgehar_training.frames_cache import FramesCache
+from edgehar_training.frames_cache import FramesCache, default_folder
 from edgehar_training.preprocess import Preprocessor
+from edgehar_training.settings import AugmentSettings, DataSettings, FitSettings, NetworkSettings, SplitSettings
 
 if TYPE_CHECKING:
     import keras
@@ -29,82 +30,70 @@ EVALUATION_HOP = 2
 
 
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of a run, as in `config.json`.
+    """Settings of a run and what they met, as in `config.json`.
 
     Attributes:
-        dataset: kind of data set.
-        data: its folder; None for one made by code.
+        data: which clips.
+        split: how they are parted.
+        network: which network, and what it sees.
+        fit: how its weights are found.
+        augment: how training windows are changed.
         labels: the classes, in the order of the network's output.
-        model: name of the network.
-        input: "rgb": pixels; "motion": differences of grey frames.
-        window: frames in a window.
-        size: side of the frame in pixels.
-        rate_hz: frames a second.
-        protocol: "group" or "random".
-        split: the same in words, as it stands beside every accuracy.
-        folds: number of folds; None is a single split.
+        protocol: how the data were split in words, as it stands beside every accuracy.
         fold: which one this is, from 0; None for a single split.
-        test_fraction: share of clips tested on without folds.
-        val_fraction: share of clips validated on.
-        seed: of the splits, the first weights and the sampling.
-        epochs: most epochs.
-        batch_size: windows in a step.
-        learning_rate: of Adam.
-        patience: epochs without a better validation loss after which training stops.
-        windows_per_clip: windows of every clip in an epoch.
-        augment: whether training windows are changed at random.
-        cache: folder of decoded frames.
         skipped: clips left out because they cannot be read, with the reason.
         tools: versions of the libraries.
     """
 
-    dataset: str
-    data: str | None
-    labels: list[str]
-    model: str
-    input: Literal["rgb", "motion"]
-    window: int
-    size: int
-    rate_hz: float
-    protocol: Literal["group", "random"]
-    split: str
-    folds: int | None
-    fold: int | None
-    test_fraction: float
-    val_fraction: float
-    seed: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    patience: int
-    windows_per_clip: int
-    augment: bool
-    cache: str
-    skipped: dict[str, str]
-    tools: dict[str, str]
+    data: DataSettings = DataSettings()
+    split: SplitSettings = SplitSettings()
+    network: NetworkSettings = NetworkSettings()
+    fit: FitSettings = FitSettings()
+    augment: AugmentSettings = AugmentSettings()
+    labels: list[str] = msgspec.field(default_factory=list)
+    protocol: str = ""
+    fold: int | None = None
+    skipped: dict[str, str] = msgspec.field(default_factory=dict)
+    tools: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def frame(self) -> Input:
         """What one frame is turned into, for the manifest of a bundle and for training alike."""
-        motion: Literal["none", "grey-difference"] = "grey-difference" if self.input == "motion" else "none"
+        motion: Literal["none", "grey-difference"] = "grey-difference" if self.network.input == "motion" else "none"
         return Input(
-            height=self.size,
-            width=self.size,
+            height=self.network.size,
+            width=self.network.size,
             channels=3,
             colour_order="RGB",
             resize="area",
-            crop="stretch",
+            crop=self.data.crop,
             motion=motion,
         )
 
     @property
     def affine(self) -> Affine:
         """Quantization of the network's input: one int8 step is one level of 255; differences are centred on 0."""
-        return Affine(scale=1 / 255, zero_point=0 if self.input == "motion" else -128)
+        return Affine(scale=1 / 255, zero_point=0 if self.network.input == "motion" else -128)
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where decoded frames are kept."""
+        return default_folder() if self.data.cache is None else Path(self.data.cache)
 
     def write(self, folder: Path) -> None:
         """Write `config.json`."""
         write_text(folder / CONFIG_FILE, msgspec.json.format(msgspec.json.encode(self), indent=2).decode() + "\n")
+
+
+GROUPS = ("data", "split", "network", "fit", "augment")
+
+
+def flat(config: RunConfig) -> dict[str, Any]:
+    """Every setting by its place, such as `fit.epochs`, and the rest by name."""
+    values = {name: getattr(config, name) for name in config.__struct_fields__ if name not in GROUPS}
+    for group in GROUPS:
+        values |= {f"{group}.{name}": value for name, value in msgspec.structs.asdict(getattr(config, group)).items()}
+    return values
 
 
 class Run:
@@ -118,7 +107,7 @@ class Run:
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path, self.config = path, config
         self.preprocessor = Preprocessor(config.frame, config.affine)
-        self._cache = FramesCache(Path(config.cache), config.size, config.size)
+        self._cache = FramesCache(config.cache_folder, config.network.size, config.network.size)
 
     def model(self) -> keras.Model:
         """The best checkpoint.
@@ -128,7 +117,7 @@ class Run:
         """
         import keras
 
-        import edgehar_training.models.lrcn  # noqa: F401 - its layers are registered by the import
+        import edgehar_training.models.layers  # noqa: F401 - they are registered by the import
 
         if not (self.path / BEST_FILE).exists():
             raise DatasetError(f"{self.path}: holds no {BEST_FILE}; finish the training with edgehar-train --resume")
@@ -140,7 +129,7 @@ class Run:
         Raises:
             DatasetError: the split list cannot be read.
         """
-        data = self.config.data
+        data = self.config.data.folder
         return read_splits(self.path / SPLITS_FILE, None if data is None else Path(data))[part]
 
     def cache(self) -> FramesCache:
@@ -154,12 +143,12 @@ class Run:
             int8 `(n, height, width, 3)`, n >= window; a shorter clip is padded on the left by its first frame.
         """
         small = self._cache.load(clip)
-        grid = sampling.grid_indices(small.times_s, self.config.rate_hz)
-        return self.preprocessor.quantized(small.frames[sampling.evaluation_stream(grid, self.config.window)])
+        grid = sampling.grid_indices(small.times_s, self.config.network.rate_hz)
+        return self.preprocessor.quantized(small.frames[sampling.evaluation_stream(grid, self.config.network.window)])
 
     def quantized_windows_of(self, clip: Clip, hop: int = EVALUATION_HOP) -> npt.NDArray[np.int8]:
         """The windows of a clip that are evaluated: int8 `(n, window, height, width, 3)`, n >= 1."""
-        stream, window = self.stream(clip), self.config.window
+        stream, window = self.stream(clip), self.config.network.window
         return np.stack([stream[s : s + window] for s in sampling.window_starts(len(stream), window, hop)])
 
     def windows_of(self, clip: Clip, hop: int = EVALUATION_HOP) -> npt.NDArray[np.float32]:

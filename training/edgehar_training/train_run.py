@@ -16,7 +16,7 @@ from edgehar.files import write_text
 from edgehar_training import report
 from edgehar_training.datasets.splits import Split, write_splits
 from edgehar_training.evaluate import Result, figures, group_bootstrap, score_bundle
-from edgehar_training.runs import BEST_FILE, CONFIG_FILE, METRICS_FILE, SPLITS_FILE, Run, RunConfig, load_run
+from edgehar_training.runs import BEST_FILE, CONFIG_FILE, METRICS_FILE, SPLITS_FILE, Run, RunConfig, flat, load_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 BUNDLE_FILE = "model.edgehar"
 # Settings that may differ when a run is resumed: they do not change what the finished epochs did.
-FREE_SETTINGS = frozenset({"epochs", "patience", "cache", "tools", "skipped"})
+FREE_SETTINGS = frozenset({"fit.epochs", "fit.patience", "data.cache", "tools", "skipped"})
 EPOCHS_PER_LINE = 10
 
 
@@ -57,14 +57,14 @@ def train_run(
     started_s = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     config.write(folder)
-    write_splits(folder / SPLITS_FILE, clips, split, None if config.data is None else Path(config.data))
+    write_splits(folder / SPLITS_FILE, clips, split, None if config.data.folder is None else Path(config.data.folder))
     write_text(folder / "labels.txt", "".join(f"{label}\n" for label in config.labels))
     run = Run(folder, config)
     training = _fit(run, [clips[i] for i in split.train], [clips[i] for i in split.val], resume=resume, bar=bar)
     history = training.progress.history
     metrics: dict[str, Any] = {
-        "protocol": config.split,
-        "seed": config.seed,
+        "protocol": config.protocol,
+        "seed": config.split.seed,
         "fold": config.fold,
         "best_epoch": training.progress.best_epoch,
         "epochs": len(history),
@@ -92,14 +92,14 @@ def _finished(folder: Path, config: RunConfig) -> bool:
     if not (folder / CONFIG_FILE).exists():
         return False
     before = load_run(folder).config
-    for name in RunConfig.__struct_fields__:
-        old, new = getattr(before, name), getattr(config, name)
-        if name not in FREE_SETTINGS and old != new:
+    old, new = flat(before), flat(config)
+    for name in new:
+        if name not in FREE_SETTINGS and old[name] != new[name]:
             raise ConfigError(
-                f"{folder}: was trained with {name} {old!r} and cannot be resumed with {new!r}; give the same settings "
-                "or another --out"
+                f"{folder}: was trained with {name} {old[name]!r} and cannot be resumed with {new[name]!r}; give the "
+                "same settings or another --out"
             )
-    return (folder / METRICS_FILE).exists() and before.epochs >= config.epochs
+    return (folder / METRICS_FILE).exists() and before.fit.epochs >= config.fit.epochs
 
 
 def _fit(run: Run, train: Sequence[Clip], val: Sequence[Clip], *, resume: bool, bar: bool) -> Training:
@@ -141,7 +141,7 @@ def _part_metrics(run: Run, clips: Sequence[Clip], result: Result) -> dict[str, 
     groups = [clip.group for clip in clips]
     return {
         **figures(result, run.config.labels),
-        "interval_95": group_bootstrap(result.correct.tolist(), groups, run.config.seed),
+        "interval_95": group_bootstrap(result.correct.tolist(), groups, run.config.split.seed),
         "predictions": [
             {
                 "clip": clip.path,
@@ -176,8 +176,8 @@ def _int8_metrics(run: Run) -> dict[str, Any]:
 
 def _draw(run: Run, history: Sequence[Row], metrics: dict[str, Any]) -> None:
     part = "test" if "test" in metrics else "val"
-    title = f"{metrics[part]['top1']:.1%} of {metrics[part]['clips']} {part} clips, {run.config.split}"
-    report.draw_curves(run.path / "curves.png", history, run.config.split)
+    title = f"{metrics[part]['top1']:.1%} of {metrics[part]['clips']} {part} clips, {run.config.protocol}"
+    report.draw_curves(run.path / "curves.png", history, run.config.protocol)
     report.draw_confusion(run.path / "confusion.png", metrics[part]["confusion"], run.config.labels, title)
 
 
@@ -188,7 +188,7 @@ class _Bar:
         from tqdm import tqdm
 
         self._steps, self._done = training.steps_per_epoch, len(training.progress.history)
-        self._bar = tqdm(total=run.config.epochs * self._steps, initial=self._done * self._steps, unit="step")
+        self._bar = tqdm(total=run.config.fit.epochs * self._steps, initial=self._done * self._steps, unit="step")
         self._val = ""
 
     def step(self, row: Row) -> None:
@@ -207,7 +207,7 @@ class _Lines:
     """A line every few epochs, for a log."""
 
     def __init__(self, run: Run) -> None:
-        self._name = f"seed {run.config.seed}" + ("" if run.config.fold is None else f" fold {run.config.fold}")
+        self._name = f"seed {run.config.split.seed}" + ("" if run.config.fold is None else f" fold {run.config.fold}")
         self._last: Row = {}
 
     def step(self, _: Row) -> None:

@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE, make_parser, run_command
 from edgehar.errors import ConfigError
+from edgehar_training.cli.options import add_options, given_options
 from edgehar_training.cli.workstation import prepare
+from edgehar_training.recipe import SETTINGS, names, read_recipe
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    import msgspec
+
+    from edgehar_training.recipe import Recipe
+    from edgehar_training.runs import RunConfig
+
 EXAMPLES = """\
   edgehar-train --dataset synthetic --out runs/actions
   edgehar-train --data clips --out runs/fight                         # clips/<label>/<clip>.mp4, and clips/groups.csv
   edgehar-train --data clips --folds 5 --seeds 3 --jobs 2 --out runs/fight-5-fold
-  edgehar-train --data clips --folds 5 --seeds 3 --jobs 2 --out runs/fight-5-fold --resume"""
+  edgehar-train --data clips --folds 5 --seeds 3 --jobs 2 --out runs/fight-5-fold --resume
+  edgehar-train --recipe kth_lrcn --data kth --out runs/kth           # a paper's system, with its settings"""
+
+log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,122 +40,60 @@ def _parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "edgehar-train", "Train an action recognition network and measure it on unseen groups.", EXAMPLES
     )
-    data = parser.add_argument_group("data")
-    data.add_argument("--data", type=Path, metavar="DIR", help="folder of the clips")
-    data.add_argument(
-        "--dataset",
-        default="folder",
-        metavar="KIND",
-        help="layout of the clips: folder (<label>/<clip>, groups.csv), ut-interaction, or synthetic (default: folder)",
-    )
-    data.add_argument("--cache", type=Path, metavar="DIR", help="where decoded frames are kept (default: user's cache)")
-    split = parser.add_argument_group("split")
-    split.add_argument(
-        "--split",
-        choices=("group", "random"),
-        default="group",
-        help="group: no group on both sides; random: leaky, only to compare with papers (default: group)",
-    )
-    split.add_argument(
-        "--folds", type=int, metavar="K", help="K-fold cross-validation; as many as groups leaves one out"
-    )
-    _number(split, "--test-fraction", float, 0.2, "share of clips to test on without --folds; 0 trains on all of them")
-    _number(split, "--val-fraction", float, 0.16, "share of clips that say when to stop")
-    _number(split, "--seed", int, 0, "first seed, of splits, weights and sampling")
-    _number(split, "--seeds", int, 1, "number of seeds, each with its own run")
-    model = parser.add_argument_group("network")
-    model.add_argument("--model", default="lrcn", metavar="NAME", help="network (default: lrcn)")
-    model.add_argument(
-        "--input",
-        choices=("rgb", "motion"),
-        default="motion",
-        help="motion: differences of grey frames; rgb: colours, as in the papers (default: motion)",
-    )
-    _number(model, "--window", int, 20, "frames in a window")
-    _number(model, "--size", int, 60, "side of the frame in pixels")
-    _number(model, "--rate-hz", float, 12.5, "frames a second that the network sees")
-    fit = parser.add_argument_group("training")
-    _number(fit, "--epochs", int, 80, "most epochs")
-    _number(fit, "--batch-size", int, 16, "windows in a step")
-    _number(fit, "--learning-rate", float, 1e-3, "of Adam")
-    _number(fit, "--patience", int, 15, "stop after so many epochs without a better validation loss; 0 never stops")
-    _number(fit, "--windows-per-clip", int, 1, "random windows of every clip in an epoch")
-    _switch(fit, "--augment", default=True, text="flip, shift, zoom and relight training windows")
-    _switch(fit, "--int8", default=False, text="also convert every run and test the int8 bundle")
-    fit.add_argument(
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument(
         "--resume", action="store_true", help="continue the runs in --out; finished ones are left as they are"
     )
-    _number(fit, "--jobs", int, 1, "runs at the same time, for --folds and --seeds")
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME|FILE",
+        help=f"begin with the settings of a paper's system ({', '.join(names())}) or of a TOML file",
+    )
+    add_options(parser, SETTINGS)
     return parser
 
 
-def _number(group: Any, name: str, kind: type, default: float, text: str) -> None:
-    metavar = "N" if kind is int else "X"
-    group.add_argument(name, type=kind, default=default, metavar=metavar, help=f"{text} (default: {default})")
-
-
-def _switch(group: Any, name: str, *, default: bool, text: str) -> None:
-    import argparse
-
-    group.add_argument(name, action=argparse.BooleanOptionalAction, default=default, help=text)
-
-
 def _train(args: argparse.Namespace) -> int:
-    _check(args)
+    recipe = None if args.recipe is None else read_recipe(args.recipe)
+    groups = _settings(args, recipe)
+    if args.out.exists() and not args.out.is_dir():
+        raise ConfigError(f"{args.out}: is a file; --out names a folder")
     prepare()
+    if recipe is not None and recipe.paper is not None:
+        log.info("%s; the paper: %s", recipe.paper.title, recipe.paper.claim)
     from edgehar_training.experiment import Options, run_experiment
-    from edgehar_training.frames_cache import default_folder
-    from edgehar_training.runs import RunConfig
 
-    template = RunConfig(
-        dataset=args.dataset,
-        data=None if args.data is None else str(args.data.resolve()),
-        labels=[],
-        model=args.model,
-        input=args.input,
-        window=args.window,
-        size=args.size,
-        rate_hz=args.rate_hz,
-        protocol=args.split,
-        split="",
-        folds=args.folds,
-        fold=None,
-        test_fraction=args.test_fraction,
-        val_fraction=args.val_fraction,
-        seed=args.seed,
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        learning_rate=args.learning_rate,
-        patience=args.patience,
-        windows_per_clip=args.windows_per_clip,
-        augment=args.augment,
-        cache=str((args.cache or default_folder()).resolve()),
-        skipped={},
-        tools={},
-    )
-    seeds = list(range(args.seed, args.seed + args.seeds))
-    options = Options(args.out, seeds, args.resume, args.int8, args.jobs)
+    run: Any = groups["run"]
+    config = _config(groups)
+    seeds = list(range(config.split.seed, config.split.seed + run.seeds))
+    options = Options(args.out, seeds, args.resume, run.int8, run.jobs)
     try:
-        metrics = run_experiment(template, options)
+        metrics = run_experiment(config, options)
     except KeyboardInterrupt:
-        logging.getLogger(__name__).info("continue with the same command and --resume")
+        log.info("continue with the same command and --resume")
         raise
     print(_summary(metrics))
     return EXIT_DONE
 
 
-def _check(args: argparse.Namespace) -> None:
-    for name in ("window", "size", "epochs", "batch_size", "windows_per_clip", "seeds", "jobs"):
-        if getattr(args, name) < 1:
-            raise ConfigError(f"--{name.replace('_', '-')} is {getattr(args, name)}, it must be at least 1")
-    for name in ("rate_hz", "learning_rate"):
-        if not 0 < getattr(args, name) < float("inf"):
-            raise ConfigError(f"--{name.replace('_', '-')} is {getattr(args, name)}, it must be over 0")
-    if args.patience < 0 or args.seed < 0:
-        raise ConfigError("--patience and --seed must be 0 or more")
-    if args.out.exists() and not args.out.is_dir():
-        raise ConfigError(f"{args.out}: is a file; --out names a folder")
+def _settings(args: argparse.Namespace, recipe: Recipe | None) -> dict[str, msgspec.Struct]:
+    """Each group of settings: what the command line says, else the recipe, else the default."""
+    given, written = given_options(args, SETTINGS), {} if recipe is None else recipe.settings
+    return {name: struct(**{**written.get(name, {}), **given.get(name, {})}) for name, struct in SETTINGS.items()}
+
+
+def _config(groups: dict[str, Any]) -> RunConfig:
+    """The settings of the runs; folders are made absolute, since a run may be resumed from elsewhere."""
+    from msgspec.structs import replace
+
+    from edgehar_training.frames_cache import default_folder
+    from edgehar_training.runs import GROUPS, RunConfig
+
+    data = groups["data"]
+    folder = None if data.folder is None else str(Path(data.folder).resolve())
+    cache = str((default_folder() if data.cache is None else Path(data.cache)).resolve())
+    kept = {name: groups[name] for name in GROUPS}
+    return RunConfig(**{**kept, "data": replace(data, folder=folder, cache=cache)})
 
 
 def _summary(metrics: dict[str, Any]) -> str:

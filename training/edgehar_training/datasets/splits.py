@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-Protocol = Literal["group", "random"]
+Protocol = Literal["group", "official", "random"]
 PARTS = ("train", "val", "test")
 COLUMNS = ("clip", "label", "group", "part", "start_s", "end_s")
 

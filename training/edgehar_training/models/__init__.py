@@ -3,48 +3,70 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from edgehar.config.words import meant
 from edgehar.errors import ConfigError
 
 if TYPE_CHECKING:
     import keras
 
-_HOMES = {"lrcn": "edgehar_training.models.lrcn"}
-SIZES = {"lrcn": (60, 64)}
+    from edgehar_training.settings import NetworkSettings
+
+# A network's file holds `Options`, a struct of what can be set of it; `check(settings, options)`, which raises
+# ConfigError where the settings do not fit it; and `build(settings, options, classes)`. Only `build` imports Keras.
+_HOMES = {
+    "lrcn": "edgehar_training.models.lrcn",
+}
 NAMES = tuple(_HOMES)
 
-__all__ = ["NAMES", "SIZES", "build", "check"]
+__all__ = ["NAMES", "build", "check"]
 
 
-def check(name: str, size: int) -> None:
-    """Make sure that there is such a network and that it takes frames of `size` pixels; imports nothing heavy.
+def check(settings: NetworkSettings) -> Any:
+    """Make sure that there is such a network and that it takes these settings; imports nothing heavy.
+
+    Returns:
+        Its options, a struct of the network's own.
 
     Raises:
-        ConfigError: there is not, or it does not.
+        ConfigError: there is no such network, no such option, or the settings do not fit it.
     """
-    if name not in _HOMES:
-        raise ConfigError(f"no model {name!r}; there are {', '.join(NAMES)}")
-    if size not in SIZES[name]:
-        sizes = " or ".join(map(str, SIZES[name]))
-        raise ConfigError(f"{name} takes frames of {sizes} pixels, not {size}; change --size")
+    if settings.model not in _HOMES:
+        raise ConfigError(f"no model {settings.model!r}; there are {', '.join(NAMES)}")
+    home = importlib.import_module(_HOMES[settings.model])
+    try:
+        options = msgspec.convert(settings.options, home.Options, strict=False)
+    except msgspec.ValidationError as error:
+        known = ", ".join(home.Options.__struct_fields__)
+        raise ConfigError(
+            f"model {settings.model}: {error}; its options are {known or 'none'}{_hint(settings, home)}"
+        ) from error
+    home.check(settings, options)
+    return options
 
 
-def build(name: str, *, window: int, size: int, classes: int) -> keras.Model:
+def _hint(settings: NetworkSettings, home: Any) -> str:
+    known = home.Options.__struct_fields__
+    near = [name for unknown in settings.options if unknown not in known if (name := meant(unknown, known))]
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def build(settings: NetworkSettings, classes: int) -> keras.Model:
     """A fresh network.
 
     Args:
-        name: one of `NAMES`.
-        window: frames in a window.
-        size: side of the square frame, in pixels.
+        settings: which, and of what shape.
         classes: number of actions.
 
     Returns:
-        A model of float32 `(batch, window, size, size, 3)` to float32 `(batch, classes)`, softmax scores.
+        A model of float32 `(batch, window, size, size, channels)` to float32 `(batch, classes)`, softmax scores.
 
     Raises:
-        ConfigError: no such network, or not of this size.
+        ConfigError: no such network, or the settings do not fit it.
     """
-    check(name, size)
-    model: keras.Model = importlib.import_module(_HOMES[name]).build(window=window, size=size, classes=classes)
+    options = check(settings)
+    model: keras.Model = importlib.import_module(_HOMES[settings.model]).build(settings, options, classes)
     return model

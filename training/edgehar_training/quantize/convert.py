@@ -91,7 +91,7 @@ def convert_run(
     name = out.stem if name is None else name
     _check_out(out, name)
     run = _open_run(Path(run_dir))
-    hop = max(1, run.config.window // 4) if hop is None else hop
+    hop = max(1, run.config.network.window // 4) if hop is None else hop
     _check_options(run.config, hop, max_drop, decision)
     accuracy = [] if evaluation is None else [provenance.evaluation_accuracy(Path(evaluation), run.config)]
     model = _load_model(run)
@@ -99,7 +99,7 @@ def convert_run(
         model.get_layer("encoder"), model.get_layer("head"), calibration_windows(run), run.config.affine
     )
     quantization = _quantization(int8, run.config)
-    whole = merge.merge(int8.encoder, int8.head, run.config.window)
+    whole = merge.merge(int8.encoder, int8.head, run.config.network.window)
     comparison = _measure(run, model, int8, whole)
     _check_drop(comparison, max_drop)
     # A run may be its own evaluation.
@@ -109,7 +109,7 @@ def convert_run(
         name=name,
         labels=run.config.labels,
         input=run.config.frame,
-        temporal=Temporal(window=run.config.window, rate_hz=run.config.rate_hz, hop=hop),
+        temporal=Temporal(window=run.config.network.window, rate_hz=run.config.network.rate_hz, hop=hop),
         quantization=quantization,
         files={},
         decision=decision,
@@ -134,10 +134,10 @@ def calibration_windows(run: Run) -> npt.NDArray[np.int8]:
     Raises:
         ConversionError: the training split has no clip.
     """
-    clips, window = run.clips("train"), run.config.window
+    clips, window = run.clips("train"), run.config.network.window
     if not clips:
         raise ConversionError(f"{run.path}: the training split has no clip to take ranges from; train the run again")
-    rng = np.random.default_rng(run.config.seed)
+    rng = np.random.default_rng(run.config.split.seed)
     order = rng.permutation(len(clips))[:CALIBRATION_WINDOWS]
     windows = []
     for count, index in enumerate(order):
@@ -178,8 +178,8 @@ def _open_run(folder: Path) -> Run:
 
 
 def _check_options(config: RunConfig, hop: int, max_drop: float | None, decision: Decision) -> None:
-    if not 1 <= hop <= config.window:
-        raise ConfigError(f"hop is {hop}, it must be 1 to {config.window} (the window)")
+    if not 1 <= hop <= config.network.window:
+        raise ConfigError(f"hop is {hop}, it must be 1 to {config.network.window} (the window)")
     if max_drop is not None and not max_drop >= 0:
         raise ConfigError(f"the largest drop is {max_drop:g} points, it must be 0 or more")
     if not 0 <= decision.threshold <= 1:
@@ -224,9 +224,9 @@ def _measure(run: Run, model: keras.Model, int8: Int8Files, whole: bytes) -> Com
     """int8 against float on the validation clips, after checking that streaming equals the whole-window model there."""
     clips = run.clips("val")
     streams = [run.stream(clip) for clip in clips]
-    windows = (stream[: run.config.window] for stream in streams[:IDENTITY_WINDOWS])
+    windows = (stream[: run.config.network.window] for stream in streams[:IDENTITY_WINDOWS])
     merge.check_identity(int8.encoder, int8.head, whole, windows)
-    return compare(model, int8, run.preprocessor, streams, _truth(run, clips), run.config.window)
+    return compare(model, int8, run.preprocessor, streams, _truth(run, clips), run.config.network.window)
 
 
 def _truth(run: Run, clips: Sequence[Clip]) -> npt.NDArray[np.intp]:
@@ -251,17 +251,19 @@ def _own_accuracy(run: Run, int8: Int8Files) -> list[Accuracy]:
     if not known or known[0].int8_top1 is not None or not clips:
         return known
     streams = [run.stream(clip) for clip in clips]
-    result = Result(_truth(run, clips), score_int8(int8, streams, run.config.window))
-    interval = group_bootstrap(result.correct.tolist(), [clip.group for clip in clips], run.config.seed)
+    result = Result(_truth(run, clips), score_int8(int8, streams, run.config.network.window))
+    interval = group_bootstrap(result.correct.tolist(), [clip.group for clip in clips], run.config.split.seed)
     return [msgspec.structs.replace(known[0], int8_top1=float(result.correct.mean()), interval_95=interval)]
 
 
 def _origin(run: Run, comparison: Comparison, accuracy: list[Accuracy]) -> Provenance:
     config = run.config
     return Provenance(
-        dataset=config.dataset if config.data is None else f"{Path(config.data).name} ({config.dataset})",
-        split=config.split,
-        seed=config.seed,
+        dataset=config.data.dataset
+        if config.data.folder is None
+        else f"{Path(config.data.folder).name} ({config.data.dataset})",
+        split=config.protocol,
+        seed=config.split.seed,
         parity=comparison.parity(),
         accuracy=accuracy,
         tools=provenance.tools(config),
@@ -278,7 +280,7 @@ def _self_contained(whole: bytes, manifest: Manifest) -> bytes:
 def _facts(run: Run, model: keras.Model, files: Mapping[str, bytes], comparison: Comparison, notes: str) -> CardFacts:
     encoder, head = model.get_layer("encoder"), model.get_layer("head")
     return CardFacts(
-        network=run.config.model,
+        network=run.config.network.model,
         parameters=encoder.count_params() + head.count_params(),
         encoder_macs=macs(encoder),
         head_macs=macs(head),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 from pathlib import Path
@@ -12,20 +11,21 @@ import edgehar
 from edgehar.errors import ConfigError, ConversionError
 from edgehar.interpreter import load_runtime
 from edgehar.manifest import Accuracy
-from edgehar_training.runs import CONFIG_FILE, METRICS_FILE, load_run
+from edgehar_training.report import read_metrics
+from edgehar_training.runs import CONFIG_FILE, METRICS_FILE, flat, load_run
 
 if TYPE_CHECKING:
     from edgehar_training.runs import RunConfig
 
 # What must be the same in two runs for the accuracy of one to say something about the other.
-SAME_NETWORK = ("dataset", "labels", "model", "input", "window", "size", "rate_hz")
+SAME_NETWORK = ("data.dataset", "data.crop", "labels", "network")
 
 
 def run_accuracy(folder: Path) -> list[Accuracy]:
     """What the run in `folder` measured on its own test part; empty when it has none, or is not finished."""
     if not (folder / METRICS_FILE).exists():
         return []
-    metrics = _read_metrics(folder)
+    metrics = read_metrics(folder / METRICS_FILE)
     return [_accuracy(metrics, folder)] if "test" in metrics else []
 
 
@@ -38,17 +38,18 @@ def evaluation_accuracy(folder: Path, config: RunConfig) -> Accuracy:
 
     Raises:
         ConfigError: no such run, or its network is another one.
-        ConversionError: its metrics cannot be read.
+        DatasetError: its metrics cannot be read.
     """
     if not (folder / METRICS_FILE).exists():
         raise ConfigError(f"{folder}: holds no {METRICS_FILE}; --evaluation takes a finished --out of edgehar-train")
     for path in sorted(folder.rglob(CONFIG_FILE))[:1]:
-        other = load_run(path.parent).config
-        for name in SAME_NETWORK:
-            ours, theirs = getattr(config, name), getattr(other, name)
-            if ours != theirs:
-                raise ConfigError(f"{folder}: measured a network with {name} {theirs!r}, this one has {ours!r}")
-    return _accuracy(_read_metrics(folder), folder)
+        ours, theirs = flat(config), flat(load_run(path.parent).config)
+        for name in ours:
+            if name.startswith(SAME_NETWORK) and ours[name] != theirs[name]:
+                raise ConfigError(
+                    f"{folder}: measured a network with {name} {theirs[name]!r}, this one has {ours[name]!r}"
+                )
+    return _accuracy(read_metrics(folder / METRICS_FILE), folder)
 
 
 def tools(config: RunConfig) -> dict[str, str]:
@@ -73,15 +74,6 @@ def commit() -> str:
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return result.stdout.strip() or "unknown"
-
-
-def _read_metrics(folder: Path) -> dict[str, Any]:
-    path = folder / METRICS_FILE
-    try:
-        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConversionError(f"{path}: {error}; train the run again") from error
-    return metrics
 
 
 def _accuracy(metrics: dict[str, Any], folder: Path) -> Accuracy:

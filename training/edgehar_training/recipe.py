@@ -1,0 +1,116 @@
+"""Recipes: the settings of a published system in one TOML file, with what its paper claims.
+
+[paper]     title, claim, and what is unlike it here; for people
+[data] [split] [network] [fit] [augment] [run]     settings, named as in `edgehar_training.settings`
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from edgehar.config.words import meant
+from edgehar.errors import ConfigError
+from edgehar_training.settings import (
+    AugmentSettings,
+    DataSettings,
+    FitSettings,
+    NetworkSettings,
+    RunSettings,
+    SplitSettings,
+)
+
+if TYPE_CHECKING:
+    from edgehar.config.settings import Struct
+
+SETTINGS: dict[str, Struct] = {
+    "data": DataSettings,
+    "split": SplitSettings,
+    "network": NetworkSettings,
+    "fit": FitSettings,
+    "augment": AugmentSettings,
+    "run": RunSettings,
+}
+
+
+class Paper(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a recipe comes from.
+
+    Attributes:
+        title: the system and the data set.
+        claim: the figures of the paper, in its words.
+        protocol: the paper's split, and what is leaky in it.
+        honest: options for a split that tells the truth.
+        unlike: what the paper does not say, or what is done differently here.
+    """
+
+    title: str
+    claim: Annotated[str, Meta(min_length=1)]
+    protocol: str
+    honest: str = ""
+    unlike: str = ""
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One recipe: the paper, and its settings by group."""
+
+    paper: Paper | None = None
+    settings: dict[str, dict[str, Any]]
+
+
+def names() -> list[str]:
+    """Recipes that come with edgehar."""
+    return sorted(path.stem for path in _folder().glob("*.toml"))
+
+
+def read_recipe(name: str) -> Recipe:
+    """A recipe that comes with edgehar, or a file's.
+
+    Raises:
+        ConfigError: there is none, or it holds what no recipe has.
+    """
+    path, where = Path(name), name
+    if name.endswith(".toml"):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"--recipe {name}: {error}") from error
+    elif name in (known := names()):
+        text = (_folder() / f"{name}.toml").read_text(encoding="utf-8")
+    else:
+        near = meant(name, known)
+        hint = f"; did you mean {near}?" if near else ""
+        raise ConfigError(f"no recipe {name!r}; there are {', '.join(known)}, or give a file NAME.toml{hint}")
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return _checked(tables, where)
+
+
+def _folder() -> Path:
+    package = Path(__file__).parent
+    installed = package / "recipes"
+    # The second is where they lie in a source checkout, for an editable install.
+    return installed if installed.is_dir() else package.parent / "recipes"
+
+
+def _checked(tables: dict[str, Any], where: str) -> Recipe:
+    paper = tables.pop("paper", None)
+    for group, values in tables.items():
+        if group not in SETTINGS:
+            raise ConfigError(
+                f"{where}: no table [{group}]; there are [paper], {', '.join(f'[{g}]' for g in SETTINGS)}"
+            )
+        try:
+            msgspec.convert(values, SETTINGS[group])
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{where}: [{group}] {error}") from error
+    try:
+        return Recipe(paper=None if paper is None else msgspec.convert(paper, Paper), settings=tables)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: [paper] {error}") from error

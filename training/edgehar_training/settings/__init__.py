@@ -1,0 +1,10 @@
+"""What can be set of a run: a struct for each group, of which command line, recipes and `config.json` are made."""
+
+from edgehar_training.settings.augmentation import AugmentSettings
+from edgehar_training.settings.data import DataSettings
+from edgehar_training.settings.fit import FitSettings
+from edgehar_training.settings.network import NetworkSettings
+from edgehar_training.settings.run import RunSettings
+from edgehar_training.settings.split import SplitSettings
+
+__all__ = ["AugmentSettings", "DataSettings", "FitSettings", "NetworkSettings", "RunSettings", "SplitSettings"]
