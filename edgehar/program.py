@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 # How often the machine is asked how hot it is.
 _TEMPERATURE_EVERY_S = 5.0
 # How often freed memory goes back to the system.
-_RELEASE_EVERY_S = 60.0
+_RELEASE_EVERY_S = 30.0
 # Sections whose change is a change of sinks.
 _SINK_SECTIONS = frozenset({"output", "file", "mqtt", "webhook", "spool"})
 
