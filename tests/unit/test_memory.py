@@ -17,7 +17,7 @@ needs_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="spea
 # What stays free after a thread has needed 40 MB for a moment, in pieces of the size of a camera's frame, and what when
 # that was released. The threshold at which glibc gives back the end of an arena grows with what was freed before.
 _ANONYMOUS = """
-import sys, threading
+import threading
 from edgehar import memory
 
 def anonymous_mb():
@@ -62,7 +62,7 @@ def python(code, *arguments):
 def test_what_a_thread_needed_for_a_moment_goes_back():
     kept_mb, left_mb = map(float, python(_ANONYMOUS).split())
     assert kept_mb > 20
-    assert left_mb < 2
+    assert left_mb < kept_mb / 4
 
 
 @needs_glibc
@@ -79,7 +79,7 @@ def test_a_run_releases_memory_now_and_then(tiny_bundle, monkeypatch):
     monkeypatch.setattr(memory, "release_freed", lambda: released.append(1))
     camera = {"source": "synthetic:walking?realtime=1&duration_s=60"}
     Program(load(None, {}, {"model": str(tiny_bundle), "output": "none", "camera": camera}), duration_s=2).run()
-    assert 2 <= len(released) <= 5
+    assert 2 <= len(released) <= 8
 
 
 def test_another_c_library_is_left_alone(monkeypatch):
