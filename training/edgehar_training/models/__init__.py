@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # ConfigError where the settings do not fit it; and `build(settings, options, classes)`. Only `build` imports Keras.
 _HOMES = {
     "lrcn": "edgehar_training.models.lrcn",
+    "convlstm": "edgehar_training.models.convlstm",
+    "attention_lrcn": "edgehar_training.models.attention_lrcn",
+    "compact": "edgehar_training.models.compact",
 }
 NAMES = tuple(_HOMES)
 
@@ -44,6 +47,11 @@ def check(settings: NetworkSettings) -> Any:
         raise ConfigError(
             f"model {settings.model}: {error}; its options are {known or 'none'}{_hint(settings, home)}"
         ) from error
+    if settings.scaling != "unit" and not settings.input.startswith("rgb"):
+        raise ConfigError(
+            f"scaling {settings.scaling} is of colours, and the input is {settings.input}; use --input rgb, or "
+            "--scaling unit"
+        )
     home.check(settings, options)
     return options
 

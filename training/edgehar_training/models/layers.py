@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
+
+from edgehar.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgehar_training.settings import NetworkSettings
+
+# Of the colours of ImageNet's training pictures, RGB from 0 to 1.
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @keras.saving.register_keras_serializable("edgehar")
@@ -42,6 +50,72 @@ class UnfoldTime(keras.layers.Layer):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """What to save."""
         return {**super().get_config(), "window": self.window}
+
+
+@keras.saving.register_keras_serializable("edgehar")
+class LastAxisSlice(keras.layers.Layer):  # type: ignore[misc]
+    """`(..., n)` to `(..., stop - start)`: some of the channels of a frame, or of the features of a window.
+
+    Args:
+        start: the first one.
+        stop: the one after the last.
+    """
+
+    def __init__(self, start: int, stop: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.start, self.stop = start, stop
+
+    def call(self, inputs: Any) -> Any:
+        """Slice."""
+        return inputs[..., self.start : self.stop]
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape of the slice."""
+        return (*input_shape[:-1], self.stop - self.start)
+
+    def get_config(self) -> dict[str, Any]:
+        """What to save."""
+        return {**super().get_config(), "start": self.start, "stop": self.stop}
+
+
+@keras.saving.register_keras_serializable("edgehar")
+class LastStep(keras.layers.Layer):  # type: ignore[misc]
+    """`(batch, time, n)` to `(batch, n)`: the last of a window."""
+
+    def call(self, inputs: Any) -> Any:
+        """Take it."""
+        return inputs[:, -1]
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape without the time."""
+        return (input_shape[0], *input_shape[2:])
+
+
+def scaled(frame: Any, settings: NetworkSettings) -> Any:
+    """A frame with its colours scaled as the settings say; differences and flow stay as they are.
+
+    Args:
+        frame: `(batch, height, width, channels)`, the first three channels RGB from 0 to 1 where the input has colours.
+        settings: `scaling`, `mean` and `input` are used.
+
+    Returns:
+        The frame itself where nothing is to be done, otherwise the output of a Rescaling layer, named "scaling".
+
+    Raises:
+        ConfigError: the mean of the training clips is to be used and not known.
+    """
+    if settings.scaling == "unit" or not settings.input.startswith("rgb"):
+        return frame
+    mean, deviation = IMAGENET_MEAN, IMAGENET_DEVIATION
+    if settings.scaling == "mean":
+        known = getattr(settings, "mean", None)
+        if known is None:
+            raise ConfigError("scaling mean needs the mean colour of the training clips, which edgehar-train computes")
+        mean, deviation = tuple(known), (1.0, 1.0, 1.0)
+    others = settings.channels - len(mean)
+    scale = [1 / d for d in deviation] + [1.0] * others
+    offset = [-m / d for m, d in zip(mean, deviation, strict=True)] + [0.0] * others
+    return keras.layers.Rescaling(scale, offset, name="scaling")(frame)
 
 
 def whole(encoder: keras.Model, head: keras.Model, name: str) -> keras.Model:

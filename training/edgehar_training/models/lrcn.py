@@ -5,7 +5,7 @@ A small CNN encodes every frame, an LSTM reads the codes: 73,060 parameters at 6
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -34,30 +34,54 @@ def check(settings: NetworkSettings, _: Options) -> None:
     Raises:
         ConfigError: it does not.
     """
+    check_size(settings)
+
+
+def check_size(settings: NetworkSettings) -> None:
+    """Make sure that the four blocks end at one pixel.
+
+    Raises:
+        ConfigError: they do not.
+    """
     if settings.size not in POOLS:
         sizes = " or ".join(map(str, POOLS))
-        raise ConfigError(f"lrcn takes frames of {sizes} pixels, not {settings.size}; change --size")
+        raise ConfigError(f"{settings.model} takes frames of {sizes} pixels, not {settings.size}; change --size")
 
 
 def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Model:
     """The network."""
-    from edgehar_training.models.layers import whole
+    import keras
 
-    encoder = _encoder(settings.size, settings.channels, options.dropout)
+    from edgehar_training.models.layers import scaled, whole
+
+    frame = keras.Input((settings.size, settings.size, settings.channels), name="frame")
+    last = blocks(scaled(frame, settings), settings.size, options.dropout)[-1]
+    encoder = keras.Model(frame, keras.layers.Flatten()(last), name="encoder")
     return whole(encoder, _head(settings.window, options.units, classes), "lrcn")
 
 
-def _encoder(size: int, channels: int, dropout: float) -> keras.Model:
+def blocks(frame: Any, size: int, dropout: float, prefix: str = "") -> list[Any]:
+    """Outputs of the four blocks of convolution, ReLU and max pooling; the last one is a single pixel.
+
+    Args:
+        frame: `(batch, size, size, channels)`.
+        size: 60 or 64 pixels.
+        dropout: between the blocks.
+        prefix: of the names of layers; without it they are named by Keras.
+    """
     import keras
 
-    frame = keras.Input((size, size, channels), name="frame")
-    x = frame
+    def named(kind: str, block: int) -> str | None:
+        return f"{prefix}{kind}_{block}" if prefix else None
+
+    x, outputs = frame, []
     for block, (filters, pool) in enumerate(zip(FILTERS, POOLS[size], strict=True)):
         if block:
-            x = keras.layers.Dropout(dropout)(x)
-        x = keras.layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
-        x = keras.layers.MaxPooling2D(pool)(x)
-    return keras.Model(frame, keras.layers.Flatten()(x), name="encoder")
+            x = keras.layers.Dropout(dropout, name=named("dropout", block))(x)
+        x = keras.layers.Conv2D(filters, 3, padding="same", activation="relu", name=named("conv", block))(x)
+        x = keras.layers.MaxPooling2D(pool, name=named("pool", block))(x)
+        outputs.append(x)
+    return outputs
 
 
 def _head(window: int, units: int, classes: int) -> keras.Model:

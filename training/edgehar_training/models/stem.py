@@ -30,10 +30,8 @@ def with_compiled_stem(model: keras.Model) -> keras.Model:
     if stem is None or not _fits(encoder, stem):
         return model
     frame = keras.Input(encoder.input_shape[1:], name="frame")
-    x = _stem_layer(stem, encoder.layers[1])(frame)
-    for layer in encoder.layers[3:]:
-        x = layer(x)
-    fast = keras.Model(frame, x, name="encoder")
+    rest = keras.Model(encoder.layers[2].output, encoder.output)
+    fast = keras.Model(frame, rest(_stem_layer(stem, encoder.layers[1])(frame)), name="encoder")
     frames = keras.Input(model.input_shape[1:], name="window")
     features = fast(model.get_layer("fold_time")(frames))
     return keras.Model(frames, model.get_layer("head")(model.get_layer("unfold_time")(features)), name=model.name)
@@ -52,14 +50,21 @@ def _usable_stem() -> ModuleType | None:
 
 
 def _fits(encoder: keras.Model, stem: Any) -> bool:
-    convolution, pool = encoder.layers[1:3]
+    if len(encoder.layers) < 4:
+        return False
+    frame, convolution, pool = encoder.layers[:3]
     return (
         isinstance(convolution, keras.layers.Conv2D)
         and isinstance(pool, keras.layers.MaxPooling2D)
+        and convolution.input is frame.output
+        and pool.input is convolution.output
+        and [node.operation for node in convolution._outbound_nodes] == [pool]  # noqa: SLF001 - Keras has no other way
         and convolution.kernel.shape == (3, 3, stem.CHANNELS, stem.FILTERS)
         and convolution.padding == "same"
+        and tuple(convolution.strides) == (1, 1)
+        and convolution.use_bias
         and convolution.activation is keras.activations.relu
-        and tuple(pool.pool_size) == (stem.POOL, stem.POOL)
+        and tuple(pool.pool_size) == tuple(pool.strides) == (stem.POOL, stem.POOL)
         and not any(side % stem.POOL for side in encoder.input_shape[1:3])
     )
 

@@ -12,15 +12,24 @@ if TYPE_CHECKING:
 def macs(network: keras.Model) -> int:
     """Multiply-accumulates of one pass of an encoder (one frame) or a head (one window), of layers with weights.
 
-    A convolution counts each kernel weight once for every output position, padding included; an LSTM counts its
-    matrices once for every step.
+    A convolution counts each kernel weight once for every output position, padding included; a recurrent layer counts
+    its matrices once for every step, a convolutional one its kernels for every step and position. The products of two
+    sequences in attention are counted too.
     """
-    return sum(_layer_macs(layer) for layer in network.layers if layer.weights)
+    return sum(_layer_macs(layer) for layer in network.layers)
 
 
 def _layer_macs(layer: keras.layers.Layer) -> int:
+    if type(layer).__name__ == "Dot":
+        return max(math.prod(part.shape[1:]) for part in layer.input)
     weights = sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1)
-    # Places a weight is used at: rows and columns of a convolution's output, or steps of a recurrent layer's input.
+    return int(weights * _places(layer)) if weights else 0
+
+
+def _places(layer: keras.layers.Layer) -> int:
+    """Where a weight is used: rows and columns of a convolution's output, and steps of a recurrent layer's input."""
     if len(layer.output.shape) == 4:
-        return int(weights * math.prod(layer.output.shape[1:3]))
-    return int(weights * math.prod(layer.input.shape[1:-1]))
+        return math.prod(layer.output.shape[1:3])
+    if len(layer.output.shape) == 5:
+        return math.prod(layer.output.shape[1:4])
+    return math.prod(layer.input.shape[1:-1])
