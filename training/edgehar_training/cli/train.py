@@ -79,7 +79,17 @@ def _train(args: argparse.Namespace) -> int:
 def _settings(args: argparse.Namespace, recipe: Recipe | None) -> dict[str, msgspec.Struct]:
     """Each group of settings: what the command line says, else the recipe, else the default."""
     given, written = given_options(args, SETTINGS), {} if recipe is None else recipe.settings
-    return {name: struct(**{**written.get(name, {}), **given.get(name, {})}) for name, struct in SETTINGS.items()}
+    return {name: struct(**_over(written.get(name, {}), given.get(name, {}))) for name, struct in SETTINGS.items()}
+
+
+def _over(written: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """What is given over what is written; options of a network are taken one by one."""
+    merged = {
+        name: {**written[name], **value}
+        for name, value in given.items()
+        if isinstance(value, dict) and isinstance(written.get(name), dict)
+    }
+    return {**written, **given, **merged}
 
 
 def _config(groups: dict[str, Any]) -> RunConfig:
