@@ -55,7 +55,7 @@ def _add(group: Any, name: str, setting: Setting) -> None:
         case shapes.LiteralType(values=values):
             group.add_argument(flag, choices=values, **options)
         case shapes.DictType():
-            group.add_argument(flag, action="append", metavar=_metavar(setting), **options)
+            group.add_argument(flag, action="extend", nargs="+", metavar=_metavar(setting), **options)
         case shapes.ListType():
             group.add_argument(flag, nargs="+", metavar=_metavar(setting), **options)
         case _:
