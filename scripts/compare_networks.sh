@@ -1,0 +1,31 @@
+#!/bin/sh
+# The table of networks in docs/models.md: every network on both sets of real clips, by group and, to show the leak, at
+# random; resumable: run it again after a stop.
+#
+#     scripts/compare_networks.sh DATA OUT [NETWORK...]
+#
+# DATA holds survfight/ and ut_interaction_set1/; OUT takes the runs. Needs the train extra and takes hours on two cores.
+set -eu
+data=$1
+out=$2
+shift 2
+[ $# -gt 0 ] || set -- lrcn compact attention_lrcn cnn_rnn convlstm
+export TF_CPP_MIN_LOG_LEVEL=3
+
+for network; do
+    case $network in
+    # From nothing, as there are no ImageNet weights in the comparison.
+    cnn_rnn) options="--model-option backbone=mobilenet_v2 weights=none trainable=true --input rgb --size 64 --epochs 30" ;;
+    convlstm) options="--size 64 --epochs 30" ;;
+    attention_lrcn) options="--size 64" ;;
+    *) options="" ;;
+    esac
+    for split in group random; do
+        # shellcheck disable=SC2086 # words are meant
+        edgehar-train --data "$data/survfight" --model "$network" $options --split $split --folds 5 --jobs 2 --resume \
+            --out "$out/survfight-$network-$split"
+        # shellcheck disable=SC2086
+        edgehar-train --data "$data/ut_interaction_set1" --dataset ut-interaction --model "$network" $options \
+            --split $split --folds 10 --windows-per-clip 3 --jobs 2 --resume --out "$out/ut-$network-$split"
+    done
+done
