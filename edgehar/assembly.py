@@ -30,7 +30,7 @@ _LEAST_SHARE = 0.01
 def load_networks(config: Config) -> dict[str, Network]:
     """Every model that some camera uses, loaded once, by the name or path it is given by."""
     models = dict.fromkeys(config.model_of(camera) for camera in config.cameras)
-    return {model: Network(model, threads=config.threads) for model in models}
+    return {model: Network(model, threads=config.threads, delegate=config.delegate) for model in models}
 
 
 def make_streams(config: Config, networks: dict[str, Network], monitor: Monitor) -> list[Stream]:
@@ -44,7 +44,13 @@ def make_streams(config: Config, networks: dict[str, Network], monitor: Monitor)
         streams.append(
             Stream(
                 partial(_open_camera, camera, network.bundle),
-                Classifier(network, hop=config.hop_of(camera), source_name=name, region=camera.region),
+                Classifier(
+                    network,
+                    hop=config.hop_of(camera),
+                    mode=config.mode,
+                    source_name=name,
+                    region=camera.region,
+                ),
                 make_decider(config, camera, network.bundle),
                 name=name,
                 reconnect=config.reconnect,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SUFFIX = ".edgehar"
 REQUIRED_FILES = ("labels.txt", "encoder.tflite", "head.tflite", "window.tflite", "MODEL_CARD.md")
+# What a bundle may hold besides: the network of one step with its history, and the encoder compiled for an Edge TPU.
+STEP_FILE, EDGE_TPU_FILE = "step.tflite", "encoder_edgetpu.tflite"
 
 
 class ModelBundle:
@@ -59,6 +61,11 @@ class ModelBundle:
             return self._files[name]
         except KeyError:
             raise BundleError(f"{self.path}: holds no {name}; it holds {', '.join(sorted(self._files))}") from None
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The contents of every file but the manifest, by name."""
+        return dict(self._files)
 
     def make_ring(self, window: int | None = None, *, region: Region | None = None) -> FrameRing:
         """A FrameRing with this model's preprocessing.
@@ -154,6 +161,8 @@ def _check_files(manifest: Manifest, contents: Mapping[str, bytes], path: Path) 
             raise BundleError(f"{path}: {name} is missing; copy or convert the model again")
         if hashlib.sha256(contents[name]).hexdigest() != digest:
             raise BundleError(f"{path}: {name} is altered: its checksum differs from the manifest's; copy it again")
+    if (STEP_FILE in contents) != (manifest.stateful is not None):
+        raise BundleError(f"{path}: {STEP_FILE} and manifest.json's stateful go together, and only one is there")
     if _labels_text(manifest.labels) != contents["labels.txt"]:
         raise BundleError(f"{path}: labels.txt differs from the manifest's labels; convert the model again")
     if len(set(manifest.labels)) != len(manifest.labels):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from edgehar.delegates import CPU
 from edgehar.errors import ConfigError, SourceError
 from edgehar.frames import Frame, PixelFormat
+from edgehar.history import History, StatefulHistory, WindowHistory
 from edgehar.network import Network
 from edgehar.results import Prediction, TimingMs, Window, utc_now
 from edgehar.timegrid import TimeGrid
@@ -25,29 +27,8 @@ if TYPE_CHECKING:
 
 # A window that took this much longer than it should have was not seen at the model's rate.
 RATE_TOLERANCE = 1.1
-
-
-class FeatureRing:
-    """The encodings of the last `window` frames, stored twice so that any window is one contiguous view."""
-
-    def __init__(self, window: int, features: int) -> None:
-        self._window = window
-        self._storage = np.zeros((2 * window, features), np.int8)
-        self.count = 0
-
-    def push(self, features: npt.NDArray[np.int8]) -> None:
-        """Add one encoding, int8 `(features,)`."""
-        slot = self.count % self._window
-        self._storage[slot] = self._storage[slot + self._window] = features
-        self.count += 1
-
-    def view(self) -> npt.NDArray[np.int8]:
-        """The last window, oldest first: int8 `(window, features)`. Places not yet filled repeat the first encoding."""
-        if self.count < self._window:
-            known = self._storage[: self.count]
-            return np.concatenate([np.repeat(known[:1], self._window - self.count, axis=0), known])
-        start = self.count % self._window
-        return self._storage[start : start + self._window]
+# What an answer is about: the last window, or all since the start.
+MODES = ("window", "stateful")
 
 
 class Classifier:
@@ -61,6 +42,7 @@ class Classifier:
     Attributes:
         bundle: the model.
         hop: frames between answers.
+        mode: "window" or "stateful".
         source_name: what predictions say was watched.
         dropped: what predictions say was skipped; the program that reads a live source keeps it.
         frames_seen: frames that were on the model's time grid since the start or the last `reset`.
@@ -71,7 +53,9 @@ class Classifier:
         model: str | os.PathLike[str] | ModelBundle | Network,
         *,
         hop: int | None = None,
+        mode: str = "window",
         threads: int = 1,
+        delegate: str = CPU,
         source_name: str = "",
         region: Region | None = None,
     ) -> None:
@@ -81,31 +65,38 @@ class Classifier:
             model: a bundle, its path, the name of a shipped one, or a `Network` that is shared with other classifiers;
                 that is not closed with this one.
             hop: frames between answers, 1 to the model's window; the model's default when None.
+            mode: "window": an answer is about the last window. "stateful": it is about all frames since the start or
+                the last `reset`, by a network that takes one step a frame, which not every bundle has.
             threads: CPU threads of the interpreter, unless a `Network` is given; 1 is best for networks this small.
+            delegate: what runs the encoder, unless a `Network` is given: "cpu", "edgetpu" or "auto", as for `Network`.
             source_name: what predictions say was watched.
             region: the part of every frame that is looked at, (x, y, width, height) as shares 0 to 1 of the frame,
                 rounded to whole pixels; the whole frame when None.
 
         Raises:
-            ConfigError: no such model, or `hop`, `threads` or `region` out of range.
+            ConfigError: no such model, or `hop`, `mode`, `threads`, `delegate` or `region` out of range, or more than
+                the bundle has.
             BundleError: the bundle cannot be used.
-            RuntimeUnavailableError: no TFLite runtime is installed.
+            RuntimeUnavailableError: no TFLite runtime is installed, or the delegate cannot be had.
         """
-        self._network = model if isinstance(model, Network) else Network(model, threads=threads)
+        if mode not in MODES:
+            raise ConfigError(f"mode is {mode!r}, it must be {' or '.join(MODES)}")
+        self._network = model if isinstance(model, Network) else Network(model, threads=threads, delegate=delegate)
         self._owns_network = self._network is not model
         self.bundle = self._network.bundle
         manifest = self.bundle.manifest
         self._window, self.hop = manifest.temporal.window, manifest.temporal.hop if hop is None else hop
         if not 1 <= self.hop <= self._window:
             raise ConfigError(f"hop is {self.hop}, it must be 1 to {self._window} (the window of {manifest.name})")
-        self.source_name, self.dropped = source_name, 0
+        self.mode, self.source_name, self.dropped = mode, source_name, 0
         try:
             self._ring = self.bundle.make_ring(window=1, region=region)
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        self._features = FeatureRing(self._window, self._network.encoder.output_shape[-1])
+        self._history: History = (WindowHistory if mode == "window" else StatefulHistory)(self._network)
         self._grid = TimeGrid(manifest.temporal.rate_hz)
         self._captured_s: deque[float] = deque(maxlen=self._window)
+        self._first_captured_s = 0.0
         self._answers = 0
 
     @property
@@ -116,10 +107,12 @@ class Classifier:
     @property
     def frames_seen(self) -> int:
         """Frames on the model's time grid since the start or the last `reset`."""
-        return self._features.count
+        return self._history.count
 
     def push(self, frame: Frame | npt.NDArray[np.uint8]) -> Prediction | None:
         """Take one frame, and answer when a window is full and `hop` frames have come since the last answer.
+
+        In mode stateful the first answer comes after as many frames as a window has, too.
 
         Args:
             frame: a `Frame`, of which those on the model's time grid are used (by `captured_s`); or a uint8
@@ -136,21 +129,25 @@ class Classifier:
             frame = self._on_grid(frame)
         elif not self._grid.accepts(frame.captured_s):
             return None
-        shrunk_ms, encoded_ms = self._encode(frame)
+        shrunk_ms, encoded_ms, kept_ms = self._encode(frame)
+        if not self._captured_s:
+            self._first_captured_s = frame.captured_s
         self._captured_s.append(frame.captured_s)
-        beyond_first_window = self._features.count - self._window
+        beyond_first_window = self._history.count - self._window
         if beyond_first_window < 0 or beyond_first_window % self.hop:
             return None
-        return self._classify(frame.arrived_s, shrunk_ms, encoded_ms)
+        return self._classify(frame.arrived_s, shrunk_ms, encoded_ms, kept_ms)
 
     def flush(self) -> Prediction | None:
         """Answer for a clip that ended before one window was full; None when there was an answer, or no frame.
 
-        Before its first frame the scene is taken to have stood still, as in training.
+        Before its first frame the scene is taken to have stood still, as in training; in mode stateful, not to have
+        been.
         """
-        if not 0 < self._features.count < self._window:
+        # After `restore` there may be a history, but no frame to speak of.
+        if not self._captured_s or self._history.count >= self._window:
             return None
-        return self._classify(time.monotonic(), 0.0, 0.0)
+        return self._classify(time.monotonic(), 0.0, 0.0, 0.0)
 
     def classify(self, clip: str | os.PathLike[str] | Iterable[Frame]) -> Prediction:
         """Answer for a whole clip: the mean of the scores of all its windows.
@@ -183,7 +180,7 @@ class Classifier:
     def interrupt(self) -> None:
         """Forget all frames, as where the stream was interrupted; its predictions are numbered on."""
         self._ring.reset()
-        self._features.count = 0
+        self._history.reset()
         self._grid.reset()
         self._captured_s.clear()
 
@@ -200,6 +197,34 @@ class Classifier:
         self._network.reload()
         self.interrupt()
 
+    def state(self) -> bytes:
+        """All that mode stateful knows of the stream, for `restore`, of this classifier or another of the same model.
+
+        Raises:
+            ConfigError: the mode is "window".
+        """
+        return self._stateful().save()
+
+    def restore(self, state: bytes) -> None:
+        """Go on from a saved state; predictions are then about all frames that it has seen.
+
+        The times of those frames are not kept: predictions tell when the first frame after this was seen. A model with
+        motion input takes the scene to have stood still before that.
+
+        Raises:
+            ConfigError: the mode is "window", or the state is damaged, newer than understood, or of another model.
+        """
+        history = self._stateful()
+        history.restore(state)
+        self._ring.reset()
+        self._grid.reset()
+        self._captured_s.clear()
+
+    def _stateful(self) -> StatefulHistory:
+        if not isinstance(self._history, StatefulHistory):
+            raise ConfigError("only mode stateful has a state that can be saved; a window is gone after its frames")
+        return self._history
+
     def close(self) -> None:
         """Let go of the models' memory."""
         self._ring.close()
@@ -213,12 +238,12 @@ class Classifier:
         self.close()
 
     def _on_grid(self, pixels: npt.NDArray[np.uint8]) -> Frame:
-        count = self._features.count
+        count = self._history.count
         captured_s = self._captured_s[-1] + self._grid.period_s if self._captured_s else 0.0
         return Frame(pixels, PixelFormat.BGR24, captured_s, time.monotonic(), count)
 
-    def _encode(self, frame: Frame) -> tuple[float, float]:
-        """Shrink a frame into the encoder's input tensor, encode it, keep the encoding; milliseconds of both."""
+    def _encode(self, frame: Frame) -> tuple[float, float, float]:
+        """Shrink a frame into the encoder's input tensor, encode it, keep the encoding; milliseconds of each."""
         encoder = self._network.encoder
         started = time.perf_counter()
         try:
@@ -227,15 +252,15 @@ class Classifier:
             raise SourceError(f"{self.source_name or 'frame'}: {error}") from error
         shrunk = time.perf_counter()
         encoder.invoke()
-        self._features.push(encoder.output_view().reshape(-1))
-        return (shrunk - started) * 1e3, (time.perf_counter() - shrunk) * 1e3
+        encoded = time.perf_counter()
+        self._history.push(encoder.output_view().reshape(-1))
+        return (shrunk - started) * 1e3, (encoded - shrunk) * 1e3, (time.perf_counter() - encoded) * 1e3
 
-    def _classify(self, arrived_s: float, shrunk_ms: float, encoded_ms: float) -> Prediction:
+    def _classify(self, arrived_s: float, shrunk_ms: float, encoded_ms: float, kept_ms: float) -> Prediction:
         started = time.perf_counter()
-        head = self._network.head
-        raw = head.run(self._features.view()).reshape(-1)
-        classified_ms = (time.perf_counter() - started) * 1e3
-        labels, quantization = self.bundle.manifest.labels, head.output_quantization
+        raw = self._history.scores()
+        classified_ms = kept_ms + (time.perf_counter() - started) * 1e3
+        labels, quantization = self.bundle.manifest.labels, self._network.head.output_quantization
         scores = ((raw.astype(np.int16) - quantization.zero_point) * quantization.scale).tolist()
         best = int(raw.argmax())
         self._answers += 1
@@ -247,12 +272,17 @@ class Classifier:
             label=labels[best],
             score=scores[best],
             scores=dict(zip(labels, scores, strict=True)),
-            window=Window(len(self._captured_s), self._captured_s[0], self._captured_s[-1]),
+            window=self._span(),
             frame_age_ms=round(max(0.0, (time.monotonic() - arrived_s) * 1e3), 3),
             timing_ms=TimingMs(round(shrunk_ms, 3), round(encoded_ms, 3), round(classified_ms, 3)),
             dropped=self.dropped,
             rate_ok=self._rate_ok(),
         ).with_raw(raw)
+
+    def _span(self) -> Window:
+        if self.mode == "window":
+            return Window(len(self._captured_s), self._captured_s[0], self._captured_s[-1])
+        return Window(self._history.count, self._first_captured_s, self._captured_s[-1])
 
     def _rate_ok(self) -> bool:
         nominal_s = (len(self._captured_s) - 1) / self.bundle.manifest.temporal.rate_hz
@@ -266,7 +296,7 @@ class Classifier:
             for label in self.bundle.manifest.labels
         }
         label = max(scores, key=scores.__getitem__)
-        whole = Window(self._features.count, answers[0].window.start_s, answers[-1].window.end_s)
+        whole = Window(self._history.count, answers[0].window.start_s, answers[-1].window.end_s)
         last = answers[-1]
         return msgspec.structs.replace(
             last, seq=0, label=label, score=scores[label], scores=scores, window=whole

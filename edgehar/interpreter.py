@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgehar.delegates import why_not_prepared
 from edgehar.errors import BundleError, ConfigError, RuntimeUnavailableError
 from edgehar.manifest import Affine
 
@@ -26,11 +27,16 @@ _RUNTIMES = (
 
 @dataclass(frozen=True)
 class Runtime:
-    """An importable TFLite runtime: its package, that package's version, and its Interpreter class."""
+    """An importable TFLite runtime: its package, that package's version, its Interpreter class, and its module."""
 
     package: str
     version: str
     interpreter: Any
+    module: Any
+
+    def load_delegate(self, library: str, options: dict[str, str]) -> Any:
+        """What `Interpreter` takes in `experimental_delegates`; ValueError when the library gives none."""
+        return self.module.load_delegate(library, options)
 
 
 # Names the one of them to use where several are installed.
@@ -53,12 +59,12 @@ def load_runtime() -> Runtime:
         if wanted and package != wanted:
             continue
         try:
-            interpreter = importlib.import_module(module).Interpreter
+            imported = importlib.import_module(module)
         except ImportError as error:
             reasons.append(f"{package}: {error}")
             continue
         _check_numpy(package)
-        return Runtime(package, _version(package), interpreter)
+        return Runtime(package, _version(package), imported.Interpreter, imported)
     raise RuntimeUnavailableError(
         f"no TFLite runtime can be imported ({'; '.join(reasons)}); run: pip install {wanted or _RUNTIMES[0][0]}"
     )
@@ -79,8 +85,33 @@ def _version(package: str) -> str:
         return "unknown"
 
 
+def make_interpreter(content: bytes, *, name: str, threads: int = 1, delegate: Any = None) -> Any:
+    """An interpreter of a model, with its tensors allocated.
+
+    Args:
+        content: the TFLite file.
+        name: what errors call it.
+        threads: CPU threads.
+        delegate: what `edgehar.delegates.load_edge_tpu` gave; None for the CPU.
+
+    Raises:
+        RuntimeUnavailableError: there is no TFLite runtime, or the delegate does not take the model.
+        BundleError: the runtime cannot load the model.
+    """
+    runtime = load_runtime()
+    delegates = None if delegate is None else [delegate]
+    try:
+        interpreter = runtime.interpreter(model_content=content, num_threads=threads, experimental_delegates=delegates)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        if delegate is not None:
+            raise RuntimeUnavailableError(f"{name}: {why_not_prepared(error)}") from error
+        raise BundleError(f"{name}: {runtime.package} {runtime.version} cannot load it: {error}") from error
+    return interpreter
+
+
 class TfliteModel:
-    """One int8 TFLite model with one input and one output, run on the CPU.
+    """One int8 TFLite model with one input and one output.
 
     Attributes:
         name: what errors call it.
@@ -90,20 +121,15 @@ class TfliteModel:
         output_quantization: scale and zero point of the output.
     """
 
-    def __init__(self, content: bytes, *, name: str, threads: int = 1) -> None:
-        """Load a model.
+    def __init__(self, content: bytes, *, name: str, threads: int = 1, delegate: Any = None) -> None:
+        """Load a model; see `make_interpreter` for the arguments.
 
         Raises:
-            RuntimeUnavailableError: there is no TFLite runtime.
+            RuntimeUnavailableError: there is no TFLite runtime, or the delegate does not take the model.
             BundleError: the runtime cannot load the model, or it is not int8 with one input and one output.
         """
         self.name = name
-        runtime = load_runtime()
-        try:
-            self._interpreter = runtime.interpreter(model_content=content, num_threads=threads)
-            self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise BundleError(f"{name}: {runtime.package} {runtime.version} cannot load it: {error}") from error
+        self._interpreter = make_interpreter(content, name=name, threads=threads, delegate=delegate)
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
             raise BundleError(f"{name}: has {len(inputs)} inputs and {len(outputs)} outputs, one of each is needed")
@@ -135,6 +161,37 @@ class TfliteModel:
     def close(self) -> None:
         """Let go of the model's memory."""
         del self._input, self._output, self._interpreter
+
+
+class StepModel:
+    """One int8 TFLite model with several inputs and outputs, each of one row.
+
+    Attributes:
+        name: what errors call it.
+        inputs: shape and quantization of each input, in the file's order.
+        outputs: the same of each output.
+    """
+
+    def __init__(self, content: bytes, *, name: str, threads: int = 1) -> None:
+        """Load a model; raises as `TfliteModel` does."""
+        self.name = name
+        self._interpreter = make_interpreter(content, name=name, threads=threads)
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        self.inputs = [_describe(details, name) for details in inputs]
+        self.outputs = [_describe(details, name) for details in outputs]
+        self._inputs = [self._interpreter.tensor(details["index"]) for details in inputs]
+        self._outputs = [self._interpreter.tensor(details["index"]) for details in outputs]
+
+    def run(self, *values: npt.NDArray[np.int8]) -> list[npt.NDArray[np.int8]]:
+        """Copies of all outputs for int8 inputs of the inputs' sizes."""
+        for view, (shape, _), given in zip(self._inputs, self.inputs, values, strict=True):
+            view()[...] = given.reshape(shape)
+        self._interpreter.invoke()
+        return [view().copy() for view in self._outputs]
+
+    def close(self) -> None:
+        """Let go of the model's memory."""
+        del self._inputs, self._outputs, self._interpreter
 
 
 def _describe(details: dict[str, Any], name: str) -> tuple[tuple[int, ...], Affine]:

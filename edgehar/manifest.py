@@ -61,6 +61,26 @@ class Quantization(_Section, frozen=True):
     output: Affine
 
 
+class State(_Section, frozen=True):
+    """What a network of one step keeps from one frame to the next: one row of values.
+
+    Attributes:
+        name: for people, for example "hidden" or "cell".
+        size: how many values.
+        quantization: of the input that takes it and of the output that gives it anew; a history begins at real 0.
+    """
+
+    name: str
+    size: Positive
+    quantization: Affine
+
+
+class Stateful(_Section, frozen=True):
+    """How `step.tflite` is called: features and the states, in this order, to scores and the states anew."""
+
+    states: Annotated[list[State], msgspec.Meta(min_length=1)]
+
+
 class Decision(_Section, frozen=True):
     """Defaults for turning scores into answers.
 
@@ -126,3 +146,4 @@ class Manifest(_Section, frozen=True):
     files: dict[str, Sha256]
     decision: Decision
     provenance: Provenance
+    stateful: Stateful | None = None

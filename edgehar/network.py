@@ -1,15 +1,20 @@
-"""The two networks of a model bundle, loaded: the encoder, which sees one frame, and the head, which sees a window."""
+"""The networks of a model bundle, loaded: the encoder, which sees one frame, and the head, which sees a window."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+import logging
+from typing import TYPE_CHECKING, Any, Self
 
-from edgehar.bundle import ModelBundle
-from edgehar.errors import BundleError, ConfigError
-from edgehar.interpreter import TfliteModel
+from edgehar.bundle import EDGE_TPU_FILE, STEP_FILE, ModelBundle
+from edgehar.delegates import AUTO, CPU, EDGE_TPU, check_delegate, load_edge_tpu
+from edgehar.errors import BundleError, ConfigError, EdgeharError
+from edgehar.interpreter import StepModel, TfliteModel
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
+
+_log = logging.getLogger(__name__)
 
 
 class Network:
@@ -17,37 +22,59 @@ class Network:
 
     Attributes:
         bundle: where they come from.
+        delegate: what runs the encoder: "cpu", or the Edge TPU that was asked for. The head runs on the CPU.
         encoder: int8 frame `(1, height, width, 3)` to int8 features `(1, features)`.
         head: int8 features `(1, window, features)` to int8 scores `(1, labels)`.
     """
 
-    def __init__(self, model: str | os.PathLike[str] | ModelBundle, *, threads: int = 1) -> None:
+    def __init__(self, model: str | os.PathLike[str] | ModelBundle, *, threads: int = 1, delegate: str = CPU) -> None:
         """Load them.
 
         Args:
             model: a bundle, its path, or the name of a shipped one.
             threads: CPU threads of the interpreter; 1 is best for networks this small.
+            delegate: what runs the encoder: "cpu"; "edgetpu", or one of several as in
+                `edgehar.delegates.load_edge_tpu`; "auto" for the Edge TPU if it can be had, else the CPU.
 
         Raises:
-            ConfigError: no such model, or `threads` out of range.
+            ConfigError: no such model, `threads` or `delegate` out of range, or an Edge TPU asked for with a bundle
+                that has no encoder for it.
             BundleError: the bundle cannot be used.
-            RuntimeUnavailableError: no TFLite runtime is installed.
+            RuntimeUnavailableError: no TFLite runtime is installed, or the delegate cannot be had.
         """
         if threads < 1:
             raise ConfigError(f"threads is {threads}, it must be at least 1")
+        check_delegate(delegate)
         self.bundle = model if isinstance(model, ModelBundle) else ModelBundle.open(model)
-        self._threads = threads
-        self.encoder, self.head = self._load("encoder.tflite"), self._load("head.tflite")
+        self._threads, self._wanted = threads, delegate
+        self._step: StepModel | None = None
+        self.delegate, self.encoder = self._choose_encoder(delegate)
+        self.head = self._load("head.tflite")
         self._check_shapes()
 
+    @property
+    def step(self) -> StepModel:
+        """The network of one step with its history: int8 features and states to int8 scores and states.
+
+        Raises:
+            ConfigError: the bundle has none.
+            BundleError: it is not what the manifest says.
+        """
+        if self._step is None:
+            self._step = self._load_step()
+        return self._step
+
     def reload(self) -> None:
-        """Load both anew, from memory: what an interpreter that has failed needs."""
-        self.encoder, self.head = self._load("encoder.tflite"), self._load("head.tflite")
+        """Load all anew, from memory: what an interpreter that has failed needs."""
+        self.delegate, self.encoder = self._choose_encoder(self._wanted)
+        self.head, self._step = self._load("head.tflite"), None
 
     def close(self) -> None:
         """Let go of the networks' memory."""
         self.encoder.close()
         self.head.close()
+        if self._step is not None:
+            self._step.close()
 
     def __enter__(self) -> Self:
         return self
@@ -55,19 +82,65 @@ class Network:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _load(self, name: str) -> TfliteModel:
-        return TfliteModel(self.bundle.read(name), name=f"{self.bundle.path}: {name}", threads=self._threads)
+    def _choose_encoder(self, delegate: str) -> tuple[str, TfliteModel]:
+        if delegate == CPU:
+            return CPU, self._load_encoder(CPU)
+        if delegate != AUTO:
+            return delegate, self._load_encoder(delegate)
+        try:
+            return EDGE_TPU, self._load_encoder(EDGE_TPU)
+        except EdgeharError as error:
+            _log.warning("%s runs on the CPU: %s", self.bundle.manifest.name, error)
+            return CPU, self._load_encoder(CPU)
+
+    def _load_encoder(self, delegate: str) -> TfliteModel:
+        if delegate == CPU:
+            return self._load("encoder.tflite")
+        if EDGE_TPU_FILE not in self.bundle.files:
+            raise ConfigError(
+                f"{self.bundle.path}: holds no {EDGE_TPU_FILE}; compile its encoder.tflite with edgetpu_compiler and "
+                "add it with: edgehar bundle add-edgetpu"
+            )
+        return self._load(EDGE_TPU_FILE, load_edge_tpu(delegate))
+
+    def _load(self, name: str, delegate: Any = None) -> TfliteModel:
+        where = f"{self.bundle.path}: {name}"
+        return TfliteModel(self.bundle.read(name), name=where, threads=self._threads, delegate=delegate)
+
+    def _load_step(self) -> StepModel:
+        manifest = self.bundle.manifest
+        if manifest.stateful is None:
+            raise ConfigError(
+                f"{self.bundle.path}: has no network of one step ({STEP_FILE}), which mode stateful needs; convert the "
+                "model again with one (its head must be recurrent), or use mode window"
+            )
+        step = StepModel(self.bundle.read(STEP_FILE), name=f"{self.bundle.path}: {STEP_FILE}", threads=self._threads)
+        states = [((1, state.size), state.quantization) for state in manifest.stateful.states]
+        features = ((1, self.encoder.output_shape[-1]), self.encoder.output_quantization)
+        scores = ((1, len(manifest.labels)), self.head.output_quantization)
+        self._check(
+            (
+                (f"{STEP_FILE}: inputs", step.inputs, [features, *states]),
+                (f"{STEP_FILE}: outputs", step.outputs, [scores, *states]),
+            )
+        )
+        return step
 
     def _check_shapes(self) -> None:
-        manifest = self.bundle.manifest
+        manifest, encoder, head = self.bundle.manifest, self.encoder, self.head
         frame = (1, manifest.input.height, manifest.input.width, manifest.input.channels)
-        features = self.encoder.output_shape[-1]
-        for what, found, expected in (
-            ("encoder.tflite: input", self.encoder.input_shape, frame),
-            ("encoder.tflite: input quantization", self.encoder.input_quantization, manifest.quantization.input),
-            ("head.tflite: input", self.head.input_shape, (1, manifest.temporal.window, features)),
-            ("head.tflite: input quantization", self.head.input_quantization, self.encoder.output_quantization),
-            ("head.tflite: output", self.head.output_shape, (1, len(manifest.labels))),
-        ):
+        features = encoder.output_shape[-1]
+        self._check(
+            (
+                ("encoder.tflite: input", encoder.input_shape, frame),
+                ("encoder.tflite: input quantization", encoder.input_quantization, manifest.quantization.input),
+                ("head.tflite: input", head.input_shape, (1, manifest.temporal.window, features)),
+                ("head.tflite: input quantization", head.input_quantization, encoder.output_quantization),
+                ("head.tflite: output", head.output_shape, (1, len(manifest.labels))),
+            )
+        )
+
+    def _check(self, facts: Iterable[tuple[str, object, object]]) -> None:
+        for what, found, expected in facts:
             if found != expected:
                 raise BundleError(f"{self.bundle.path}: {what} is {found}, the manifest and encoder say {expected}")

@@ -111,6 +111,11 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--hop", type=_count, metavar="N", help="frames between answers (the model's default)")
     parser.add_argument(
+        "--mode",
+        choices=("window", "stateful"),
+        help="answer for the last window, or for all since the start, with a model that can (window)",
+    )
+    parser.add_argument(
         "--threshold", type=_share, metavar="P", help='answer "unknown" when the best score is under P, 0 to 1'
     )
     parser.add_argument("--output", choices=("jsonl", "text", "none"), help="what to print (jsonl)")
@@ -122,6 +127,9 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--max-predictions", type=_count, metavar="N", help="stop after exactly N predictions")
     parser.add_argument("--threads", type=_count, metavar="N", help="CPU threads of the network (1)")
+    parser.add_argument(
+        "--delegate", metavar="NAME", help="what runs the encoder: cpu, edgetpu, edgetpu:N, or auto (cpu)"
+    )
     return parser
 
 
@@ -159,7 +167,9 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "model": args.model,
         "hop": args.hop,
+        "mode": args.mode,
         "threads": args.threads,
+        "delegate": args.delegate,
         "output": args.output,
         "camera": {"source": source, "rate_hz": args.rate_hz, "region": args.region},
         "decision": {"threshold": args.threshold},

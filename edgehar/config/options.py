@@ -10,6 +10,7 @@ from msgspec import Meta
 from edgehar.capture import ReconnectOptions
 from edgehar.config.words import toml
 from edgehar.decision import DecisionOptions
+from edgehar.delegates import CPU, PATTERN
 from edgehar.governor import GovernorOptions
 from edgehar.health.options import HealthOptions
 from edgehar.sinks.files import FileOptions
@@ -109,7 +110,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     hop: Annotated[
         _Count | None, Meta(description="Frames between answers; without it the model's own.", examples=[5])
     ] = None
+    mode: Annotated[
+        Literal["window", "stateful"],
+        Meta(description="What an answer is about: the last window, or all since the start, for a model that can."),
+    ] = "window"
     threads: Annotated[int, Meta(ge=1, le=1024, description="CPU threads of the network.")] = 1
+    delegate: Annotated[
+        str,
+        Meta(
+            pattern=f"^({PATTERN})$",
+            description="What runs the encoder: the CPU, an Edge TPU, or an Edge TPU if there is one.",
+            examples=["auto"],
+            extra={"words": "cpu, auto, edgetpu, edgetpu:N, edgetpu:usb or edgetpu:pci"},
+        ),
+    ] = CPU
     output: Annotated[
         Literal["jsonl", "text", "none"], Meta(description="What to print: JSON Lines, lines for reading, or nothing.")
     ] = "jsonl"

@@ -29,7 +29,7 @@ def check_models(config: Config) -> Iterator[Finding]:
     for model in dict.fromkeys(cameras):
         check = f"model {model}"
         try:
-            with Network(model, threads=config.threads) as network:
+            with Network(model, threads=config.threads, delegate=config.delegate) as network:
                 yield Finding(check, "ok", f"{network.bundle.path}: whole, and loads")
                 yield _speed(network, cameras.count(model))
         except EdgeharError as error:

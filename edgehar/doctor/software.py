@@ -35,7 +35,7 @@ def check_python(_config: Config) -> Iterator[Finding]:
         yield Finding("Python", "warn", f"{says}, 32-bit: ai-edge-litert has no wheels for it", "use a 64-bit system")
 
 
-def check_runtime(_config: Config) -> Iterator[Finding]:
+def check_runtime(config: Config) -> Iterator[Finding]:
     """The TFLite runtime, together with the numpy there is."""
     from edgehar.interpreter import load_runtime
 
@@ -46,7 +46,7 @@ def check_runtime(_config: Config) -> Iterator[Finding]:
         return
     numpy = importlib.metadata.version("numpy")
     yield Finding("runtime", "ok", f"{runtime.package} {runtime.version} with numpy {numpy}")
-    yield Finding("delegate", "ok", f"the CPU's (XNNPACK){_edge_tpu()}")
+    yield _delegate(config)
 
 
 def check_kernel(_config: Config) -> Iterator[Finding]:
@@ -130,15 +130,16 @@ def _scheme(source: str) -> str:
     return source.partition(":")[0] if ":" in source else "file"
 
 
-def _edge_tpu() -> str:
-    """A word on Google's accelerator, if one is plugged in: people expect that it is used."""
-    # Before and after its first use.
-    known = {("1a6e", "089a"), ("18d1", "9302")}
-    for vendor in Path("/sys/bus/usb/devices").glob("*/idVendor"):
-        try:
-            ids = vendor.read_text().strip(), vendor.with_name("idProduct").read_text().strip()
-        except OSError:
-            continue
-        if ids in known:
-            return "; an Edge TPU is plugged in, and not used by this version"
-    return ""
+def _delegate(config: Config) -> Finding:
+    """What runs the encoder; an Edge TPU is tried if it is asked for."""
+    from edgehar.delegates import CPU, EDGE_TPU, edge_tpus, load_edge_tpu
+
+    wanted, there = config.delegate, edge_tpus()
+    if wanted == CPU:
+        unused = '; an Edge TPU is plugged in, and used with delegate = "auto"' if there else ""
+        return Finding("delegate", "ok", f"the CPU's (XNNPACK){unused}")
+    try:
+        load_edge_tpu(EDGE_TPU if wanted == "auto" else wanted)
+    except EdgeharError as error:
+        return from_error("delegate", error, "warn" if wanted == "auto" else "fail")
+    return Finding("delegate", "ok", f"{wanted}: an Edge TPU opens")
