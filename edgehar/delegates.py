@@ -25,6 +25,8 @@ _USB_DEVICES = Path("/sys/bus/usb/devices")
 _DEV = Path("/dev")
 # Vendor and product before its first use, and after the library has given it its firmware.
 _USB_IDS = {("1a6e", "089a"), ("18d1", "9302")}
+# What every delegate library must have (TFLite's external_delegate_interface.h).
+_FACE = "tflite_plugin_create_delegate"
 _INSTALL = "see docs/edgetpu.md for its package"
 
 
@@ -56,14 +58,17 @@ def load_edge_tpu(delegate: str = EDGE_TPU) -> Any:
     runtime = load_runtime()
     library = os.environ.get(LIBRARY_VARIABLE) or LIBRARY
     try:
-        # Tried here first: of a library that is missing, the runtime's own attempt leaves noise on standard error.
-        ctypes.CDLL(library)
+        # Tried here first: where this fails, the runtime's own attempt leaves noise on standard error.
+        has_face = hasattr(ctypes.CDLL(library), _FACE)
     except OSError as error:
         raise RuntimeUnavailableError(_missing(library, error)) from error
+    if not has_face:
+        raise RuntimeUnavailableError(f"{library} is no TFLite delegate: it has no {_FACE}; {_INSTALL}")
     try:
         return runtime.load_delegate(library, _options(delegate))
-    except (ValueError, AttributeError) as error:
-        said = str(error).partition("\n")[2].strip() if isinstance(error, ValueError) else str(error)
+    except ValueError as error:
+        # The first line only repeats the library's name.
+        said = str(error).partition("\n")[2].strip()
         raise RuntimeUnavailableError(f"{delegate}: {said or _likely_cause(library)}") from error
 
 
