@@ -30,13 +30,13 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def make_run(data, tmp_path):
-    def make(name="run", labels=LABELS, augment=True, **fit):
+    def make(name="run", labels=LABELS, augment=True, units=32, **fit):
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         config = RunConfig(
             data=DataSettings(folder=str(data), cache=str(tmp_path / "cache")),
             split=SplitSettings(val_fraction=0.2),
-            network=NetworkSettings(window=4),
+            network=NetworkSettings(window=4, options={"units": units}),
             fit=FitSettings(**{"epochs": 4, "batch_size": 4, "patience": 0, **fit}),
             augment=AugmentSettings(on=augment),
             labels=list(labels),
@@ -48,7 +48,7 @@ def make_run(data, tmp_path):
 
 
 def parts(run):
-    clips = load_dataset("folder", Path(run.config.data.folder))
+    clips = load_dataset(run.config.data)
     (split,) = make_splits(clips, val_fraction=0.2)
     return [clips[i] for i in split.train], [clips[i] for i in split.val]
 
@@ -97,7 +97,7 @@ def test_a_loss_that_is_no_number_names_the_learning_rate(make_run):
 def test_a_checkpoint_of_another_network_is_refused(make_run):
     train(make_run(), stop_after=1)
     with pytest.raises(ConfigError, match="no checkpoint of this network"):
-        Training(make_run(labels=[*LABELS, "third"]), *parts(make_run()), resume=True)
+        Training(make_run(units=16), *parts(make_run()), resume=True)
 
 
 def test_batches_repeat_for_a_seed_and_differ_between_epochs(make_run):

@@ -80,10 +80,10 @@ def test_a_random_split_deals_single_clips_and_is_called_leaky():
     clips = make_clips(groups=3, per_group=20)
     (split,) = make_splits(clips, protocol="random")
     assert {clips[i].group for i in split.train} & {clips[i].group for i in split.test}
-    assert "leaky" in describe_split("random", None, 3, 0.2)
-    assert "leaky" in describe_split("random", 5, 3, 0.2)
-    assert describe_split("group", 10, 10, 0.2) == "leave-one-group-out, 10 groups"
-    assert describe_split("group", 5, 10, 0.2) == "group-disjoint 5-fold"
+    assert "leaky" in describe_split("random", None, clips, 0.2)
+    assert "leaky" in describe_split("random", 5, clips, 0.2)
+    assert describe_split("group", 10, make_clips(groups=10), 0.2) == "leave-one-group-out, 10 groups"
+    assert describe_split("group", 5, make_clips(groups=10), 0.2) == "group-disjoint 5-fold"
 
 
 def test_what_cannot_be_split_is_explained():

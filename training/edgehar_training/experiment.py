@@ -79,7 +79,7 @@ def run_experiment(template: RunConfig, options: Options) -> dict[str, Any]:
     models.check(template.network)
     if not options.resume and options.out.exists() and any(options.out.iterdir()):
         raise ConfigError(f"{options.out}: is not empty; continue it with --resume, or give another --out")
-    clips = load_dataset(template.data.dataset, None if template.data.folder is None else Path(template.data.folder))
+    clips = load_dataset(template.data)
     clips, skipped = _decode(clips, template)
     template = msgspec.structs.replace(
         template,
@@ -87,7 +87,11 @@ def run_experiment(template: RunConfig, options: Options) -> dict[str, Any]:
         skipped=skipped,
         tools=_tools(),
         protocol=describe_split(
-            template.split.kind, template.split.folds, len({clip.group for clip in clips}), template.split.test_fraction
+            template.split.kind,
+            template.split.folds,
+            clips,
+            template.split.test_fraction,
+            template.data.dataset,
         ),
     )
     if template.split.kind == "random":
@@ -134,6 +138,7 @@ def _jobs(template: RunConfig, options: Options, clips: Sequence[Clip]) -> list[
             seed=seed,
             test_fraction=template.split.test_fraction,
             val_fraction=template.split.val_fraction,
+            dataset=template.data.dataset,
         )
         for fold, split in enumerate(splits):
             folder = options.out if single else options.out / f"seed-{seed}"

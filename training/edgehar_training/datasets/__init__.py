@@ -2,42 +2,74 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgehar.config.words import meant
 from edgehar.errors import ConfigError
 from edgehar_training.datasets.clip import Clip, labels_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
-KINDS = ("folder", "ut-interaction", "synthetic")
+    from edgehar_training.settings import DataSettings
+
+# Where the loader of each layout is: a function of the folder (or table), imported when it is used.
+_LOADERS = {
+    "folder": "folder:load_folder",
+    "csv": "manifest:load_csv",
+    "kth": "kth:load_kth",
+    "ucf50": "ucf50:load_ucf50",
+    "ucf101": "ucf101:load_ucf101",
+    "hmdb51": "hmdb51:load_hmdb51",
+    "weizmann": "weizmann:load_weizmann",
+    "ut-interaction": "ut_interaction:load_ut_interaction",
+}
+KINDS = (*_LOADERS, "synthetic")
 
 __all__ = ["KINDS", "Clip", "labels_of", "load_dataset"]
 
 
-def load_dataset(kind: str, data_dir: Path | None) -> list[Clip]:
+def load_dataset(settings: DataSettings) -> list[Clip]:
     """The clips of a data set, in a fixed order.
 
     Args:
-        kind: one of `KINDS`.
-        data_dir: folder of the data; not used by "synthetic", which is made by code.
+        settings: `dataset` is one of `KINDS`; `folder` is not used by "synthetic", which is made by code; `classes`
+            are those to keep.
 
     Raises:
-        ConfigError: no such kind, or no folder where one is needed.
+        ConfigError: no such kind or class, or no folder where one is needed.
         DatasetError: the folder's layout, labels or clips cannot be used.
     """
+    clips = _loaded(settings.dataset, None if settings.folder is None else Path(settings.folder))
+    return clips if settings.classes is None else _of_classes(clips, settings.classes)
+
+
+def _loaded(kind: str, data_dir: Path | None) -> list[Clip]:
     if kind == "synthetic":
         from edgehar_training.datasets.synthetic import synthetic_clips
 
         return synthetic_clips()
+    if kind not in _LOADERS:
+        nearest = meant(kind, KINDS)
+        hint = f"; did you mean {nearest}?" if nearest else ""
+        raise ConfigError(f"no data set kind {kind!r}; there are {', '.join(KINDS)}{hint}")
     if data_dir is None:
-        raise ConfigError(f"--dataset {kind} needs --data DIR, the folder of the clips")
-    if kind == "folder":
-        from edgehar_training.datasets.folder import load_folder
+        what = "the table of the clips" if kind == "csv" else "the folder of the clips"
+        raise ConfigError(f"--dataset {kind} needs --data DIR, {what}")
+    module, _, name = _LOADERS[kind].partition(":")
+    load: Callable[[Path], list[Clip]] = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    return load(data_dir)
 
-        return load_folder(data_dir)
-    if kind == "ut-interaction":
-        from edgehar_training.datasets.ut_interaction import load_ut_interaction
 
-        return load_ut_interaction(data_dir)
-    raise ConfigError(f"no data set kind {kind!r}; there are {', '.join(KINDS)}")
+def _of_classes(clips: list[Clip], classes: list[str]) -> list[Clip]:
+    known = labels_of(clips)
+    for name in classes:
+        if name not in known:
+            nearest = meant(name, known)
+            hint = f"did you mean {nearest!r}?" if nearest else f"there are {', '.join(known)}"
+            raise ConfigError(f"--classes: no class {name!r} in the data; {hint}")
+    if len(set(classes)) < 2:
+        raise ConfigError(f"--classes {classes[0] if classes else ''}: a network tells at least two classes apart")
+    return [clip for clip in clips if clip.label in classes]

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgehar.errors import ConfigError, DatasetError
 from edgehar_training.datasets.clip import Clip
+from edgehar_training.datasets.official import describe_official, official_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,8 +34,13 @@ class Split:
     test: list[int]
 
 
-def describe_split(protocol: Protocol, folds: int | None, groups: int, test_fraction: float) -> str:
-    """The words that stand beside every accuracy measured on such a split."""
+def describe_split(
+    protocol: Protocol, folds: int | None, clips: Sequence[Clip], test_fraction: float, dataset: str = ""
+) -> str:
+    """The words that stand beside every accuracy measured on such a split of `clips` of a kind of data set."""
+    groups = len({clip.group for clip in clips})
+    if protocol == "official":
+        return describe_official(dataset, folds, cross_validation=not all(clip.official for clip in clips))
     kind = "group-disjoint" if protocol == "group" else "random (leaky)"
     if folds is None:
         return f"{kind} hold-out of {test_fraction:.0%}" if test_fraction else f"{kind}, no test part"
@@ -51,24 +57,27 @@ def make_splits(
     seed: int = 0,
     test_fraction: float = 0.2,
     val_fraction: float = 0.16,
+    dataset: str = "",
 ) -> list[Split]:
     """One split per fold, or a single one without `folds`.
 
-    By group, no group is in two parts of a split; `random` deals single clips and leaks what clips of a group share.
+    By group, no group is in two parts of a split; `random` deals single clips and leaks what clips of a group share;
+    `official` is the data set's own, and where it has no validation part, groups of its training part become one.
     Parts are stratified by label. `folds` equal to the number of groups is exact leave-one-group-out. Groups are dealt
     by scikit-learn's `StratifiedGroupKFold`; the validation part comes off the training part in the same way.
 
     Args:
         clips: the clips.
-        protocol: "group" or "random".
-        folds: number of folds; every clip is tested exactly once.
+        protocol: "group", "official" or "random".
+        folds: number of folds, in which every clip is tested exactly once; of official lists, all of them.
         seed: of the shuffle.
         test_fraction: share of all clips to test on without `folds`, 0 to under 1; 0 gives no test part.
         val_fraction: share of all clips to validate on, over 0.
+        dataset: kind of the data set, for its official split.
 
     Raises:
-        ConfigError: a number is out of range.
-        DatasetError: too few groups or clips for such a split.
+        ConfigError: a number is out of range, or the data set has no such official split.
+        DatasetError: too few groups or clips for such a split, or the lists of the official one are not there.
     """
     if not 0 <= test_fraction < 1 or not 0 < val_fraction < 1 or test_fraction + val_fraction >= 1:
         raise ConfigError(
@@ -77,6 +86,8 @@ def make_splits(
         )
     if folds is not None and folds < 2:
         raise ConfigError(f"{folds} folds: there must be at least 2; leave --folds away for a single split")
+    if protocol == "official":
+        return _official(clips, dataset, folds, seed, test_fraction, val_fraction)
     labels = np.array([clip.label for clip in clips])
     groups = np.array([clip.group if protocol == "group" else str(i) for i, clip in enumerate(clips)])
     everything = np.arange(len(clips))
@@ -88,6 +99,31 @@ def make_splits(
     for split in splits:
         check_disjoint(split, groups.tolist())
         _check_classes(split, labels.tolist())
+    return splits
+
+
+def _official(
+    clips: Sequence[Clip], dataset: str, folds: int | None, seed: int, test_fraction: float, val_fraction: float
+) -> list[Split]:
+    if test_fraction == 0:
+        raise ConfigError("--split official has a test part; to train on all clips use --split group --test-fraction 0")
+    labels, groups = np.array([clip.label for clip in clips]), np.array([clip.group for clip in clips])
+    splits = []
+    for train, val, test in official_parts(clips, dataset, folds):
+        if unseen := sorted(set(labels[test].tolist()) - set(labels[train].tolist())):
+            raise DatasetError(
+                f"the official split tests {unseen[0]!r}, of which it has no clip to train on; bring the rest of the "
+                "data set, or leave the class out with --classes"
+            )
+        if not val:
+            share = min(0.5, val_fraction * len(clips) / len(train))
+            kept, taken = _hold_out(np.array(train), labels, groups, share, seed, what="validation")
+            train, val = sorted(kept.tolist()), sorted(taken.tolist())
+        split = Split(train, val, test)
+        # An official split may share groups with its test part; what is validated on never does with what is learned.
+        check_disjoint(Split(train, val, []), groups.tolist())
+        _check_classes(split, labels.tolist())
+        splits.append(split)
     return splits
 
 

@@ -1,0 +1,97 @@
+"""HMDB51 (Kuehne, Jhuang, Garrote, Poggio and Serre, ICCV 2011): `<action>/<clip>.avi`, and three official splits.
+
+From https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/ (CC BY 4.0). The splits are the files
+`<action>_test_split<k>.txt` of `testTrainMulti_7030_splits`: a clip and 1 (training), 2 (test) or 0 (not used) a line.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from edgehar.errors import DatasetError
+from edgehar_training.datasets.clip import Clip
+from edgehar_training.datasets.folder import class_folders
+from edgehar_training.datasets.official import say_unmatched
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LISTS_FOLDER = "testTrainMulti_7030_splits"
+SPLITS = 3
+PARTS = {"0": "", "1": "train", "2": "test"}
+# Visible body part, camera motion, number of people, view point, quality, number of the clip within its source.
+_TAGS = re.compile(r"(?P<source>.+)_[a-z]+_(?:cm|nm)_np\d+_[a-z]{2}_(?:goo|med|bad)_\d+")
+
+
+def load_hmdb51(data_dir: Path) -> list[Clip]:
+    """Clips with their parts in the official splits that are there; the group is the video that a clip was cut from.
+
+    Split files are looked for in `data_dir`, in `testTrainMulti_7030_splits` in it, and in that beside it.
+
+    Raises:
+        DatasetError: the folder or a split file is not laid out so, or a split lacks the file of an action.
+    """
+    videos = class_folders(data_dir, layout="<action>/<clip>.avi", beside=frozenset({LISTS_FOLDER}))
+    labels = sorted({label for _, label, _ in videos})
+    folders = [data_dir, data_dir / LISTS_FOLDER, data_dir.parent / LISTS_FOLDER]
+    splits = [parts for number in range(1, SPLITS + 1) if (parts := _read_split(folders, labels, number)) is not None]
+    names = {name for name, _, _ in videos}
+    for number, parts in enumerate(splits, 1):
+        say_unmatched("HMDB51", number, set(parts), names)
+    return [
+        Clip(
+            str(path),
+            label,
+            source_video(path.stem, label),
+            official=tuple(parts.get(name, "") for parts in splits),
+        )
+        for name, label, path in videos
+    ]
+
+
+def source_video(stem: str, label: str) -> str:
+    """The video that a clip was cut from, as its name tells; another name is taken for a source of its own.
+
+    >>> source_video("April_09_brush_hair_u_nm_np1_ba_goo_0", "brush_hair")
+    'April_09'
+    """
+    match = _TAGS.fullmatch(stem)
+    if match is None:
+        return stem
+    # Nearly always the action stands before the tags; what is left is not empty.
+    return match["source"].removesuffix(f"_{label}") or stem
+
+
+def read_split_file(path: Path) -> dict[str, str]:
+    """The part of every clip of an action ("train", "test", or "" when not used), by file name.
+
+    Raises:
+        DatasetError: a line is not a clip and 0, 1 or 2.
+    """
+    parts = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        name, _, part = line.strip().rpartition(" ")
+        if not line.strip():
+            continue
+        if not name.strip() or part not in PARTS:
+            raise DatasetError(
+                f"{path}, line {number}: expected a clip and 0, 1 or 2, and found {line.strip()!r}; take the file from "
+                "HMDB51's page"
+            )
+        parts[name.strip()] = PARTS[part]
+    return parts
+
+
+def _read_split(folders: list[Path], labels: list[str], number: int) -> dict[str, str] | None:
+    """The part of every clip by `label/file`; None where the split is not there at all."""
+    names = [f"{label}_test_split{number}.txt" for label in labels]
+    folder = next((folder for folder in folders if any((folder / name).is_file() for name in names)), None)
+    if folder is None:
+        return None
+    parts: dict[str, str] = {}
+    for label, name in zip(labels, names, strict=True):
+        if not (folder / name).is_file():
+            raise DatasetError(f"{folder}: no {name}, though other actions have a split {number}; bring the file")
+        parts |= {f"{label}/{clip}": part for clip, part in read_split_file(folder / name).items()}
+    return parts

@@ -1,0 +1,110 @@
+"""Clips named one by one in a table: CSV with the columns `path,label,group,start_s,end_s`."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from typing import TYPE_CHECKING, TextIO
+
+from edgehar.errors import DatasetError
+from edgehar_training.datasets.clip import Clip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+COLUMNS = ("path", "label", "group", "start_s", "end_s", "fold", "official")
+NEEDED = ("path", "label")
+PARTS = ("train", "val", "test", "")
+# synthetic:walking, rtsp://...: what is no path of a file.
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")
+
+
+def load_csv(table: Path) -> list[Clip]:
+    """The clips of a table, in its order.
+
+    `path` is that of a video, from the table's own folder on, or another source of frames. `label` is needed too; the
+    other columns may be left away or empty. A clip without a group is of a group with all others of the same path.
+    `start_s` and `end_s` are seconds from the first frame. `fold` and `official` are as in `Clip`; the parts of several
+    official splits are separated by semicolons (`train;test;train`).
+
+    Raises:
+        DatasetError: there is no such table, or a row cannot be used.
+    """
+    if not table.is_file():
+        what = "is a folder" if table.is_dir() else "no such file"
+        raise DatasetError(f"{table}: {what}; --dataset csv needs a table with the columns {','.join(COLUMNS[:5])}")
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            _check_header(table, list(reader.fieldnames or ()))
+            clips = [_clip(table, reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{table}: is no CSV in UTF-8 ({error}); save it as one") from error
+    if len({clip.label for clip in clips}) < 2:
+        raise DatasetError(f"{table}: expected clips of at least two labels, and found {len(clips)} clips of fewer")
+    if len({len(clip.official) for clip in clips}) > 1:
+        raise DatasetError(f"{table}: official must name as many parts in every row, such as train;test;train")
+    return clips
+
+
+def write_csv(clips: Iterable[Clip], file: TextIO) -> None:
+    """Write clips as a table that `load_csv` reads; paths are written as they are."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for clip in clips:
+        times = ["" if time_s is None else repr(time_s) for time_s in (clip.start_s, clip.end_s)]
+        fold = "" if clip.fold is None else clip.fold
+        writer.writerow([clip.path, clip.label, clip.group, *times, fold, ";".join(clip.official)])
+
+
+def _check_header(table: Path, header: list[str]) -> None:
+    missing = [name for name in NEEDED if name not in header]
+    unknown = [name for name in header if name not in COLUMNS]
+    if missing or unknown:
+        found = ",".join(header) or "nothing"
+        raise DatasetError(f"{table}: expected the header {','.join(COLUMNS[:5])}, and found {found}")
+
+
+def _clip(table: Path, line: int, row: dict[str, str | None]) -> Clip:
+    where = f"{table}, line {line}"
+    path, label = (row.get("path") or "").strip(), (row.get("label") or "").strip()
+    if not path or not label:
+        raise DatasetError(f"{where}: a clip needs a path and a label")
+    if None in row:
+        raise DatasetError(f"{where}: more values than columns; put a path with a comma in quotes")
+    start_s, end_s = _seconds(where, "start_s", row), _seconds(where, "end_s", row)
+    if end_s is not None and end_s <= (start_s or 0.0):
+        raise DatasetError(f"{where}: the clip ends at {end_s:g} s, before or as it starts at {start_s or 0.0:g} s")
+    if not _SCHEME.match(path):
+        path = str(table.parent / path)
+    return Clip(path, label, row.get("group") or path, start_s, end_s, _fold(where, row), _official(where, row))
+
+
+def _seconds(where: str, name: str, row: dict[str, str | None]) -> float | None:
+    text = row.get(name)
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise DatasetError(f"{where}: {name} is {text!r}, it must be seconds, 0 or more")
+    return value
+
+
+def _fold(where: str, row: dict[str, str | None]) -> int | None:
+    text = row.get("fold")
+    if text and not text.isdecimal():
+        raise DatasetError(f"{where}: fold is {text!r}, it must be a whole number")
+    return int(text) if text else None
+
+
+def _official(where: str, row: dict[str, str | None]) -> tuple[str, ...]:
+    text = row.get("official")
+    parts = tuple(part.strip() for part in text.split(";")) if text else ()
+    if wrong := [part for part in parts if part not in PARTS]:
+        raise DatasetError(f"{where}: official is {wrong[0]!r}, a part is train, val, test, or nothing")
+    return parts

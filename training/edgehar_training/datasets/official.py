@@ -1,0 +1,171 @@
+"""Data sets' own splits: who has which, what they need, and what is said of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import TYPE_CHECKING
+
+from edgehar.errors import ConfigError, DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from edgehar_training.datasets.clip import Clip
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Official:
+    """The official protocol of a data set.
+
+    Attributes:
+        name: of the data set.
+        what: by what it parts the clips.
+        lists: what each of several splits is called; empty where there is one.
+        needs: files without which it is not known; empty where names tell it.
+    """
+
+    name: str
+    what: str
+    lists: str = ""
+    needs: str = ""
+
+
+OFFICIAL = {
+    "kth": Official("KTH", "by person"),
+    "ucf50": Official("UCF50", "by group"),
+    "ucf101": Official(
+        "UCF101", "by group", "list", "trainlist01.txt and testlist01.txt of ucfTrainTestlist in --data or beside it"
+    ),
+    "hmdb51": Official(
+        "HMDB51",
+        "by source video",
+        "split",
+        "<action>_test_split1.txt of testTrainMulti_7030_splits in --data or beside it",
+    ),
+    "weizmann": Official("Weizmann", "by person"),
+    "ut-interaction": Official("UT-Interaction", "by sequence"),
+    "csv": Official("the table's", "column official", "split", "the column official (or fold) in every row"),
+}
+
+
+def describe_official(dataset: str, folds: int | None, *, cross_validation: bool) -> str:
+    """Such a protocol in words, as it stands beside an accuracy."""
+    official = OFFICIAL[dataset]
+    if cross_validation:
+        return f"official {folds}-fold ({official.name}, {official.what})"
+    if not official.lists:
+        return f"official split ({official.name}, {official.what})"
+    if folds is None:
+        return f"official split ({official.name}, {official.lists} 1)"
+    return f"official splits ({official.name}, {official.lists}s 1 to {folds})"
+
+
+def official_parts(
+    clips: Sequence[Clip], dataset: str, folds: int | None
+) -> list[tuple[list[int], list[int], list[int]]]:
+    """Indices of the clips to train on, to validate and to test, for every split asked for.
+
+    Where the validation part is empty, it is still to be taken off the training part.
+
+    Args:
+        clips: the clips.
+        dataset: kind of the data set.
+        folds: None is the first of several splits; else all of them, which must be so many.
+
+    Raises:
+        ConfigError: the data set has no official split, or not so many.
+        DatasetError: its lists are not there, or name none of the clips.
+    """
+    if dataset not in OFFICIAL:
+        having = ", ".join(OFFICIAL)
+        raise ConfigError(f"--split official: the data set {dataset!r} has no split of its own ({having} have); "
+                          "use --split group")  # fmt: skip
+    if all(clip.official for clip in clips):
+        return _of_lists(clips, dataset, folds)
+    if all(clip.fold is not None for clip in clips):
+        return _of_folds(clips, dataset, folds)
+    official = OFFICIAL[dataset]
+    raise DatasetError(f"--split official: no official split of {official.name} is there; it needs {official.needs}")
+
+
+def _of_lists(clips: Sequence[Clip], dataset: str, folds: int | None) -> list[tuple[list[int], list[int], list[int]]]:
+    count = min(len(clip.official) for clip in clips)
+    if folds not in (None, count):
+        many = (
+            "one official split: leave --folds away" if count == 1 else f"{count} official splits: use --folds {count}"
+        )
+        raise ConfigError(f"--split official --folds {folds}: {OFFICIAL[dataset].name} has {many}")
+    splits = []
+    for number in range(1 if folds is None else count):
+        parts = {
+            part: [i for i, clip in enumerate(clips) if clip.official[number] == part]
+            for part in ("train", "val", "test")
+        }
+        for part in ("train", "test"):
+            if not parts[part]:
+                raise DatasetError(
+                    f"--split official: none of the clips is in the {part} part of split {number + 1} of "
+                    f"{OFFICIAL[dataset].name}; bring the rest of the data set, or use --split group"
+                )
+        _say_shared(clips, parts, number + 1)
+        splits.append((parts["train"], parts["val"], parts["test"]))
+    return splits
+
+
+def _of_folds(clips: Sequence[Clip], dataset: str, folds: int | None) -> list[tuple[list[int], list[int], list[int]]]:
+    numbers = sorted({clip.fold for clip in clips if clip.fold is not None})
+    if folds != len(numbers):
+        official = OFFICIAL[dataset]
+        raise ConfigError(
+            f"--split official: {official.name} is cross-validated {official.what}, {len(numbers)} times here; use "
+            f"--folds {len(numbers)}"
+        )
+    return [
+        (
+            [i for i, clip in enumerate(clips) if clip.fold != number],
+            [],
+            [i for i, clip in enumerate(clips) if clip.fold == number],
+        )
+        for number in numbers
+    ]
+
+
+def _say_shared(clips: Sequence[Clip], parts: dict[str, list[int]], number: int) -> None:
+    """The official split is what it is; that it leaks is said."""
+    learned, tested = (
+        {clips[i].group for part in names for i in parts[part]} for names in (("train", "val"), ("test",))
+    )
+    if shared := sorted(learned & tested):
+        log.warning(
+            "warning: official split %d has %d groups on both sides (leaky), such as %s", number, len(shared), shared[0]
+        )
+
+
+def find_lists(folders: Sequence[Path], *names: str) -> tuple[Path, ...] | None:
+    """The files of these names in the first folder that has one of them; None where none has.
+
+    Raises:
+        DatasetError: only some of them are there.
+    """
+    for folder in folders:
+        there = [(folder / name).is_file() for name in names]
+        if all(there):
+            return tuple(folder / name for name in names)
+        if any(there):
+            raise DatasetError(f"{folder}: {names[there.index(True)]} is there, but not {names[there.index(False)]}")
+    return None
+
+
+def say_unmatched(dataset: str, number: int, listed: set[str], there: set[str]) -> None:
+    """Warn of clips that are in a list and not on disk, or the other way round."""
+    if missing := len(listed - there):
+        log.warning(
+            "warning: %s: %d of the %d clips of official split %d are not there", dataset, missing, len(listed), number
+        )
+    if unlisted := sorted(there - listed):
+        log.warning("warning: %s: %d clips are not in official split %d, such as %s", dataset, len(unlisted), number,
+                    unlisted[0])  # fmt: skip
