@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
+import logging
 import math
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgehar.errors import ConfigError, DatasetError, EdgeharError
+from edgehar.errors import DatasetError, EdgeharError
 from edgehar.files import whole_file
 from edgehar_training.batches import Batches
 from edgehar_training.evaluate import Result, score_streams
+from edgehar_training.runs import BEST_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import keras
     import numpy.typing as npt
 
+    from edgehar_training.checkpoint import Arrays
     from edgehar_training.datasets import Clip
     from edgehar_training.runs import Run
+
+log = logging.getLogger(__name__)
 
 LAST_FILE = "last.npz"
 
@@ -34,7 +40,8 @@ class Progress:
     """How far a training is.
 
     Attributes:
-        history: one row per finished epoch: epoch (from 1), loss, accuracy, val_loss, val_accuracy.
+        history: one row per finished epoch: epoch (from 1), learning_rate (of its last step), loss, accuracy,
+            val_loss, val_accuracy.
         best_epoch: the epoch with the least validation loss; 0 before the first.
     """
 
@@ -48,7 +55,7 @@ class Progress:
 
 
 class Training:
-    """One network and its optimiser, epoch by epoch.
+    """One network and its optimiser, epoch by epoch, on whatever backend Keras has.
 
     Args:
         run: where to, and with what settings.
@@ -56,35 +63,75 @@ class Training:
         val: clips that say when to stop.
         resume: continue after the last finished epoch in the run's folder, if there is one.
 
+    Attributes:
+        run: the same.
+        progress: how far it is.
+        model: the float32 network; it has the best weights once `fit` returned.
+
     Raises:
-        DatasetError: a part is empty, or the checkpoint is not of this network.
+        ConfigError: a setting does not fit the network, or the checkpoint is not of this network.
+        DatasetError: a part is empty, or a label has no clip to learn from.
+        EdgeharError: memory ran out.
     """
 
     def __init__(self, run: Run, train: Sequence[Clip], val: Sequence[Clip], *, resume: bool = False) -> None:
-        import keras
+        from edgehar_training import accelerators
 
-        from edgehar_training.models import build
-        from edgehar_training.models.stem import with_compiled_stem
-
-        if not train or not val:
-            raise DatasetError("no clip is left to train or validate on; bring more clips")
+        _check_parts(run, train, val)
         config = run.config
-        keras.utils.set_random_seed(config.split.seed)
         self.run, self.progress = run, Progress()
-        self.model = build(config.network, len(config.labels))
-        self._fast = with_compiled_stem(self.model)
-        self._fast.compile(
-            optimizer=keras.optimizers.Adam(config.fit.learning_rate),
-            loss="categorical_crossentropy",
-            metrics=["accuracy"],
-        )
-        self._fast.optimizer.build(self._fast.trainable_variables)
+        resume = resume and (run.path / LAST_FILE).exists()
+        accelerators.seed(config.split.seed, deterministic=config.fit.deterministic)
+        self._replicas = accelerators.Replicas()
+        self._replicas.check(config.fit)
         self._batches = Batches(run, train)
+        with self._replicas.scope():
+            self._make_networks(resume)
+            self._compile()
+        self._weights_of_labels = _weights_of_labels(run, train)
         self._val_streams = [run.stream(clip) for clip in val]
         self._val_truth = np.array([config.labels.index(clip.label) for clip in val])
         self._best = self._weights()
-        if resume and (run.path / LAST_FILE).exists():
+        if resume:
             self._restore()
+
+    def _make_networks(self, resume: bool) -> None:
+        """The network to be saved, the one whose weights learn, and the one that is run; often they are the same."""
+        from edgehar_training import accelerators
+        from edgehar_training.layer_names import freeze, named_layers
+        from edgehar_training.models import build
+        from edgehar_training.models.stem import with_compiled_stem
+        from edgehar_training.transfer import init_from
+
+        config = self.run.config
+        self.model = self._learning = build(config.network, len(config.labels))
+        if (policy := accelerators.precision(config.fit)) != accelerators.FLOAT32:
+            with accelerators.dtype_policy(policy):
+                self._learning = build(config.network, len(config.labels))
+            accelerators.keep_scores_exact(list(named_layers(self._learning).values()))
+        if config.fit.init_from is not None and not resume:
+            taken = init_from(self._learning, config.fit.init_from, config.labels)
+            log.info("%s: %s", config.fit.init_from, taken)
+        if config.fit.freeze:
+            frozen = freeze(self._learning, config.fit.freeze)
+            log.info("frozen: %s", ", ".join(frozen))
+        plain = config.fit.jit or self._learning is not self.model
+        # XLA cannot compile the compiled block, and it knows 32 bits only.
+        self._fast = self._learning if plain else with_compiled_stem(self._learning)
+
+    def _compile(self) -> None:
+        from edgehar_training import accelerators
+        from edgehar_training.layer_names import named_layers
+        from edgehar_training.optimisation import make_loss, make_optimizer
+
+        fit, learning = self.run.config.fit, self._fast.trainable_variables
+        self._fast.compile(
+            optimizer=make_optimizer(fit, learning, self.steps_per_epoch),
+            loss=make_loss(fit),
+            metrics=["accuracy"],
+            jit_compile=accelerators.jit(fit, list(named_layers(self._learning).values())),
+        )
+        self._fast.optimizer.build(learning)
 
     @property
     def finished(self) -> bool:
@@ -93,7 +140,7 @@ class Training:
         return done >= config.fit.epochs or done - self.progress.best_epoch >= config.fit.patience > 0
 
     def fit(self, after_step: Callable[[Row], object], after_epoch: Callable[[Row], object]) -> None:
-        """Train to the end, and leave the best network in the model and in the run's folder.
+        """Train to the end, and leave the best network in the model.
 
         The checkpoint is written after every epoch, so that an interrupted training continues exactly.
 
@@ -102,17 +149,18 @@ class Training:
             after_epoch: called with the finished epoch's row.
 
         Raises:
-            EdgeharError: the loss is no longer a number.
+            EdgeharError: the loss is no longer a number, or memory ran out. The model has the best weights until then.
         """
-        while not self.finished:
-            row = self._epoch(len(self.progress.history) + 1, after_step)
-            self.progress.history.append(row)
-            if row["val_loss"] < self.progress.best_loss:
-                self.progress.best_epoch, self._best = int(row["epoch"]), self._weights()
-            self._checkpoint()
-            after_epoch(row)
-        for variable, value in zip(self.model.variables, self._best, strict=True):
-            variable.assign(value)
+        from edgehar_training.accelerators import memory_errors
+
+        try:
+            while not self.finished:
+                with memory_errors():
+                    row = self._epoch(len(self.progress.history) + 1, after_step)
+                self._checkpoint()
+                after_epoch(row)
+        finally:
+            self._leave_best()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -123,54 +171,118 @@ class Training:
         total = np.zeros(3)
         seen: Row = {}
         for windows, truth in self._batches.epoch(number):
-            step = self._fast.train_on_batch(windows, truth, return_dict=True)
-            if not math.isfinite(step["loss"]):
-                raise EdgeharError(
-                    f"{self.run.path}: the loss is no longer a number in epoch {number}; lower --learning-rate (it is "
-                    f"{self.run.config.fit.learning_rate:g}) and train again"
-                )
+            step = self.step(windows, truth)
+            self._check_finite(step["loss"], number)
             # Keras forgets the metrics of earlier steps at every call.
             total += np.array([step["loss"], step["accuracy"], 1]) * len(windows)
             seen = {"loss": float(total[0] / total[2]), "accuracy": float(total[1] / total[2])}
             after_step(seen)
-        val = self.score(self._val_streams, self._val_truth)
-        return {"epoch": number, **seen, "val_loss": val.loss, "val_accuracy": float(val.correct.mean())}
+        with self._averaged():
+            val = self.score(self._val_streams, self._val_truth)
+            self._check_finite(val.loss, number)
+            row = {"epoch": number, "learning_rate": self._learning_rate(), **seen}
+            row |= {"val_loss": val.loss, "val_accuracy": float(val.correct.mean())}
+            better = val.loss < self.progress.best_loss
+            self.progress.history.append(row)
+            if better:
+                self.progress.best_epoch, self._best = number, self._weights()
+        return row
+
+    def step(self, windows: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> dict[str, float]:
+        """One step of the optimiser.
+
+        Args:
+            windows: float32 `(n, window, height, width, channels)`.
+            truth: share of each label, float32 `(n, classes)`.
+
+        Returns:
+            "loss" and "accuracy" of these windows.
+        """
+        weight = None if self._weights_of_labels is None else truth @ self._weights_of_labels
+        return self._replicas.step(self._fast, windows, truth, weight)
 
     def score(self, streams: Sequence[npt.NDArray[np.int8]], truth: npt.NDArray[np.intp]) -> Result:
         """Scores of the network as it is now, for clips given as streams of network input."""
         config = self.run.config
         return Result(truth, score_streams(self._fast, self.run.preprocessor, streams, config.network.window))
 
-    def _weights(self) -> list[npt.NDArray[Any]]:
-        return [_array(variable) for variable in self.model.variables]
+    def _check_finite(self, loss: float, epoch: int) -> None:
+        if math.isfinite(loss):
+            return
+        fit, best = self.run.config.fit, self.progress.best_epoch
+        kept = f"; {BEST_FILE} keeps the network of epoch {best}, from which --init-from can begin" if best else ""
+        raise EdgeharError(
+            f"{self.run.path}: the loss is no longer a number in epoch {epoch}; lower --learning-rate (it is "
+            f"{fit.learning_rate:g}) and train again{kept}"
+        )
+
+    def _learning_rate(self) -> float:
+        import keras
+
+        return float(keras.ops.convert_to_numpy(self._fast.optimizer.learning_rate))
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The network with the running mean of its weights, where one is kept."""
+        from edgehar_training.checkpoint import arrays_of, assign
+
+        if not self.run.config.fit.average_weights:
+            yield
+            return
+        learning = self._fast.trainable_variables
+        now = arrays_of(learning)
+        self._fast.optimizer.finalize_variable_values(learning)
+        try:
+            yield
+        finally:
+            assign(learning, now)
+
+    def _leave_best(self) -> None:
+        from edgehar_training.checkpoint import assign
+
+        assign(self._learning.variables, self._best)
+        if self.model is not self._learning:
+            assign(self.model.variables, self._best)
+
+    def _weights(self) -> Arrays:
+        from edgehar_training.checkpoint import arrays_of
+
+        return arrays_of(self._learning.variables)
 
     def _state(self) -> list[keras.Variable]:
         """Every variable that the next step depends on: weights, state of the dropout, state of the optimiser."""
-        return [*self.model.variables, *self._fast.optimizer.variables]
+        return [*self._learning.variables, *self._fast.optimizer.variables]
 
     def _checkpoint(self) -> None:
-        arrays: dict[str, Any] = {f"state_{i}": _array(variable) for i, variable in enumerate(self._state())}
-        arrays |= {f"best_{i}": value for i, value in enumerate(self._best)}
-        progress = np.array(json.dumps(dataclasses.asdict(self.progress)))
-        with whole_file(self.run.path / LAST_FILE) as temporary:
-            np.savez(temporary, progress=progress, **arrays)
+        from edgehar_training.checkpoint import write_checkpoint
+
+        progress = dataclasses.asdict(self.progress)
+        write_checkpoint(self.run.path / LAST_FILE, self._state(), self._best, progress)
 
     def _restore(self) -> None:
-        path = self.run.path / LAST_FILE
-        try:
-            with np.load(path) as arrays:
-                for index, variable in enumerate(self._state()):
-                    variable.assign(arrays[f"state_{index}"])
-                self._best = [arrays[f"best_{index}"] for index in range(len(self._best))]
-                self.progress = Progress(**json.loads(str(arrays["progress"])))
-        except (OSError, KeyError, ValueError) as error:
-            raise ConfigError(f"{path}: no checkpoint of this network ({error}); train into another --out") from error
+        from edgehar_training.checkpoint import read_checkpoint
+
+        self._best, progress = read_checkpoint(self.run.path / LAST_FILE, self._state(), self._best)
+        self.progress = Progress(**progress)
 
 
-def _array(variable: keras.Variable) -> npt.NDArray[Any]:
-    import keras
+def _check_parts(run: Run, train: Sequence[Clip], val: Sequence[Clip]) -> None:
+    if not train or not val:
+        raise DatasetError("no clip is left to train or validate on; bring more clips")
+    known = Counter(clip.label for clip in train)
+    if unseen := [label for label in run.config.labels if not known[label]]:
+        raise DatasetError(
+            f"no training clip has the label {', '.join(unseen)}, so that it cannot be learned; bring clips of more "
+            "groups, or leave it out by --classes"
+        )
+    if strange := sorted({clip.label for clip in (*train, *val)} - set(run.config.labels)):
+        raise DatasetError(f"the clips have labels that the run does not know: {', '.join(strange)}")
 
-    return np.array(keras.ops.convert_to_numpy(variable))
+
+def _weights_of_labels(run: Run, train: Sequence[Clip]) -> npt.NDArray[np.float32] | None:
+    from edgehar_training.optimisation import class_weights
+
+    return class_weights(train, run.config.labels) if run.config.fit.class_weights else None
 
 
 def save_model(model: keras.Model, path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from edgehar.errors import ConfigError
+from edgehar.errors import ConfigError, EdgeharError
 from edgehar.files import write_text
 from edgehar_training import report
 from edgehar_training.datasets.splits import Split, write_splits
@@ -93,8 +93,10 @@ def _finished(folder: Path, config: RunConfig) -> bool:
         return False
     before = load_run(folder).config
     old, new = flat(before), flat(config)
+    # Where the learning rate falls depends on the number of epochs.
+    free = FREE_SETTINGS if config.fit.schedule == "constant" else FREE_SETTINGS - {"fit.epochs"}
     for name in new:
-        if name not in FREE_SETTINGS and old[name] != new[name]:
+        if name not in free and old[name] != new[name]:
             raise ConfigError(
                 f"{folder}: was trained with {name} {old[name]!r} and cannot be resumed with {new[name]!r}; give the "
                 "same settings or another --out"
@@ -115,6 +117,10 @@ def _fit(run: Run, train: Sequence[Clip], val: Sequence[Clip], *, resume: bool, 
 
     try:
         training.fit(show.step, after_epoch)
+    except EdgeharError:
+        if training.progress.best_epoch:
+            save_model(training.model, run.path / BEST_FILE)
+        raise
     finally:
         show.close()
     save_model(training.model, run.path / BEST_FILE)

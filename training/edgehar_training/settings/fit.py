@@ -20,6 +20,7 @@ class FitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         int, Meta(ge=0, description="Stop after so many epochs without a better validation loss; 0 never stops.")
     ] = 15
     optimizer: Annotated[Literal["adam", "adamw", "sgd"], Meta(description="How weights follow the gradient.")] = "adam"
+    momentum: Annotated[float, Meta(ge=0, lt=1, description="Of sgd: share of the last step in the next.")] = 0.9
     learning_rate: Annotated[float, Meta(gt=0, le=100, description="Of the optimiser, at its highest.")] = 1e-3
     schedule: Annotated[
         Literal["constant", "cosine", "step"],
