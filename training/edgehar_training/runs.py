@@ -115,13 +115,9 @@ class Run:
         Raises:
             DatasetError: there is none yet.
         """
-        import keras
-
-        import edgehar_training.models.layers  # noqa: F401 - they are registered by the import
-
         if not (self.path / BEST_FILE).exists():
             raise DatasetError(f"{self.path}: holds no {BEST_FILE}; finish the training with edgehar-train --resume")
-        return keras.saving.load_model(self.path / BEST_FILE)
+        return load_network(self.path / BEST_FILE)
 
     def clips(self, part: Literal["train", "val", "test"]) -> list[Clip]:
         """The clips of a part of the split.
@@ -172,3 +168,23 @@ def load_run(path: Path | str) -> Run:
     except msgspec.DecodeError as error:
         raise DatasetError(f"{path / CONFIG_FILE}: {error}; train the run again with this version") from error
     return Run(path, config)
+
+
+def load_network(path: Path) -> keras.Model:
+    """The network in a `.keras` file.
+
+    Raises:
+        DatasetError: it cannot be read, or is no network of windows.
+    """
+    import keras
+
+    import edgehar_training.models.layers  # noqa: F401 - they are registered by the import
+
+    try:
+        model = keras.saving.load_model(path)
+        for name in ("encoder", "head"):
+            model.get_layer(name)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        text = str(error).strip().splitlines() or [type(error).__name__]
+        raise DatasetError(f"{path}: cannot be read as a network with an encoder and a head: {text[0]}") from error
+    return model
