@@ -2,7 +2,12 @@
 
 import numpy as np
 
-from edgehar_training.augment import augment
+from edgehar_training.augment import augment as augment_window
+from edgehar_training.settings import AugmentSettings
+
+
+def augment(frames, rng):
+    return augment_window(frames, AugmentSettings(), rng)[0]
 
 
 def window(frames=4, size=60):

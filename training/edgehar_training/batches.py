@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+import queue
+import threading
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
 from edgehar_training import sampling
-from edgehar_training.augment import augment
+from edgehar_training.augment import augment, lose_frames, random_timing
+from edgehar_training.augment.geometry import scale_flow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
     from edgehar_training.datasets import Clip
     from edgehar_training.runs import Run
+
+Item = TypeVar("Item")
+Batch = tuple["npt.NDArray[np.float32]", "npt.NDArray[np.float32]"]
+
+# Batches that are made while the network learns from another.
+AHEAD = 2
 
 
 class Batches:
@@ -29,25 +38,106 @@ class Batches:
 
     def __init__(self, run: Run, clips: Sequence[Clip]) -> None:
         self._config, self._preprocessor = run.config, run.preprocessor
-        self._clips = [run.cache().load(clip) for clip in clips]
+        self._clips = [run.pixels(clip) for clip in clips]
         self._truth = np.array([run.config.labels.index(clip.label) for clip in clips])
 
     def __len__(self) -> int:
         return math.ceil(len(self._clips) * self._config.fit.windows_per_clip / self._config.fit.batch_size)
 
-    def epoch(self, number: int) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
-        """Batches of an epoch: windows float32 `(n, window, height, width, 3)` and one-hot labels `(n, classes)`."""
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Batches of an epoch, made in a thread a little ahead of their use.
+
+        What is in them depends on the seed and the number alone.
+
+        Returns:
+            Windows, float32 `(n, window, height, width, channels)`, and labels, float32 `(n, classes)`: one-hot, or
+            mixed where mixup is on. Close the iterator to end early.
+        """
+        return ahead(self._epoch(number), AHEAD)
+
+    def _epoch(self, number: int) -> Iterator[Batch]:
         rng = np.random.default_rng([self._config.split.seed, number])
         rounds = [rng.permutation(len(self._clips)) for _ in range(self._config.fit.windows_per_clip)]
+        one_hot = np.eye(len(self._config.labels), dtype=np.float32)
         # Parts of one size, give or take one, so that no step is taken on a handful of windows.
         for part in np.array_split(np.concatenate(rounds), len(self)):
-            windows = np.stack([self._window(index, rng) for index in part])
-            yield (
-                self._preprocessor.real(windows),
-                np.eye(len(self._config.labels), dtype=np.float32)[self._truth[part]],
-            )
+            windows = self._preprocessor.real(np.stack([self._window(index, rng) for index in part]))
+            yield self._mixed(windows, one_hot[self._truth[part]], rng)
 
     def _window(self, index: int, rng: np.random.Generator) -> npt.NDArray[np.int8]:
-        clip, config = self._clips[index], self._config
-        frames = clip.frames[sampling.training_window(clip.times_s, config.network.rate_hz, config.network.window, rng)]
-        return self._preprocessor.window(augment(frames, rng) if config.augment.on else frames)
+        clip, settings = self._clips[index], self._config.augment
+        timing = random_timing(len(clip.times_s), settings, rng)
+        left = slice(timing.first, timing.beyond)
+        energy = None if clip.energy is None else clip.energy[left]
+        taken = timing.first + sampling.training_indices(
+            clip.times_s[left], self._config.network, rng, speed=timing.speed, energy=energy
+        )
+        indices = lose_frames(taken, settings, rng)
+        flow = None
+        if clip.flow is not None:
+            flow = clip.flow[indices]
+            flow[indices != taken] = 0  # nothing moved until a frame that stays
+            if timing.speed != 1:
+                flow = scale_flow(flow, timing.speed, timing.speed)
+        return self._preprocessor.window(*augment(clip.frames[indices], settings, rng, flow))
+
+    def _mixed(
+        self, windows: npt.NDArray[np.float32], truth: npt.NDArray[np.float32], rng: np.random.Generator
+    ) -> Batch:
+        """Every window mixed with another of the batch, in one random proportion (mixup, Zhang et al., ICLR 2018)."""
+        settings = self._config.augment
+        if not (settings.on and settings.mixup):
+            return windows, truth
+        share = np.float32(rng.beta(settings.mixup, settings.mixup))
+        other = rng.permutation(len(windows))
+        return share * windows + (1 - share) * windows[other], share * truth + (1 - share) * truth[other]
+
+
+class _Maker(threading.Thread, Generic[Item]):
+    """Takes items of an iterable until told to stop."""
+
+    def __init__(self, items: Iterable[Item], depth: int) -> None:
+        super().__init__(name="batches", daemon=True)
+        self._items, self._stopped = items, threading.Event()
+        self.made: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(depth)
+
+    def run(self) -> None:
+        """Make items, then None, or the error that ended it."""
+        try:
+            for item in self._items:
+                if not self._put((item,)):
+                    return
+        except BaseException as error:  # raised where the items are used
+            self._put(error)
+        else:
+            self._put(None)
+
+    def _put(self, entry: tuple[Item] | BaseException | None) -> bool:
+        while not self._stopped.is_set():
+            try:
+                self.made.put(entry, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def stop(self) -> None:
+        """Make no more, and wait until the item in hand is done."""
+        self._stopped.set()
+        self.join()
+
+
+def ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
+    """The same items in the same order, up to `depth` of them made by a thread before they are asked for.
+
+    An error of `items` is raised here in its place. The thread ends with the iteration, also when that is broken off.
+    """
+    maker = _Maker(items, depth)
+    maker.start()
+    try:
+        while (entry := maker.made.get()) is not None:
+            if isinstance(entry, BaseException):
+                raise entry
+            yield entry[0]
+    finally:
+        maker.stop()

@@ -20,9 +20,10 @@ import numpy as np
 from edgehar.errors import ConfigError, DatasetError
 from edgehar_training import models, report
 from edgehar_training.datasets import Clip, labels_of, load_dataset
+from edgehar_training.datasets.official import check_official
 from edgehar_training.datasets.splits import Split, describe_split, make_splits
 from edgehar_training.evaluate import group_bootstrap, per_class
-from edgehar_training.frames_cache import FramesCache
+from edgehar_training.pixels import caches
 from edgehar_training.runs import METRICS_FILE, RunConfig
 from edgehar_training.train_run import train_run
 
@@ -76,10 +77,13 @@ def run_experiment(template: RunConfig, options: Options) -> dict[str, Any]:
         ConfigError: the settings do not fit, or `out` holds something and is not to be resumed.
         DatasetError: the data cannot be used.
     """
-    models.check(template.network)
+    models.prepare(template.network)
     if not options.resume and options.out.exists() and any(options.out.iterdir()):
         raise ConfigError(f"{options.out}: is not empty; continue it with --resume, or give another --out")
     clips = load_dataset(template.data)
+    if template.split.kind == "official":
+        for leak in check_official(clips, template.data.dataset, template.split.folds):
+            log.warning("warning: %s", leak)
     clips, skipped = _decode(clips, template)
     template = msgspec.structs.replace(
         template,
@@ -112,9 +116,13 @@ def _decode(clips: list[Clip], template: RunConfig) -> tuple[list[Clip], dict[st
     """Fill the cache; give the clips that can be read, and why the others cannot."""
     from tqdm import tqdm
 
-    cache = FramesCache(template.cache_folder, template.network.size, template.network.size)
+    frames, flow = caches(template.cache_folder, template.data.crop, template.network)
     with tqdm(total=len({clip.path for clip in clips}), unit="clip", desc="decoding", disable=None) as bar:
-        skipped = cache.fill(clips, bar.update)
+        skipped = frames.fill(clips, bar.update)
+    if flow is not None:
+        readable = [clip for clip in clips if clip.path not in skipped]
+        with tqdm(total=len({clip.path for clip in readable}), unit="clip", desc="optical flow", disable=None) as bar:
+            flow.fill(readable, bar.update)
     for path, reason in skipped.items():
         log.warning("skipped: %s", reason if path in reason else f"{path}: {reason}")
     if skipped:

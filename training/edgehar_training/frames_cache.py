@@ -5,25 +5,35 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import os
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from edgehar import FrameRing, __version__, open_source
+from edgehar import FrameRing, open_source
 from edgehar.errors import DatasetError, SourceError
-from edgehar.files import whole_file
+from edgehar_training.contents import Contents
+from edgehar_training.filling import fill
+from edgehar_training.shards import BrokenShardError, read_shard, write_shard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy.typing as npt
 
     from edgehar_training.datasets import Clip
 
+log = logging.getLogger(__name__)
+
 # Raise it when the compiled kernel gives other pixels: old frames are then decoded again.
 KERNEL = "area-2"
+# A temporary file that nobody has written to for so long was left by a program that was killed.
+_LEFT_BEHIND_S = 600.0
+
+Crop = Literal["stretch", "center", "letterbox"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,23 +55,93 @@ def default_folder() -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "edgehar" / "frames"
 
 
+class Shards:
+    """A folder of shards that several programs may share and any of them may be killed in.
+
+    Args:
+        folder: where they are kept; made when needed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._verified: set[tuple[str, int]] = set()
+
+    def prepare(self) -> None:
+        """Make the folder, and clear what killed programs left in it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.glob("*.tmp*.npy"):
+            try:
+                if time.time() - path.stat().st_mtime > _LEFT_BEHIND_S:
+                    path.unlink()
+            except FileNotFoundError:
+                continue  # its program is done with it
+
+    def whole(self, path: Path) -> bool:
+        """Whether a shard is there and of its right size."""
+        try:
+            read_shard(path, verify=False)
+        except (FileNotFoundError, BrokenShardError):
+            return False
+        return True
+
+    def read(self, path: Path, what: str, make: Callable[[], object]) -> tuple[Any, npt.NDArray[np.float64]]:
+        """A shard's pictures and times; it is made where it is missing, and made once more where it is damaged.
+
+        Args:
+            path: the shard.
+            what: whose it is, for messages.
+            make: writes it.
+
+        Raises:
+            DatasetError: it is damaged as soon as it is written.
+        """
+        try:
+            return self._verified_read(path)
+        except FileNotFoundError:
+            self.prepare()
+        except BrokenShardError as error:
+            log.warning("%s: its entry in the cache is damaged (%s: %s); it is made again", what, path, error)
+        make()
+        try:
+            return self._verified_read(path)
+        except BrokenShardError as error:
+            raise DatasetError(f"{path}: is damaged as soon as it is written ({error}); check the disk") from error
+
+    def _verified_read(self, path: Path) -> tuple[Any, npt.NDArray[np.float64]]:
+        # All of a shard is read once to compare its checksum, and not again until it is another file.
+        known = (path.name, path.stat().st_mtime_ns)
+        found = read_shard(path, verify=known not in self._verified)
+        self._verified.add(known)
+        return found
+
+
 class FramesCache:
     """Small frames of clips, kept in a folder.
 
-    A file that changed (size or modification time), another frame size and another kernel are other entries. It may be
-    shared by programs and interrupted at any time: an entry is there whole or not at all.
+    A clip is known by its content, so that a copied or moved data set is not decoded again and a changed file is;
+    another frame size, another crop and another kernel are other entries. The folder may be shared by programs and
+    interrupted at any time: an entry is there whole or not at all, and one that is damaged is noticed and made again.
 
     Args:
         folder: where entries are kept; made when needed.
         height: rows of a small frame.
         width: columns of a small frame.
+        crop: how a frame of another shape is fitted, as in `FrameRing`.
     """
 
-    def __init__(self, folder: Path, height: int, width: int) -> None:
-        self.folder, self._height, self._width = folder, height, width
+    def __init__(self, folder: Path, height: int, width: int, crop: Crop = "stretch") -> None:
+        self.folder, self.height, self.width, self.crop = folder, height, width, crop
+        self.shards, self._contents = Shards(folder), Contents(folder)
 
-    def fill(self, clips: Iterable[Clip], progress: Callable[[], object] = lambda: None) -> dict[str, str]:
-        """Decode every clip that is not there yet; `progress` is called after each.
+    def fill(
+        self, clips: Iterable[Clip], progress: Callable[[], object] = lambda: None, *, workers: int | None = None
+    ) -> dict[str, str]:
+        """Decode every clip that is not there yet, in several processes; each holds one frame at a time.
+
+        Args:
+            clips: which; what is there already is passed over.
+            progress: called after each video.
+            workers: processes at most; as many as there are cores when None.
 
         Returns:
             Why, for the path of every clip that cannot be read.
@@ -69,16 +149,9 @@ class FramesCache:
         Raises:
             OSError: the folder cannot be written.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        unreadable = {}
-        for path in dict.fromkeys(clip.path for clip in clips):
-            try:
-                if not self._frames_path(path).exists():
-                    self._decode(path)
-            except SourceError as error:
-                unreadable[path] = str(error)
-            progress()
-        return unreadable
+        self.shards.prepare()
+        videos = {clip.path: clip for clip in clips}
+        return fill(self, list(videos.values()), progress, workers)
 
     def load(self, clip: Clip) -> SmallClip:
         """The frames of a clip between its first and last moment, memory-mapped; decoded now if they are not there.
@@ -87,50 +160,89 @@ class FramesCache:
             SourceError: the video cannot be read.
             DatasetError: there is no frame between the moments.
         """
-        path = self._frames_path(clip.path)
-        if not path.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._decode(clip.path)
-        frames, times_s = np.load(path, mmap_mode="r"), np.load(_times_path(path))
-        first = 0 if clip.start_s is None else int(np.searchsorted(times_s, clip.start_s, "left"))
-        beyond = len(times_s) if clip.end_s is None else int(np.searchsorted(times_s, clip.end_s, "right"))
-        if first >= beyond:
-            raise DatasetError(
-                f"{clip.path}: no frame from {clip.start_s} s to {clip.end_s} s, it lasts {times_s[-1]:.2f} s; correct "
-                "the times of the clip"
-            )
-        return SmallClip(frames[first:beyond], times_s[first:beyond])
+        frames, times_s = self.all_frames(clip)
+        part = clip_part(clip, times_s)
+        return SmallClip(frames[part], times_s[part])
 
-    def _decode(self, path: str) -> None:
-        ring = FrameRing(1, self._height, self._width, dtype="uint8")
-        frames, times_s = [], []
-        with open_source(path) as source:
+    def all_frames(self, clip: Clip) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
+        """All frames of the video that a clip is in, memory-mapped, and their times.
+
+        Raises:
+            SourceError: the video cannot be read.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.shards.read(self.shard(clip.path), clip.path, lambda: self.make(clip))
+
+    def has(self, clip: Clip) -> bool:
+        """Whether the clip's frames are there; its file is not read to find out."""
+        word = self._contents.known(clip.path)
+        return word is not None and self.shards.whole(self._shard_of(word))
+
+    def make(self, clip: Clip) -> int:
+        """Decode a clip's video.
+
+        Returns:
+            The number of its frames.
+
+        Raises:
+            SourceError: it cannot be read.
+            OSError: the folder cannot be written.
+        """
+        shape = (self.height, self.width, 3)
+        try:
+            return write_shard(self.shard(clip.path), self._small_frames(clip.path), shape, "uint8")
+        except BrokenShardError as error:
+            raise SourceError(f"{clip.path}: holds no frame") from error
+
+    def make_missing(self, clip: Clip) -> int:
+        """The same, unless it turns out to be there when its content is known; then 0."""
+        return 0 if self.shards.whole(self.shard(clip.path)) else self.make(clip)
+
+    def shard(self, path: str) -> Path:
+        """The file that holds a video's frames.
+
+        Raises:
+            SourceError: the video cannot be read.
+        """
+        try:
+            return self._shard_of(self._contents.word(path))
+        except OSError as error:
+            if error.filename is not None and Path(error.filename).parent == self.folder:
+                raise
+            raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+    def describe(self) -> dict[str, Any]:
+        """What another process needs to make the same."""
+        return {"folder": str(self.folder), "height": self.height, "width": self.width, "crop": self.crop}
+
+    def _shard_of(self, word: str) -> Path:
+        identity = [word, self.height, self.width, self.crop, KERNEL]
+        return self.folder / f"{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]}.npy"
+
+    def _small_frames(self, path: str) -> Iterator[tuple[npt.NDArray[np.uint8], float]]:
+        with (
+            FrameRing(1, self.height, self.width, dtype="uint8", crop=self.crop) as ring,
+            open_source(path) as source,
+        ):
             for frame in source:
                 try:
                     ring.push(frame)
                 except ValueError as error:
                     raise SourceError(f"{path}: {error}") from error
-                frames.append(ring.latest().copy())
-                times_s.append(frame.captured_s)
-        if not frames:
-            raise SourceError(f"{path}: holds no frame")
-        target = self._frames_path(path)
-        # The times first: where the frames are, the entry is whole.
-        with whole_file(_times_path(target)) as temporary:
-            np.save(temporary, np.array(times_s, np.float64) - times_s[0])
-        with whole_file(target) as temporary:
-            np.save(temporary, np.stack(frames))
-
-    def _frames_path(self, path: str) -> Path:
-        identity: list[object] = [self._height, self._width, KERNEL]
-        try:
-            status = Path(path).stat()
-            identity += [str(Path(path).resolve()), status.st_size, status.st_mtime_ns]
-        except OSError:
-            # Not a file: a source made by code, which may change with the version.
-            identity += [path, __version__]
-        return self.folder / f"{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]}.npy"
+                yield ring.latest(), frame.captured_s
 
 
-def _times_path(frames_path: Path) -> Path:
-    return frames_path.with_suffix(".times.npy")
+def clip_part(clip: Clip, times_s: npt.NDArray[np.float64]) -> slice:
+    """Which frames of a video are between the first and last moment of a clip.
+
+    Raises:
+        DatasetError: none is.
+    """
+    first = 0 if clip.start_s is None else int(np.searchsorted(times_s, clip.start_s, "left"))
+    beyond = len(times_s) if clip.end_s is None else int(np.searchsorted(times_s, clip.end_s, "right"))
+    if first >= beyond:
+        raise DatasetError(
+            f"{clip.path}: no frame from {clip.start_s} s to {clip.end_s} s, it lasts {times_s[-1]:.2f} s; correct "
+            "the times of the clip"
+        )
+    return slice(first, beyond)

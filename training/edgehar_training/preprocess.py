@@ -1,20 +1,28 @@
-"""Small uint8 frames to what the network sees, by the compiled kernel of the device."""
+"""Small uint8 frames to what the network sees: by the compiled kernel of the device, and optical flow beside it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from edgehar import Frame, FrameRing, PixelFormat
+from edgehar.manifest import Affine
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from edgehar.manifest import Affine, Input
+    from edgehar.manifest import Input
 
 # Frames before a window that its motion input looks back at.
 HISTORY = 2
+# One step of int8 flow is 1/1024 of the frame's side for each period of the time grid, which clips at an eighth of the
+# side. What the network sees is in eighths, from -1 to 1: differences of grey levels are about as large.
+FLOW_STEPS_PER_SIDE = 1024
+FLOW_AFFINE = Affine(scale=1 / 128, zero_point=0)
+_LEVELS = Affine(scale=1 / 255, zero_point=-128)
+
+FlowUse = Literal["none", "alone", "after"]
 
 
 class Preprocessor:
@@ -22,56 +30,84 @@ class Preprocessor:
 
     Args:
         shape: what one frame is turned into.
-        affine: quantization of the network's input.
+        affine: quantization of what is made of the frame.
+        flow: whether optical flow is no part of the input, all of it, or its last two channels, after those of the
+            frame.
+
+    Attributes:
+        affine: quantization of the input's first channels, or of all where they have the same.
+        affines: quantization of each channel.
     """
 
-    def __init__(self, shape: Input, affine: Affine) -> None:
-        self._shape, self.affine = shape, affine
-        self._rings: dict[int, FrameRing] = {}
+    def __init__(self, shape: Input, affine: Affine, flow: FlowUse = "none") -> None:
+        self._shape, self._flow = shape, flow
+        frame, moved = (affine,) * shape.channels, (FLOW_AFFINE,) * 2
+        self.affines = {"none": frame, "alone": moved, "after": frame + moved}[flow]
+        self.affine = self.affines[0]
+        self._ring: FrameRing | None = None
+        # One number where all channels have the same: that is quicker.
+        different = self.affines if len(set(self.affines)) > 1 else self.affines[:1]
+        self._scale = np.array([one.scale for one in different], np.float32)
+        self._zero = np.array([one.zero_point for one in different], np.float32)
 
-    def quantized(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
+    @property
+    def channels(self) -> int:
+        """Channels of the network's input."""
+        return len(self.affines)
+
+    def quantized(
+        self, frames: npt.NDArray[np.uint8], flow: npt.NDArray[np.int8] | None = None
+    ) -> npt.NDArray[np.int8]:
         """The network's input for every frame of a stream.
 
         Args:
             frames: uint8 `(n, height, width, 3)` RGB at the network's size, in order, from the start of the stream.
+            flow: int8 `(n, height, width, 2)`, what moved until each frame; needed where flow is in the input.
 
         Returns:
-            int8 `(n, height, width, 3)`; real value = scale * (q - zero_point).
+            int8 `(n, height, width, channels)`; real value = scale * (q - zero_point) of the channel.
+
+        Raises:
+            ValueError: the input has flow and none is given.
         """
-        ring = self._ring(len(frames))
-        ring.reset()
-        for index, pixels in enumerate(frames):
-            ring.push(Frame(pixels, PixelFormat.RGB24, 0.0, 0.0, index))
-        return np.array(ring.window(), np.int8)
+        if self._flow == "none":
+            return self._of_frames(frames)
+        if flow is None:
+            raise ValueError("the network sees optical flow; none was given")
+        if self._flow == "alone":
+            return np.array(flow, np.int8)
+        return np.concatenate([self._of_frames(frames), flow], axis=-1)
 
     def real(self, quantized: npt.NDArray[np.int8]) -> npt.NDArray[np.float32]:
-        """float32 values of quantized input, same shape: scale * (q - zero_point)."""
-        values = np.subtract(quantized, np.float32(self.affine.zero_point), dtype=np.float32)
-        values *= np.float32(self.affine.scale)
+        """float32 values of quantized input, same shape: scale * (q - zero_point), of each channel its own."""
+        values: npt.NDArray[np.float32] = np.subtract(quantized, self._zero, dtype=np.float32)
+        values *= self._scale
         return values
 
-    def window(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
+    def window(self, frames: npt.NDArray[np.uint8], flow: npt.NDArray[np.int8] | None = None) -> npt.NDArray[np.int8]:
         """One window from its frames and the `HISTORY` frames before them.
 
         Args:
             frames: uint8 `(HISTORY + T, height, width, 3)` RGB.
+            flow: int8 `(HISTORY + T, height, width, 2)`, where it is in the input.
 
         Returns:
-            int8 `(T, height, width, 3)`.
+            int8 `(T, height, width, channels)`.
         """
-        return self.quantized(frames)[HISTORY:]
+        return self.quantized(frames, flow)[HISTORY:]
 
-    def _ring(self, frames: int) -> FrameRing:
-        if frames not in self._rings:
-            shape = self._shape
-            self._rings[frames] = FrameRing(
-                frames,
-                shape.height,
-                shape.width,
-                shape.channels,
-                "int8",
-                self.affine.scale,
-                self.affine.zero_point,
-                motion=shape.motion,
+    def _of_frames(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
+        if self._shape.motion == "none" and self.affine == _LEVELS:
+            # Frames of the network's own size pass the kernel as they are: level - 128, a flip of the highest bit.
+            return np.bitwise_xor(frames, np.uint8(128)).view(np.int8)
+        if self._ring is None:
+            shape, affine = self._shape, self.affine
+            self._ring = FrameRing(
+                1, shape.height, shape.width, 3, "int8", affine.scale, affine.zero_point, motion=shape.motion
             )
-        return self._rings[frames]
+        self._ring.reset()
+        out = np.empty(frames.shape, np.int8)
+        for index, pixels in enumerate(frames):
+            self._ring.push(Frame(pixels, PixelFormat.RGB24, 0.0, 0.0, index))
+            out[index] = self._ring.latest()
+        return out

@@ -14,11 +14,14 @@ from edgehar.manifest import Affine, Input
 from edgehar_training import sampling
 from edgehar_training.datasets import Clip
 from edgehar_training.datasets.splits import read_splits
-from edgehar_training.frames_cache import FramesCache, default_folder
-from edgehar_training.preprocess import Preprocessor
+from edgehar_training.frames_cache import FramesCache, SmallClip, default_folder
+from edgehar_training.pixels import Pixels, caches, load_pixels, training_mean
+from edgehar_training.preprocess import FLOW_AFFINE, FlowUse, Preprocessor
 from edgehar_training.settings import AugmentSettings, DataSettings, FitSettings, NetworkSettings, SplitSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import keras
     import numpy.typing as npt
 
@@ -58,7 +61,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def frame(self) -> Input:
-        """What one frame is turned into, for the manifest of a bundle and for training alike."""
+        """What one frame is turned into, for the manifest of a bundle and for training alike; flow comes beside it."""
         motion: Literal["none", "grey-difference"] = "grey-difference" if self.network.input == "motion" else "none"
         return Input(
             height=self.network.size,
@@ -72,7 +75,12 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def affine(self) -> Affine:
-        """Quantization of the network's input: one int8 step is one level of 255; differences are centred on 0."""
+        """Quantization of the network's input: one int8 step is one level of 255; differences are centred on 0.
+
+        With input "rgb+flow" that of the colours: `Preprocessor.affines` has that of every channel.
+        """
+        if self.network.input == "flow":
+            return FLOW_AFFINE
         return Affine(scale=1 / 255, zero_point=0 if self.network.input == "motion" else -128)
 
     @property
@@ -85,6 +93,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         write_text(folder / CONFIG_FILE, msgspec.json.format(msgspec.json.encode(self), indent=2).decode() + "\n")
 
 
+_FLOW_USE: dict[str, FlowUse] = {"flow": "alone", "rgb+flow": "after"}
 GROUPS = ("data", "split", "network", "fit", "augment")
 
 
@@ -106,8 +115,8 @@ class Run:
 
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path, self.config = path, config
-        self.preprocessor = Preprocessor(config.frame, config.affine)
-        self._cache = FramesCache(config.cache_folder, config.network.size, config.network.size)
+        self.preprocessor = Preprocessor(config.frame, config.affine, _FLOW_USE.get(config.network.input, "none"))
+        self._cache, self._flow = caches(config.cache_folder, config.data.crop, config.network)
 
     def model(self) -> keras.Model:
         """The best checkpoint.
@@ -132,24 +141,56 @@ class Run:
         """Decoded frames of the run's size."""
         return self._cache
 
+    def pixels(self, clip: Clip) -> Pixels:
+        """All frames of a clip, and what else the settings need of them.
+
+        Raises:
+            SourceError: the video cannot be read.
+            DatasetError: there is no frame between the clip's moments, or no flow for it in a folder of flow.
+        """
+        return load_pixels(clip, self._cache, self._flow, self.config.network)
+
     def stream(self, clip: Clip) -> npt.NDArray[np.int8]:
-        """The network's input for every frame of a clip that is on the time grid, at least one window.
+        """The network's input for every frame of a clip that is evaluated, at least one window.
+
+        Those are the frames on the time grid, or the one window that another `sampling` chooses.
 
         Returns:
-            int8 `(n, height, width, 3)`, n >= window; a shorter clip is padded on the left by its first frame.
+            int8 `(n, height, width, channels)`, n >= window; a shorter clip is padded on the left by its first frame.
         """
-        small = self._cache.load(clip)
-        grid = sampling.grid_indices(small.times_s, self.config.network.rate_hz)
-        return self.preprocessor.quantized(small.frames[sampling.evaluation_stream(grid, self.config.network.window)])
+        pixels = self.pixels(clip)
+        indices = sampling.evaluation_indices(pixels.times_s, self.config.network, pixels.energy)
+        flow = None if pixels.flow is None else pixels.flow[indices]
+        return self.preprocessor.quantized(pixels.frames[indices], flow)
+
+    def device_clip(self, clip: Clip) -> SmallClip:
+        """A clip as a device is to be shown it, so that it answers for the frames of `stream`.
+
+        The clip itself where windows are of consecutive frames; else its one window, on the time grid.
+        """
+        pixels, network = self.pixels(clip), self.config.network
+        if network.sampling == "consecutive":
+            return SmallClip(pixels.frames, pixels.times_s)
+        indices = sampling.evaluation_indices(pixels.times_s, network, pixels.energy)
+        return SmallClip(pixels.frames[indices], np.arange(len(indices)) / network.rate_hz)
 
     def quantized_windows_of(self, clip: Clip, hop: int = EVALUATION_HOP) -> npt.NDArray[np.int8]:
-        """The windows of a clip that are evaluated: int8 `(n, window, height, width, 3)`, n >= 1."""
+        """The windows of a clip that are evaluated: int8 `(n, window, height, width, channels)`, n >= 1."""
         stream, window = self.stream(clip), self.config.network.window
         return np.stack([stream[s : s + window] for s in sampling.window_starts(len(stream), window, hop)])
 
     def windows_of(self, clip: Clip, hop: int = EVALUATION_HOP) -> npt.NDArray[np.float32]:
-        """The same as the float network sees it: float32 `(n, window, height, width, 3)`."""
+        """The same as the float network sees it: float32 `(n, window, height, width, channels)`."""
         return self.preprocessor.real(self.quantized_windows_of(clip, hop))
+
+
+def with_mean(config: RunConfig, clips: Sequence[Clip]) -> RunConfig:
+    """The settings with the mean colour of the training clips, where they scale by it and do not say it."""
+    if config.network.scaling != "mean" or config.network.mean is not None:
+        return config
+    frames, _ = caches(config.cache_folder, config.data.crop, msgspec.structs.replace(config.network, input="rgb"))
+    network = msgspec.structs.replace(config.network, mean=training_mean(frames, clips))
+    return msgspec.structs.replace(config, network=network)
 
 
 def load_run(path: Path | str) -> Run:

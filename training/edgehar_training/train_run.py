@@ -16,7 +16,7 @@ from edgehar.files import write_text
 from edgehar_training import report
 from edgehar_training.datasets.splits import Split, write_splits
 from edgehar_training.evaluate import Result, figures, group_bootstrap, score_bundle
-from edgehar_training.runs import BEST_FILE, CONFIG_FILE, METRICS_FILE, SPLITS_FILE, Run, RunConfig, flat, load_run
+from edgehar_training.runs import BEST_FILE, CONFIG_FILE, METRICS_FILE, SPLITS_FILE, Run, RunConfig, flat, load_run, with_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,7 @@ def train_run(
         ConfigError: a run of other settings is there.
         EdgeharError: training or conversion failed.
     """
+    config = with_mean(config, [clips[i] for i in split.train])
     if resume and _finished(folder, config):
         if int8:
             _add_int8(Run(folder, config))
@@ -176,7 +177,7 @@ def _int8_metrics(run: Run) -> dict[str, Any]:
     bundle = run.path / BUNDLE_FILE
     convert_run(run.path, bundle, max_drop=None)
     clips = run.clips(part)
-    windows = score_bundle(bundle, [run.cache().load(clip) for clip in clips])
+    windows = score_bundle(bundle, [run.device_clip(clip) for clip in clips])
     return {"part": part, **_part_metrics(run, clips, Result(truth_of(run.config, clips), windows))}
 
 

@@ -37,6 +37,13 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             "mean and deviation."
         ),
     ] = "unit"
+    mean: Annotated[
+        Annotated[list[float], Meta(min_length=3, max_length=3)] | None,
+        Meta(
+            description="The mean red, green and blue, 0 to 1, of scaling mean; without it that of the training clips.",
+            extra={"metavar": "X"},
+        ),
+    ] = None
     flow: Annotated[
         str,
         Meta(
