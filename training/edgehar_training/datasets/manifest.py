@@ -77,7 +77,7 @@ def _clip(table: Path, line: int, row: dict[str, str | None]) -> Clip:
     start_s, end_s = _seconds(where, "start_s", row), _seconds(where, "end_s", row)
     if end_s is not None and end_s <= (start_s or 0.0):
         raise DatasetError(f"{where}: the clip ends at {end_s:g} s, before or as it starts at {start_s or 0.0:g} s")
-    if not _SCHEME.match(path):
+    if not (_SCHEME.match(path) or path.startswith("/")):
         path = str(table.parent / path)
     return Clip(path, label, row.get("group") or path, start_s, end_s, _fold(where, row), _official(where, row))
 

@@ -64,6 +64,26 @@ def describe_official(dataset: str, folds: int | None, *, cross_validation: bool
     return f"official splits ({official.name}, {official.lists}s 1 to {folds})"
 
 
+def check_official(clips: Sequence[Clip], dataset: str, folds: int | None) -> list[str]:
+    """Make sure that there is such an official split, before clips are decoded for it.
+
+    Returns:
+        Where it leaks, in words: it is what it is, and is not corrected.
+
+    Raises:
+        ConfigError: the data set has no official split, or not so many.
+        DatasetError: its lists are not there, or name none of the clips.
+    """
+    leaks = []
+    for number, (train, val, test) in enumerate(official_parts(clips, dataset, folds), 1):
+        learned, tested = ({clips[i].group for i in part} for part in (train + val, test))
+        if shared := sorted(learned & tested):
+            leaks.append(
+                f"official split {number} has {len(shared)} groups on both sides (leaky), the first is {shared[0]!r}"
+            )
+    return leaks
+
+
 def official_parts(
     clips: Sequence[Clip], dataset: str, folds: int | None
 ) -> list[tuple[list[int], list[int], list[int]]]:
@@ -111,7 +131,6 @@ def _of_lists(clips: Sequence[Clip], dataset: str, folds: int | None) -> list[tu
                     f"--split official: none of the clips is in the {part} part of split {number + 1} of "
                     f"{OFFICIAL[dataset].name}; bring the rest of the data set, or use --split group"
                 )
-        _say_shared(clips, parts, number + 1)
         splits.append((parts["train"], parts["val"], parts["test"]))
     return splits
 
@@ -132,17 +151,6 @@ def _of_folds(clips: Sequence[Clip], dataset: str, folds: int | None) -> list[tu
         )
         for number in numbers
     ]
-
-
-def _say_shared(clips: Sequence[Clip], parts: dict[str, list[int]], number: int) -> None:
-    """The official split is what it is; that it leaks is said."""
-    learned, tested = (
-        {clips[i].group for part in names for i in parts[part]} for names in (("train", "val"), ("test",))
-    )
-    if shared := sorted(learned & tested):
-        log.warning(
-            "warning: official split %d has %d groups on both sides (leaky), such as %s", number, len(shared), shared[0]
-        )
 
 
 def find_lists(folders: Sequence[Path], *names: str) -> tuple[Path, ...] | None:
