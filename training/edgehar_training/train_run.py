@@ -16,7 +16,17 @@ from edgehar.files import write_text
 from edgehar_training import report
 from edgehar_training.datasets.splits import Split, write_splits
 from edgehar_training.evaluate import Result, figures, group_bootstrap, score_bundle
-from edgehar_training.runs import BEST_FILE, CONFIG_FILE, METRICS_FILE, SPLITS_FILE, Run, RunConfig, flat, load_run, with_mean
+from edgehar_training.runs import (
+    BEST_FILE,
+    CONFIG_FILE,
+    METRICS_FILE,
+    SPLITS_FILE,
+    Run,
+    RunConfig,
+    flat,
+    load_run,
+    with_mean,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
