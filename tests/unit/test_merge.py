@@ -71,9 +71,11 @@ def test_seam_of_other_shape_is_refused():
         merge.merge(make_encoder(), make_head(window=4), WINDOW)
 
 
-def test_encoder_that_does_not_end_flat_is_refused():
-    with pytest.raises(ConversionError, match="RESHAPE"):
-        merge.merge(make_encoder(flat_end=False), make_head(), WINDOW)
+def test_encoder_that_does_not_end_flat_gets_a_reshape():
+    encoder, head = make_encoder(flat_end=False), make_head()
+    whole = merge.merge(encoder, head, WINDOW)
+    assert merge.operators(whole)["RESHAPE"] == 1 + (merge.operators(encoder) + merge.operators(head))["RESHAPE"]
+    assert merge.check_identity(encoder, head, whole, random_windows(20)) == 20
 
 
 def test_streaming_that_differs_is_refused():

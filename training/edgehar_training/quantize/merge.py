@@ -28,7 +28,7 @@ def merge(encoder: bytes, head: bytes, window: int) -> bytes:
     """Join an encoder of one frame and a head of one window into a model of one window of frames.
 
     Args:
-        encoder: TFLite file, int8 `(1, height, width, 3)` to `(1, features)`, ending in a RESHAPE.
+        encoder: TFLite file, int8 `(1, height, width, 3)` to `(1, features)`.
         head: TFLite file, int8 `(1, window, features)` to `(1, classes)`.
         window: frames in a window.
 
@@ -92,11 +92,31 @@ def _widen(model: Any, window: int) -> None:
         tensor.shape, tensor.shapeSignature = np.array([window, *tensor.shape[1:]], np.int32), None
     reshapes = [operator for operator in graph.operators if _code(model, operator) == schema.BuiltinOperator.RESHAPE]
     if not reshapes or list(reshapes[-1].outputs) != list(graph.outputs):
-        raise ConversionError("the encoder does not end in a RESHAPE (a Flatten layer), where the head could be joined")
+        reshapes.append(_append_reshape(model))
     seam = graph.tensors[graph.outputs[0]]
-    seam.shape = np.array([1, *seam.shape], np.int32)
+    seam.shape = np.array([1, window, seam.shape[-1]], np.int32)
     for operator in reshapes:
         _set_reshape(model, operator)
+
+
+def _append_reshape(model: Any) -> Any:
+    """Put a RESHAPE behind the output, with the quantization of what it reads; its shapes are yet to be set."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = model.subgraphs[0]
+    before = graph.tensors[graph.outputs[0]]
+    seam, target, code, operator = schema.TensorT(), schema.TensorT(), schema.OperatorCodeT(), schema.OperatorT()
+    seam.name, seam.type, seam.shape, seam.quantization = b"seam", before.type, before.shape, before.quantization
+    target.name, target.type = b"seam_shape", schema.TensorType.INT32
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RESHAPE
+    first, operator.opcodeIndex = len(graph.tensors), len(model.operatorCodes)
+    operator.inputs = np.array([graph.outputs[0], first + 1], np.int32)
+    operator.outputs = graph.outputs = np.array([first], np.int32)
+    code.version = 1
+    graph.tensors += [seam, target]
+    graph.operators.append(operator)
+    model.operatorCodes.append(code)
+    return operator
 
 
 def _set_reshape(model: Any, operator: Any) -> None:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
     from edgehar.manifest import Affine
 
+    Limits = tuple[float, float]
+
 # A place that only ever saw zeros still needs a scale.
 SMALLEST_WIDTH = 1e-3
+SCALE_BITS = 12
 
 
 class Ranges:
@@ -25,11 +28,19 @@ class Ranges:
     The converter takes the ranges of fake-quantisation nodes as they are (8 bits, zero exactly representable: Jacob et
     al., CVPR 2018). A graph with one at every place needs no representative data set, so its scales are known
     beforehand and the converter's calibrator, which can crash the process, does not run.
+
+    Args:
+        limits: ranges that are known already, by place, so that nothing is observed; None observes.
     """
 
-    def __init__(self) -> None:
-        self._limits: dict[str, tuple[float, float]] = {}
-        self._observing = True
+    def __init__(self, limits: Mapping[str, Limits] | None = None) -> None:
+        self._limits: dict[str, Limits] = {place: exact(*given) for place, given in (limits or {}).items()}
+        self._observing = limits is None
+
+    @property
+    def limits(self) -> dict[str, Limits]:
+        """The least and the greatest value of every place."""
+        return dict(self._limits)
 
     def __call__(self, place: str, values: Any, *, bound: float = math.inf) -> Any:
         """Observe `values` at `place`, or fake-quantise them to what was observed there.
@@ -43,12 +54,30 @@ class Ranges:
             The values to go on with.
 
         Raises:
-            ConversionError: a value is not finite.
+            ConversionError: a value is not finite, or a range is not known.
         """
         if self._observing:
-            self._observe(place, values.numpy(), bound)
+            from keras import ops
+
+            self._observe(place, ops.convert_to_numpy(values), bound)
             return values
+        if place not in self._limits:
+            raise ConversionError(f"{place}: has no range; ranges were observed or learned for another network")
         return _fake_quantise(values, *self._limits[place])
+
+    def weight(self, variable: Any, channels: int | None = -1) -> Any:
+        """The weight as a constant; the converter rounds it (symmetric, one scale for each of `channels`)."""
+        del channels
+        return _constant(variable)
+
+    def bias(self, variable: Any) -> Any:
+        """The bias as a constant; the converter rounds it to int32."""
+        return _constant(variable)
+
+    def fixed(self, values: Any, low: float, high: float) -> Any:
+        """The values themselves: the converter knows the steps of a sigmoid and tanh."""
+        del low, high
+        return values
 
     def freeze(self, fixed: Mapping[str, Affine]) -> None:
         """End observing: from now on values are fake-quantised.
@@ -56,6 +85,8 @@ class Ranges:
         Args:
             fixed: the exact quantization of places whose range is not to be the observed one.
         """
+        if self._observing:
+            self._limits = {place: exact(*limits) for place, limits in self._limits.items()}
         for place, affine in fixed.items():
             self._limits[place] = (-128 - affine.zero_point) * affine.scale, (127 - affine.zero_point) * affine.scale
         self._observing = False
@@ -66,6 +97,27 @@ class Ranges:
             raise ConversionError(f"{place}: the network computes values that are not finite; train it again")
         known_low, known_high = self._limits.get(place, (0.0, SMALLEST_WIDTH))
         self._limits[place] = max(min(known_low, low), -bound), min(max(known_high, high), bound)
+
+
+def exact(low: float, high: float) -> Limits:
+    """The int8 range of a scale of 12 bits and a whole zero point that is next to `low` to `high`.
+
+    Its limits, their difference and the scale are then exact in float32 whoever computes them, so that both sides of
+    the seam, the trained network and its file have the same scale to the bit. The range grows by 1/2048 at most, and
+    moves by half a step at most.
+    """
+    step = (high - low) / 255
+    bits = math.frexp(step)[1]
+    scale = math.ldexp(math.ceil(math.ldexp(step, SCALE_BITS - bits)), bits - SCALE_BITS)
+    zero_point = min(127, max(-128, round(-128 - low / scale)))
+    return (-128 - zero_point) * scale, (127 - zero_point) * scale
+
+
+def _constant(variable: Any) -> Any:
+    from keras import ops
+
+    # Read once: a recurrent layer uses it in every step. What is exported is frozen by the converter.
+    return ops.convert_to_tensor(variable)
 
 
 def _fake_quantise(values: Any, low: float, high: float) -> Any:

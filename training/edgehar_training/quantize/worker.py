@@ -21,16 +21,11 @@ from edgehar_training.quantize.child import (
     HEAD_FILE,
     HEAD_NETWORK,
 )
-from edgehar_training.quantize.export import INPUT, Exporter
+from edgehar_training.quantize.export import Exporter, observe
 from edgehar_training.quantize.ranges import Ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import numpy.typing as npt
-
-# Frames encoded at once while ranges are observed: bounds the memory.
-CHUNK = 128
 
 
 def main() -> int:
@@ -54,31 +49,19 @@ def _convert(job: Path) -> None:
     exporter = Exporter(
         keras.saving.load_model(job / ENCODER_NETWORK), keras.saving.load_model(job / HEAD_NETWORK), ranges
     )
-    features = _observe(exporter, windows, affine)
-    ranges.freeze({INPUT: affine})
-    (job / ENCODER_FILE).write_bytes(_to_int8(exporter.encode, (1, *windows.shape[2:])))
-    (job / HEAD_FILE).write_bytes(_to_int8(exporter.classify, (1, *features.shape[1:])))
+    features = observe(exporter, windows, affine)
+    ranges.freeze(exporter.fixed(affine))
+    (job / ENCODER_FILE).write_bytes(to_int8(exporter.encode, (1, *windows.shape[2:])))
+    (job / HEAD_FILE).write_bytes(to_int8(exporter.classify, (1, *features.shape[1:])))
 
 
-def _observe(exporter: Exporter, windows: npt.NDArray[np.int8], affine: Affine) -> npt.NDArray[np.float32]:
-    """Run the float network on the windows, so that ranges are seen.
+def to_int8(function: Callable[[Any], Any], shape: tuple[int, ...]) -> bytes:
+    """The TFLite file of a function with a fake-quantisation at every place, int8 throughout.
 
-    Returns:
-        The features, float32 `(windows, window, features)`.
+    Args:
+        function: float32 tensor in and out.
+        shape: of its input.
     """
-    import tensorflow as tf
-
-    frames = windows.reshape(-1, *windows.shape[2:])
-    features = []
-    for begin in range(0, len(frames), CHUNK):
-        real = (frames[begin : begin + CHUNK].astype(np.float32) - affine.zero_point) * np.float32(affine.scale)
-        features.append(exporter.encode(tf.constant(real)).numpy())
-    sequences = np.concatenate(features).reshape(*windows.shape[:2], -1)
-    exporter.classify(tf.constant(sequences))
-    return sequences
-
-
-def _to_int8(function: Callable[[Any], Any], shape: tuple[int, ...]) -> bytes:
     import tensorflow as tf
 
     graph = tf.function(function, input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)

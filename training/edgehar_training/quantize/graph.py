@@ -1,0 +1,107 @@
+"""A network of Keras layers as a list of nodes in the order they are computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgehar.errors import ConversionError
+
+if TYPE_CHECKING:
+    import keras
+
+# Layers that do nothing outside training.
+TRAINING_ONLY = frozenset(
+    {"Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "ActivityRegularization"}
+)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One layer and the nodes it reads.
+
+    Attributes:
+        layer: the Keras layer.
+        inputs: positions of the nodes that it reads, in the order it takes them; -1 is the network's input.
+    """
+
+    layer: keras.layers.Layer
+    inputs: tuple[int, ...]
+
+    @property
+    def kind(self) -> str:
+        """Name of the layer's class."""
+        return type(self.layer).__name__
+
+
+def nodes_of(network: keras.Model) -> list[Node]:
+    """The layers of a network, those of networks inside it among them, without those that only work in training.
+
+    Args:
+        network: a functional network of one input and one output, whose layers are used once each.
+
+    Returns:
+        The nodes, each after those it reads; the last one gives the network's output.
+
+    Raises:
+        ConversionError: the network is of another kind, or a weight is not finite.
+    """
+    nodes: list[Node] = []
+    last = _append(network, -1, nodes)
+    if last != len(nodes) - 1:
+        raise ConversionError(f"{network.name}: its output is not the last of its layers; give it one output")
+    return nodes
+
+
+def _append(network: keras.Model, entry: int, nodes: list[Node]) -> int:
+    """Append the nodes of `network`, which reads node `entry`; the position of the one that gives its output."""
+    if len(_tensors(network.inputs)) != 1 or len(_tensors(network.outputs)) != 1:
+        raise ConversionError(f"{network.name}: has several inputs or outputs; one of each is needed")
+    made = {id(network.inputs[0]): entry}
+    for layer in network.layers:
+        if type(layer).__name__ == "InputLayer":
+            made[id(layer.output)] = entry
+            continue
+        _check_finite(layer)
+        taken, given = _ends(layer)
+        inputs = tuple(made[id(tensor)] if id(tensor) in made else _unknown(layer) for tensor in taken)
+        if type(layer).__name__ in TRAINING_ONLY:
+            made[id(given)] = inputs[0]
+        elif type(layer).__name__ in ("Functional", "Sequential"):
+            made[id(given)] = _append(layer, inputs[0], nodes)
+        else:
+            nodes.append(Node(layer, inputs))
+            made[id(given)] = len(nodes) - 1
+    if id(network.outputs[0]) not in made:
+        raise ConversionError(
+            f"{network.name}: its output is not that of a layer; build it of layers only, each used once"
+        )
+    return made[id(network.outputs[0])]
+
+
+def _tensors(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _ends(layer: keras.layers.Layer) -> tuple[list[Any], Any]:
+    try:
+        return _tensors(layer.input), layer.output
+    except (AttributeError, ValueError) as error:
+        raise ConversionError(f"layer {layer.name} is used more than once, or not at all: {error}") from error
+
+
+def _unknown(layer: keras.layers.Layer) -> int:
+    raise ConversionError(
+        f"layer {layer.name} reads what no layer gives (an operation of keras.ops between layers); put it into a "
+        "layer, and use every layer once"
+    )
+
+
+def _check_finite(layer: keras.layers.Layer) -> None:
+    import keras
+
+    for weight in layer.weights:
+        if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
+            raise ConversionError(f"weight {weight.path} holds values that are not finite; train the network again")

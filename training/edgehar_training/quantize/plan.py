@@ -1,0 +1,83 @@
+"""What a network computes, with the places that are int8 on the device: one description for training and export."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edgehar_training.quantize.graph import nodes_of
+from edgehar_training.quantize.steps import KEEPING, SHAPES, is_relu, is_softmax, step_of, takes_relu
+
+if TYPE_CHECKING:
+    import keras
+
+    from edgehar_training.quantize.graph import Node
+
+
+class Plan:
+    """A network as a function of values and of what happens at its int8 places.
+
+    Args:
+        network: a functional network of layers that `steps` knows.
+        entry: the place of its input.
+
+    Raises:
+        ConversionError: a layer cannot be exported, or a weight is not finite.
+    """
+
+    def __init__(self, network: keras.Model, entry: str) -> None:
+        self._nodes = nodes_of(network)
+        joined = _joined(self._nodes)
+        # The place whose range each node's values have; what only arranges them, or averages, has that of its input.
+        ranges = {-1: entry}
+        self._steps = []
+        for index, node in enumerate(self._nodes):
+            place = f"{network.name}/{node.layer.name}"
+            ranges[index] = ranges[node.inputs[0]] if node.kind in KEEPING else place
+            self._steps.append(step_of(node, ranges[index], quiet=index in joined))
+
+    @property
+    def computes(self) -> bool:
+        """Whether anything but shapes changes."""
+        return any(node.kind not in SHAPES for node in self._nodes)
+
+    @property
+    def ends_in_softmax(self) -> bool:
+        """Whether the output has the int8 steps of a softmax."""
+        last = self._nodes[-1]
+        return last.kind == "Softmax" or (last.kind in ("Dense", "Activation") and is_softmax(last.layer))
+
+    def __call__(self, values: Any, quantizer: Quantizer) -> Any:
+        """Compute the network's output, float32 tensors in and out."""
+        made = {-1: values}
+        for index, (node, step) in enumerate(zip(self._nodes, self._steps, strict=True)):
+            made[index] = step([made[source] for source in node.inputs], quantizer)
+        return made[len(self._nodes) - 1]
+
+
+class Quantizer(Protocol):
+    """What is done with values at a place, and with weights."""
+
+    def __call__(self, place: str, values: Any, *, bound: float = ...) -> Any:
+        """The values to go on with at an int8 place, whose range need not go beyond ±`bound`."""
+
+    def weight(self, variable: Any, channels: int | None = -1) -> Any:
+        """A weight as the device has it; `channels` is the axis with a scale of its own for each entry."""
+
+    def bias(self, variable: Any) -> Any:
+        """A bias as the device has it (int32, so next to exact)."""
+
+    def fixed(self, values: Any, low: float, high: float) -> Any:
+        """Values whose int8 steps TFLite prescribes: those of a sigmoid or tanh."""
+
+
+def _joined(nodes: list[Node]) -> set[int]:
+    """Nodes that are followed by a ReLU alone, with which the converter makes one operation of them: no place."""
+    readers: dict[int, list[Node]] = {}
+    for node in nodes:
+        for source in node.inputs:
+            readers.setdefault(source, []).append(node)
+    return {
+        index
+        for index, node in enumerate(nodes)
+        if takes_relu(node) and len(readers.get(index, ())) == 1 and is_relu(readers[index][0])
+    }

@@ -1,0 +1,241 @@
+"""Recurrent layers, unrolled over the window.
+
+Every operation is then a plain int8 one that XNNPACK runs, and the head keeps no state between calls. TFLite's fused
+LSTM operation is ten times slower in int8 (it has no XNNPACK kernel) and keeps its state, and the loop that Keras
+writes crashes the converter.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from edgehar.errors import ConversionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import keras
+
+    from edgehar_training.quantize.plan import Quantizer
+
+    Step = Callable[[Sequence[Any], Quantizer], Any]
+
+# Beyond this int8 sigmoid (in steps of 1/256, up to 255/256) and tanh (in steps of 1/128, up to 127/128) do not change.
+GATE_BOUND = math.log(511)
+
+
+def lstm(layer: keras.layers.LSTM, place: str) -> Step:
+    """An LSTM with forget gate (Gers et al., 2000), in Keras' gate order i, f, c, o."""
+    _check(layer, place)
+    _check_gates(layer, place)
+
+    def step(inputs: Sequence[Any], quantizer: Quantizer) -> Any:
+        cell = _LstmCell(layer.cell, place, quantizer)
+        return _over_time(layer, inputs[0], cell, place, quantizer)
+
+    return step
+
+
+def gru(layer: keras.layers.GRU, place: str) -> Step:
+    """A GRU (Cho et al., 2014) with its reset gate after the product, in Keras' gate order z, r, h."""
+    _check(layer, place)
+    _check_gates(layer, place)
+    if not layer.reset_after:
+        raise ConversionError(f"{place}: a GRU is exported with reset_after=True, Keras' default")
+
+    def step(inputs: Sequence[Any], quantizer: Quantizer) -> Any:
+        cell = _GruCell(layer.cell, place, quantizer)
+        return _over_time(layer, inputs[0], cell, place, quantizer)
+
+    return step
+
+
+def simple_rnn(layer: keras.layers.SimpleRNN, place: str) -> Step:
+    """A simple recurrent layer (Elman, 1990) of tanh or ReLU."""
+    _check(layer, place)
+    if _name(layer.activation) not in ("tanh", "relu"):
+        raise ConversionError(f"{place}: activation {_name(layer.activation)} cannot be exported; use tanh or relu")
+
+    def step(inputs: Sequence[Any], quantizer: Quantizer) -> Any:
+        cell = _SimpleCell(layer.cell, place, quantizer, bounded=_name(layer.activation) == "tanh")
+        return _over_time(layer, inputs[0], cell, place, quantizer)
+
+    return step
+
+
+def conv_lstm(layer: keras.layers.ConvLSTM2D, place: str) -> Step:
+    """A convolutional LSTM (Shi et al., 2015), in Keras' gate order i, f, c, o."""
+    _check(layer, place)
+    _check_gates(layer, place)
+    if layer.cell.data_format != "channels_last":
+        raise ConversionError(f"{place}: is exported with channels last only")
+
+    def step(inputs: Sequence[Any], quantizer: Quantizer) -> Any:
+        cell = _ConvLstmCell(layer.cell, place, quantizer)
+        return _over_time(layer, inputs[0], cell, place, quantizer)
+
+    return step
+
+
+def _over_time(layer: keras.layers.Layer, values: Any, cell: Any, place: str, quantizer: Quantizer) -> Any:
+    """The last state, or all of them; `(batch, window, ...)` in."""
+    from keras import ops
+
+    batch, window = ops.shape(values)[0], values.shape[1]
+    # What comes from the input is one product for all steps, of rows sorted by step.
+    axes = list(range(len(values.shape)))
+    rows = ops.reshape(ops.transpose(values, [1, 0, *axes[2:]]), (-1, *values.shape[2:]))
+    from_input = quantizer(f"{place}/input", cell.from_input(rows))
+    states = []
+    for step in range(window):
+        cell.advance(from_input[step * batch : (step + 1) * batch], f"{place}/{step}")
+        states.append(cell.hidden)
+    if not layer.return_sequences:
+        return states[-1]
+    # One scale for all of them.
+    return quantizer(f"{place}/sequence", ops.stack(states, axis=1))
+
+
+class _Cell:
+    """Weights and state of a recurrent cell."""
+
+    def __init__(self, cell: Any, place: str, quantizer: Quantizer) -> None:
+        self._place, self._quantizer = place, quantizer
+        self._kernel, self._recurrent = quantizer.weight(cell.kernel), quantizer.weight(cell.recurrent_kernel)
+        self._bias, self._units = quantizer.bias(cell.bias), cell.recurrent_kernel.shape[-2]
+        self.hidden: Any = None
+
+    def from_input(self, rows: Any) -> Any:
+        """What the gates get from the input, for all steps."""
+        from keras import ops
+
+        return ops.matmul(rows, self._kernel) + self._bias
+
+    def from_hidden(self) -> Any:
+        """What the gates get from the step before."""
+        from keras import ops
+
+        return ops.matmul(self.hidden, self._recurrent)
+
+    def gate(self, gates: Any, number: int) -> Any:
+        """One of the gates; a slice, as the converter leaves a split in float when one of its outputs is not used."""
+        return gates[..., number * self._units : (number + 1) * self._units]
+
+    def sigmoid(self, values: Any) -> Any:
+        """In steps of 1/256."""
+        from keras import ops
+
+        return self._quantizer.fixed(ops.sigmoid(values), 0.0, 255 / 256)
+
+    def tanh(self, values: Any) -> Any:
+        """In steps of 1/128."""
+        from keras import ops
+
+        return self._quantizer.fixed(ops.tanh(values), -1.0, 127 / 128)
+
+
+class _LstmCell(_Cell):
+    """Long short-term memory."""
+
+    def __init__(self, cell: Any, place: str, quantizer: Quantizer) -> None:
+        super().__init__(cell, place, quantizer)
+        self._cell: Any = None
+
+    def advance(self, gates: Any, at: str) -> None:
+        """Take a step."""
+        q = self._quantizer
+        if self.hidden is not None:
+            gates = gates + q(f"{at}/recurrent", self.from_hidden())
+        gates = q(f"{at}/gates", gates, bound=GATE_BOUND)
+        write, forget, content, read = (self.gate(gates, number) for number in range(4))
+        added = q(f"{at}/added", self.sigmoid(write) * self.tanh(content))
+        kept = None if self._cell is None else q(f"{at}/kept", self.sigmoid(forget) * self._cell)
+        self._cell = added if kept is None else q(f"{at}/cell", kept + added)
+        self.hidden = q(f"{at}/hidden", self.sigmoid(read) * self.tanh(self._cell))
+
+
+class _ConvLstmCell(_LstmCell):
+    """Long short-term memory whose products are convolutions."""
+
+    def __init__(self, cell: Any, place: str, quantizer: Quantizer) -> None:
+        super().__init__(cell, place, quantizer)
+        self._layer, self._units = cell, cell.filters
+
+    def from_input(self, rows: Any) -> Any:
+        from keras import ops
+
+        cell = self._layer
+        options = {"strides": cell.strides, "padding": cell.padding, "dilation_rate": cell.dilation_rate}
+        return ops.conv(rows, self._kernel, **options) + self._bias
+
+    def from_hidden(self) -> Any:
+        from keras import ops
+
+        return ops.conv(self.hidden, self._recurrent, strides=1, padding="same")
+
+
+class _GruCell(_Cell):
+    """Gated recurrent unit: z, r and the candidate h."""
+
+    def __init__(self, cell: Any, place: str, quantizer: Quantizer) -> None:
+        super().__init__(cell, place, quantizer)
+        self._bias, self._recurrent_bias = self._bias[0], self._bias[1]
+
+    def from_hidden(self) -> Any:
+        return super().from_hidden() + self._recurrent_bias
+
+    def advance(self, gates: Any, at: str) -> None:
+        """Take a step: h = c + z (h - c), with c = tanh(x + r (U h + b))."""
+        from keras import ops
+
+        q, units = self._quantizer, self._units
+        first = self.hidden is None
+        if first:
+            self.hidden = ops.zeros_like(gates[:, :units])
+        recurrent = q(f"{at}/recurrent", self.from_hidden())
+        both = q(f"{at}/gates", gates[:, : 2 * units] + recurrent[:, : 2 * units], bound=GATE_BOUND)
+        update, reset = self.sigmoid(self.gate(both, 0)), self.sigmoid(self.gate(both, 1))
+        remembered = q(f"{at}/remembered", reset * self.gate(recurrent, 2))
+        # Its range is said once more: where nothing is remembered yet, the converter would give the slice another.
+        fresh = q(f"{self._place}/input", self.gate(gates, 2))
+        content = self.tanh(q(f"{at}/content", fresh + remembered, bound=GATE_BOUND))
+        change = q(f"{at}/change", self.hidden - content)
+        self.hidden = q(f"{at}/hidden", content + q(f"{at}/kept", update * change))
+
+
+class _SimpleCell(_Cell):
+    """One layer of tanh or ReLU."""
+
+    def __init__(self, cell: Any, place: str, quantizer: Quantizer, *, bounded: bool) -> None:
+        super().__init__(cell, place, quantizer)
+        self._bounded = bounded
+
+    def advance(self, gates: Any, at: str) -> None:
+        """Take a step."""
+        from keras import ops
+
+        q = self._quantizer
+        if self.hidden is not None:
+            gates = gates + q(f"{at}/recurrent", self.from_hidden())
+        if self._bounded:
+            self.hidden = self.tanh(q(f"{at}/gates", gates, bound=GATE_BOUND))
+        else:
+            self.hidden = q(f"{at}/hidden", ops.relu(gates))
+
+
+def _check(layer: keras.layers.Layer, place: str) -> None:
+    if layer.go_backwards or layer.stateful or not layer.use_bias or getattr(layer, "return_state", False):
+        raise ConversionError(
+            f"{place}: a recurrent layer is exported that reads forwards, keeps no state between windows, gives no "
+            "state, and has a bias"
+        )
+
+
+def _check_gates(layer: keras.layers.Layer, place: str) -> None:
+    if _name(layer.activation) != "tanh" or _name(layer.recurrent_activation) != "sigmoid":
+        raise ConversionError(f"{place}: is exported with the activations tanh and sigmoid, Keras' defaults")
+
+
+def _name(function: Any) -> str:
+    return str(function.__name__)
