@@ -30,13 +30,25 @@ def count(interpreter: Any) -> int | None:
     shapes = {int(t["index"]): tuple(int(side) for side in t["shape"]) for t in interpreter.get_tensor_details()}
     total = 0
     for operator in operators:
-        name = operator["op_name"]
-        if name in _UNKNOWABLE or _is_custom(name):
+        inputs, outputs = ([shapes.get(int(i), ()) for i in operator[side]] for side in ("inputs", "outputs"))
+        macs = of_operator(operator["op_name"], inputs, outputs)
+        if macs is None:
             return None
-        if name in _COUNTS:
-            inputs, outputs = ([shapes.get(int(i), ()) for i in operator[side]] for side in ("inputs", "outputs"))
-            total += _COUNTS[name](inputs, outputs)
+        total += macs
     return total
+
+
+def of_operator(name: str, inputs: Shapes, outputs: Shapes) -> int | None:
+    """Multiply-accumulates of one operator, 0 for one without weights or matrices; None when they cannot be known.
+
+    Args:
+        name: of the operator, as TFLite's schema has it.
+        inputs: shapes of its inputs, in order; `()` for one that is left out.
+        outputs: shapes of its outputs.
+    """
+    if name in _UNKNOWABLE or _is_custom(name):
+        return None
+    return _COUNTS[name](inputs, outputs) if name in _COUNTS else 0
 
 
 def _is_custom(name: str) -> bool:

@@ -1,42 +1,164 @@
-"""`edgehar inspect`: what a model bundle is, what it needs, where it came from."""
+"""`edgehar inspect`: what a model bundle is, what it needs, where it came from, and whether it works here."""
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgehar.cli.common import EXIT_DONE
+from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
 
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Iterator
     from typing import Any
 
+    from edgehar.bundle import ModelBundle
     from edgehar.manifest import Accuracy, Manifest
+
+_WINDOWS = 1000
+# Frames that a page's histograms are made of.
+_FRAMES = 500
+_WIDTH = 14
+
+_EXAMPLES = """\
+examples:
+  edgehar inspect fight-lrcn                         all in short
+  edgehar inspect fight-lrcn --ops                   every operator, and where it runs here
+  edgehar inspect fight-lrcn --verify                streaming against the whole-window model, byte for byte
+  edgehar inspect fight.edgehar --edgetpu            what an Edge TPU would take of it
+  edgehar inspect fight.edgehar --html fight.html --data clips/   where the accuracy goes"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand."""
-    parser = subparsers.add_parser("inspect", help="show what a model bundle is", description=__doc__)
+    parser = subparsers.add_parser(
+        "inspect",
+        help="show what a model bundle is, and check it",
+        description=__doc__,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("model", help="path of a bundle, or the name of a shipped model")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="print the manifest as it is")
     shown.add_argument("--card", action="store_true", help="print the model card")
+    shown.add_argument("--ops", action="store_true", help="print every operator, its tensors, and where it runs here")
+    shown.add_argument("--tensors", action="store_true", help="print every tensor with its quantization")
+    shown.add_argument(
+        "--edgetpu", action="store_true", help="print which operators of the encoder an Edge TPU would take"
+    )
+    shown.add_argument(
+        "--verify",
+        action="store_true",
+        help="check on this machine that streaming gives the bytes of the whole-window model; exit code 1 if not",
+    )
+    shown.add_argument("--html", metavar="FILE", type=Path, help="write a page about what int8 does to its values")
+    parser.add_argument(
+        "--windows", type=int, metavar="N", help=f"compare at least N windows ({_WINDOWS}); for --verify"
+    )
+    parser.add_argument(
+        "--delegate", metavar="NAME", help="what runs the encoder, as for edgehar-run (cpu); for --verify"
+    )
+    parser.add_argument(
+        "--data", metavar="PATH", type=Path, help="a video or a folder of videos instead of drawn frames; for --html"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Verify the bundle and print it."""
+    """Open the bundle, which checks it, and show what is asked for."""
     from edgehar.bundle import ModelBundle, manifest_json
 
+    _check(args)
     bundle = ModelBundle.open(args.model)
     if args.json:
         print(manifest_json(bundle.manifest).decode(), end="")
     elif args.card:
         print(bundle.read("MODEL_CARD.md").decode(), end="")
+    elif args.verify:
+        return _verify(bundle, args)
+    elif args.html is not None:
+        _write_page(bundle, args)
     else:
-        for key, value in _summary(bundle.manifest).items():
-            print(f"{key:<14} {value}")
-        print(f"{'file':<14} {bundle.path} (checksums verified)")
+        for line in _lines(bundle, args):
+            print(line)
     return EXIT_DONE
+
+
+def _check(args: argparse.Namespace) -> None:
+    from edgehar.errors import ConfigError
+
+    for option, needed in (("windows", "verify"), ("delegate", "verify"), ("data", "html")):
+        if getattr(args, option) is not None and not getattr(args, needed):
+            raise ConfigError(f"--{option} is for --{needed}; leave it out, or add that")
+    if args.windows is not None and args.windows < 1:
+        raise ConfigError(f"--windows is {args.windows}, it must be at least 1")
+    if args.data is not None and not args.data.exists():
+        raise ConfigError(f"{args.data}: no such file or folder")
+
+
+def _lines(bundle: ModelBundle, args: argparse.Namespace) -> Iterator[str]:
+    from edgehar.inspect import report
+
+    if args.ops:
+        yield from report.operator_lines(bundle)
+    elif args.tensors:
+        yield from report.tensor_lines(bundle)
+    elif args.edgetpu:
+        yield from report.edge_tpu_lines(bundle)
+    else:
+        for key, value in (*_summary(bundle.manifest).items(), *_networks(bundle)):
+            yield f"{key:<{_WIDTH}} {value}"
+        yield f"{'file':<{_WIDTH}} {bundle.path} (checksums verified)"
+
+
+def _networks(bundle: ModelBundle) -> Iterator[tuple[str, str]]:
+    from edgehar.errors import RuntimeUnavailableError
+    from edgehar.inspect.report import summary_lines
+
+    try:
+        yield from summary_lines(bundle)
+    except RuntimeUnavailableError as error:
+        yield "networks", f"not looked at: {error}"
+
+
+def _verify(bundle: ModelBundle, args: argparse.Namespace) -> int:
+    from edgehar.bench.progress import Progress
+    from edgehar.inspect.verify import verify
+
+    windows = args.windows or _WINDOWS
+    with Progress() as progress:
+        found = verify(
+            bundle,
+            windows=windows,
+            delegate=args.delegate or "cpu",
+            on_progress=lambda done: progress.say(f"windows: {done:,} of {windows:,}"),
+        )
+    hops = f"{found.hops[0]} to {found.hops[1]}"
+    for key, value in (
+        ("model", f"{bundle.manifest.name} ({bundle.path})"),
+        ("runtime", f"{found.runtime}, encoder on {found.delegate}"),
+        ("streams", f"{found.streams:,} drawn, hops {hops}, any start, {found.dropped:,} frames dropped"),
+        ("windows", f"{found.windows:,} compared, {found.differing_windows:,} differ; {len(found.answers):,} answers"),
+        ("bytes", f"{found.bytes:,} compared, {found.differing_bytes:,} differ"),
+        ("result", "identical" if found.identical else f"DIFFERENT, by up to {found.largest} steps of a score"),
+    ):
+        print(f"{key:<{_WIDTH}} {value}")
+    return EXIT_DONE if found.identical else EXIT_FAILED
+
+
+def _write_page(bundle: ModelBundle, args: argparse.Namespace) -> None:
+    from edgehar.files import write_text
+    from edgehar.inspect import report
+    from edgehar.inspect.frames import clip_scenes, drawn_scenes
+    from edgehar.inspect.page import page
+
+    scenes = drawn_scenes(bundle.manifest.temporal.rate_hz) if args.data is None else clip_scenes(args.data)
+    seen = report.see(bundle, scenes, _FRAMES)
+    count = f"{seen[report.ENCODER].runs:,} frames"
+    frames = f"{count} of drawn scenes and noise" if args.data is None else f"{count} of {args.data.name}"
+    write_text(args.html, page(bundle, report.parts(bundle), seen, frames))
+    print(f"{args.html} ({frames})")
 
 
 def _summary(manifest: Manifest) -> dict[str, str]:
@@ -47,8 +169,11 @@ def _summary(manifest: Manifest) -> dict[str, str]:
         "labels": ", ".join(manifest.labels),
         "input": f"{shape.height}x{shape.width}x{shape.channels} {shape.colour_order}, motion: {shape.motion}",
         "window": f"{temporal.window} frames at {temporal.rate_hz:g} Hz ({seconds:.2g} s), hop {temporal.hop}",
+        "modes": "window" if manifest.stateful is None else "window, stateful",
         "decision": f"threshold {decision.threshold:g}, background: {', '.join(decision.background) or 'none'}",
         "trained on": f"{origin.dataset}; {origin.split}; seed {origin.seed}",
+        "made with": ", ".join(f"{tool} {version}" for tool, version in origin.tools.items()) or "unknown",
+        "commit": origin.commit,
         "int8 parity": f"top-1 {parity.int8_top1:.3f} against float {parity.float_top1:.3f}, "
         f"agreement {parity.agreement:.3f}, {parity.clips} validation clips",
     }

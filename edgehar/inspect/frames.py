@@ -1,0 +1,94 @@
+"""Frames to look at a network with: drawn scenes and noise, or a user's own clips."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgehar.errors import SourceError
+from edgehar.frames import Frame, PixelFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from edgehar.bundle import ModelBundle
+
+# Enough to fill an int8 network's range: people who move, and what no camera sees.
+_SECONDS = 2.0
+_NOISE_SHARE = 0.2
+_VIDEOS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg"})
+
+
+def drawn_scenes(rate_hz: float, seed: int = 0) -> Iterator[list[Frame]]:
+    """Scenes without end, each a list of consecutive frames: drawn people of every action, and now and then noise.
+
+    Args:
+        rate_hz: frames a second of the scenes.
+        seed: of everything that is drawn by chance.
+    """
+    from edgehar.sources import open_source
+    from edgehar.sources.figures import ACTIONS
+
+    rng = np.random.default_rng(seed)
+    count = math.ceil(_SECONDS * rate_hz)
+    actions = list(ACTIONS)
+    for number in itertools.count():
+        if rng.random() < _NOISE_SHARE:
+            yield [_frame(pixels, n / rate_hz, n) for n, pixels in enumerate(_noise(rng, count))]
+            continue
+        subject = int(rng.integers(1000))
+        rate = min(max(rate_hz, 1.0), 240.0)
+        uri = f"synthetic:{actions[number % len(actions)]}?subject={subject}&duration_s={_SECONDS}&rate_hz={rate}"
+        with open_source(uri) as source:
+            yield list(source)
+
+
+def clip_scenes(data: Path) -> Iterator[list[Frame]]:
+    """The frames of a video, or of every video under a folder, one list for each.
+
+    Raises:
+        SourceError: there is none, or one cannot be read.
+    """
+    from edgehar.sources import open_source
+
+    clips = [data] if data.is_file() else sorted(p for p in data.rglob("*") if p.suffix.lower() in _VIDEOS)
+    if not clips:
+        raise SourceError(f"{data}: holds no video; give a video or a folder of videos")
+    for clip in clips:
+        with open_source(clip) as source:
+            yield list(source)
+
+
+def model_frames(bundle: ModelBundle, frames: list[Frame]) -> npt.NDArray[np.int8]:
+    """What a model's encoder sees of a scene.
+
+    Returns:
+        int8 `(n, height, width, 3)`: the frames on the model's time grid, shrunk and quantized.
+    """
+    from edgehar.timegrid import TimeGrid
+
+    ring, grid = bundle.make_ring(window=1), TimeGrid(bundle.manifest.temporal.rate_hz)
+    seen = []
+    for frame in frames:
+        if grid.accepts(frame.captured_s):
+            ring.push(frame)
+            seen.append(ring.latest().copy())
+    shape = bundle.manifest.input
+    return np.array(seen, np.int8).reshape(-1, shape.height, shape.width, shape.channels)
+
+
+def _noise(rng: np.random.Generator, count: int) -> npt.NDArray[np.uint8]:
+    """Noise that keeps a part of itself from frame to frame."""
+    pixels = rng.integers(0, 256, (count, 90, 120, 3), np.uint8)
+    pixels[1::2, :45] = pixels[:1, :45]
+    return pixels
+
+
+def _frame(pixels: npt.NDArray[np.uint8], captured_s: float, sequence: int) -> Frame:
+    return Frame(pixels, PixelFormat.BGR24, captured_s, captured_s, sequence)

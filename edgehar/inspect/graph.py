@@ -1,0 +1,257 @@
+"""A TFLite file taken apart: tensors with their quantization and constants, operators with their options."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgehar.bench import macs
+from edgehar.errors import BundleError, RuntimeUnavailableError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+# Where TFLite's schema is found, made into Python. tflite-runtime does not have it.
+_SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
+_IDENTIFIER = b"TFL3"
+_DTYPES = {
+    "FLOAT32": np.float32,
+    "FLOAT16": np.float16,
+    "INT64": np.int64,
+    "INT32": np.int32,
+    "INT16": np.int16,
+    "INT8": np.int8,
+    "UINT8": np.uint8,
+    "BOOL": np.bool_,
+}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of a file.
+
+    Attributes:
+        index: its number in the file.
+        name: as the converter called it.
+        shape: its sides; () for one value.
+        kind: its type as TFLite's schema has it, for example "INT8".
+        scales: of quantization; one, one for each channel, or none.
+        zero_points: the same.
+        axis: which side the channels are.
+        buffer: number of the buffer its constants are in; tensors may share one.
+        data: its constants, of `shape`; None for a tensor that is computed.
+        variable: whether it keeps its values from one run to the next.
+    """
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    scales: npt.NDArray[np.float32]
+    zero_points: npt.NDArray[np.int64]
+    axis: int
+    buffer: int
+    data: npt.NDArray[Any] | None
+    variable: bool
+
+    @property
+    def size(self) -> int:
+        """How many values it holds."""
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """How much memory it takes."""
+        return self.size * np.dtype(_DTYPES.get(self.kind, np.int8)).itemsize
+
+    def real(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """What quantized values of this tensor mean: float32 of their shape; themselves where it is not quantized."""
+        if not len(self.scales):
+            return values.astype(np.float32)
+        sides = [1] * values.ndim
+        if len(self.scales) > 1:
+            sides[self.axis] = len(self.scales)
+        scales, zeros = self.scales.reshape(sides), self.zero_points.reshape(sides)
+        return ((values.astype(np.float64) - zeros) * scales).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator of a file, in the order they run.
+
+    Attributes:
+        index: its number.
+        name: as TFLite's schema has it, for example "CONV_2D"; that of a custom one as its author wrote it.
+        version: of the operator.
+        custom: whether it is none of TFLite's own.
+        inputs: its tensors' numbers; -1 for one that is left out.
+        outputs: the same.
+        options: the schema's object with its options; None when it has none.
+    """
+
+    index: int
+    name: str
+    version: int
+    custom: bool
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: Any
+
+    def option(self, name: str, default: int = 0) -> int:
+        """An option by its name in the schema, `default` when it is not there."""
+        return int(getattr(self.options, name, default))
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A file's first subgraph, which is all there is in files without loops and branches.
+
+    Attributes:
+        content: the file.
+        tensors: by number.
+        operators: in the order they run.
+        inputs: the tensors' numbers.
+        outputs: the same.
+        signatures: names of its signatures.
+        subgraphs: how many there are.
+    """
+
+    content: bytes
+    tensors: list[Tensor]
+    operators: list[Operator]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    signatures: list[str]
+    subgraphs: int
+
+    @cached_property
+    def parameters(self) -> int:
+        """Trained values: constants that are quantized or float, each buffer once."""
+        constants = {t.buffer: t.size for t in self.tensors if t.data is not None and is_trained(t)}
+        return sum(constants.values())
+
+    @cached_property
+    def constant_bytes(self) -> int:
+        """Memory of all constants, each buffer once."""
+        return sum({t.buffer: t.data.nbytes for t in self.tensors if t.data is not None}.values())
+
+    def shapes(self, indices: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Shapes of tensors by number, `()` for one that is left out."""
+        return [self.tensors[index].shape if index >= 0 else () for index in indices]
+
+    def macs_of(self, operator: Operator) -> int | None:
+        """Multiply-accumulates of an operator, None when they cannot be known."""
+        return macs.of_operator(operator.name, self.shapes(operator.inputs), self.shapes(operator.outputs))
+
+    @cached_property
+    def macs(self) -> int | None:
+        """Multiply-accumulates of one run, None when they cannot be known."""
+        counts = [self.macs_of(operator) for operator in self.operators]
+        return None if None in counts else sum(count for count in counts if count is not None)
+
+
+def is_trained(tensor: Tensor) -> bool:
+    """Whether a constant is a weight or a bias, rather than a shape, an axis or an index."""
+    return len(tensor.scales) > 0 or tensor.kind.startswith("FLOAT")
+
+
+def load_schema() -> Any:
+    """TFLite's schema as a Python module.
+
+    Raises:
+        RuntimeUnavailableError: no installed package has it.
+    """
+    for name in _SCHEMAS:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise RuntimeUnavailableError(
+        "the operators of a TFLite file are read with ai-edge-litert, which tflite-runtime does not bring; run: "
+        "pip install ai-edge-litert (or look at the bundle on another machine)"
+    )
+
+
+def read_graph(content: bytes, name: str) -> Graph:
+    """Take a TFLite file apart.
+
+    Args:
+        content: the file.
+        name: what errors call it.
+
+    Raises:
+        RuntimeUnavailableError: no installed package knows the format.
+        BundleError: it is no TFLite file.
+    """
+    schema = load_schema()
+    if content[4:8] != _IDENTIFIER:
+        raise BundleError(f"{name}: is no TFLite file")
+    try:
+        model = schema.ModelT.InitFromPackedBuf(content, 0)
+        return _graph(schema, model, content)
+    except (AttributeError, IndexError, TypeError, ValueError, KeyError, OverflowError) as error:
+        raise BundleError(f"{name}: is damaged: {type(error).__name__} while it was read") from error
+    except Exception as error:
+        # struct.error, which flatbuffers lets through.
+        raise BundleError(f"{name}: is damaged: {error}") from error
+
+
+def _graph(schema: Any, model: Any, content: bytes) -> Graph:
+    graph = model.subgraphs[0]
+    kinds = _names(schema.TensorType)
+    return Graph(
+        content,
+        [_tensor(index, tensor, kinds, model.buffers) for index, tensor in enumerate(graph.tensors)],
+        [_operator(index, operator, model, schema) for index, operator in enumerate(graph.operators)],
+        _indices(graph.inputs),
+        _indices(graph.outputs),
+        [(s.signatureKey or b"").decode(errors="replace") for s in model.signatureDefs or []],
+        len(model.subgraphs),
+    )
+
+
+def _tensor(index: int, tensor: Any, kinds: dict[int, str], buffers: list[Any]) -> Tensor:
+    kind, quantization = kinds[tensor.type], tensor.quantization
+    shape = _indices(tensor.shape)
+    raw = buffers[tensor.buffer].data
+    data: npt.NDArray[Any] | None = None
+    if raw is not None and len(raw) and kind in _DTYPES:
+        data = np.frombuffer(np.asarray(raw, np.uint8).tobytes(), _DTYPES[kind]).reshape(shape)
+    scales = None if quantization is None else quantization.scale
+    zeros = None if quantization is None else quantization.zeroPoint
+    count = 0 if scales is None else len(scales)
+    return Tensor(
+        index,
+        (tensor.name or b"").decode(errors="replace"),
+        shape,
+        kind,
+        np.asarray([] if scales is None else scales, np.float32),
+        np.asarray(np.zeros(count) if zeros is None else zeros, np.int64),
+        0 if quantization is None else int(quantization.quantizedDimension),
+        int(tensor.buffer),
+        data,
+        bool(tensor.isVariable),
+    )
+
+
+def _operator(index: int, operator: Any, model: Any, schema: Any) -> Operator:
+    code = model.operatorCodes[operator.opcodeIndex]
+    # Old readers only know the second, which is one byte (TFLite schema, version 3a).
+    number = max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
+    custom = number == schema.BuiltinOperator.CUSTOM
+    name = (code.customCode or b"custom").decode(errors="replace") if custom else _names(schema.BuiltinOperator)[number]
+    inputs, outputs = _indices(operator.inputs), _indices(operator.outputs)
+    return Operator(index, name, int(code.version), custom, inputs, outputs, operator.builtinOptions)
+
+
+def _indices(values: Any) -> tuple[int, ...]:
+    return () if values is None else tuple(int(value) for value in values)
+
+
+def _names(enumeration: Any) -> dict[int, str]:
+    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}

@@ -1,0 +1,77 @@
+"""Which operators of a network a delegate takes over, asked of the interpreter that would run it here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgehar.interpreter import load_runtime, make_interpreter
+
+if TYPE_CHECKING:
+    from edgehar.inspect.graph import Graph
+
+# What the interpreter calls operators that stand for others.
+_DELEGATE = "delegate"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the operators of a file run on this machine.
+
+    Attributes:
+        runtime: package and version of the TFLite runtime.
+        delegate: what takes the delegated operators.
+        delegated: their numbers; None when the runtime does not tell.
+        parts: runs of operators that the delegate takes at once.
+    """
+
+    runtime: str
+    delegate: str
+    delegated: frozenset[int] | None
+    parts: int
+
+    def of(self, index: int) -> str:
+        """Where one operator runs."""
+        if self.delegated is None:
+            return "?"
+        return self.delegate if index in self.delegated else "CPU"
+
+
+def place(graph: Graph, name: str) -> Placement:
+    """Load a file as a device does, and see what its delegate takes.
+
+    Raises:
+        RuntimeUnavailableError: there is no TFLite runtime.
+        BundleError: it cannot load the file.
+    """
+    runtime = load_runtime()
+    interpreter = make_interpreter(graph.content, name=name)
+    known = f"{runtime.package} {runtime.version}"
+    try:
+        # All runtimes have it, none of them in its public face.
+        steps = interpreter._get_ops_details()  # noqa: SLF001
+    except AttributeError:
+        return Placement(known, "XNNPACK", None, 0)
+    takers = [step for step in steps[len(graph.operators) :] if _DELEGATE in step["op_name"].lower()]
+    delegated: set[int] = set()
+    for taker in takers:
+        delegated |= _behind(graph, _numbers(taker["outputs"]), _numbers(taker["inputs"]))
+    return Placement(known, "XNNPACK", frozenset(delegated), len(takers))
+
+
+def _numbers(values: Any) -> set[int]:
+    return {int(value) for value in values}
+
+
+def _behind(graph: Graph, outputs: set[int], inputs: set[int]) -> set[int]:
+    """The operators that make `outputs` of `inputs`."""
+    makers = {index: operator for operator in graph.operators for index in operator.outputs}
+    found: set[int] = set()
+    waiting = list(outputs)
+    while waiting:
+        index = waiting.pop()
+        if index in inputs or index not in makers or makers[index].index in found:
+            continue
+        found.add(makers[index].index)
+        waiting += [i for i in makers[index].inputs if i >= 0]
+    return found
