@@ -22,10 +22,12 @@ _HOMES = {
     "convlstm": "edgehar_training.models.convlstm",
     "attention_lrcn": "edgehar_training.models.attention_lrcn",
     "compact": "edgehar_training.models.compact",
+    "cnn_rnn": "edgehar_training.models.cnn_rnn",
+    "two_stream": "edgehar_training.models.two_stream",
 }
 NAMES = tuple(_HOMES)
 
-__all__ = ["NAMES", "build", "check"]
+__all__ = ["NAMES", "build", "check", "prepare"]
 
 
 def check(settings: NetworkSettings) -> Any:
@@ -60,6 +62,18 @@ def _hint(settings: NetworkSettings, home: Any) -> str:
     known = home.Options.__struct_fields__
     near = [name for unknown in settings.options if unknown not in known if (name := meant(unknown, known))]
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def prepare(settings: NetworkSettings) -> None:
+    """Bring what the network is made of, such as weights from the network, before anything that takes long.
+
+    Raises:
+        ConfigError: it cannot be had, or the settings do not fit.
+    """
+    options = check(settings)
+    home = importlib.import_module(_HOMES[settings.model])
+    if hasattr(home, "prepare"):
+        home.prepare(settings, options)
 
 
 def build(settings: NetworkSettings, classes: int) -> keras.Model:

@@ -13,6 +13,32 @@ if TYPE_CHECKING:
 ATTENTION = "attention"
 
 
+def recurrent(
+    x: Any, kind: str, units: int, layers: int = 1, bidirectional: bool = False, activation: str = "tanh"
+) -> Any:
+    """Recurrent layers, one over the other; the last one gives its last state.
+
+    Args:
+        x: `(batch, time, n)`.
+        kind: lstm (Hochreiter and Schmidhuber, 1997), gru (Cho et al., EMNLP 2014) or simple (Elman, 1990).
+        units: of each layer.
+        layers: how many.
+        bidirectional: a second one reads backwards, and their outputs are put side by side.
+        activation: of the state.
+
+    Returns:
+        `(batch, units)`, or twice as many where they are bidirectional.
+    """
+    import keras
+
+    layer = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "simple": keras.layers.SimpleRNN}[kind]
+    for index in range(layers):
+        name = f"{kind}_{index}"
+        inner = layer(units, activation=activation, return_sequences=index < layers - 1, name=name)
+        x = (keras.layers.Bidirectional(inner, name=f"both_{name}") if bidirectional else inner)(x)
+    return x
+
+
 def attended(sequence: Any, kind: str, units: int) -> Any:
     """The mean of a sequence, weighted by a softmax over time.
 
@@ -61,7 +87,9 @@ def attention_weights(model: keras.Model, windows: npt.NDArray[Any]) -> npt.NDAr
 
     head, encoder = model.get_layer("head"), model.get_layer("encoder")
     if not has_attention(model):
-        raise ConfigError(f"network {model.name} has no attention; train attention_lrcn, or compact with attention=yes")
+        raise ConfigError(
+            f"network {model.name} has no attention; train attention_lrcn, or compact with attention=true"
+        )
     batch, window = windows.shape[:2]
     codes = encoder.predict_on_batch(np.reshape(windows, (batch * window, *windows.shape[2:])))
     weights = keras.Model(head.input, head.get_layer(ATTENTION).output)

@@ -21,15 +21,12 @@ def macs(network: keras.Model) -> int:
 
 def _layer_macs(layer: keras.layers.Layer) -> int:
     if type(layer).__name__ == "Dot":
-        return max(math.prod(part.shape[1:]) for part in layer.input)
+        return int(max(math.prod(part.shape[1:]) for part in layer.input))
     weights = sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1)
     return int(weights * _places(layer)) if weights else 0
 
 
 def _places(layer: keras.layers.Layer) -> int:
     """Where a weight is used: rows and columns of a convolution's output, and steps of a recurrent layer's input."""
-    if len(layer.output.shape) == 4:
-        return math.prod(layer.output.shape[1:3])
-    if len(layer.output.shape) == 5:
-        return math.prod(layer.output.shape[1:4])
-    return math.prod(layer.input.shape[1:-1])
+    places = {4: layer.output.shape[1:3], 5: layer.output.shape[1:4]}
+    return math.prod(places.get(len(layer.output.shape), layer.input.shape[1:-1]))
