@@ -51,9 +51,9 @@ def page(bundle: ModelBundle, parts: Sequence[Part], seen: Mapping[str, Seen], f
         f"<title>{escape(title)}</title><style>{_STYLE}</style>\n<h1>{escape(title)}</h1>\n"
         f"<p>Labels: {escape(', '.join(manifest.labels))}. Trained on {escape(manifest.provenance.dataset)}. "
         f"Seen on {escape(frames)}.</p>\n<p>Heights of histograms are logarithms of counts. <b>Error</b> is int8 minus "
-        "a float run of the same graph with the same (rounded) weights, all the way from the network's input, so it "
-        "adds up from operator to operator; for the head, from the encoder's input. The ratio is 20 log<sub>10</sub> of the "
-        "root mean squares of float and error; it is where it falls most that accuracy goes. <b>Highest</b> is the "
+        "a float run of the same graph with the same (rounded) weights, all the way from the network's input, so "
+        "it adds up from operator to operator; for the head, from the encoder's input. The ratio is 20 log<sub>10</sub> "
+        "of the root mean squares of float and error; it is where it falls most that accuracy goes. <b>Highest</b> is the "
         f"share of values at int8's upper end: many mean a range that is too small.</p>\n{body}</html>\n"
     )
 
