@@ -7,6 +7,8 @@ picture (float64), the CRC-32 of all bytes before it, and a mark.
 from __future__ import annotations
 
 import io
+import math
+import re
 import struct
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -76,23 +78,29 @@ def read_shard(path: Path, *, verify: bool) -> tuple[npt.NDArray[Any], npt.NDArr
         FileNotFoundError: it is not there.
         BrokenShardError: it is cut off or altered.
     """
-    try:
-        pictures = np.load(path, mmap_mode="r", allow_pickle=False)
-        times_at = _HEADER_BYTES + pictures.nbytes
-        tail_at = times_at + 8 * len(pictures)
-        with path.open("rb") as file:
-            if file.seek(0, io.SEEK_END) != tail_at + _TAIL.size:
-                raise BrokenShardError("not of the size that its beginning tells")
-            file.seek(tail_at)
-            checksum, mark = _TAIL.unpack(file.read())
-            if mark != _MARK or (verify and _checksum(file, tail_at) != checksum):
-                raise BrokenShardError("not what was written")
-            file.seek(times_at)
-            return pictures, np.frombuffer(file.read(8 * len(pictures)), np.float64)
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, TypeError, EOFError, SyntaxError) as error:
-        raise BrokenShardError(str(error)) from error
+    with path.open("rb") as file:
+        shape, dtype = _read_header(file)
+        times_at = _HEADER_BYTES + math.prod(shape) * dtype.itemsize
+        tail_at = times_at + 8 * shape[0]
+        if file.seek(0, io.SEEK_END) != tail_at + _TAIL.size:
+            raise BrokenShardError("it is not of the size that its beginning tells")
+        file.seek(tail_at)
+        checksum, mark = _TAIL.unpack(file.read())
+        if mark != _MARK or (verify and _checksum(file, tail_at) != checksum):
+            raise BrokenShardError("it is not what was written")
+        file.seek(times_at)
+        times_s = np.frombuffer(file.read(8 * shape[0]), np.float64)
+    return np.memmap(path, dtype, "r", _HEADER_BYTES, shape), times_s
+
+
+def _read_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    header = file.read(_HEADER_BYTES)
+    found = re.search(rb"'descr': '([|<][iuf]\d)'.*'shape': \(([1-9]\d*(?:, [1-9]\d*)+)\)", header)
+    if found is not None:
+        shape = tuple(int(side) for side in found[2].split(b", "))
+        if header == _header(shape, found[1].decode()):
+            return shape, np.dtype(found[1].decode())
+    raise BrokenShardError("it does not begin as a shard")
 
 
 def _header(shape: tuple[int, ...], dtype: str) -> bytes:
@@ -109,6 +117,6 @@ def _checksum(file: Any, size: int) -> int:
     while size:
         part = file.read(min(size, _CHUNK_BYTES))
         if not part:
-            raise BrokenShardError("cut off")
+            raise BrokenShardError("it is cut off")
         checksum, size = zlib.crc32(part, checksum), size - len(part)
     return checksum
