@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(args: argparse.Namespace) -> int:
     recipe = None if args.recipe is None else read_recipe(args.recipe)
-    groups = _settings(args, recipe)
+    groups = chosen_settings(args, recipe)
     if args.out.exists() and not args.out.is_dir():
         raise ConfigError(f"{args.out}: is a file; --out names a folder")
     prepare()
@@ -64,7 +64,7 @@ def _train(args: argparse.Namespace) -> int:
     from edgehar_training.experiment import Options, run_experiment
 
     run: Any = groups["run"]
-    config = _config(groups)
+    config = run_config(groups)
     seeds = list(range(config.split.seed, config.split.seed + run.seeds))
     options = Options(args.out, seeds, args.resume, run.int8, run.jobs)
     try:
@@ -76,7 +76,7 @@ def _train(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _settings(args: argparse.Namespace, recipe: Recipe | None) -> dict[str, msgspec.Struct]:
+def chosen_settings(args: argparse.Namespace, recipe: Recipe | None) -> dict[str, msgspec.Struct]:
     """Each group of settings: what the command line says, else the recipe, else the default."""
     given, written = given_options(args, SETTINGS), {} if recipe is None else recipe.settings
     return {name: struct(**_over(written.get(name, {}), given.get(name, {}))) for name, struct in SETTINGS.items()}
@@ -92,7 +92,7 @@ def _over(written: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return {**written, **given, **merged}
 
 
-def _config(groups: dict[str, Any]) -> RunConfig:
+def run_config(groups: dict[str, Any]) -> RunConfig:
     """The settings of the runs; folders are made absolute, since a run may be resumed from elsewhere."""
     from msgspec.structs import replace
 
