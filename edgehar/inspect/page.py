@@ -24,6 +24,12 @@ _FULL_DB = 60.0
 # A network of more operators shows its table only when asked.
 _MOST_OPEN = 40
 
+_LEGEND = (
+    "Heights of histograms are logarithms of counts. <b>Error</b> is int8 minus a float run of the same graph with the "
+    "same (rounded) weights, all the way from the frames on, so it adds up from operator to operator. <b>Ratio</b> is "
+    "20 log<sub>10</sub> of the root mean squares of float and error: accuracy goes where it falls. <b>Highest</b> is "
+    "the share of values at int8's upper end: many mean a range that is too small."
+)
 _STYLE = """
 :root{color-scheme:light dark;--bar:#4269d0;--weak:#efb118}
 body{font:15px/1.45 system-ui,sans-serif;max-width:78rem;margin:2rem auto;padding:0 1rem}
@@ -46,15 +52,14 @@ def page(bundle: ModelBundle, parts: Sequence[Part], seen: Mapping[str, Seen], f
     manifest = bundle.manifest
     title = f"{manifest.name}: inside the int8 model"
     body = "".join(_network(part, seen.get(part.name)) for part in parts)
+    about = (
+        f"Labels: {escape(', '.join(manifest.labels))}. Trained on {escape(manifest.provenance.dataset)}. "
+        f"Seen on {escape(frames)}."
+    )
     return (
-        f"<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>{escape(title)}</title><style>{_STYLE}</style>\n<h1>{escape(title)}</h1>\n"
-        f"<p>Labels: {escape(', '.join(manifest.labels))}. Trained on {escape(manifest.provenance.dataset)}. "
-        f"Seen on {escape(frames)}.</p>\n<p>Heights of histograms are logarithms of counts. <b>Error</b> is int8 minus "
-        "a float run of the same graph with the same (rounded) weights, all the way from the network's input, so "
-        "it adds up from operator to operator; for the head, from the encoder's input. The ratio is 20 log<sub>10</sub> "
-        "of the root mean squares of float and error; it is where it falls most that accuracy goes. <b>Highest</b> is the "
-        f"share of values at int8's upper end: many mean a range that is too small.</p>\n{body}</html>\n"
+        "<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f"<title>{escape(title)}</title><style>{_STYLE}</style>\n<h1>{escape(title)}</h1>\n<p>{about}</p>\n"
+        f"<p>{_LEGEND}</p>\n{body}</html>\n"
     )
 
 
