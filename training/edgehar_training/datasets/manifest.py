@@ -49,6 +49,11 @@ def load_csv(table: Path) -> list[Clip]:
     return clips
 
 
+def is_file_path(path: str) -> bool:
+    """Whether a clip's path is that of a file, not the address of another source."""
+    return not _SCHEME.match(path)
+
+
 def write_csv(clips: Iterable[Clip], file: TextIO) -> None:
     """Write clips as a table that `load_csv` reads; paths are written as they are."""
     writer = csv.writer(file, lineterminator="\n")
@@ -77,7 +82,7 @@ def _clip(table: Path, line: int, row: dict[str, str | None]) -> Clip:
     start_s, end_s = _seconds(where, "start_s", row), _seconds(where, "end_s", row)
     if end_s is not None and end_s <= (start_s or 0.0):
         raise DatasetError(f"{where}: the clip ends at {end_s:g} s, before or as it starts at {start_s or 0.0:g} s")
-    if not (_SCHEME.match(path) or path.startswith("/")):
+    if is_file_path(path) and not path.startswith("/"):
         path = str(table.parent / path)
     return Clip(path, label, row.get("group") or path, start_s, end_s, _fold(where, row), _official(where, row))
 

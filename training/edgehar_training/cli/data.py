@@ -1,0 +1,214 @@
+"""`edgehar data`: look at clips before training on them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from edgehar_training.datasets import Clip
+    from edgehar_training.datasets.check import Check, Durations
+
+EXAMPLES = """\
+examples:
+  edgehar data check clips --sheet clips.png               counts, damaged files, duplicates, leaks, and a picture
+  edgehar data check KTH --dataset kth --json
+  edgehar data list KTH --dataset kth > kth.csv            every clip, as a table for --dataset csv
+  edgehar data preview --data clips --out windows.png      what a network would learn from"""
+_SHOWN = 5
+PREVIEWED = ("data", "network", "augment")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "data",
+        help="check clips before training on them",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _add_check(actions)
+    _add_list(actions)
+    _add_preview(actions)
+
+
+def _add_check(actions: argparse._SubParsersAction[Any]) -> None:
+    check = _add(actions, "check", "count clips, and look for what is damaged, double or leaks", _check)
+    _add_data(check)
+    check.add_argument("--json", action="store_true", help="print the findings as JSON")
+    check.add_argument("--sheet", type=Path, metavar="PNG", help="write a picture with clips of every class")
+    check.add_argument(
+        "--all-frames", action="store_true", help="decode every frame, which takes longer, not some of each video"
+    )
+    check.add_argument("--workers", type=int, metavar="N", help="videos read at the same time (default: one a core)")
+
+
+def _add_list(actions: argparse._SubParsersAction[Any]) -> None:
+    listing = _add(actions, "list", "print every clip as a table in CSV, which --dataset csv reads", _list)
+    _add_data(listing)
+
+
+def _add_preview(actions: argparse._SubParsersAction[Any]) -> None:
+    from edgehar_training.cli.options import add_options
+    from edgehar_training.recipe import SETTINGS
+
+    preview = _add(actions, "preview", "write a picture of windows as training makes them", _preview)
+    preview.add_argument("--out", type=Path, required=True, metavar="PNG", help="the picture")
+    preview.add_argument("--rows", type=int, default=12, metavar="N", help="windows to show (default: 12)")
+    preview.add_argument("--seed", type=int, default=0, metavar="N", help="other clips' windows (default: 0)")
+    preview.add_argument("--recipe", metavar="NAME|FILE", help="begin with the settings of a recipe")
+    add_options(preview, {name: SETTINGS[name] for name in PREVIEWED})
+
+
+def _add(
+    actions: argparse._SubParsersAction[Any], name: str, what: str, run: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    action: argparse.ArgumentParser = actions.add_parser(
+        name, help=what, description=f"{what[0].upper()}{what[1:]}.", allow_abbrev=False
+    )
+    action.set_defaults(run=run)
+    return action
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", nargs="?", metavar="DIR", help="folder (or table) of the clips")
+    parser.add_argument("--dataset", default="folder", metavar="KIND", help="layout of the clips (default: folder)")
+    parser.add_argument("--classes", nargs="+", metavar="LABEL", help="these classes only")
+
+
+def _clips(args: argparse.Namespace) -> list[Clip]:
+    from edgehar_training.datasets import load_dataset
+    from edgehar_training.settings import DataSettings
+
+    return load_dataset(DataSettings(dataset=args.dataset, folder=args.folder, classes=args.classes))
+
+
+def _list(args: argparse.Namespace) -> int:
+    import dataclasses
+
+    from edgehar_training.datasets.manifest import is_file_path, write_csv
+
+    def absolute(clip: Clip) -> Clip:
+        # The table may be kept anywhere.
+        return dataclasses.replace(clip, path=str(Path(clip.path).resolve())) if is_file_path(clip.path) else clip
+
+    write_csv([absolute(clip) for clip in _clips(args)], sys.stdout)
+    return EXIT_DONE
+
+
+def _check(args: argparse.Namespace) -> int:
+    import msgspec
+
+    from edgehar.errors import ConfigError
+    from edgehar_training.cli.workstation import prepare
+    from edgehar_training.datasets.check import check_clips
+    from edgehar_training.datasets.probe import probe_videos
+
+    prepare()
+    workers = len(os.sched_getaffinity(0)) if args.workers is None else args.workers
+    if workers < 1:
+        raise ConfigError(f"--workers is {workers}, it must be 1 or more")
+    if args.sheet is not None and args.sheet.suffix.lower() != ".png":
+        raise ConfigError(f"--sheet {args.sheet}: the picture is a PNG; name it so")
+    clips = _clips(args)
+    with _bar(len({clip.path for clip in clips}), "reading") as progress:
+        probes = probe_videos(clips, workers=workers, all_frames=args.all_frames, progress=progress)
+    check = check_clips(clips, args.dataset, probes)
+    if args.json:
+        print(msgspec.json.format(msgspec.json.encode(check), indent=2).decode())
+    else:
+        print("\n".join(_lines(check)))
+    if args.sheet is not None:
+        from edgehar_training.datasets.sheet import shown_count, write_contact_sheet
+
+        with _bar(shown_count(clips), "drawing") as progress:
+            title = f"{args.dataset} {args.folder or ''}: {check.clips} clips, {check.groups} groups"
+            write_contact_sheet(args.sheet, clips, probes, title=title, workers=workers, progress=progress)
+    if not check.usable:
+        print("edgehar: fewer than two classes have a clip that can be read", file=sys.stderr)
+    return EXIT_DONE if check.usable else EXIT_FAILED
+
+
+def _bar(total: int, what: str) -> Any:
+    """A progress bar on stderr, where that is a terminal; gives the function that moves it on."""
+    import contextlib
+
+    from tqdm import tqdm
+
+    @contextlib.contextmanager
+    def shown() -> Iterator[Callable[[], object]]:
+        with tqdm(total=total, unit="clip", desc=what, disable=None) as bar:
+            yield bar.update
+
+    return shown()
+
+
+def _lines(check: Check) -> Iterator[str]:
+    """The findings as text."""
+    width = max(map(len, (*check.classes, "class")))
+    yield f"{'class':<{width}}  {'clips':>6}  {'groups':>6}  seconds (shortest, median, longest)"
+    for label, one in check.classes.items():
+        yield f"{label:<{width}}  {one.clips:>6}  {one.groups:>6}  {_seconds(one.duration_s)}"
+    readable = sum(one.clips for one in check.classes.values())
+    yield f"{'all':<{width}}  {readable:>6}  {check.groups:>6}  {_seconds(check.duration_s)}"
+    yield ""
+    yield f"videos      {check.videos}"
+    yield f"frames/s    {_counted(check.rates_hz)}"
+    yield f"sizes       {_counted(check.sizes)}"
+    yield f"unreadable  {len(check.unreadable)}"
+    yield from _some([f"{path}: {reason}" for path, reason in check.unreadable.items()])
+    yield f"damaged     {len(check.damaged)}"
+    yield from _some([f"{path}: {reason}" for path, reason in check.damaged.items()])
+    yield f"duplicates  {sum(len(one.paths) - 1 for one in check.duplicates)}"
+    yield from _some([" = ".join(one.paths) for one in check.duplicates])
+    for warning in check.warnings:
+        yield f"warning: {warning}"
+
+
+def _seconds(durations: Durations | None) -> str:
+    return "unknown" if durations is None else f"{durations.min:.2f} {durations.median:.2f} {durations.max:.2f}"
+
+
+def _counted(counts: dict[str, int]) -> str:
+    shown = [f"{word} ({count})" for word, count in list(counts.items())[:_SHOWN]]
+    more = [f"and {len(counts) - _SHOWN} others"] if len(counts) > _SHOWN else []
+    return ", ".join([*shown, *more]) or "unknown"
+
+
+def _some(lines: list[str]) -> Iterator[str]:
+    yield from (f"  {line}" for line in lines[:_SHOWN])
+    if len(lines) > _SHOWN:
+        yield f"  and {len(lines) - _SHOWN} more; --json has all"
+
+
+def _preview(args: argparse.Namespace) -> int:
+    from edgehar.errors import ConfigError
+    from edgehar_training.cli.train import chosen_settings, run_config
+    from edgehar_training.cli.workstation import prepare
+    from edgehar_training.datasets import load_dataset
+    from edgehar_training.recipe import read_recipe
+
+    if args.rows < 1 or args.seed < 0:
+        raise ConfigError(f"--rows {args.rows} --seed {args.seed}: there must be one row or more, and no negative seed")
+    if args.out.suffix.lower() != ".png":
+        raise ConfigError(f"--out {args.out}: the picture is a PNG; name it so")
+    groups: dict[str, Any] = chosen_settings(args, None if args.recipe is None else read_recipe(args.recipe))
+    prepare()
+    from msgspec.structs import replace
+
+    from edgehar_training.preview import write_preview
+
+    config = run_config({**groups, "split": replace(groups["split"], seed=args.seed)})
+    rows = write_preview(args.out, config, load_dataset(config.data), rows=args.rows)
+    print(f"{args.out}: {rows} windows")
+    return EXIT_DONE

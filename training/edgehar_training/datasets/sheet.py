@@ -1,0 +1,103 @@
+"""The contact sheet of a data set: some clips of every class, to see whether the labels are right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgehar import open_source
+from edgehar.errors import SourceError
+from edgehar.pictures import as_bgr
+from edgehar_training.datasets.clip import labels_of
+from edgehar_training.datasets.probe import in_threads, length_s
+from edgehar_training.sheets import Row, fitted, missing, write_sheet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from edgehar_training.datasets.clip import Clip
+    from edgehar_training.datasets.probe import Probe
+
+WIDTH, HEIGHT = 160, 120
+PER_CLASS = 6
+# Of a clip whose length is not known, the frame at this moment is shown.
+_LATEST_S = 1.0
+
+
+def write_contact_sheet(
+    path: Path,
+    clips: Sequence[Clip],
+    probes: dict[str, Probe],
+    *,
+    title: str,
+    workers: int = 1,
+    progress: Callable[[], object] = lambda: None,
+) -> None:
+    """Write a PNG with a row for each class: the middle frames of a few clips, of as many groups as can be.
+
+    Args:
+        path: the file.
+        clips: the clips.
+        probes: what is in each of their videos, by its path.
+        title: the words at the top.
+        workers: videos that are read at the same time.
+        progress: called after each clip.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    chosen = _chosen(clips)
+    everything = [clip for some in chosen.values() for clip in some]
+    tiles = dict(
+        zip(
+            everything,
+            in_threads(lambda clip: _tile(clip, length_s(clip, probes[clip.path])), everything, workers, progress),
+            strict=True,
+        )
+    )
+    rows = []
+    for label, some in chosen.items():
+        count = sum(clip.label == label for clip in clips)
+        captions = [f"{clip.group}: {Path(clip.path).name}" for clip in some]
+        rows.append(Row(f"{label} ({count} clips)", [tiles[clip] for clip in some], captions))
+    write_sheet(path, title, rows, width=WIDTH, height=HEIGHT)
+
+
+def shown_count(clips: Sequence[Clip]) -> int:
+    """How many clips a contact sheet shows."""
+    return sum(map(len, _chosen(clips).values()))
+
+
+def _chosen(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
+    return {label: shown_clips([clip for clip in clips if clip.label == label]) for label in labels_of(list(clips))}
+
+
+def shown_clips(clips: Sequence[Clip], count: int = PER_CLASS) -> list[Clip]:
+    """Some of the clips of a class, evenly over their order, from different groups as long as there are any."""
+    first_of_group = list({clip.group: clip for clip in reversed(clips)}.values())[::-1]
+    known = set(first_of_group)
+    pool = first_of_group if len(first_of_group) >= count else [*first_of_group, *(c for c in clips if c not in known)]
+    if len(first_of_group) < count:
+        return pool[:count]
+    return [pool[round(n * (len(pool) - 1) / max(1, count - 1))] for n in range(count)]
+
+
+def _tile(clip: Clip, length_s: float) -> npt.NDArray[np.uint8]:
+    """The frame in the middle of a clip, as a tile."""
+    wanted_s = (clip.start_s or 0.0) + (length_s / 2 or _LATEST_S)
+    try:
+        with open_source(clip.path) as source:
+            first_s = shown = None
+            for frame in source:
+                first_s = frame.captured_s if first_s is None else first_s
+                shown = frame
+                if frame.captured_s - first_s >= wanted_s:
+                    break
+            if shown is None:
+                return missing("no frame", WIDTH, HEIGHT)
+            return fitted(as_bgr(shown), WIDTH, HEIGHT)
+    except (SourceError, OSError, ValueError):
+        return missing("cannot be read", WIDTH, HEIGHT)
