@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar_training import sampling
+from edgehar_training.intervals import RESAMPLES
+from edgehar_training.measures import class_measures, confusion_matrix
 from edgehar_training.runs import EVALUATION_HOP
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from edgehar_training.preprocess import Preprocessor
 
 CHUNK = 64
-RESAMPLES = 2000
 
 
 def score_streams(
@@ -137,8 +138,7 @@ class Result:
 
 def figures(result: Result, labels: Sequence[str]) -> dict[str, Any]:
     """Top-1 of clips and windows, loss, confusion (rows are the truth) and precision, recall and F1 of each label."""
-    confusion = np.zeros((len(labels), len(labels)), int)
-    np.add.at(confusion, (result.truth, result.predicted), 1)
+    confusion = confusion_matrix(result.truth, result.predicted, len(labels))
     return {
         "clips": len(result.truth),
         "top1": float(result.correct.mean()),
@@ -149,18 +149,18 @@ def figures(result: Result, labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def per_class(confusion: npt.NDArray[np.int_], labels: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Precision, recall, F1 and number of clips of each label; 0 where a share is of nothing."""
-    table = {}
-    for index, label in enumerate(labels):
-        hits, named, there = confusion[index, index], confusion[:, index].sum(), confusion[index].sum()
-        table[label] = {
-            "precision": float(hits / max(named, 1)),
-            "recall": float(hits / max(there, 1)),
-            "f1": float(2 * hits / max(named + there, 1)),
-            "clips": int(there),
+def per_class(
+    confusion: npt.NDArray[np.int_], labels: Sequence[str], counted: str = "clips"
+) -> dict[str, dict[str, float]]:
+    """Precision, recall, F1 and number of clips (or what is `counted`) of each label; 0 where a share is of nothing."""
+    values = class_measures(confusion)
+    return {
+        label: {
+            **{name: float(values[name][index]) for name in ("precision", "recall", "f1")},
+            counted: int(values["support"][index]),
         }
-    return table
+        for index, label in enumerate(labels)
+    }
 
 
 def group_bootstrap(correct: Sequence[float], groups: Sequence[str], seed: int = 0) -> tuple[float, float]:

@@ -1,0 +1,1 @@
+"""Evaluation of runs and bundles: scores of clips, the figures made of them, reports and comparisons."""

@@ -1,0 +1,204 @@
+"""Runs side by side, and whether they differ by more than chance on the same clips."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgehar.errors import DatasetError
+from edgehar_training import intervals
+from edgehar_training.evaluate import group_bootstrap
+from edgehar_training.evaluation.stored import evaluate_stored
+from edgehar_training.evaluation.summary import right_by_clip
+from edgehar_training.runs import BEST_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from edgehar_training.evaluation.scored import Scored
+    from edgehar_training.evaluation.stored import Stored
+    from edgehar_training.evaluation.subjects import Subject
+
+TIMED_CALLS = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What a network costs; None where it is not known.
+
+    Attributes:
+        parameters: weights of the float network.
+        encoder_macs: multiply-accumulates of a frame.
+        head_macs: multiply-accumulates of a window.
+        encoder_ms: median time of a frame by the int8 bundle on this machine, one thread.
+        head_ms: median time of a window.
+    """
+
+    parameters: int | None = None
+    encoder_macs: int | None = None
+    head_macs: int | None = None
+    encoder_ms: float | None = None
+    head_ms: float | None = None
+
+
+def compare(folders: Sequence[Path], part: Stored, *, cost: bool = True) -> dict[str, Any]:
+    """Accuracy and cost of every run, and a paired test of each against the first.
+
+    Args:
+        folders: runs, or folders of folds and seeds.
+        part: whose stored predictions are compared.
+        cost: load the networks to count their parameters and operations, and time their int8 bundles.
+
+    Raises:
+        ConfigError: a folder holds no run.
+        DatasetError: a run is not finished, or two have different labels or no clip in common.
+    """
+    subjects = [evaluate_stored(folder, part) for folder in folders]
+    first = subjects[0]
+    for other in subjects[1:]:
+        _check_same_task(first, other)
+    return {
+        "part": part,
+        "labels": first.scored.labels,
+        "warnings": _warnings(subjects),
+        "runs": [_run(subject, cost=cost) for subject in subjects],
+        "tests": [_test(first, other) for other in subjects[1:]],
+    }
+
+
+def _check_same_task(first: Subject, other: Subject) -> None:
+    if sorted(first.scored.labels) != sorted(other.scored.labels):
+        differing = sorted(set(first.scored.labels) ^ set(other.scored.labels))
+        raise DatasetError(
+            f"{first.target} and {other.target} have different labels ({', '.join(differing)}): they are not of the "
+            "same task and cannot be compared"
+        )
+    mine, theirs = ({row.name: row.clip.label for row in subject.scored.rows} for subject in (first, other))
+    common = mine.keys() & theirs.keys()
+    if not common:
+        raise DatasetError(
+            f"{first.target} and {other.target} were tested on no clip in common: train both with the same data, "
+            "--split, --folds and --seed"
+        )
+    if relabelled := sorted(name for name in common if mine[name] != theirs[name]):
+        raise DatasetError(
+            f"{relabelled[0]}: is {mine[relabelled[0]]!r} in {first.target} and {theirs[relabelled[0]]!r} in "
+            f"{other.target}: they are not of the same data"
+        )
+
+
+def _warnings(subjects: Sequence[Subject]) -> list[str]:
+    first, found = subjects[0], []
+    for subject in subjects:
+        found += [f"{subject.target}: {text}" for text in subject.warnings]
+    for other in subjects[1:]:
+        if other.protocol != first.protocol:
+            found.append(
+                f"DIFFERENT PROTOCOLS: {first.target} was measured by {first.protocol}, {other.target} by "
+                f"{other.protocol}; a difference may come from that"
+            )
+        if other.scored.seeds != first.scored.seeds:
+            found.append(f"{other.target} has seeds {_words(other.scored)}, {first.target} {_words(first.scored)}")
+        if _names(other) != _names(first):
+            common = len(_names(other) & _names(first))
+            found.append(
+                f"DIFFERENT CLIPS: {first.target} was tested on {len(_names(first))}, {other.target} on "
+                f"{len(_names(other))}; the test is of the {common} that both have"
+            )
+    if len(subjects) > 2:
+        found.append(f"{len(subjects) - 1} tests: their p-values are not corrected for their number")
+    return found
+
+
+def _words(scored: Scored) -> str:
+    return ", ".join(map(str, scored.seeds))
+
+
+def _names(subject: Subject) -> set[str]:
+    return {row.name for row in subject.scored.rows}
+
+
+def _run(subject: Subject, *, cost: bool) -> dict[str, Any]:
+    by_clip = right_by_clip(subject.scored)
+    right = subject.scored.predicted == subject.scored.truth
+    seeds = np.array([row.seed for row in subject.scored.rows])
+    per_seed = {str(seed): float(right[seeds == seed].mean()) for seed in subject.scored.seeds}
+    shares, groups = [share for share, _ in by_clip.values()], [group for _, group in by_clip.values()]
+    return {
+        "target": subject.target,
+        "network": subject.network,
+        "protocol": subject.protocol,
+        "leaky": subject.leaky,
+        "data": subject.data,
+        "clips": len(by_clip),
+        "groups": len(set(groups)),
+        "top1": float(np.mean(list(per_seed.values()))),
+        "interval_95": group_bootstrap(shares, groups, subject.seed),
+        "per_seed": per_seed,
+        **dataclasses.asdict(_cost(subject.folders[0]) if cost else Cost()),
+    }
+
+
+def _test(first: Subject, other: Subject) -> dict[str, Any]:
+    """Difference on the clips that both have: the paired bootstrap over groups, and McNemar's test of a single seed."""
+    mine, theirs = right_by_clip(first.scored), right_by_clip(other.scored)
+    names = sorted(mine.keys() & theirs.keys())
+    before, after = [mine[name][0] for name in names], [theirs[name][0] for name in names]
+    difference = intervals.paired_difference(before, after, [mine[name][1] for name in names])
+    result: dict[str, Any] = {
+        "first": first.target,
+        "second": other.target,
+        "clips": len(names),
+        "groups": len({mine[name][1] for name in names}),
+        "difference": difference.mean,
+        "interval_95": difference.interval_95,
+        "bootstrap_p": difference.p,
+        "only_first_right": None,
+        "only_second_right": None,
+        "mcnemar_p": None,
+    }
+    if len(first.scored.seeds) == len(other.scored.seeds) == 1:
+        lost = sum(a > b for a, b in zip(before, after, strict=True))
+        won = sum(a < b for a, b in zip(before, after, strict=True))
+        result |= {"only_first_right": lost, "only_second_right": won, "mcnemar_p": intervals.mcnemar(lost, won)}
+    return result
+
+
+def _cost(folder: Path) -> Cost:
+    """Of a run: its network counted, and its int8 bundle timed where it has one."""
+    from edgehar_training.train_run import BUNDLE_FILE
+
+    cost = Cost()
+    if (folder / BEST_FILE).exists():
+        from edgehar_training.quantize.cost import macs
+        from edgehar_training.runs import load_run
+
+        model = load_run(folder).model()
+        encoder, head = model.get_layer("encoder"), model.get_layer("head")
+        parameters = encoder.count_params() + head.count_params()
+        cost = Cost(int(parameters), macs(encoder), macs(head))
+    if (folder / BUNDLE_FILE).exists():
+        encoder_ms, head_ms = bundle_ms(folder / BUNDLE_FILE)
+        cost = dataclasses.replace(cost, encoder_ms=encoder_ms, head_ms=head_ms)
+    return cost
+
+
+def bundle_ms(path: Path) -> tuple[float, float]:
+    """Median time of a frame and of a window by an int8 bundle on this machine, one thread, in milliseconds."""
+    from edgehar.bundle import ModelBundle
+    from edgehar.interpreter import TfliteModel
+
+    bundle, found = ModelBundle.open(path), []
+    for name in ("encoder.tflite", "head.tflite"):
+        model = TfliteModel(bundle.read(name), name=name)
+        times_s = []
+        for _ in range(TIMED_CALLS):
+            started_s = time.perf_counter()
+            model.invoke()
+            times_s.append(time.perf_counter() - started_s)
+        found.append(float(np.median(times_s)) * 1e3)
+    return found[0], found[1]

@@ -1,0 +1,132 @@
+"""Clips with the scores that networks gave them, and their tables."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgehar.files import whole_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from edgehar_training.datasets import Clip
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One clip as one network scored it.
+
+    Attributes:
+        clip: what was scored; its path is as the data set gives it.
+        name: the clip within its data set, the same on every machine; with its times where it has some.
+        scores: mean over its windows, float32 `(classes,)`.
+        seed: of the run; None for a bundle.
+        fold: of the run, where it has one.
+        windows: scores of its windows, float32 `(windows, classes)`; None where only the mean was kept.
+    """
+
+    clip: Clip
+    name: str
+    scores: npt.NDArray[np.float32]
+    seed: int | None = None
+    fold: int | None = None
+    windows: npt.NDArray[np.float32] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """Rows whose scores are of the same labels.
+
+    Attributes:
+        labels: the classes, in the order of the scores.
+        rows: clips whose true label is one of them.
+        unknown: clips whose true label is none of them.
+    """
+
+    labels: list[str]
+    rows: list[Row]
+    unknown: list[Row] = dataclasses.field(default_factory=list)
+
+    @property
+    def truth(self) -> npt.NDArray[np.intp]:
+        """Index of the true label of each row, `(n,)`."""
+        place = {label: index for index, label in enumerate(self.labels)}
+        return np.array([place[row.clip.label] for row in self.rows], np.intp)
+
+    @property
+    def scores(self) -> npt.NDArray[np.float32]:
+        """Scores of the rows, `(n, classes)`."""
+        return np.stack([row.scores for row in self.rows])
+
+    @property
+    def predicted(self) -> npt.NDArray[np.intp]:
+        """Index of the best label of each row, `(n,)`."""
+        best: npt.NDArray[np.intp] = self.scores.argmax(axis=1)
+        return best
+
+    @property
+    def groups(self) -> list[str]:
+        """Group of each row."""
+        return [row.clip.group for row in self.rows]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the runs, in order."""
+        return sorted({row.seed for row in self.rows if row.seed is not None})
+
+
+def clip_name(clip: Clip, root: Path | None) -> str:
+    """The clip's path under the folder `root`, with its times as in a media fragment (W3C, 2012): `a.avi#t=1.2,3`."""
+    path = Path(clip.path)
+    name = path.relative_to(root).as_posix() if root is not None and path.is_relative_to(root) else clip.path
+    if clip.start_s is None and clip.end_s is None:
+        return name
+    start, end = ("" if time_s is None else f"{time_s:g}" for time_s in (clip.start_s, clip.end_s))
+    return f"{name}#t={start}" + (f",{end}" if end else "")
+
+
+def write_predictions(path: Path, scored: Scored) -> None:
+    """Write a CSV of clips: clip, group, seed, fold, label, predicted, right, and the score of every label."""
+    header = ["clip", "group", "seed", "fold", "label", "predicted", "right", *map(_score_column, scored.labels)]
+    _write(path, header, [[row.name, *_answer(scored.labels, row, row.scores)] for row in _all(scored)])
+
+
+def write_windows(path: Path, scored: Scored) -> None:
+    """Write a CSV of windows, as `write_predictions` does of clips, with the window's number in its clip."""
+    columns = ["group", "seed", "fold", "label", "predicted", "right", *map(_score_column, scored.labels)]
+    lines = [
+        [row.name, number, *_answer(scored.labels, row, scores)]
+        for row in _all(scored)
+        if row.windows is not None
+        for number, scores in enumerate(row.windows)
+    ]
+    _write(path, ["clip", "window", *columns], lines)
+
+
+def _all(scored: Scored) -> list[Row]:
+    return [*scored.rows, *scored.unknown]
+
+
+def _score_column(label: str) -> str:
+    return f"score_{label}"
+
+
+def _answer(labels: Sequence[str], row: Row, scores: npt.NDArray[np.float32]) -> list[Any]:
+    predicted = labels[int(scores.argmax())]
+    seed, fold = ("" if value is None else value for value in (row.seed, row.fold))
+    values = [f"{score:.5f}" for score in scores]
+    return [row.clip.group, seed, fold, row.clip.label, predicted, int(predicted == row.clip.label), *values]
+
+
+def _write(path: Path, header: list[str], lines: Sequence[list[Any]]) -> None:
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(lines)

@@ -1,0 +1,123 @@
+"""The predictions that runs have stored, pooled over folds and seeds; no network and no clip is needed for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from edgehar.errors import ConfigError, DatasetError
+from edgehar_training import report
+from edgehar_training.datasets import Clip
+from edgehar_training.evaluation.scored import Row, Scored, clip_name
+from edgehar_training.evaluation.subjects import RunFigures, Subject, describe_data, leak_warnings
+from edgehar_training.runs import CONFIG_FILE, METRICS_FILE, RunConfig, load_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Stored = Literal["test", "val", "int8"]
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The folder itself where it is a run, else the runs under it: folds and seeds of one experiment.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    if (folder / CONFIG_FILE).exists():
+        return [folder]
+    found = sorted((path.parent for path in folder.glob(f"**/{CONFIG_FILE}")), key=_in_order)
+    if not found:
+        raise ConfigError(f"{folder}: holds no run of edgehar-train, and is no .edgehar bundle; give either")
+    return found
+
+
+def evaluate_stored(folder: Path, part: Stored) -> Subject:
+    """All runs of a folder by their stored predictions.
+
+    Args:
+        folder: a run, or a folder of folds or seeds.
+        part: whose predictions; "int8" is the int8 bundle on the test part.
+
+    Raises:
+        ConfigError: the folder holds no run.
+        DatasetError: no run is finished, their labels or splits are not the same, or they stored none of that part.
+    """
+    folders = runs_in(folder)
+    done = [path for path in folders if (path / METRICS_FILE).exists()]
+    if not done:
+        raise DatasetError(f"{folder}: its training is not finished; continue it with edgehar-train --resume")
+    loaded = [load_run(path) for path in done]
+    configs = [run.config for run in loaded]
+    _check_same(folder, configs)
+    first = configs[0]
+    warnings = list(dict.fromkeys(w for run in loaded for w in leak_warnings(run, "val" if part == "val" else "test")))
+    if len(done) < len(folders):
+        warnings.append(
+            f"{len(done)} of {len(folders)} runs are finished; the others are missing from these figures "
+            "(edgehar-train --resume)"
+        )
+    rows: list[Row] = []
+    runs = []
+    for path, config in zip(done, configs, strict=True):
+        figures = _figures(path, part)
+        rows += [_row(entry, config) for entry in figures["predictions"]]
+        count, window_top1 = len(figures["predictions"]), figures.get("window_top1")
+        runs.append(RunFigures(str(path), config.split.seed, config.fold, count, float(figures["top1"]), window_top1))
+    if part == "val":
+        warnings.append("these clips chose the epoch that was kept: the figures are a little too good")
+    known = [run.window_top1 for run in runs if run.window_top1 is not None]
+    return Subject(
+        target=str(folder),
+        network=f"{'int8' if part == 'int8' else 'float'} {first.network.model}",
+        data=f"{part.replace('int8', 'test')} part of {describe_data(first.data.dataset, first.data.folder)}",
+        protocol=first.protocol,
+        scored=Scored(first.labels, rows),
+        warnings=warnings,
+        runs=runs,
+        folders=done,
+        window_top1=float(np.mean(known)) if len(known) == len(runs) else None,
+        seed=first.split.seed if len(done) == 1 else 0,
+    )
+
+
+def _check_same(folder: Path, configs: Sequence[RunConfig]) -> None:
+    first = configs[0]
+    for config in configs[1:]:
+        if (config.labels, config.protocol) != (first.labels, first.protocol):
+            raise DatasetError(
+                f"{folder}: holds runs of different labels or splits ({first.protocol}; {config.protocol}); give one "
+                "experiment, or compare them with edgehar compare"
+            )
+    if len({(config.split.seed, config.fold) for config in configs}) < len(configs):
+        raise DatasetError(
+            f"{folder}: holds several runs of the same seed and fold; give one experiment, or compare them with "
+            "edgehar compare"
+        )
+
+
+def _figures(path: Path, part: Stored) -> dict[str, Any]:
+    metrics = report.read_metrics(path / METRICS_FILE)
+    figures: dict[str, Any] = metrics.get(part, {})
+    if not figures.get("predictions"):
+        have = [name for name in ("test", "val", "int8") if metrics.get(name, {}).get("predictions")]
+        raise DatasetError(
+            f"{path / METRICS_FILE}: holds no {part} predictions; it has those of {', '.join(have) or 'none'}"
+            + ("; measure int8 with edgehar-train --resume --int8" if part == "int8" else "")
+        )
+    return figures
+
+
+def _row(entry: dict[str, Any], config: RunConfig) -> Row:
+    clip = Clip(entry["clip"], entry["label"], entry["group"], entry.get("start_s"), entry.get("end_s"))
+    root = None if config.data.folder is None else Path(config.data.folder)
+    scores = np.array(entry["scores"], np.float32)
+    return Row(clip, clip_name(clip, root), scores, config.split.seed, config.fold)
+
+
+def _in_order(path: Path) -> list[tuple[str, int]]:
+    """`fold-2` before `fold-10`."""
+    parts = (part.rpartition("-") for part in path.parts)
+    return [(head, int(tail)) if tail.isdigit() else (f"{head}-{tail}", 0) for head, _, tail in parts]

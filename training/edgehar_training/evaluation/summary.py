@@ -1,0 +1,234 @@
+"""All figures of an evaluation, as they stand in `eval.json`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgehar_training import intervals, measures
+from edgehar_training.evaluate import group_bootstrap, per_class
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from edgehar_training.evaluation.scored import Row, Scored
+    from edgehar_training.evaluation.subjects import Subject
+
+    Floats = npt.NDArray[np.float32]
+    Indices = npt.NDArray[np.intp]
+
+WORST_CLIPS = 12
+# Points of a curve that are kept: more cannot be seen.
+CURVE_POINTS = 200
+
+
+def summarize(subject: Subject, threshold: float = 0.0) -> dict[str, Any]:
+    """Every figure of an evaluation.
+
+    Args:
+        subject: the clips with their scores.
+        threshold: a clip whose best score is under it counts as not answered.
+    """
+    scored = subject.scored
+    return {
+        "target": subject.target,
+        "network": subject.network,
+        "data": subject.data,
+        "protocol": subject.protocol,
+        "leaky": subject.leaky,
+        "includes_training_clips": subject.includes_training_clips,
+        "warnings": subject.warnings + _few_groups(scored),
+        "labels": scored.labels,
+        "seeds": scored.seeds,
+        "folds": len({row.fold for row in scored.rows if row.fold is not None}) or None,
+        "clip": clip_figures(scored, subject.seed),
+        "window": _window_figures(subject),
+        "per_seed": _per_seed(scored),
+        "runs": [{name: getattr(run, name) for name in run.__dataclass_fields__} for run in subject.runs],
+        "per_group": _per_group(scored),
+        "confused": measures.confused_pairs(_confusion(scored), scored.labels),
+        "worst": [_worst_row(scored, row) for row in worst_rows(scored)],
+        "unknown": _unknown(scored, threshold),
+    }
+
+
+def clip_figures(scored: Scored, seed: int) -> dict[str, Any]:
+    """Figures of clips: accuracy, top-k, averages, calibration, each class, confusion (rows are the truth), curves."""
+    truth, scores, classes = scored.truth, scored.scores, len(scored.labels)
+    predicted, right, confusion = scored.predicted, scored.predicted == truth, _confusion(scored)
+    by_clip = right_by_clip(scored)
+    per_seed = [entry["top1"] for entry in _per_seed(scored)]
+    return {
+        "clips": len(by_clip),
+        "rows": len(truth),
+        "groups": len(set(scored.groups)),
+        # A clip that several seeds tested counts once in each of them.
+        "top1": float(np.mean(per_seed)) if per_seed else float(right.mean()),
+        "interval_95": group_bootstrap(
+            [share for share, _ in by_clip.values()], [g for _, g in by_clip.values()], seed
+        ),
+        "top_k": {str(k): measures.top_k(truth, scores, k) for k in (1, 2, 3, 5) if k < classes},
+        "balanced_accuracy": measures.balanced_accuracy(confusion),
+        **measures.averages(confusion),
+        "macro_f1_interval_95": intervals.interval(
+            lambda rows: measures.macro_f1(truth[rows], predicted[rows], classes), scored.groups, seed
+        ),
+        "cross_entropy": measures.cross_entropy(truth, scores),
+        "brier": measures.brier(truth, scores),
+        "ece": measures.calibration_error(truth, scores),
+        "ece_interval_95": intervals.interval(
+            lambda rows: measures.calibration_error(truth[rows], scores[rows]), scored.groups, seed
+        ),
+        "reliability": measures.reliability(truth, scores),
+        "per_class": _classes(scored, confusion),
+        "confusion": confusion.tolist(),
+        "curves": {label: _curves(truth == index, scores[:, index]) for index, label in enumerate(scored.labels)},
+    }
+
+
+def right_by_clip(scored: Scored) -> dict[str, tuple[float, str]]:
+    """Share of the seeds that name a clip rightly, and its group, by the clip's name."""
+    votes: dict[str, list[float]] = {}
+    groups = {}
+    for row, right in zip(scored.rows, scored.predicted == scored.truth, strict=True):
+        votes.setdefault(row.name, []).append(float(right))
+        groups[row.name] = row.clip.group
+    return {name: (float(np.mean(given)), groups[name]) for name, given in votes.items()}
+
+
+def worst_rows(scored: Scored, most: int = WORST_CLIPS) -> list[Row]:
+    """Clips named wrongly, the least likely truth first; of several seeds the worst."""
+    own = scored.scores[np.arange(len(scored.rows)), scored.truth]
+    wrong = scored.predicted != scored.truth
+    found: dict[str, Row] = {}
+    for index in np.argsort(own, kind="stable"):
+        if wrong[index]:
+            found.setdefault(scored.rows[index].name, scored.rows[index])
+    return list(found.values())[:most]
+
+
+def _confusion(scored: Scored) -> npt.NDArray[np.int_]:
+    return measures.confusion_matrix(scored.truth, scored.predicted, len(scored.labels))
+
+
+def _classes(scored: Scored, confusion: npt.NDArray[np.int_]) -> dict[str, dict[str, Any]]:
+    table: dict[str, dict[str, Any]] = {}
+    for index, (label, row) in enumerate(per_class(confusion, scored.labels).items()):
+        positive, score = scored.truth == index, scored.scores[:, index]
+        table[label] = {
+            **row,
+            "roc_auc": measures.roc_auc(positive, score),
+            "average_precision": measures.average_precision(positive, score),
+        }
+    return table
+
+
+def _curves(positive: npt.NDArray[np.bool_], score: Floats) -> dict[str, Any]:
+    """Points of both curves; none for a class without clips, or without others."""
+    if positive.all() or not positive.any():
+        return {"roc": [], "precision_recall": []}
+    return {
+        "roc": _thinned(*measures.roc_curve(positive, score)),
+        "precision_recall": _thinned(*measures.precision_recall_curve(positive, score)),
+    }
+
+
+def _thinned(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> list[list[float]]:
+    kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), CURVE_POINTS)).round().astype(int))
+    return [[round(float(x[i]), 4), round(float(y[i]), 4)] for i in kept]
+
+
+def _window_figures(subject: Subject) -> dict[str, Any] | None:
+    """Figures of single windows, which is what a live camera gives; only the accuracy where they were not kept."""
+    scored = subject.scored
+    windows = [row.windows for row in scored.rows if row.windows is not None]
+    if len(windows) < len(scored.rows):
+        return None if subject.window_top1 is None else {"top1": subject.window_top1}
+    counts = [len(scores) for scores in windows]
+    truth, scores, classes = np.repeat(scored.truth, counts), np.concatenate(windows), len(scored.labels)
+    right = (scores.argmax(axis=1) == truth).astype(float)
+    confusion = measures.confusion_matrix(truth, scores.argmax(axis=1), classes)
+    return {
+        "windows": len(truth),
+        "top1": float(right.mean()),
+        "interval_95": group_bootstrap(right.tolist(), np.repeat(scored.groups, counts).tolist(), subject.seed),
+        "top_k": {str(k): measures.top_k(truth, scores, k) for k in (1, 2, 3, 5) if k < classes},
+        **measures.averages(confusion),
+        "per_class": per_class(confusion, scored.labels, "windows"),
+        "confusion": confusion.tolist(),
+        "ece": measures.calibration_error(truth, scores),
+        "reliability": measures.reliability(truth, scores),
+    }
+
+
+def _per_seed(scored: Scored) -> list[dict[str, Any]]:
+    right, truth, predicted = scored.predicted == scored.truth, scored.truth, scored.predicted
+    table = []
+    for seed in scored.seeds:
+        own = np.array([row.seed == seed for row in scored.rows])
+        table.append(
+            {
+                "seed": seed,
+                "clips": int(own.sum()),
+                "top1": float(right[own].mean()),
+                "macro_f1": measures.macro_f1(truth[own], predicted[own], len(scored.labels)),
+                "ece": measures.calibration_error(truth[own], scored.scores[own]),
+            }
+        )
+    return table
+
+
+def _per_group(scored: Scored) -> list[dict[str, Any]]:
+    """Accuracy of each group, the lowest first."""
+    right: dict[str, list[float]] = {}
+    for share, group in right_by_clip(scored).values():
+        right.setdefault(group, []).append(share)
+    table = [{"group": group, "clips": len(shares), "top1": float(np.mean(shares))} for group, shares in right.items()]
+    return sorted(table, key=lambda row: (row["top1"], row["group"]))
+
+
+def _worst_row(scored: Scored, row: Row) -> dict[str, Any]:
+    best = int(row.scores.argmax())
+    return {
+        "clip": row.name,
+        "group": row.clip.group,
+        "seed": row.seed,
+        "label": row.clip.label,
+        "score_of_label": float(row.scores[scored.labels.index(row.clip.label)]),
+        "predicted": scored.labels[best],
+        "score": float(row.scores[best]),
+    }
+
+
+def _unknown(scored: Scored, threshold: float) -> dict[str, Any] | None:
+    """What the network answers to clips of labels that it does not know."""
+    if not scored.unknown:
+        return None
+    best = np.array([row.scores.max() for row in scored.unknown])
+    answers = Counter(
+        scored.labels[int(row.scores.argmax())] for row in scored.unknown if row.scores.max() >= threshold
+    )
+    return {
+        "clips": len(scored.unknown),
+        "labels": dict(Counter(row.clip.label for row in scored.unknown).most_common()),
+        "threshold": threshold,
+        "abstained": float((best < threshold).mean()),
+        "known_abstained": float((scored.scores.max(axis=1) < threshold).mean()),
+        "answers": dict(answers.most_common()),
+    }
+
+
+def _few_groups(scored: Scored) -> list[str]:
+    groups = len(set(scored.groups))
+    if groups >= intervals.FEW_GROUPS:
+        return []
+    return [f"{groups} group{'s'[: groups > 1]} only: the intervals are narrower than they should be"]
+
+
+def spread(values: Sequence[float]) -> float | None:
+    """Standard deviation of figures of several seeds; None of a single one."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
