@@ -157,6 +157,9 @@ class Scene:
         horizon = self._margin_y + self._camera.ground * height - self._camera.px_per_m * rng.uniform(0.1, 0.9)
         self._background = draw_background(rng, size[0], size[1], horizon, costume.brightness())
         self._painter = Painter(self._body, costume)
+        # Used again for every frame, so that not all of them come from other memory.
+        self._shade = np.empty((height, width, 3), np.uint8)
+        self._lit = np.empty((height, width, 3), np.float32)
 
     def frames(self, rate_hz: float, first: int = 0) -> Iterator[npt.NDArray[np.uint8]]:
         """Frames `first`, `first + 1`, … at `rate_hz`, without end: uint8 `(height, width, 3)`, BGR, 0 to 255."""
@@ -204,7 +207,8 @@ class Scene:
         unit = 1 << SUBPIXEL_BITS
         where = (round(float(centre[0]) * unit), round(float(centre[1]) * unit))
         axes = (round(axes_px[0] * unit), round(axes_px[1] * unit))
-        shade = picture.copy()
+        shade = self._shade
+        np.copyto(shade, picture)
         cv2.ellipse(shade, where, axes, 0, 0, 360, (20, 20, 20), cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
         cv2.addWeighted(picture, 1 - self._light.shadow, shade, self._light.shadow, 0, dst=picture)
 
@@ -218,7 +222,7 @@ class Scene:
         if light.monochrome:
             picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
         flicker = 1 + light.flicker * np.sin(2 * np.pi * light.flicker_hz * time_s)
-        lit = cv2.multiply(picture, light.gain, scale=flicker, dtype=cv2.CV_32F)
+        lit = cv2.multiply(picture, light.gain, self._lit, scale=flicker, dtype=cv2.CV_32F)
         # Odd steps through the tile, so that the same piece comes back after 64 * 64 frames only.
         top, left = (number * 29) % _NOISE_STEPS, (number * 43 + number // _NOISE_STEPS) % _NOISE_STEPS
         noise = light.noise[top : top + self._height, left : left + self._width]
