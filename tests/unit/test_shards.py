@@ -51,7 +51,7 @@ def test_a_shard_that_goes_on_is_broken(shard):
 
 def test_every_altered_byte_is_noticed(shard):
     content = shard.read_bytes()
-    for place in [*range(0, 140), *range(140, len(content), 37), *range(len(content) - 60, len(content))]:
+    for place in [*range(140), *range(140, len(content), 37), *range(len(content) - 60, len(content))]:
         altered = bytearray(content)
         altered[place] ^= 4
         shard.write_bytes(altered)

@@ -19,7 +19,7 @@ class Contents:
     was cut off is as if it were not there.
 
     Args:
-        folder: where the list is kept; it must be there when something is added.
+        folder: where the list is kept; made when needed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,6 +59,7 @@ class Contents:
         place = _place(file)
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         # Appended in one write, so that lines of several programs do not mix.
         with self._path.open("a", encoding="ascii") as known:
             known.write(f"{place} {digest}\n")

@@ -170,7 +170,6 @@ class FramesCache:
         Raises:
             SourceError: the video cannot be read.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         return self.shards.read(self.shard(clip.path), clip.path, lambda: self.make(clip))
 
     def has(self, clip: Clip) -> bool:

@@ -95,7 +95,7 @@ def read_shard(path: Path, *, verify: bool) -> tuple[npt.NDArray[Any], npt.NDArr
 
 def _read_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     header = file.read(_HEADER_BYTES)
-    found = re.search(rb"'descr': '([|<][iuf]\d)'.*'shape': \(([1-9]\d*(?:, [1-9]\d*)+)\)", header)
+    found = re.search(rb"'descr': '(\|u1|\|i1|<f4)'.*'shape': \(([1-9]\d*(?:, [1-9]\d*)+)\)", header)
     if found is not None:
         shape = tuple(int(side) for side in found[2].split(b", "))
         if header == _header(shape, found[1].decode()):

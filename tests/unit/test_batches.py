@@ -1,0 +1,186 @@
+"""Batches: the same for a seed and epoch, whatever is in the window; made ahead by a thread that ends."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from helpers import write_video
+
+from edgehar_training.batches import Batches, ahead
+from edgehar_training.datasets import Clip
+from edgehar_training.runs import Run, RunConfig, with_mean
+from edgehar_training.settings import AugmentSettings, DataSettings, FitSettings, NetworkSettings
+
+LABELS = ["left", "right"]
+PLAIN = AugmentSettings(on=False)
+EVERYTHING = AugmentSettings(
+    colour=0.2, blur=1, noise=4, speed=0.3, temporal_crop=0.3, frame_dropout=0.2, mixup=0.4
+)  # fmt: skip
+
+
+def bar(direction, shade, count=16):
+    """A checked bar: along a plain edge, flow could not be told."""
+    frames = np.full((count, 48, 48, 3), 40, np.uint8)
+    checks = np.kron(np.indices((6, 2)).sum(axis=0) % 2, np.ones((8, 5)))[..., None] * 80
+    for number, frame in enumerate(frames):
+        left = 2 * number if direction == "right" else 38 - 2 * number
+        frame[:, left : left + 10] = shade - checks
+    return frames
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bars")
+    return [
+        Clip(str(write_video(folder / f"{label}{i}.mp4", bar(label, 150 + 20 * i))), label, f"g{i}")
+        for label in LABELS
+        for i in range(5)
+    ]
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    def make(augment=PLAIN, windows_per_clip=1, **network):
+        config = RunConfig(
+            data=DataSettings(cache=str(tmp_path / "cache")),
+            network=NetworkSettings(**{"window": 4, "size": 32, **network}),
+            fit=FitSettings(batch_size=4, windows_per_clip=windows_per_clip),
+            augment=augment,
+            labels=LABELS,
+        )
+        return Run(tmp_path, config)
+
+    return make
+
+
+def epoch(run, clips, number=1):
+    return list(Batches(run, clips).epoch(number))
+
+
+@pytest.mark.parametrize("sampling", ["consecutive", "uniform", "segments", "key-frames"])
+@pytest.mark.parametrize(("kind", "channels"), [("rgb", 3), ("motion", 3), ("flow", 2), ("rgb+flow", 5)])
+def test_every_input_and_sampling_gives_windows_that_repeat(make_run, clips, sampling, kind, channels):
+    run = make_run(EVERYTHING, windows_per_clip=2, input=kind, sampling=sampling)
+    first, again, later = epoch(run, clips), epoch(run, clips), epoch(run, clips, 2)
+    assert len(first) == len(Batches(run, clips)) == 5
+    for (windows, truth), (same, same_truth) in zip(first, again, strict=True):
+        assert windows.shape == (4, 4, 32, 32, channels)
+        assert windows.dtype == truth.dtype == np.float32
+        assert np.array_equal(windows, same)
+        assert np.array_equal(truth, same_truth)
+        np.testing.assert_allclose(truth.sum(axis=1), 1, atol=1e-6)
+        assert -1.01 <= windows.min() < windows.max() <= 1.01
+    assert not all(np.array_equal(a[0], b[0]) for a, b in zip(first, later, strict=True))
+    stream = run.stream(clips[0])
+    assert stream.shape == (8 if sampling == "consecutive" else 4, 32, 32, channels)
+    assert stream.dtype == np.int8
+    assert run.preprocessor.channels == channels == run.config.network.channels
+
+
+def test_without_augmentation_windows_are_windows_of_the_stream(make_run, clips):
+    run = make_run(rate_hz=25.0, input="motion")
+    streams = [run.preprocessor.real(run.stream(clip)) for clip in clips]
+    for windows, _ in epoch(run, clips):
+        for window in windows:
+            assert any(
+                np.array_equal(window, stream[start : start + 4])
+                for stream in streams
+                for start in range(len(stream) - 3)
+            )
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "key-frames"])
+def test_one_window_of_a_clip_is_its_stream(make_run, clips, sampling):
+    run = make_run(rate_hz=25.0, input="rgb+flow", sampling=sampling)
+    streams = [run.preprocessor.real(run.stream(clip)) for clip in clips]
+    for windows, _ in epoch(run, clips):
+        assert all(any(np.array_equal(window, stream) for stream in streams) for window in windows)
+
+
+def test_colours_come_before_flow_each_with_its_scale(make_run, clips):
+    both, colours, flow = (make_run(input=kind) for kind in ("rgb+flow", "rgb", "flow"))
+    stream = both.stream(clips[5])
+    assert np.array_equal(stream[..., :3], colours.stream(clips[5]))
+    assert np.array_equal(stream[..., 3:], flow.stream(clips[5]))
+    real = both.preprocessor.real(stream)
+    np.testing.assert_allclose(real[..., :3], (stream[..., :3].astype(float) + 128) / 255, atol=1e-6)
+    np.testing.assert_allclose(real[..., 3:], stream[..., 3:] / 128, atol=1e-6)
+    assert real[2:, 10:20, :, 3].max() > 0.2  # a bar that goes to the right
+
+
+def test_mixup_mixes_windows_and_labels_alike(make_run, clips):
+    mixed = make_run(AugmentSettings(flip=False, shift=0, zoom=0, contrast=0, brightness=0, mixup=1.0), rate_hz=25.0)
+    streams = {label: [] for label in LABELS}
+    for clip in clips:
+        stream = mixed.preprocessor.real(mixed.stream(clip))
+        streams[clip.label] += [stream[s : s + 4] for s in range(len(stream) - 3)]
+    found = 0
+    for windows, truth in epoch(mixed, clips):
+        share = max(truth[0])
+        for window, (left, right) in zip(windows, truth, strict=True):
+            assert left + right == pytest.approx(1, abs=1e-6)
+            if 0.01 < left < 0.99:
+                found += 1
+                assert max(left, right) == pytest.approx(share, abs=1e-5) or share == 1
+                assert any(
+                    np.allclose(window, left * a + right * b, atol=1e-4)
+                    for a in streams["left"]
+                    for b in streams["right"]
+                )
+    assert found
+
+
+def test_a_device_is_shown_the_frames_of_the_stream(make_run, clips):
+    whole = make_run().device_clip(clips[0])
+    assert len(whole.frames) == 16
+    run = make_run(sampling="segments", input="rgb")
+    shown = run.device_clip(clips[0])
+    assert np.array_equal(run.preprocessor.quantized(shown.frames), run.stream(clips[0]))
+    np.testing.assert_allclose(shown.times_s, np.arange(4) / 12.5)
+
+
+def test_the_mean_colour_is_that_of_the_training_clips(make_run, clips):
+    config = make_run(input="rgb", scaling="mean").config
+    found = with_mean(config, clips[:3]).network.mean
+    assert found == with_mean(config, clips[2::-1]).network.mean != with_mean(config, clips[3:]).network.mean
+    frames = [make_run().cache().load(clip).frames for clip in clips[:3]]
+    np.testing.assert_allclose(found, np.mean([f.mean(axis=(0, 1, 2)) for f in frames], axis=0) / 255, atol=1e-6)
+    unit = make_run(input="rgb").config
+    assert with_mean(unit, clips) is unit
+
+
+def batch_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "batches"]
+
+
+def test_the_thread_ends_when_the_epoch_is_broken_off(make_run, clips):
+    batches = Batches(make_run(windows_per_clip=20), clips).epoch(1)
+    next(batches)
+    assert len(batch_threads()) == 1
+    batches.close()
+    assert not batch_threads()
+    list(Batches(make_run(), clips).epoch(1))
+    assert not batch_threads()
+
+
+def test_items_made_ahead_keep_their_order_and_their_error():
+    made = []
+
+    def items():
+        for number in range(5):
+            made.append(number)
+            yield number
+        raise ValueError("the sixth")
+
+    taken = ahead(items(), 2)
+    assert next(taken) == 0
+    deadline_s = time.monotonic() + 5
+    while len(made) < 4 and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert made == [0, 1, 2, 3]  # one taken, two waiting, one in hand
+    assert [next(taken) for _ in range(4)] == [1, 2, 3, 4]
+    with pytest.raises(ValueError, match="the sixth"):
+        next(taken)
+    assert not batch_threads()
