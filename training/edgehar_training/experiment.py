@@ -228,11 +228,13 @@ def _pool(jobs: Sequence[Job], template: RunConfig) -> dict[str, Any]:
 def _pooled(runs: Sequence[tuple[int, list[dict[str, Any]]]], labels: list[str]) -> dict[str, Any]:
     rows = [(seed, row) for seed, predictions in runs for row in predictions]
     confusion = np.zeros((len(labels), len(labels)), int)
+    # Several clips may be parts of one video.
     by_clip: dict[tuple[str, str], list[float]] = {}
     by_seed: dict[int, list[float]] = {}
     for seed, row in rows:
         right = float(row["label"] == row["predicted"])
-        by_clip.setdefault((row["clip"], row["group"]), []).append(right)
+        part = f"{row['clip']}#{row.get('start_s')},{row.get('end_s')}"
+        by_clip.setdefault((part, row["group"]), []).append(right)
         by_seed.setdefault(seed, []).append(right)
         confusion[labels.index(row["label"]), labels.index(row["predicted"])] += 1
     per_seed = {seed: float(np.mean(right)) for seed, right in by_seed.items()}

@@ -84,8 +84,8 @@ def train_run(
     }
     for part in ("val", "test"):
         if part_clips := [clips[i] for i in getattr(split, part)]:
-            streams = [run.stream(clip) for clip in part_clips]
-            metrics[part] = _part_metrics(run, part_clips, training.score(streams, truth_of(config, part_clips)))
+            result = training.score(training.streams(part_clips), truth_of(config, part_clips))
+            metrics[part] = _part_metrics(run, part_clips, result)
     if int8:
         metrics["int8"] = _int8_metrics(run)
     metrics["seconds"] = round(time.monotonic() - started_s, 1)
@@ -162,6 +162,7 @@ def _part_metrics(run: Run, clips: Sequence[Clip], result: Result) -> dict[str, 
         "predictions": [
             {
                 "clip": clip.path,
+                **_moments(clip),
                 "group": clip.group,
                 "label": clip.label,
                 "predicted": run.config.labels[int(index)],
@@ -170,6 +171,11 @@ def _part_metrics(run: Run, clips: Sequence[Clip], result: Result) -> dict[str, 
             for clip, index, scores in zip(clips, result.predicted, result.clip_scores, strict=True)
         ],
     }
+
+
+def _moments(clip: Clip) -> dict[str, float]:
+    """The times of a clip that is a part of a video."""
+    return {name: s for name, s in (("start_s", clip.start_s), ("end_s", clip.end_s)) if s is not None}
 
 
 def _add_int8(run: Run) -> None:

@@ -15,14 +15,25 @@ METHODS = (
     "bootstrap over groups (Efron and Tibshirani, 1993). McNemar: exact test (1947) of one seed, which takes clips to "
     "be independent."
 )
-_RUN = ("run", "network", "accuracy", "95 % interval", "clips", "seeds", "parameters", "MACs a frame", "a window", "ms")
+_RUN = (
+    "run",
+    "network",
+    "accuracy",
+    "95 % interval",
+    "clips",
+    "seeds",
+    "parameters",
+    "frame MACs",
+    "window MACs",
+    "ms",
+)
 _TEST = (
     "against the first",
     "difference",
     "95 % interval",
     "p",
     "McNemar p",
-    "only first right",
+    "only first",
     "only second",
     "clips",
 )

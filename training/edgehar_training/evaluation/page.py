@@ -195,9 +195,10 @@ def _class_chart(clip: Mapping[str, Any], curve: str, area: str, words: tuple[st
     classes = [(label, row) for label, row in clip["per_class"].items() if clip["curves"][label][curve]]
     # Of many classes the worst are shown: those are what one looks for.
     classes = sorted(classes, key=lambda item: item[1][area])[:MOST_LINES]
+    numbers = {label: number for number, label in enumerate(clip["per_class"])}
     lines = [
-        Line(f"{label} ({row[area]:.3f})", clip["curves"][label][curve], colour(number))
-        for number, (label, row) in enumerate(classes)
+        Line(f"{label} ({row[area]:.3f})", clip["curves"][label][curve], colour(numbers[label]))
+        for label, row in classes
     ]
     if diagonal:
         lines.insert(0, Line("", [(0, 0), (1, 1)], "#999", dashed=True))

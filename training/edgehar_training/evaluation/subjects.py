@@ -265,15 +265,20 @@ def check_labels(labels: Sequence[str], clips: Sequence[Clip], model: str, *, al
     foreign = sorted(set(counts) - set(labels))
     if len(foreign) == len(counts):
         raise DatasetError(
-            f"{model} knows {', '.join(labels)}, and the clips are of {', '.join(foreign)}: no label is of both; "
-            "name the clips' labels as the model does"
+            f"{model} knows {_some(labels)}, and the clips are of {_some(foreign)}: no label is of both; name the "
+            "clips' labels as the model does"
         )
     if foreign and not allow_unknown:
-        listed = ", ".join(f"{label} ({counts[label]} clips)" for label in foreign)
+        listed = _some([f"{label} ({counts[label]} clips)" for label in foreign])
         raise DatasetError(
-            f"{model} does not know the label{'s'[: len(foreign) > 1]} {listed}; it knows {', '.join(labels)}; leave "
-            "those clips out, or count them with --allow-unknown"
+            f"{model} does not know the label{'s'[: len(foreign) > 1]} {listed}; it knows {_some(labels)}; leave those "
+            "clips out with --classes, or count them with --allow-unknown"
         )
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    more = len(names) - most
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:most])} and {more} more"
 
 
 def _root(config: RunConfig) -> Path | None:

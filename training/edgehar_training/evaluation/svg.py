@@ -54,7 +54,7 @@ def line_chart(
     """
     frame = _Frame(x_range, y_range)
     named = [line for line in lines if line.name]
-    height = _HEIGHT + 16 * len(named)
+    height = _HEIGHT + 16 * len(named) + 8
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" role="img">',
         f"<title>{html.escape(title)}</title>",
@@ -64,7 +64,7 @@ def line_chart(
         *(_polyline(frame, line) for line in lines if line.points),
     ]
     for number, line in enumerate(named):
-        y = _HEIGHT + 16 * number + 4
+        y = _HEIGHT + 16 * number + 12
         parts.append(f'<line x1="{_LEFT}" x2="{_LEFT + 22}" y1="{y - 4}" y2="{y - 4}" {_stroke(line)}/>')
         parts.append(_text(_LEFT + 28, y, line.name, "start"))
     return "".join([*parts, "</svg>"])
