@@ -20,6 +20,7 @@ PAGES = {
 COMMANDS = (
     *("edgehar-run", "edgehar-train", "edgehar-convert", "edgehar bench", "edgehar demo", "edgehar inspect"),
     *("edgehar devices", "edgehar doctor"),
+    *("edgehar data check", "edgehar data list", "edgehar data preview"),
     *("edgehar service install", "edgehar service uninstall", "edgehar service status"),
     *("edgehar config init", "edgehar config check", "edgehar config show"),
 )
