@@ -43,7 +43,15 @@ EPOCHS_PER_LINE = 10
 
 
 def train_run(
-    folder: Path, config: RunConfig, clips: Sequence[Clip], split: Split, *, resume: bool, int8: bool, bar: bool
+    folder: Path,
+    config: RunConfig,
+    clips: Sequence[Clip],
+    split: Split,
+    *,
+    resume: bool,
+    int8: bool,
+    bar: bool,
+    qat: bool = False,
 ) -> None:
     """Train, evaluate and report one run; a finished one is left as it is when resuming, but for a missing int8 test.
 
@@ -55,6 +63,7 @@ def train_run(
         resume: continue a run that is there.
         int8: convert the network, and test the int8 bundle too.
         bar: show a progress bar.
+        qat: also train on in float and as int8, in folders of their own, and compare what is made of each.
 
     Raises:
         ConfigError: a run of other settings is there.
@@ -64,6 +73,8 @@ def train_run(
     if resume and _finished(folder, config):
         if int8:
             _add_int8(Run(folder, config))
+        if qat:
+            _add_stages(Run(folder, config), clips, split, bar=bar)
         return
     started_s = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,13 +96,15 @@ def train_run(
     for part in ("val", "test"):
         if part_clips := [clips[i] for i in getattr(split, part)]:
             result = training.score(training.streams(part_clips), truth_of(config, part_clips))
-            metrics[part] = _part_metrics(run, part_clips, result)
+            metrics[part] = part_metrics(run, part_clips, result)
     if int8:
         metrics["int8"] = _int8_metrics(run)
     metrics["seconds"] = round(time.monotonic() - started_s, 1)
     _draw(run, history, metrics)
     # Last: a run with metrics is a finished one.
     report.write_metrics(folder / METRICS_FILE, metrics)
+    if qat:
+        _add_stages(run, clips, split, bar=bar)
 
 
 def truth_of(config: RunConfig, clips: Sequence[Clip]) -> Any:
@@ -117,6 +130,7 @@ def _finished(folder: Path, config: RunConfig) -> bool:
 
 def _fit(run: Run, train: Sequence[Clip], val: Sequence[Clip], *, resume: bool, bar: bool) -> Training:
     from edgehar_training.fit import Training, save_model
+    from edgehar_training.quantize.stages import write_ranges
 
     keep_freed_memory()
     training = Training(run, train, val, resume=resume)
@@ -134,6 +148,8 @@ def _fit(run: Run, train: Sequence[Clip], val: Sequence[Clip], *, resume: bool, 
         raise
     finally:
         show.close()
+    if training.fake_quantization is not None:
+        write_ranges(run, training.fake_quantization.limits)
     save_model(training.model, run.path / BEST_FILE)
     return training
 
@@ -154,7 +170,8 @@ def keep_freed_memory() -> None:
     mallopt(arena_max, 1)
 
 
-def _part_metrics(run: Run, clips: Sequence[Clip], result: Result) -> dict[str, Any]:
+def part_metrics(run: Run, clips: Sequence[Clip], result: Result) -> dict[str, Any]:
+    """Figures of some clips, with an interval and every answer, for `metrics.json`."""
     groups = [clip.group for clip in clips]
     return {
         **figures(result, run.config.labels),
@@ -186,15 +203,29 @@ def _add_int8(run: Run) -> None:
         report.write_metrics(run.path / METRICS_FILE, metrics)
 
 
+def _add_stages(run: Run, clips: Sequence[Clip], split: Split, *, bar: bool) -> None:
+    """Train on from a finished run, in float and as int8, and add the comparison to its metrics."""
+    from edgehar_training.quantize.stages import KEY, compare_stages, stage_config
+
+    metrics = report.read_metrics(run.path / METRICS_FILE)
+    if KEY in metrics:
+        return
+    for stage in ("finetune", "qat"):
+        config = stage_config(run.config, stage)
+        train_run(run.path / stage, config, clips, split, resume=True, int8=False, bar=bar)
+    metrics[KEY] = compare_stages(run, metrics)
+    report.write_metrics(run.path / METRICS_FILE, metrics)
+
+
 def _int8_metrics(run: Run) -> dict[str, Any]:
     from edgehar_training.quantize.convert import convert_run
 
     part: Literal["val", "test"] = "test" if run.clips("test") else "val"
     bundle = run.path / BUNDLE_FILE
-    convert_run(run.path, bundle, max_drop=None)
+    convert_run(run.path, bundle, max_drop=None, stage="ptq")
     clips = run.clips(part)
     windows = score_bundle(bundle, [run.device_clip(clip) for clip in clips])
-    return {"part": part, **_part_metrics(run, clips, Result(truth_of(run.config, clips), windows))}
+    return {"part": part, **part_metrics(run, clips, Result(truth_of(run.config, clips), windows))}
 
 
 def _draw(run: Run, history: Sequence[Row], metrics: dict[str, Any]) -> None:

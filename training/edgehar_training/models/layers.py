@@ -108,10 +108,10 @@ def scaled(frame: Any, settings: NetworkSettings) -> Any:
         return frame
     mean, deviation = IMAGENET_MEAN, IMAGENET_DEVIATION
     if settings.scaling == "mean":
-        known = getattr(settings, "mean", None)
-        if known is None:
+        if settings.mean is None:
             raise ConfigError("scaling mean needs the mean colour of the training clips, which edgehar-train computes")
-        mean, deviation = tuple(known), (1.0, 1.0, 1.0)
+        (red, green, blue), deviation = settings.mean, (1.0, 1.0, 1.0)
+        mean = (red, green, blue)
     others = settings.channels - len(mean)
     scale = [1 / d for d in deviation] + [1.0] * others
     offset = [-m / d for m, d in zip(mean, deviation, strict=True)] + [0.0] * others

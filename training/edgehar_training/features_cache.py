@@ -1,0 +1,236 @@
+"""Features of frames, computed once, for an encoder that does not learn; training and scoring then run the head alone.
+
+What is kept of a clip are the features of the frames that are evaluated (`Run.stream`): those on the time grid, from
+its first frame, or the one window that another `sampling` chooses. Training windows are taken from the same frames.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from edgehar_training import sampling
+from edgehar_training.runs import EVALUATION_HOP
+from edgehar_training.shards import write_shard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    import keras
+    import numpy.typing as npt
+
+    from edgehar_training.batches import Batch
+    from edgehar_training.datasets import Clip
+    from edgehar_training.runs import Run
+
+    Array = npt.NDArray[np.float32]
+
+log = logging.getLogger(__name__)
+
+# Raise it when the same frames and weights give other features.
+VERSION = "features-1"
+# Frames (or windows) in one call of a network: a shape of its own would be traced anew.
+CHUNK = 64
+# Clips are encoded together until they have so many frames, and then written: an interruption loses no more.
+FRAMES_AT_ONCE = 256
+
+
+def features_of(run: Run, model: keras.Model) -> FeaturesCache | None:
+    """The cache of features, if a training can use one: its encoder does not learn, and windows are not changed.
+
+    Args:
+        run: settings and frames.
+        model: the network, with layers "encoder" and "head".
+    """
+    encoder = model.get_layer("encoder")
+    if not encoder.variables or encoder.trainable_variables:
+        return None
+    if run.config.augment.on:
+        log.info("the encoder does not learn; without augmentation (--no-augment) its features are computed only once")
+        return None
+    return FeaturesCache(run, encoder)
+
+
+class FeaturesCache:
+    """Features of clips in the folder of their frames; shared, resumable and checked as those are.
+
+    An entry belongs to the clip's content, the weights of the encoder, and the settings that choose its frames.
+
+    Args:
+        run: settings and frames.
+        encoder: `(batch, height, width, channels)` to `(batch, features)`; its weights are looked at when features are
+            first wanted, and may not change from then on.
+    """
+
+    def __init__(self, run: Run, encoder: keras.Model) -> None:
+        self._run, self._encoder, self._shards = run, encoder, run.cache().shards
+        self._encoder_word = ""
+
+    def fill(self, clips: Iterable[Clip], progress: Callable[[int], object] = lambda _: None) -> None:
+        """Compute what is missing, in batches of clips; `progress` is called with the number of clips done.
+
+        Raises:
+            SourceError: a video cannot be read.
+            OSError: the folder cannot be written.
+        """
+        self._shards.prepare()
+        waiting: list[tuple[Path, npt.NDArray[np.int8]]] = []
+        for clip in clips:
+            path = self._shard(clip)
+            if self._shards.whole(path):
+                progress(1)
+                continue
+            waiting.append((path, self._run.stream(clip)))
+            if sum(len(stream) for _, stream in waiting) >= FRAMES_AT_ONCE:
+                self._write(waiting)
+                progress(len(waiting))
+                waiting = []
+        self._write(waiting)
+        progress(len(waiting))
+
+    def load(self, clip: Clip) -> Array:
+        """float32 `(frames, features)`, memory-mapped; frames >= window. Computed now if they are not there.
+
+        Raises:
+            SourceError: the video cannot be read.
+        """
+        path = self._shard(clip)
+        found, _ = self._shards.read(
+            path, f"{clip.path} (features)", lambda: self._write([(path, self._run.stream(clip))])
+        )
+        features: Array = found
+        return features
+
+    def streams(self, clips: Sequence[Clip]) -> Sequence[Array]:
+        """The features of each clip, opened when asked for: more clips than the system lets files be open."""
+        return _Streams(self, clips)
+
+    def _write(self, waiting: Sequence[tuple[Path, npt.NDArray[np.int8]]]) -> None:
+        if not waiting:
+            return
+        codes = self._encode(np.concatenate([stream for _, stream in waiting]))
+        ends = np.cumsum([len(stream) for _, stream in waiting])
+        for (path, _), part in zip(waiting, np.split(codes, ends[:-1]), strict=True):
+            write_shard(path, ((row, float(index)) for index, row in enumerate(part)), part.shape[1:], "float32")
+
+    def _encode(self, frames: npt.NDArray[np.int8]) -> Array:
+        real = self._run.preprocessor.real
+        parts = [frames[begin : begin + CHUNK] for begin in range(0, len(frames), CHUNK)]
+        return np.concatenate([_predict(self._encoder, real(part)) for part in parts])
+
+    def _shard(self, clip: Clip) -> Path:
+        if not self._encoder_word:
+            self._encoder_word = _encoder_word(self._encoder)
+        frames, network = self._run.cache().shard(clip.path), self._run.config.network
+        identity: list[Any] = [VERSION, self._encoder_word, frames.name, clip.start_s, clip.end_s, network.input]
+        identity += [network.rate_hz, network.sampling, network.window]
+        if "flow" in network.input:
+            # Flow may come from a folder of pictures: what it is says only its content.
+            identity.append(hashlib.sha256(self._run.stream(clip).tobytes()).hexdigest())
+        return frames.with_name(f"{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]}.features.npy")
+
+
+class _Streams(Sequence["Array"]):
+    def __init__(self, cache: FeaturesCache, clips: Sequence[Clip]) -> None:
+        self._cache, self._clips = cache, clips
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    @overload
+    def __getitem__(self, index: int) -> Array: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Array]: ...
+
+    def __getitem__(self, index: int | slice) -> Array | Sequence[Array]:
+        if isinstance(index, slice):
+            return _Streams(self._cache, self._clips[index])
+        return self._cache.load(self._clips[index])
+
+
+class FeatureBatches:
+    """Random windows of the features of training clips, the same for the same seed and epoch; as `batches.Batches`.
+
+    Args:
+        run: settings.
+        clips: the training clips.
+        cache: their features.
+    """
+
+    def __init__(self, run: Run, clips: Sequence[Clip], cache: FeaturesCache) -> None:
+        self._config, self._streams = run.config, cache.streams(clips)
+        self._truth = np.array([run.config.labels.index(clip.label) for clip in clips])
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._streams) * self._config.fit.windows_per_clip / self._config.fit.batch_size)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Batches of an epoch: windows float32 `(n, window, features)` and one-hot labels `(n, classes)`."""
+        rng = np.random.default_rng([self._config.split.seed, number])
+        rounds = [rng.permutation(len(self._streams)) for _ in range(self._config.fit.windows_per_clip)]
+        one_hot = np.eye(len(self._config.labels), dtype=np.float32)
+        for part in np.array_split(np.concatenate(rounds), len(self)):
+            yield np.stack([self._window(index, rng) for index in part]), one_hot[self._truth[part]]
+
+    def _window(self, index: int, rng: np.random.Generator) -> Array:
+        features, window = self._streams[index], self._config.network.window
+        start = int(rng.integers(len(features) - window + 1))
+        return features[start : start + window]
+
+
+def score_features(
+    head: keras.Model, streams: Sequence[Array], window: int, hop: int = EVALUATION_HOP
+) -> list[npt.NDArray[np.float32]]:
+    """Scores of every window of every clip, given its features; one chunk of windows is in memory at a time.
+
+    Args:
+        head: `(batch, window, features)` to `(batch, classes)`.
+        streams: float32 `(n, features)` for each clip, n >= window.
+        window: frames in a window.
+        hop: frames between windows.
+
+    Returns:
+        float32 `(windows, classes)` for each clip.
+    """
+    waiting: list[Array] = []
+    scores: list[Array] = []
+    counts = []
+    for index in range(len(streams)):
+        starts = sampling.window_starts(len(stream := streams[index]), window, hop)
+        counts.append(len(starts))
+        for start in starts:
+            waiting.append(np.array(stream[start : start + window]))
+            if len(waiting) == CHUNK:
+                scores.append(_predict(head, np.stack(waiting)))
+                waiting = []
+    if waiting:
+        scores.append(_predict(head, np.stack(waiting)))
+    return np.split(np.concatenate(scores), np.cumsum(counts)[:-1])
+
+
+def _predict(network: keras.Model, inputs: Array) -> Array:
+    """A chunk, filled up to its full length."""
+    filled = np.concatenate([inputs, np.repeat(inputs[-1:], CHUNK - len(inputs), axis=0)])
+    return np.asarray(network.predict_on_batch(filled), np.float32)[: len(inputs)]
+
+
+def _encoder_word(encoder: keras.Model) -> str:
+    """What an encoder computes, as one word: of its layers without their names, its dtype, and its weights."""
+    digest = hashlib.sha256(json.dumps([_plain(layer) for layer in encoder.layers]).encode())
+    for array in encoder.get_weights():
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _plain(layer: keras.layers.Layer) -> list[Any]:
+    settings = {key: repr(value) for key, value in layer.get_config().items() if key != "name"}
+    return [type(layer).__name__, repr(layer.output.shape), sorted(settings.items())]
