@@ -222,7 +222,7 @@ def load_network(path: Path) -> keras.Model:
     import edgehar_training.models.layers  # noqa: F401 - they are registered by the import
 
     try:
-        model = keras.saving.load_model(path)
+        model = keras.saving.load_model(path, compile=False)
         for name in ("encoder", "head"):
             model.get_layer(name)
     except (OSError, ValueError, TypeError, KeyError) as error:
