@@ -152,10 +152,15 @@ class Replicas:
         if self._strategy is None:
             logs: dict[str, float] = model.train_on_batch(windows, truth, weight, return_dict=True)
             return logs
+        if model.train_function is None:
+            with self.scope():
+                # Makes the variables of the metrics, which cannot be made within a step.
+                model.test_on_batch(windows[:1], truth[:1])
         parts = [[None] * len(self) if a is None else np.array_split(a, len(self)) for a in (windows, truth, weight)]
         model.reset_metrics()
         # `train_on_batch` would give the whole batch to every replica.
-        logs = model.make_train_function()(iter([tuple(self._dealt(part) for part in parts)]))
+        model.make_train_function()
+        logs = model.train_function(iter([tuple(self._dealt(part) for part in parts)]))
         return {name: float(np.array(value)) for name, value in logs.items()}
 
     def _dealt(self, parts: Sequence[Any]) -> Any:

@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _convert(args: argparse.Namespace) -> int:
-    prepare()
+    prepare("tensorflow")  # the backend whose graphs become TFLite
     from edgehar.manifest import Decision
     from edgehar_training.quantize.convert import convert_run
 
@@ -108,9 +108,9 @@ def _table(conversion: Conversion) -> str:
 
 def _median_ms(content: bytes, name: str) -> float:
     """Median time of a call on this machine, one thread, in milliseconds."""
-    from edgehar.interpreter import TfliteModel
+    from edgehar.interpreter import make_interpreter
 
-    model = TfliteModel(content, name=name)
+    model = make_interpreter(content, name=name)
     times_s = []
     for _ in range(TIMED_CALLS):
         started_s = time.perf_counter()

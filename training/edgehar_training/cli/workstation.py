@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import logging
 import os
+from pathlib import Path
 
-from edgehar.errors import EdgeharError
+from edgehar.errors import ConfigError, EdgeharError
 
 _NEEDED = ("keras", "sklearn", "matplotlib", "tqdm")
+BACKENDS = ("tensorflow", "jax")
 
 
-def prepare() -> None:
-    """Check that the training extra is installed, and keep TensorFlow from talking.
+def prepare(backend: str | None = None) -> None:
+    """Check that the training extra and Keras' backend are installed, and keep TensorFlow from talking.
+
+    Args:
+        backend: the one that is to be used; None for the one that the user chose.
 
     Raises:
+        ConfigError: networks are not trained on the chosen backend.
         EdgeharError: a library is missing.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
@@ -22,5 +30,32 @@ def prepare() -> None:
             f"{', '.join(missing)} not installed: training and conversion need the train extra; in a checkout of "
             "edgehar run: pip install '.[train]'"
         )
-    # TensorFlow reports at start which instructions it could use; only its errors matter here.
+    if backend is not None:
+        os.environ["KERAS_BACKEND"] = backend
+    _check_backend(_chosen_backend())
+    # TensorFlow reports at start which instructions it could use, JAX every compilation; only errors matter here.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("jax").setLevel(logging.WARNING)
+
+
+def _check_backend(name: str) -> None:
+    if name not in BACKENDS:
+        raise ConfigError(f"Keras' backend is {name} (KERAS_BACKEND, or keras.json); use {' or '.join(BACKENDS)}")
+    if importlib.util.find_spec(name) is None:
+        extra = "train" if name == "tensorflow" else "train-jax"
+        other = "jax" if name == "tensorflow" else "tensorflow"
+        raise EdgeharError(
+            f"{name} not installed, the backend of Keras that is chosen; in a checkout of edgehar run: "
+            f"pip install '.[{extra}]' (to train with {other}, set KERAS_BACKEND={other})"
+        )
+
+
+def _chosen_backend() -> str:
+    """What Keras will take: the environment, its own file, TensorFlow."""
+    if name := os.environ.get("KERAS_BACKEND"):
+        return name
+    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    try:
+        return str(json.loads((home / "keras.json").read_text(encoding="utf-8")).get("backend", "tensorflow"))
+    except (OSError, ValueError, AttributeError):
+        return "tensorflow"
