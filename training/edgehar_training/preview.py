@@ -62,7 +62,8 @@ def write_preview(path: Path, config: RunConfig, clips: Sequence[Clip], *, rows:
         Row(f"{_label(scores, config.labels)}: {what}", *_pictures(window, config.network.input))
         for window, scores in zip(windows, truth, strict=True)
     ]
-    write_sheet(path, _title(config), drawn, width=SIDE, height=SIDE)
+    width = 2 * SIDE if config.network.input == "rgb+flow" else SIDE
+    write_sheet(path, _title(config), drawn, width=width, height=SIDE)
     return len(drawn)
 
 
@@ -70,7 +71,8 @@ def in_turn(clips: Sequence[Clip], count: int) -> list[Clip]:
     """`count` clips at most: one of each class, then another of each, evenly over the clips of the class."""
     of = {label: [clip for clip in clips if clip.label == label] for label in labels_of(list(clips))}
     each = -(-count // len(of))
-    spread = [[some[n * len(some) // each] for n in range(min(each, len(some)))] for some in of.values()]
+    takes = {label: min(each, len(some)) for label, some in of.items()}
+    spread = [[some[n * len(some) // takes[label]] for n in range(takes[label])] for label, some in of.items()]
     return [one[n] for n in range(each) for one in spread if n < len(one)][:count]
 
 

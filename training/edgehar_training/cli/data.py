@@ -26,6 +26,19 @@ _SHOWN = 5
 PREVIEWED = ("data", "network", "augment")
 
 
+class _LateParser(argparse.ArgumentParser):
+    """A parser whose options are made when it is used: these modules are loaded by every call of `edgehar`."""
+
+    late: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As the base class."""
+        if self.late is not None:
+            late, self.late = self.late, None
+            late(self)
+        return super().parse_known_args(args, namespace)
+
+
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
@@ -36,7 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_LateParser)
     _add_check(actions)
     _add_list(actions)
     _add_preview(actions)
@@ -59,15 +72,19 @@ def _add_list(actions: argparse._SubParsersAction[Any]) -> None:
 
 
 def _add_preview(actions: argparse._SubParsersAction[Any]) -> None:
+    preview: Any = _add(actions, "preview", "write a picture of windows as training makes them", _preview)
+    preview.add_argument("--out", type=Path, required=True, metavar="PNG", help="the picture")
+    preview.add_argument("--rows", type=int, default=12, metavar="N", help="windows to show (default: 12)")
+    preview.add_argument("--seed", type=int, default=0, metavar="N", help="of the windows (default: 0)")
+    preview.add_argument("--recipe", metavar="NAME|FILE", help="begin with the settings of a recipe")
+    preview.late = _add_settings
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
     from edgehar_training.cli.options import add_options
     from edgehar_training.recipe import SETTINGS
 
-    preview = _add(actions, "preview", "write a picture of windows as training makes them", _preview)
-    preview.add_argument("--out", type=Path, required=True, metavar="PNG", help="the picture")
-    preview.add_argument("--rows", type=int, default=12, metavar="N", help="windows to show (default: 12)")
-    preview.add_argument("--seed", type=int, default=0, metavar="N", help="other clips' windows (default: 0)")
-    preview.add_argument("--recipe", metavar="NAME|FILE", help="begin with the settings of a recipe")
-    add_options(preview, {name: SETTINGS[name] for name in PREVIEWED})
+    add_options(parser, {name: SETTINGS[name] for name in PREVIEWED})
 
 
 def _add(

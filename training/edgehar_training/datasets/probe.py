@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -157,12 +156,13 @@ def _of_packets(path: str) -> Probe:
 def _counted(container: InputContainer, stream: VideoStream) -> Probe:
     import av
 
-    ticks, broken = [], ""
-    with contextlib.closing(container.demux(stream)) as packets:
-        try:
-            ticks = sorted(packet.dts for packet in packets if packet.size and packet.dts is not None)
-        except av.FFmpegError as error:
-            broken = f"it breaks off ({getattr(error, 'strerror', None) or type(error).__name__})"
+    ticks: list[int] = []
+    broken = ""
+    try:
+        ticks.extend(packet.dts for packet in container.demux(stream) if packet.size and packet.dts is not None)
+    except av.FFmpegError as error:
+        broken = f"it breaks off ({getattr(error, 'strerror', None) or type(error).__name__})"
+    ticks.sort()
     tick_s = float(stream.time_base or 0)
     if len(ticks) < 2 or not tick_s:
         return Probe(frames=stream.frames or len(ticks), damaged=broken)
