@@ -29,6 +29,8 @@ SUBJECTS = {
     "docs/run.md": "edgehar-run",
     "docs/mqtt.md": "edgehar-run",
     "docs/train.md": "edgehar-train",
+    "docs/networks.md": "edgehar-train",
+    "docs/frames.md": "edgehar-train",
     "docs/convert.md": "edgehar-convert",
     "docs/bench.md": "edgehar bench",
     "docs/benchmark-results.md": "edgehar bench",

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Batch = tuple["npt.NDArray[np.float32]", "npt.NDArray[np.float32]"]
 
-# Batches that are made while the network learns from another.
+# Batches that wait while the network learns from another; one where they are large.
 AHEAD = 2
+LARGE_BYTES = 1 << 27
 
 
 class Batches:
@@ -53,7 +54,9 @@ class Batches:
             Windows, float32 `(n, window, height, width, channels)`, and labels, float32 `(n, classes)`: one-hot, or
             mixed where mixup is on. Close the iterator to end early.
         """
-        return ahead(self._epoch(number), AHEAD)
+        network = self._config.network
+        floats = self._config.fit.batch_size * network.window * network.size**2 * network.channels
+        return ahead(self._epoch(number), 1 if 4 * floats > LARGE_BYTES else AHEAD)
 
     def _epoch(self, number: int) -> Iterator[Batch]:
         rng = np.random.default_rng([self._config.split.seed, number])
@@ -89,8 +92,12 @@ class Batches:
         if not (settings.on and settings.mixup):
             return windows, truth
         share = np.float32(rng.beta(settings.mixup, settings.mixup))
-        other = rng.permutation(len(windows))
-        return share * windows + (1 - share) * windows[other], share * truth + (1 - share) * truth[other]
+        order = rng.permutation(len(windows))
+        other = windows[order]
+        other *= 1 - share
+        windows *= share
+        windows += other
+        return windows, share * truth + (1 - share) * truth[order]
 
 
 class _Maker(threading.Thread, Generic[Item]):

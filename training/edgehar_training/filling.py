@@ -29,7 +29,13 @@ _STOP_TIMEOUT_S = 5.0
 
 
 class Cache(Protocol):
-    """What can be filled."""
+    """What can be filled.
+
+    Attributes:
+        made: what is said of entries that were made, such as "decoded".
+    """
+
+    made: str
 
     def has(self, clip: Clip) -> bool:
         """Whether the clip's entry is there, if that can be told at once."""
@@ -104,7 +110,7 @@ def fill(
     if frames:
         took_s = time.monotonic() - started_s
         done = len(missing)
-        log.info("%d clips, %d frames done in %.1f s: %.1f clips/s", done, frames, took_s, done / took_s)
+        log.info("%s %d clips (%d frames) in %.1f s: %.1f clips/s", cache.made, done, frames, took_s, done / took_s)
     return {clip.path: unreadable[clip.path] for clip in clips if clip.path in unreadable}
 
 

@@ -37,6 +37,8 @@ class FlowCache:
         ConfigError: there is no such method, and no such folder.
     """
 
+    made = "optical flow of"
+
     def __init__(self, frames: FramesCache, method: str, rate_hz: float) -> None:
         self._frames, self._method, self._rate_hz = frames, method, rate_hz
         self._pictures = None if method in flow.METHODS else Path(method)

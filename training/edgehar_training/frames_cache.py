@@ -129,6 +129,8 @@ class FramesCache:
         crop: how a frame of another shape is fitted, as in `FrameRing`.
     """
 
+    made = "decoded"
+
     def __init__(self, folder: Path, height: int, width: int, crop: Crop = "stretch") -> None:
         self.folder, self.height, self.width, self.crop = folder, height, width, crop
         self.shards, self._contents = Shards(folder), Contents(folder)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
-from edgehar.errors import DatasetError
+from edgehar.errors import ConfigError, DatasetError
 from edgehar.files import write_text
 from edgehar.manifest import Affine, Input
 from edgehar_training import sampling
@@ -17,7 +17,14 @@ from edgehar_training.datasets.splits import read_splits
 from edgehar_training.frames_cache import FramesCache, SmallClip, default_folder
 from edgehar_training.pixels import Pixels, caches, load_pixels, training_mean
 from edgehar_training.preprocess import FLOW_AFFINE, FlowUse, Preprocessor
-from edgehar_training.settings import AugmentSettings, DataSettings, FitSettings, NetworkSettings, SplitSettings
+from edgehar_training.settings import (
+    AugmentSettings,
+    DataSettings,
+    FitSettings,
+    NetworkSettings,
+    QuantizeSettings,
+    SplitSettings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +48,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         network: which network, and what it sees.
         fit: how its weights are found.
         augment: how training windows are changed.
+        quantize: how it learns to be int8.
+        stage: "float": trained from the beginning. "finetune", "qat": trained on from the float run in the folder
+            above, in float or with fake quantization.
         labels: the classes, in the order of the network's output.
         protocol: how the data were split in words, as it stands beside every accuracy.
         fold: which one this is, from 0; None for a single split.
@@ -53,6 +63,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     network: NetworkSettings = NetworkSettings()
     fit: FitSettings = FitSettings()
     augment: AugmentSettings = AugmentSettings()
+    quantize: QuantizeSettings = QuantizeSettings()
+    stage: Literal["float", "finetune", "qat"] = "float"
     labels: list[str] = msgspec.field(default_factory=list)
     protocol: str = ""
     fold: int | None = None
@@ -88,13 +100,25 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Where decoded frames are kept."""
         return default_folder() if self.data.cache is None else Path(self.data.cache)
 
+    def check_device(self) -> None:
+        """Make sure that a device can make the network's input.
+
+        Raises:
+            ConfigError: the network sees optical flow.
+        """
+        if "flow" in self.network.input:
+            raise ConfigError(
+                f"input {self.network.input} is optical flow, which devices do not compute: there is no int8 bundle of "
+                "it; train with --input motion or rgb for one"
+            )
+
     def write(self, folder: Path) -> None:
         """Write `config.json`."""
         write_text(folder / CONFIG_FILE, msgspec.json.format(msgspec.json.encode(self), indent=2).decode() + "\n")
 
 
 _FLOW_USE: dict[str, FlowUse] = {"flow": "alone", "rgb+flow": "after"}
-GROUPS = ("data", "split", "network", "fit", "augment")
+GROUPS = ("data", "split", "network", "fit", "augment", "quantize")
 
 
 def flat(config: RunConfig) -> dict[str, Any]:
