@@ -79,8 +79,9 @@ def test_everything_wrong_is_named(broken):
     assert "1 files have copies of another label" in warnings
 
 
-def test_the_text_names_them_too(broken):
-    done = run_command("edgehar", "data", "check", broken)
+def test_the_text_names_them_too_and_the_sheet_goes_on(broken):
+    done = run_command("edgehar", "data", "check", broken, "--sheet", broken / "sheet.png")
+    assert cv2.imread(str(broken / "sheet.png")) is not None
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].split()[:3] == ["class", "clips", "groups"]
@@ -130,6 +131,13 @@ def test_a_listed_set_is_read_as_a_table(clean, tmp_path):
     (tmp_path / "clips.csv").write_text(done.stdout)
     listed = load_dataset(DataSettings(dataset="csv", folder=str(tmp_path / "clips.csv")))
     assert listed == load_dataset(DataSettings(folder=str(clean)))
+
+
+def test_a_listed_set_made_by_code_comes_back(tmp_path):
+    done = run_command("edgehar", "data", "list", "--dataset", "synthetic", "--classes", "walking", "boxing")
+    (tmp_path / "clips.csv").write_text(done.stdout)
+    listed = load_dataset(DataSettings(dataset="csv", folder=str(tmp_path / "clips.csv")))
+    assert listed == load_dataset(DataSettings(dataset="synthetic", classes=["walking", "boxing"]))
 
 
 def test_the_sheet_has_a_row_for_each_class(clean, tmp_path):

@@ -67,9 +67,35 @@ def test_a_folder_that_does_not_fit_is_explained(tmp_path, files, table, fragmen
         assert fragment in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "table", [b"clip,group\nrun/a.mp4,\xff\n", b"clip,group\nrun/a.mp4,a\x00b\r\n" + b"x" * 200000]
+)
+def test_a_table_of_groups_that_is_no_text_is_explained(tmp_path, table):
+    lay_out(tmp_path, "run/a.mp4", "run/b.mp4", "walk/c.mp4", "walk/d.mp4")
+    (tmp_path / "groups.csv").write_bytes(table)
+    with pytest.raises(DatasetError, match="no CSV in UTF-8"):
+        load_dataset("folder", tmp_path)
+
+
+def test_rows_without_a_clip_or_group_say_nothing(tmp_path):
+    lay_out(tmp_path, "run/a.mp4", "run/b.mp4", "walk/c.mp4", "walk/d.mp4")
+    (tmp_path / "groups.csv").write_text("group,clip\ncam1,run/a.mp4\ncam2\n,run/b.mp4\n\n")
+    assert [clip.group for clip in load_dataset("folder", tmp_path)][:2] == ["cam1", "run/b.mp4"]
+
+
+def test_classes_are_chosen_by_name(tmp_path):
+    lay_out(tmp_path, *(f"{label}/{n}.mp4" for label in ("run", "sit", "walk") for n in range(2)))
+    assert labels_of(load_dataset("folder", tmp_path, ["walk", "run"])) == ["run", "walk"]
+    with pytest.raises(ConfigError, match="no class 'jump' in the data; there are run, sit, walk"):
+        load_dataset("folder", tmp_path, ["run", "jump"])
+
+
 def test_a_missing_folder_and_an_unknown_kind(tmp_path):
     with pytest.raises(DatasetError, match="no such folder"):
         load_dataset("folder", tmp_path / "none")
+    (tmp_path / "a.mp4").write_bytes(b"")
+    with pytest.raises(DatasetError, match="is a file, not a folder"):
+        load_dataset("folder", tmp_path / "a.mp4")
     with pytest.raises(ConfigError, match="needs --data"):
         load_dataset("folder", None)
     with pytest.raises(ConfigError, match=r"folder, csv, kth, .*, synthetic"):

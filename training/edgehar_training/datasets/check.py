@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -137,9 +136,10 @@ def _durations(clips: Iterable[Clip], probes: dict[str, Probe]) -> Durations | N
 def _duplicates(clips: Sequence[Clip], probes: dict[str, Probe]) -> list[Duplicate]:
     by_content: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
-        if found := probes[clip.path].sha256:
-            by_content[found].append(clip)
-    several = [same for same in by_content.values() if len({Path(clip.path).resolve() for clip in same}) > 1]
+        found = probes[clip.path]
+        if found.sha256 and not found.unreadable:
+            by_content[found.sha256].append(clip)
+    several = [same for same in by_content.values() if len({clip.path for clip in same}) > 1]
     return [
         Duplicate(*(sorted({getattr(clip, name) for clip in same}) for name in ("path", "group", "label")))
         for same in several

@@ -91,13 +91,16 @@ def _read_groups(data_dir: Path) -> dict[str, str]:
     path = data_dir / GROUPS_FILE
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if not {"clip", "group"} <= set(reader.fieldnames or ()):
-            raise DatasetError(
-                f"{path}: the header must be clip,label,group, it is {','.join(reader.fieldnames or ())}"
-            )
-        return {_clip_name(row): row["group"] for row in reader if row["group"]}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if not {"clip", "group"} <= set(reader.fieldnames or ()):
+                raise DatasetError(
+                    f"{path}: the header must be clip,label,group, it is {','.join(reader.fieldnames or ())}"
+                )
+            return {_clip_name(row): row["group"] for row in reader if row["clip"] and row["group"]}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path}: is no CSV in UTF-8 ({error}); save it as one") from error
 
 
 def _clip_name(row: dict[str, str]) -> str:

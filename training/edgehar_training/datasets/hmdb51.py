@@ -70,7 +70,7 @@ def read_split_file(path: Path) -> dict[str, str]:
         DatasetError: a line is not a clip and 0, 1 or 2.
     """
     parts = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         name, _, part = line.strip().rpartition(" ")
         if not line.strip():
             continue

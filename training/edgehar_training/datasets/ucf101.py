@@ -53,7 +53,7 @@ def read_list(path: Path) -> list[tuple[str, str]]:
         DatasetError: a line is not so.
     """
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if not line.strip():
             continue
         match = _LINE.fullmatch(line.strip())
@@ -73,7 +73,7 @@ def read_class_numbers(path: Path) -> dict[str, int]:
         DatasetError: a line is not a number and a class.
     """
     numbers = {}
-    for line_number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for line_number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         words = line.split()
         if not words:
             continue
