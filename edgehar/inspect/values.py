@@ -93,7 +93,8 @@ class Watched:
         self.shape = tuple(self._interpreter.get_input_details()[0]["shape"])
 
     def run(self, values: npt.NDArray[Any]) -> None:
-        """Run the model on one input."""
+        """Run the model on one input, without what a fused LSTM remembers."""
+        self._interpreter.reset_all_variables()
         self._interpreter.set_tensor(self._input, values.reshape(self.shape))
         self._interpreter.invoke()
 

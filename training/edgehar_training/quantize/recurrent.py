@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgehar.errors import ConversionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import keras
 
@@ -106,6 +106,15 @@ class _Cell:
         self._bias, self._units = quantizer.bias(cell.bias), cell.recurrent_kernel.shape[-2]
         self.hidden: Any = None
 
+    @property
+    def state(self) -> dict[str, Any]:
+        """What one step hands to the next, by the last part of its place's name."""
+        return {"hidden": self.hidden}
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self.hidden = state["hidden"]
+
     def from_input(self, rows: Any) -> Any:
         """What the gates get from the input, for all steps."""
         from keras import ops
@@ -141,6 +150,13 @@ class _LstmCell(_Cell):
     def __init__(self, cell: Any, place: str, quantizer: Quantizer) -> None:
         super().__init__(cell, place, quantizer)
         self._cell: Any = None
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return {"hidden": self.hidden, "cell": self._cell}
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        self.hidden, self._cell = state["hidden"], state["cell"]
 
     def advance(self, gates: Any, at: str) -> None:
         """Take a step."""
@@ -222,6 +238,15 @@ class _SimpleCell(_Cell):
             self.hidden = self.tanh(q(f"{at}/gates", gates, bound=GATE_BOUND))
         else:
             self.hidden = q(f"{at}/hidden", ops.relu(gates))
+
+
+def cell_of(layer: keras.layers.Layer, place: str, quantizer: Quantizer) -> Any:
+    """The cell of a recurrent layer that has been checked, to take single steps with; None of another layer."""
+    kind = type(layer).__name__
+    if kind == "SimpleRNN":
+        return _SimpleCell(layer.cell, place, quantizer, bounded=_name(layer.activation) == "tanh")
+    made = {"LSTM": _LstmCell, "GRU": _GruCell}.get(kind)
+    return None if made is None else made(layer.cell, place, quantizer)
 
 
 def _check(layer: keras.layers.Layer, place: str) -> None:

@@ -1,0 +1,218 @@
+"""The network of one step: a recurrent head that takes one frame's features and its own state.
+
+So it reads histories of any length.
+
+It has the weights of the head of a window. A place that the window has once for each step it has once, with a range
+that covers those of all steps, so its int8 scales are a little coarser; after as many steps as a window has, it says
+what the head says but for that.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgehar.errors import ConversionError
+from edgehar.interpreter import StepModel
+from edgehar.manifest import State, Stateful
+from edgehar_training.quantize.export import OUTPUT, SEAM
+from edgehar_training.quantize.graph import nodes_of
+from edgehar_training.quantize.plan import Plan
+from edgehar_training.quantize.ranges import Ranges
+from edgehar_training.quantize.recurrent import cell_of
+from edgehar_training.quantize.simplify import simplified
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import keras
+    import numpy.typing as npt
+
+    from edgehar.manifest import Affine
+    from edgehar_training.quantize.graph import Node
+    from edgehar_training.quantize.plan import Quantizer
+    from edgehar_training.quantize.ranges import Limits
+
+RECURRENT = frozenset({"LSTM", "GRU", "SimpleRNN"})
+# What may stand behind the last recurrent layer.
+_AFTER = frozenset({"Dense", "ReLU", "Activation", "Softmax"})
+_STEP = "step"
+# The state of a layer that ends in a tanh has no range of its own: it is in steps of 1/128.
+_TANH = (-1.0, 127 / 128)
+
+
+class StepNetwork:
+    """A recurrent head as a function of one step.
+
+    Args:
+        head: `(batch, window, features)` to `(batch, classes)`: recurrent layers, then dense ones.
+        ranges: of the head of a window, frozen.
+        fixed: places whose quantization is known, as `Exporter.fixed` gives them.
+
+    Raises:
+        ConversionError: the head is none of that kind (ask `has_step` first), or cannot be exported.
+    """
+
+    def __init__(self, head: keras.Model, ranges: Ranges, fixed: Mapping[str, Affine]) -> None:
+        if not has_step(head):
+            raise ConversionError(
+                f"{head.name}: has no network of one step; it must be recurrent layers, then dense ones"
+            )
+        self._head, self._quantizer = _HeadOfStep(simplified(head), SEAM), Ranges(union_of_steps(ranges.limits))
+        self._quantizer.freeze(fixed)
+
+    @property
+    def sizes(self) -> list[tuple[str, int]]:
+        """Name and size of every state, in order."""
+        return self._head.sizes
+
+    def __call__(self, features: Any, *states: Any) -> tuple[Any, ...]:
+        """float32 `(1, features)` and `(1, units)` each, to scores `(1, classes)` and the states anew."""
+        scores, after = self._head.advance(self._quantizer(SEAM, features), states, self._quantizer)
+        return (scores if self._head.ends_in_softmax else self._quantizer(OUTPUT, scores), *after)
+
+
+def has_step(head: keras.Model) -> bool:
+    """Whether a head can be taken one step at a time: recurrent layers, then dense ones that read their last state."""
+    nodes = nodes_of(head)
+    count = len(list(itertools.takewhile(lambda node: node.kind in RECURRENT, nodes)))
+    in_one_chain = all(node.inputs == (number - 1,) for number, node in enumerate(nodes))
+    last_only = count > 0 and not nodes[count - 1].layer.return_sequences
+    return in_one_chain and last_only and all(node.kind in _AFTER for node in nodes[count:])
+
+
+def union_of_steps(limits: Mapping[str, Limits]) -> dict[str, Limits]:
+    """The ranges of places `LAYER/STEP/NAME`, joined over steps into `LAYER/step/NAME`; others as they are.
+
+    The first step's cell is what was added to nothing, so a cell's range covers that too.
+    """
+    joined: dict[str, Limits] = {}
+    for place, (low, high) in limits.items():
+        found = re.fullmatch(r"(.+)/(\d+)/([a-z]+)", place)
+        names = [place] if found is None else [f"{found[1]}/{_STEP}/{found[3]}"]
+        if found is not None and found[3] == "added":
+            names.append(f"{found[1]}/{_STEP}/cell")
+        for name in names:
+            known = joined.get(name, (low, high))
+            joined[name] = min(low, known[0]), max(high, known[1])
+    return joined
+
+
+def convert_step(head: keras.Model, ranges: Ranges, fixed: Mapping[str, Affine]) -> bytes:
+    """The TFLite file of one step, int8 throughout.
+
+    Args:
+        head: as for `StepNetwork`.
+        ranges: of the head of a window, frozen.
+        fixed: places whose quantization is known, as `Exporter.fixed` gives them.
+
+    Raises:
+        ConversionError: it cannot be exported.
+    """
+    import tensorflow as tf
+
+    network = StepNetwork(head, ranges, fixed)
+    shapes = {"features": head.input_shape[-1]} | {f"state_{n}": size for n, (_, size) in enumerate(network.sizes)}
+    graph = tf.function(
+        network,
+        input_signature=[tf.TensorSpec((1, size), tf.float32, name=name) for name, size in shapes.items()],
+        autograph=False,
+    )
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([graph.get_concrete_function()])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    content: bytes = converter.convert()
+    return content
+
+
+def describe(step: bytes, names: Sequence[str]) -> Stateful:
+    """What the manifest says of a converted step.
+
+    Args:
+        step: `step.tflite`.
+        names: of its states.
+
+    Raises:
+        ConversionError: a state does not come out as it goes in.
+    """
+    model = StepModel(step, name="step.tflite")
+    if model.inputs[1:] != model.outputs[1:] or len(model.inputs) != len(names) + 1:
+        raise ConversionError(
+            f"the states of step.tflite go in as {model.inputs[1:]} and come out as {model.outputs[1:]}; use another "
+            "TensorFlow"
+        )
+    states = zip(names, model.inputs[1:], strict=True)
+    return Stateful([State(name, shape[-1], affine) for name, (shape, affine) in states])
+
+
+def state_names(head: keras.Model) -> list[str]:
+    """Names of a head's states, in order."""
+    return [name for node in nodes_of(head) for name in _names(node)]
+
+
+def run_steps(step: StepModel, features: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    """What a step says after each frame of a sequence that begins at 0.
+
+    Args:
+        step: `step.tflite`.
+        features: int8 `(frames, features)`.
+
+    Returns:
+        int8 `(frames, classes)`.
+    """
+    states = [np.full(shape, affine.zero_point, np.int8) for shape, affine in step.inputs[1:]]
+    said = []
+    for frame in features:
+        scores, *states = step.run(frame, *states)
+        said.append(scores.reshape(-1))
+    return np.stack(said)
+
+
+class _HeadOfStep(Plan):
+    """A head, taken one step at a time."""
+
+    def __init__(self, network: keras.Model, entry: str) -> None:
+        super().__init__(network, entry)
+        self._name = network.name
+
+    @property
+    def sizes(self) -> list[tuple[str, int]]:
+        return [(name, int(node.layer.units)) for node in self._nodes for name in _names(node)]
+
+    def advance(self, values: Any, states: Sequence[Any], quantizer: Quantizer) -> tuple[Any, list[Any]]:
+        """Scores and states after one more row of features, float32 `(1, features)`."""
+        waiting, after = list(states), []
+        for node, step in zip(self._nodes, self._steps, strict=True):
+            if node.kind not in RECURRENT:
+                values = step([values], quantizer)
+                continue
+            place = f"{self._name}/{node.layer.name}"
+            cell = cell_of(node.layer, place, quantizer)
+            cell.resume({name: _placed(f"{place}/{_STEP}/{name}", waiting.pop(0), quantizer) for name in _names(node)})
+            gates = quantizer(f"{place}/input", cell.from_input(values))
+            cell.advance(gates, f"{place}/{_STEP}")
+            values = cell.hidden
+            if node.layer.return_sequences:
+                values = quantizer(f"{place}/sequence", values)
+            after += [cell.state[name] for name in _names(node)]
+        return values, after
+
+
+def _names(node: Node) -> tuple[str, ...]:
+    """The states of a recurrent layer."""
+    if node.kind not in RECURRENT:
+        return ()
+    return ("hidden", "cell") if node.kind == "LSTM" else ("hidden",)
+
+
+def _placed(place: str, values: Any, quantizer: Any) -> Any:
+    """A state that goes in with the range it comes out with."""
+    if place in quantizer.limits:
+        return quantizer(place, values)
+    import tensorflow as tf
+
+    # A tanh comes out in the steps that TFLite prescribes; what goes in must be told.
+    return tf.quantization.fake_quant_with_min_max_args(values, *_TANH, num_bits=8)
