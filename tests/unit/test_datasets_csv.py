@@ -56,6 +56,13 @@ def test_a_written_table_comes_back(tmp_path_factory, rows):
     assert load_csv(path) == clips
 
 
+def test_clips_of_no_part_of_a_single_split_come_back(tmp_path):
+    clips = [Clip("/a", "run", "g", official=("",)), Clip("/b", "walk", "g", official=("train",))]
+    with (tmp_path / "clips.csv").open("w") as file:
+        write_csv(clips, file)
+    assert load_csv(tmp_path / "clips.csv") == clips
+
+
 @pytest.mark.parametrize(
     ("content", "fragment"),
     [

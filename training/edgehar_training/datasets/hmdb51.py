@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from edgehar.errors import DatasetError
 from edgehar_training.datasets.clip import Clip
 from edgehar_training.datasets.folder import class_folders
-from edgehar_training.datasets.official import say_unmatched
+from edgehar_training.datasets.official import say_unmatched, without_gaps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ def load_hmdb51(data_dir: Path) -> list[Clip]:
     videos = class_folders(data_dir, layout="<action>/<clip>.avi", beside=frozenset({LISTS_FOLDER}))
     labels = sorted({label for _, label, _ in videos})
     folders = [data_dir, data_dir / LISTS_FOLDER, data_dir.parent / LISTS_FOLDER]
-    splits = [parts for number in range(1, SPLITS + 1) if (parts := _read_split(folders, labels, number)) is not None]
+    splits = without_gaps("HMDB51", [_read_split(folders, labels, number) for number in range(1, SPLITS + 1)])
     names = {name for name, _, _ in videos}
     for number, parts in enumerate(splits, 1):
         say_unmatched("HMDB51", number, set(parts), names)

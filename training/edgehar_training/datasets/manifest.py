@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ("path", "label", "group", "start_s", "end_s", "fold", "official")
 NEEDED = ("path", "label")
-PARTS = ("train", "val", "test", "")
+PARTS = ("train", "val", "test")
+# Stands for no part of an official split: an empty cell is no official split at all.
+NO_PART = "-"
 # synthetic:walking, rtsp://...: what is no path of a file.
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")
 
@@ -27,7 +29,7 @@ def load_csv(table: Path) -> list[Clip]:
     `path` is that of a video, from the table's own folder on, or another source of frames. `label` is needed too; the
     other columns may be left away or empty. A clip without a group is of a group with all others of the same path.
     `start_s` and `end_s` are seconds from the first frame. `fold` and `official` are as in `Clip`; the parts of several
-    official splits are separated by semicolons (`train;test;train`).
+    official splits are separated by semicolons, and `-` is no part of one (`train;test;-`).
 
     Raises:
         DatasetError: there is no such table, or a row cannot be used.
@@ -61,7 +63,9 @@ def write_csv(clips: Iterable[Clip], file: TextIO) -> None:
     for clip in clips:
         times = ["" if time_s is None else repr(time_s) for time_s in (clip.start_s, clip.end_s)]
         fold = "" if clip.fold is None else clip.fold
-        writer.writerow([clip.path, clip.label, clip.group, *times, fold, ";".join(clip.official)])
+        writer.writerow(
+            [clip.path, clip.label, clip.group, *times, fold, ";".join(part or NO_PART for part in clip.official)]
+        )
 
 
 def _check_header(table: Path, header: list[str]) -> None:
@@ -110,6 +114,6 @@ def _fold(where: str, row: dict[str, str | None]) -> int | None:
 def _official(where: str, row: dict[str, str | None]) -> tuple[str, ...]:
     text = row.get("official")
     parts = tuple(part.strip() for part in text.split(";")) if text else ()
-    if wrong := [part for part in parts if part not in PARTS]:
-        raise DatasetError(f"{where}: official is {wrong[0]!r}, a part is train, val, test, or nothing")
-    return parts
+    if wrong := [part for part in parts if part not in (*PARTS, NO_PART)]:
+        raise DatasetError(f"{where}: official is {wrong[0]!r}, a part is {', '.join(PARTS)}, or {NO_PART} for none")
+    return tuple("" if part == NO_PART else part for part in parts)

@@ -168,6 +168,22 @@ def find_lists(folders: Sequence[Path], *names: str) -> tuple[Path, ...] | None:
     return None
 
 
+def without_gaps(dataset: str, splits: Sequence[dict[str, str] | None]) -> list[dict[str, str]]:
+    """The splits that are there, of which the first is split 1 and none in between is missing.
+
+    Raises:
+        DatasetError: one is.
+    """
+    there = [split for split in splits if split is not None]
+    if there != list(splits[: len(there)]):
+        number = list(splits).index(None) + 1
+        raise DatasetError(
+            f"{dataset}: official split {number} is not there, though a later one is; bring its files, or move the others "
+            "away"
+        )
+    return there
+
+
 def say_unmatched(dataset: str, number: int, listed: set[str], there: set[str]) -> None:
     """Warn of clips that are in a list and not on disk, or the other way round."""
     if missing := len(listed - there):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgehar.errors import DatasetError
 from edgehar_training.datasets.clip import Clip
-from edgehar_training.datasets.official import find_lists, say_unmatched
+from edgehar_training.datasets.official import find_lists, say_unmatched, without_gaps
 from edgehar_training.datasets.ucf import ucf_videos
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def load_ucf101(data_dir: Path) -> list[Clip]:
     root = data_dir / VIDEOS_FOLDER if (data_dir / VIDEOS_FOLDER).is_dir() else data_dir
     videos = ucf_videos(root, "UCF101", frozenset({LISTS_FOLDER}))
     folders = [folder / name for folder in dict.fromkeys((root, data_dir, root.parent)) for name in ("", LISTS_FOLDER)]
-    lists = [parts for number in range(1, SPLITS + 1) if (parts := _read_pair(folders, number)) is not None]
+    lists = without_gaps("UCF101", [_read_pair(folders, number) for number in range(1, SPLITS + 1)])
     names = {path.stem.casefold() for _, path, _ in videos}
     for number, parts in enumerate(lists, 1):
         say_unmatched("UCF101", number, set(parts), names)
