@@ -110,6 +110,18 @@ def make_interpreter(content: bytes, *, name: str, threads: int = 1, delegate: A
     return interpreter
 
 
+STATEFUL_OPERATIONS = frozenset(
+    {
+        "UNIDIRECTIONAL_SEQUENCE_LSTM",
+        "UNIDIRECTIONAL_SEQUENCE_RNN",
+        "BIDIRECTIONAL_SEQUENCE_LSTM",
+        "LSTM",
+        "RNN",
+        "SVDF",
+    }
+)
+
+
 class TfliteModel:
     """One int8 TFLite model with one input and one output.
 
@@ -137,6 +149,7 @@ class TfliteModel:
         self.output_shape, self.output_quantization = _describe(outputs[0], name)
         self._input = self._interpreter.tensor(inputs[0]["index"])
         self._output = self._interpreter.tensor(outputs[0]["index"])
+        self._forgets = keeps_state(self._interpreter)
 
     def input_view(self) -> npt.NDArray[np.int8]:
         """The input tensor itself: int8, `input_shape`. Write into it and let go of it before `invoke`."""
@@ -144,7 +157,9 @@ class TfliteModel:
         return view
 
     def invoke(self) -> None:
-        """Run the model on what the input tensor holds."""
+        """Run the model on what the input tensor holds, and on nothing that it saw before."""
+        if self._forgets:
+            self._interpreter.reset_all_variables()
         self._interpreter.invoke()
 
     def output_view(self) -> npt.NDArray[np.int8]:
@@ -161,6 +176,11 @@ class TfliteModel:
     def close(self) -> None:
         """Let go of the model's memory."""
         del self._input, self._output, self._interpreter
+
+
+def keeps_state(interpreter: Any) -> bool:
+    """Whether a model has operations that remember what they saw from one call to the next (a fused LSTM)."""
+    return any(details["op_name"] in STATEFUL_OPERATIONS for details in interpreter._get_ops_details())  # noqa: SLF001
 
 
 class StepModel:

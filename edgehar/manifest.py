@@ -54,11 +54,20 @@ class Temporal(_Section, frozen=True):
 
 
 class Quantization(_Section, frozen=True):
-    """Quantization of the encoder's input, of the features between encoder and head, and of the scores."""
+    """Quantization of the encoder's input, of the features between encoder and head, and of the scores.
+
+    Attributes:
+        input: of the encoder's input.
+        seam: of the features between encoder and head.
+        output: of the scores.
+        head: "unrolled": int8, plain operations. "fused": int8, TFLite's LSTM operation, whose state must be reset
+            before each window. "float": 32-bit arithmetic between int8 features and scores.
+    """
 
     input: Affine
     seam: Affine
     output: Affine
+    head: Literal["unrolled", "fused", "float"] = "unrolled"
 
 
 class State(_Section, frozen=True):
@@ -123,7 +132,20 @@ class Parity(_Section, frozen=True):
 
 
 class Provenance(_Section, frozen=True):
-    """Where the model came from: data, split, seeds, accuracy, tools and commit."""
+    """Where the model came from: data, split, seeds, accuracy, tools and commit.
+
+    Attributes:
+        dataset: the data it was trained on.
+        split: how they were split.
+        seed: of split and training.
+        parity: int8 against float.
+        accuracy: what was measured.
+        tools: versions of what made it.
+        commit: of edgehar.
+        quantized: "ptq": quantized after training. "finetune": the same after more training in float. "qat": trained
+            on as int8; its parity is against the network with fake quantization.
+        reason: why it is that one.
+    """
 
     dataset: str
     split: str
@@ -132,6 +154,8 @@ class Provenance(_Section, frozen=True):
     accuracy: list[Accuracy]
     tools: dict[str, str]
     commit: str
+    quantized: Literal["ptq", "finetune", "qat"] = "ptq"
+    reason: str = ""
 
 
 class Manifest(_Section, frozen=True):

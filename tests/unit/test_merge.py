@@ -92,7 +92,7 @@ def _with_output(encoder, affine):
     for tensor in model.subgraphs[0].tensors:
         if tensor.name in (b"dense", b"reshaped") and list(tensor.shape) == [1, FEATURES]:
             tensor.quantization.scale = [affine[0]]
-    return merge._pack(model)
+    return merge.pack(model)
 
 
 def test_custom_operation_is_refused():

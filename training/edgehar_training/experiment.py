@@ -24,6 +24,8 @@ from edgehar_training.datasets.official import check_official
 from edgehar_training.datasets.splits import Split, describe_split, make_splits
 from edgehar_training.evaluate import group_bootstrap, per_class
 from edgehar_training.pixels import caches
+from edgehar_training.plan import check_start
+from edgehar_training.quantize import stages
 from edgehar_training.runs import METRICS_FILE, RunConfig
 from edgehar_training.train_run import train_run
 
@@ -53,7 +55,9 @@ class Options:
         seeds: one run (or set of folds) for each.
         resume: continue what is in `out`.
         int8: convert and test the int8 bundle of every run too.
+        qat: also train every run on, in float and as int8, and compare.
         jobs: runs made at the same time.
+        tensorboard: write event files too.
     """
 
     out: Path
@@ -61,6 +65,8 @@ class Options:
     resume: bool = False
     int8: bool = False
     jobs: int = 1
+    qat: bool = False
+    tensorboard: bool = False
 
 
 def run_experiment(template: RunConfig, options: Options) -> dict[str, Any]:
@@ -77,7 +83,10 @@ def run_experiment(template: RunConfig, options: Options) -> dict[str, Any]:
         ConfigError: the settings do not fit, or `out` holds something and is not to be resumed.
         DatasetError: the data cannot be used.
     """
+    check_start(template, resume=options.resume)
     models.prepare(template.network)
+    if options.int8 or options.qat:
+        template.check_device()
     if not options.resume and options.out.exists() and any(options.out.iterdir()):
         raise ConfigError(f"{options.out}: is not empty; continue it with --resume, or give another --out")
     clips = load_dataset(template.data)
@@ -160,7 +169,14 @@ def _jobs(template: RunConfig, options: Options, clips: Sequence[Clip]) -> list[
 
 
 def _train_all(jobs: Sequence[Job], clips: Sequence[Clip], options: Options) -> None:
-    train = functools.partial(_train_one, clips=clips, resume=options.resume, int8=options.int8)
+    train = functools.partial(
+        _train_one,
+        clips=clips,
+        resume=options.resume,
+        int8=options.int8,
+        qat=options.qat,
+        tensorboard=options.tensorboard,
+    )
     if options.jobs == 1 or len(jobs) == 1:
         bar = sys.stderr.isatty()
         for job in jobs:
@@ -182,8 +198,18 @@ def _train_all(jobs: Sequence[Job], clips: Sequence[Clip], options: Options) -> 
             raise
 
 
-def _train_one(job: Job, *, clips: Sequence[Clip], resume: bool, int8: bool, bar: bool) -> None:
-    train_run(job.folder, job.config, clips, job.split, resume=resume, int8=int8, bar=bar)
+def _train_one(job: Job, *, clips: Sequence[Clip], options: Options, bar: bool) -> None:
+    train_run(
+        job.folder,
+        job.config,
+        clips,
+        job.split,
+        resume=options.resume,
+        int8=options.int8,
+        bar=bar,
+        qat=options.qat,
+        tensorboard=options.tensorboard,
+    )
 
 
 def _share_cores(jobs: int) -> None:
@@ -222,7 +248,20 @@ def _pool(jobs: Sequence[Job], template: RunConfig) -> dict[str, Any]:
         metrics["int8"] = _pooled(
             [(job.config.split.seed, run["int8"]["predictions"]) for job, run in runs], template.labels
         )
+    if all(stages.KEY in run for _, run in runs):
+        metrics[stages.KEY] = _pooled_stages(runs, part, template.labels)
     return metrics
+
+
+def _pooled_stages(runs: Sequence[tuple[Job, dict[str, Any]]], part: str, labels: list[str]) -> dict[str, Any]:
+    """What more training made of int8, over all runs, and what the runs chose."""
+    pooled: dict[str, Any] = {}
+    for name in ("float", *stages.STAGES):
+        rows = [(job.config.split.seed, run[stages.KEY][name][part]["predictions"]) for job, run in runs]
+        pooled[name] = _pooled(rows, labels)
+    pooled["gains"] = stages.pooled_differences([run[stages.KEY] for _, run in runs], part)
+    pooled["chosen"] = dict(Counter(run[stages.KEY]["best"] for _, run in runs))
+    return pooled
 
 
 def _pooled(runs: Sequence[tuple[int, list[dict[str, Any]]]], labels: list[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import math
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from edgehar_training.checkpoint import Arrays
     from edgehar_training.datasets import Clip
+    from edgehar_training.features_cache import FeatureBatches
+    from edgehar_training.quantize.fake_quant import FakeQuantization
     from edgehar_training.runs import Run
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class Training:
         run: the same.
         progress: how far it is.
         model: the float32 network; it has the best weights once `fit` returned.
+        fake_quantization: the same weights as the int8 file will compute with them, where a "qat" stage is trained.
 
     Raises:
         ConfigError: a setting does not fit the network, or the checkpoint is not of this network.
@@ -84,16 +87,19 @@ class Training:
         accelerators.seed(config.split.seed, deterministic=config.fit.deterministic)
         self._replicas = accelerators.Replicas()
         self._replicas.check(config.fit)
-        self._batches = Batches(run, train)
         with self._replicas.scope():
             self._make_networks(resume)
+            self._batches: Batches | FeatureBatches = self._make_batches(train)
             self._compile()
         self._weights_of_labels = _weights_of_labels(run, train)
-        self._val_streams = [run.stream(clip) for clip in val]
         self._val_truth = np.array([config.labels.index(clip.label) for clip in val])
         self._best = self._weights()
         if resume:
             self._restore()
+        # With the weights that were restored: features are of those.
+        if self._features is not None:
+            self.streams(train)
+        self._val_streams = self.streams(val)
 
     def _make_networks(self, resume: bool) -> None:
         """The network to be saved, the one whose weights learn, and the one that is run over the same weights."""
@@ -106,6 +112,10 @@ class Training:
         from edgehar_training.transfer import init_from
 
         config = self.run.config
+        self.fake_quantization: FakeQuantization | None = None
+        if config.stage != "float":
+            self._make_stage()
+            return
         self.model = self._learning = build(config.network, len(config.labels))
         if (policy := accelerators.precision(config.fit)) != accelerators.FLOAT32:
             with accelerators.dtype_policy(policy):
@@ -123,6 +133,30 @@ class Training:
         if self._fast is self._learning:
             # What is compiled is saved with its optimiser, which nobody needs of a trained network.
             self._fast = keras.Model(self._learning.inputs, self._learning.outputs, name=self._learning.name)
+
+    def _make_stage(self) -> None:
+        """The network of a float run, to be trained on in float or with fake quantization over the same weights."""
+        from edgehar_training.models.stem import with_compiled_stem
+        from edgehar_training.quantize.stages import fake_quantization, start_network
+
+        self.model = self._learning = start_network(self.run)
+        if self.run.config.stage == "finetune":
+            self._fast = with_compiled_stem(self.model)
+            return
+        self.fake_quantization = fake_quantization(self.run, self.model)
+        # Its variables are those of the float network, and the ranges.
+        self._learning = self._fast = self.fake_quantization.model
+
+    def _make_batches(self, train: Sequence[Clip]) -> Batches | FeatureBatches:
+        """Windows of frames; or of their features, which are computed once, where only the head learns."""
+        from edgehar_training.features_cache import FeatureBatches, features_of
+
+        # A network that is trained on learns in all its parts.
+        self._features = features_of(self.run, self._learning) if self.run.config.stage == "float" else None
+        if self._features is None:
+            return Batches(self.run, train)
+        self._fast = self._learning.get_layer("head")
+        return FeatureBatches(self.run, train, self._features)
 
     def _compile(self) -> None:
         from edgehar_training import accelerators
@@ -175,6 +209,10 @@ class Training:
     def _epoch(self, number: int, after_step: Callable[[Row], object]) -> Row:
         total = np.zeros(3)
         seen: Row = {}
+        if self.fake_quantization is not None:
+            settings = self.run.config
+            moving = number <= settings.quantize.freeze_ranges * settings.fit.epochs
+            self.fake_quantization.move_ranges(moving=moving)
         for windows, truth in self._batches.epoch(number):
             step = self.step(windows, truth)
             self._check_finite(step["loss"], number)
@@ -197,7 +235,8 @@ class Training:
         """One step of the optimiser.
 
         Args:
-            windows: float32 `(n, window, height, width, channels)`.
+            windows: float32 `(n, window, height, width, channels)`, or `(n, window, features)` where only the head
+                learns and features are kept.
             truth: share of each label, float32 `(n, classes)`.
 
         Returns:
@@ -206,10 +245,30 @@ class Training:
         weight = None if self._weights_of_labels is None else truth @ self._weights_of_labels
         return self._replicas.step(self._fast, windows, truth, weight)
 
-    def score(self, streams: Sequence[npt.NDArray[np.int8]], truth: npt.NDArray[np.intp]) -> Result:
-        """Scores of the network as it is now, for clips given as streams of network input."""
-        config = self.run.config
-        return Result(truth, score_streams(self._fast, self.run.preprocessor, streams, config.network.window))
+    def streams(self, clips: Sequence[Clip]) -> Sequence[npt.NDArray[Any]]:
+        """What `score` takes of each clip: its input, int8, or where only the head learns its features, float32.
+
+        Raises:
+            EdgeharError: a clip cannot be read, or memory ran out.
+        """
+        from tqdm import tqdm
+
+        from edgehar_training.accelerators import memory_errors
+
+        if self._features is None:
+            return [self.run.stream(clip) for clip in clips]
+        with memory_errors(), tqdm(total=len(clips), unit="clip", desc="features", disable=None) as bar:
+            self._features.fill(clips, bar.update)
+        return self._features.streams(clips)
+
+    def score(self, streams: Sequence[npt.NDArray[Any]], truth: npt.NDArray[np.intp]) -> Result:
+        """Scores of the network as it is now, for clips given as `streams` gives them."""
+        from edgehar_training.features_cache import score_features
+
+        window = self.run.config.network.window
+        if self._features is not None:
+            return Result(truth, score_features(self._fast, streams, window))
+        return Result(truth, score_streams(self._fast, self.run.preprocessor, streams, window))
 
     def _check_finite(self, loss: float, epoch: int) -> None:
         if math.isfinite(loss):
@@ -248,7 +307,9 @@ class Training:
         from edgehar_training.checkpoint import assign
 
         assign(self._learning.variables, self._best)
-        if self.model is not self._learning:
+        if self.fake_quantization is not None:
+            self.fake_quantization.settle()
+        elif self.model is not self._learning:
             assign(self.model.variables, self._best)
 
     def _weights(self) -> Arrays:

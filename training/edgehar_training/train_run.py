@@ -52,6 +52,7 @@ def train_run(
     int8: bool,
     bar: bool,
     qat: bool = False,
+    tensorboard: bool = False,
 ) -> None:
     """Train, evaluate and report one run; a finished one is left as it is when resuming, but for a missing int8 test.
 
@@ -64,6 +65,7 @@ def train_run(
         int8: convert the network, and test the int8 bundle too.
         bar: show a progress bar.
         qat: also train on in float and as int8, in folders of their own, and compare what is made of each.
+        tensorboard: write loss and accuracy of every epoch for TensorBoard, in the folder "tensorboard" of the run.
 
     Raises:
         ConfigError: a run of other settings is there.
@@ -82,7 +84,8 @@ def train_run(
     write_splits(folder / SPLITS_FILE, clips, split, None if config.data.folder is None else Path(config.data.folder))
     write_text(folder / "labels.txt", "".join(f"{label}\n" for label in config.labels))
     run = Run(folder, config)
-    training = _fit(run, [clips[i] for i in split.train], [clips[i] for i in split.val], resume=resume, bar=bar)
+    parts = [[clips[i] for i in part] for part in (split.train, split.val)]
+    training = _fit(run, *parts, resume=resume, bar=bar, tensorboard=tensorboard)
     history = training.progress.history
     metrics: dict[str, Any] = {
         "protocol": config.protocol,
@@ -128,17 +131,23 @@ def _finished(folder: Path, config: RunConfig) -> bool:
     return (folder / METRICS_FILE).exists() and before.fit.epochs >= config.fit.epochs
 
 
-def _fit(run: Run, train: Sequence[Clip], val: Sequence[Clip], *, resume: bool, bar: bool) -> Training:
+def _fit(
+    run: Run, train: Sequence[Clip], val: Sequence[Clip], *, resume: bool, bar: bool, tensorboard: bool = False
+) -> Training:
     from edgehar_training.fit import Training, save_model
     from edgehar_training.quantize.stages import write_ranges
+    from edgehar_training.tensorboard import EventFile
 
     keep_freed_memory()
     training = Training(run, train, val, resume=resume)
     show = _Bar(run, training) if bar else _Lines(run)
+    events = EventFile(run.path / "tensorboard") if tensorboard else None
 
     def after_epoch(row: Row) -> None:
         report.write_history(run.path / "history.csv", training.progress.history)
         show.epoch(row)
+        if events is not None:
+            events.epoch(row)
 
     try:
         training.fit(show.step, after_epoch)
@@ -148,6 +157,8 @@ def _fit(run: Run, train: Sequence[Clip], val: Sequence[Clip], *, resume: bool, 
         raise
     finally:
         show.close()
+        if events is not None:
+            events.close()
     if training.fake_quantization is not None:
         write_ranges(run, training.fake_quantization.limits)
     save_model(training.model, run.path / BEST_FILE)

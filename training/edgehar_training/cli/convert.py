@@ -47,6 +47,17 @@ def _parser() -> argparse.ArgumentParser:
         help="write nothing and exit with 1 when int8 loses more points of validation top-1 (default: 1.0)",
     )
     parser.add_argument(
+        "--stage",
+        choices=("ptq", "finetune", "qat"),
+        help="which network of a run with --qat (default: the best on its validation clips)",
+    )
+    parser.add_argument(
+        "--head",
+        choices=("unrolled", "fused", "float"),
+        default="unrolled",
+        help="int8 in plain operations, int8 with TFLite's LSTM, or 32-bit floats (default: unrolled)",
+    )
+    parser.add_argument(
         "--evaluation", type=Path, metavar="RUN", help="another finished run, e.g. of folds, whose accuracy is told too"
     )
     parser.add_argument("--notes", type=Path, metavar="FILE", help="Markdown about the data set, for the model card")
@@ -72,6 +83,8 @@ def _convert(args: argparse.Namespace) -> int:
         max_drop=args.max_drop,
         evaluation=args.evaluation,
         hop=args.hop,
+        stage=args.stage,
+        head=args.head,
         notes=_read_notes(args.notes),
         decision=Decision(threshold=args.threshold, background=args.background),
     )

@@ -49,6 +49,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE",
         help=f"begin with the settings of a paper's system ({', '.join(names())}) or of a TOML file",
     )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be done and what it would cost: clips, steps, memory and time; write nothing",
+    )
     add_options(parser, SETTINGS)
     return parser
 
@@ -66,7 +71,12 @@ def _train(args: argparse.Namespace) -> int:
     run: Any = groups["run"]
     config = run_config(groups)
     seeds = list(range(config.split.seed, config.split.seed + run.seeds))
-    options = Options(args.out, seeds, args.resume, run.int8, run.jobs)
+    options = Options(args.out, seeds, args.resume, run.int8, run.jobs, run.qat, run.tensorboard)
+    if args.dry_run:
+        from edgehar_training.plan import describe_plan
+
+        print(describe_plan(config, options))
+        return EXIT_DONE
     try:
         metrics = run_experiment(config, options)
     except KeyboardInterrupt:
@@ -102,8 +112,10 @@ def run_config(groups: dict[str, Any]) -> RunConfig:
     data = groups["data"]
     folder = None if data.folder is None else str(Path(data.folder).resolve())
     cache = str((default_folder() if data.cache is None else Path(data.cache)).resolve())
-    kept = {name: groups[name] for name in GROUPS}
-    return RunConfig(**{**kept, "data": replace(data, folder=folder, cache=cache)})
+    kept = {name: groups[name] for name in GROUPS} | {"data": replace(data, folder=folder, cache=cache)}
+    if (start := groups["fit"].init_from) is not None:
+        kept["fit"] = replace(groups["fit"], init_from=str(Path(start).resolve()))
+    return RunConfig(**kept)
 
 
 def _summary(metrics: dict[str, Any]) -> str:
@@ -112,6 +124,26 @@ def _summary(metrics: dict[str, Any]) -> str:
     low, high = part["interval_95"]
     seeds = len(metrics.get("seeds", [0]))
     text = f"{name} accuracy {part['top1']:.3f} (95 % interval {low:.3f} to {high:.3f}) on {part['clips']} clips"
+    if "quantization" in metrics:
+        log.info("%s", _stages(metrics, name))
     if "int8" in metrics:
         text += f", int8 {metrics['int8']['top1']:.3f}"
     return f"{text}: {metrics['protocol']}, {seeds} {'seed' if seeds == 1 else 'seeds'}"
+
+
+def _stages(metrics: dict[str, Any], part: str) -> str:
+    """What more training makes of int8, side by side."""
+    from edgehar_training.quantize.stages import table_text
+
+    found = metrics["quantization"]
+    lines = []
+    if "best" in found:
+        lines += [table_text({name: found[name][part] for name in found if isinstance(found[name], dict)})]
+        lines += [f"edgehar-convert ships {found['best']}: {found['why']}"]
+    else:
+        lines += [table_text(found)]
+        for name, gain in found["gains"].items():
+            low, high = gain["interval_95"]
+            lines.append(f"{name}: {gain['points']:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})")
+        lines.append("best on validation clips: " + ", ".join(f"{k} in {n} runs" for k, n in found["chosen"].items()))
+    return f"int8 on {part} clips\n" + "\n".join(lines)

@@ -9,8 +9,9 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import msgspec
 import numpy as np
 
 from edgehar.errors import ConversionError
@@ -23,22 +24,48 @@ if TYPE_CHECKING:
 
 # What a job's folder holds.
 ENCODER_NETWORK, HEAD_NETWORK, CALIBRATION_FILE = "encoder.keras", "head.keras", "calibration.npz"
-ENCODER_FILE, HEAD_FILE, ERROR_FILE, LOG_FILE = "encoder.tflite", "head.tflite", "error.txt", "log.txt"
+ENCODER_FILE, HEAD_FILE, STEP_FILE = "encoder.tflite", "head.tflite", "step.tflite"
+ERROR_FILE, LOG_FILE, OPTIONS_FILE = "error.txt", "log.txt", "options.json"
 
 TIMEOUT_S = 900
 LOG_LINES = 5
 
 
+class Options(msgspec.Struct, frozen=True):
+    """How networks are converted.
+
+    Attributes:
+        head: "unrolled", "fused" or "float", see `heads`.
+        per_channel: weights have a scale for each output channel; otherwise one for all.
+        limits: ranges that were learned, by place; None observes them.
+    """
+
+    head: Literal["unrolled", "fused", "float"] = "unrolled"
+    per_channel: bool = True
+    limits: dict[str, tuple[float, float]] | None = None
+
+
 @dataclass(frozen=True)
 class Int8Files:
-    """The two converted files: the encoder of one frame, and the head of one window of features."""
+    """The converted files.
+
+    Attributes:
+        encoder: of one frame.
+        head: of one window of features.
+        step: of one frame's features and the state before it; None when the head is none that has one.
+    """
 
     encoder: bytes
     head: bytes
+    step: bytes | None = None
 
 
 def convert_networks(
-    encoder: keras.Model, head: keras.Model, windows: npt.NDArray[np.int8], affine: Affine
+    encoder: keras.Model,
+    head: keras.Model,
+    windows: npt.NDArray[np.int8],
+    affine: Affine,
+    options: Options | None = None,
 ) -> Int8Files:
     """Convert a trained encoder and head to int8, in a child process.
 
@@ -47,6 +74,7 @@ def convert_networks(
         head: `(batch, window, features)` to `(batch, classes)`.
         windows: input of the encoder for the ranges, int8 `(n, window, height, width, 3)`, of the training split only.
         affine: quantization of the input.
+        options: how; the defaults when None.
 
     Raises:
         ConversionError: the network cannot be converted, or the converter crashed or did not end.
@@ -57,8 +85,14 @@ def convert_networks(
             encoder.save(job / ENCODER_NETWORK)
             head.save(job / HEAD_NETWORK)
             np.savez(job / CALIBRATION_FILE, windows=windows, scale=affine.scale, zero_point=affine.zero_point)
+            (job / OPTIONS_FILE).write_bytes(msgspec.json.encode(options or Options()))
             _run_worker(job)
-            return Int8Files((job / ENCODER_FILE).read_bytes(), (job / HEAD_FILE).read_bytes())
+            step = job / STEP_FILE
+            return Int8Files(
+                (job / ENCODER_FILE).read_bytes(),
+                (job / HEAD_FILE).read_bytes(),
+                step.read_bytes() if step.exists() else None,
+            )
     except OSError as error:
         raise ConversionError(
             f"{error.filename or tempfile.gettempdir()}: {error.strerror or error}; free space there, or set TMPDIR to "

@@ -8,19 +8,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
+from msgspec.structs import replace
 
-from edgehar.bundle import SUFFIX, is_bundle_name, manifest_json, write_bundle
+from edgehar.bundle import STEP_FILE, SUFFIX, is_bundle_name, manifest_json, write_bundle
 from edgehar.errors import ConfigError, ConversionError
 from edgehar.interpreter import TfliteModel
-from edgehar.manifest import Accuracy, Affine, Decision, Manifest, Provenance, Quantization, Temporal
+from edgehar.manifest import Accuracy, Affine, Decision, Manifest, Provenance, Quantization, Stateful, Temporal
 from edgehar_training.evaluate import Result, group_bootstrap
-from edgehar_training.quantize import merge, provenance
+from edgehar_training.quantize import merge, provenance, step
 from edgehar_training.quantize.card import CardFacts, model_card
-from edgehar_training.quantize.child import Int8Files, convert_networks
+from edgehar_training.quantize.child import Int8Files, Options, convert_networks
 from edgehar_training.quantize.cost import macs
 from edgehar_training.quantize.parity import Comparison, compare, score_int8
+from edgehar_training.quantize.stages import as_it_was_trained, chosen_stage, read_ranges
 from edgehar_training.runs import BEST_FILE, load_run
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar_training.datasets import Clip
+    from edgehar_training.quantize.heads import HeadKind
+    from edgehar_training.quantize.stages import Stage
     from edgehar_training.runs import Run, RunConfig
 
 # Windows that show the ranges of all values; one of each clip while there are enough clips.
@@ -67,6 +70,8 @@ def convert_run(
     evaluation: str | os.PathLike[str] | None = None,
     hop: int | None = None,
     notes: str = "",
+    stage: Stage | None = None,
+    head: HeadKind = "unrolled",
     decision: Decision | None = None,
 ) -> Conversion:
     """Convert the network of a run to int8, measure what that costs, and write a bundle.
@@ -79,6 +84,8 @@ def convert_run(
         evaluation: folder of a run (most often of folds) of the same network, whose accuracy is told too.
         hop: frames between answers by default; a quarter of the window when None.
         notes: Markdown about the data set, for the model card.
+        stage: which network of a run that was trained on (`stages`); the best one when None.
+        head: the kind of head, see `heads`.
         decision: defaults for turning scores into answers.
 
     Raises:
@@ -90,15 +97,13 @@ def convert_run(
     out, decision = Path(out), decision or Decision()
     name = out.stem if name is None else name
     _check_out(out, name)
-    run = _open_run(Path(run_dir))
+    run, stage, reason = chosen_stage(_open_run(Path(run_dir)), stage)
     hop = max(1, run.config.network.window // 4) if hop is None else hop
     _check_options(run.config, hop, max_drop, decision)
     accuracy = [] if evaluation is None else [provenance.evaluation_accuracy(Path(evaluation), run.config)]
     model = _load_model(run)
-    int8 = convert_networks(
-        model.get_layer("encoder"), model.get_layer("head"), calibration_windows(run), run.config.affine
-    )
-    quantization = _quantization(int8, run.config)
+    int8 = _convert(run, model, head)
+    quantization = _quantization(int8, run.config, head)
     whole = merge.merge(int8.encoder, int8.head, run.config.network.window)
     comparison = _measure(run, model, int8, whole)
     _check_drop(comparison, max_drop)
@@ -113,12 +118,14 @@ def convert_run(
         quantization=quantization,
         files={},
         decision=decision,
-        provenance=_origin(run, comparison, accuracy),
+        provenance=replace(_origin(run, comparison, accuracy), quantized=stage, reason=reason),
+        stateful=_stateful(int8, model),
     )
     files = {
         "encoder.tflite": int8.encoder,
         "head.tflite": int8.head,
         "window.tflite": _self_contained(whole, manifest),
+        **({} if int8.step is None else {STEP_FILE: int8.step}),
     }
     text = model_card(manifest, _facts(run, model, files, comparison, notes))
     manifest = write_bundle(out, manifest, {**files, "MODEL_CARD.md": text.encode()})
@@ -178,6 +185,7 @@ def _open_run(folder: Path) -> Run:
 
 
 def _check_options(config: RunConfig, hop: int, max_drop: float | None, decision: Decision) -> None:
+    config.check_device()
     if not 1 <= hop <= config.network.window:
         raise ConfigError(f"hop is {hop}, it must be 1 to {config.network.window} (the window)")
     if max_drop is not None and not max_drop >= 0:
@@ -202,12 +210,21 @@ def _load_model(run: Run) -> keras.Model:
     return model
 
 
-def _quantization(int8: Int8Files, config: RunConfig) -> Quantization:
+def _convert(run: Run, model: keras.Model, head: HeadKind) -> Int8Files:
+    if run.config.stage == "qat" and head == "fused":
+        raise ConfigError("a network that was trained as int8 has an unrolled or float head; use --stage finetune")
+    options = Options(head=head, per_channel=run.config.quantize.per_channel, limits=read_ranges(run))
+    encoder, classifier = model.get_layer("encoder"), model.get_layer("head")
+    return convert_networks(encoder, classifier, calibration_windows(run), run.config.affine, options)
+
+
+def _quantization(int8: Int8Files, config: RunConfig, kind: HeadKind) -> Quantization:
     """Quantization as it is in the files, checked to be what the device's preprocessing makes."""
     encoder = TfliteModel(int8.encoder, name="encoder.tflite")
     head = TfliteModel(int8.head, name="head.tflite")
     for name, content in (("encoder.tflite", int8.encoder), ("head.tflite", int8.head)):
-        merge.check_int8(content, name)
+        if name != "head.tflite" or kind != "float":
+            merge.check_int8(content, name)
     # Files hold scales as float32.
     wanted = Affine(scale=float(np.float32(config.affine.scale)), zero_point=config.affine.zero_point)
     for what, found, expected in (
@@ -217,7 +234,15 @@ def _quantization(int8: Int8Files, config: RunConfig) -> Quantization:
     ):
         if found != expected:
             raise ConversionError(f"the {what} came out as {found}, it should be {expected}; use another TensorFlow")
-    return Quantization(input=wanted, seam=encoder.output_quantization, output=OUTPUT)
+    return Quantization(input=wanted, seam=encoder.output_quantization, output=OUTPUT, head=kind)
+
+
+def _stateful(int8: Int8Files, model: keras.Model) -> Stateful | None:
+    """What the manifest says of the network of one step, None without one."""
+    if int8.step is None:
+        return None
+    merge.check_int8(int8.step, STEP_FILE)
+    return step.describe(int8.step, step.state_names(model.get_layer("head")))
 
 
 def _measure(run: Run, model: keras.Model, int8: Int8Files, whole: bytes) -> Comparison:
@@ -226,7 +251,8 @@ def _measure(run: Run, model: keras.Model, int8: Int8Files, whole: bytes) -> Com
     streams = [run.stream(clip) for clip in clips]
     windows = (stream[: run.config.network.window] for stream in streams[:IDENTITY_WINDOWS])
     merge.check_identity(int8.encoder, int8.head, whole, windows)
-    return compare(model, int8, run.preprocessor, streams, _truth(run, clips), run.config.network.window)
+    trained, window = as_it_was_trained(run, model), run.config.network.window
+    return compare(trained, int8, run.preprocessor, streams, _truth(run, clips), window)
 
 
 def _truth(run: Run, clips: Sequence[Clip]) -> npt.NDArray[np.intp]:
@@ -253,7 +279,7 @@ def _own_accuracy(run: Run, int8: Int8Files) -> list[Accuracy]:
     streams = [run.stream(clip) for clip in clips]
     result = Result(_truth(run, clips), score_int8(int8, streams, run.config.network.window))
     interval = group_bootstrap(result.correct.tolist(), [clip.group for clip in clips], run.config.split.seed)
-    return [msgspec.structs.replace(known[0], int8_top1=float(result.correct.mean()), interval_95=interval)]
+    return [replace(known[0], int8_top1=float(result.correct.mean()), interval_95=interval)]
 
 
 def _origin(run: Run, comparison: Comparison, accuracy: list[Accuracy]) -> Provenance:

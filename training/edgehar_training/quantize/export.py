@@ -30,14 +30,18 @@ class Exporter:
         encoder: `(batch, height, width, channels)` to `(batch, features)`, of layers that `steps` knows.
         head: `(batch, window, features)` to `(batch, classes)`; the same.
         quantizer: what happens at a place; `Ranges` observes, then fake-quantises.
+        training: with the layers that only do something in training, such as dropout.
 
     Raises:
         ConversionError: a layer cannot be exported, or a weight is not finite.
     """
 
-    def __init__(self, encoder: keras.Model, head: keras.Model, quantizer: Quantizer) -> None:
+    def __init__(
+        self, encoder: keras.Model, head: keras.Model, quantizer: Quantizer, *, training: bool = False
+    ) -> None:
         self._quantizer = quantizer
-        self._encoder, self._head = Plan(simplified(encoder), INPUT), Plan(simplified(head), SEAM)
+        self._encoder = Plan(simplified(encoder), INPUT, training=training)
+        self._head = Plan(simplified(head), SEAM, training=training)
 
     def fixed(self, affine: Affine) -> dict[str, Affine]:
         """Places whose quantization is known: of input, scores, and the seam where the encoder only flattens frames."""
@@ -46,12 +50,20 @@ class Exporter:
 
     def encode(self, frames: Any) -> Any:
         """float32 `(batch, height, width, channels)` to features, float32 `(batch, features)`."""
-        return self._quantizer(SEAM, self._encoder(self._quantizer(INPUT, frames), self._quantizer))
+        return self.encode_with(frames, self._quantizer)
+
+    def encode_with(self, frames: Any, quantizer: Quantizer) -> Any:
+        """The same with another quantizer."""
+        return quantizer(SEAM, self._encoder(quantizer(INPUT, frames), quantizer))
 
     def classify(self, features: Any) -> Any:
         """float32 `(batch, window, features)` to scores, float32 `(batch, classes)`."""
-        scores = self._head(self._quantizer(SEAM, features), self._quantizer)
-        return scores if self._head.ends_in_softmax else self._quantizer(OUTPUT, scores)
+        return self.classify_with(features, self._quantizer)
+
+    def classify_with(self, features: Any, quantizer: Quantizer) -> Any:
+        """The same with another quantizer."""
+        scores = self._head(quantizer(SEAM, features), quantizer)
+        return scores if self._head.ends_in_softmax else quantizer(OUTPUT, scores)
 
 
 def observe(exporter: Exporter, windows: npt.NDArray[np.int8], affine: Affine) -> npt.NDArray[np.float32]:

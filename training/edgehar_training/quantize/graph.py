@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     import keras
 
 # Layers that do nothing outside training.
-TRAINING_ONLY = frozenset(
-    {"Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "ActivityRegularization"}
-)
+TRAINING_ONLY = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout")
 
 
 @dataclass(frozen=True)
@@ -36,11 +34,12 @@ class Node:
         return type(self.layer).__name__
 
 
-def nodes_of(network: keras.Model) -> list[Node]:
-    """The layers of a network, those of networks inside it among them, without those that only work in training.
+def nodes_of(network: keras.Model, *, training: bool = False) -> list[Node]:
+    """The layers of a network, those of networks inside it among them.
 
     Args:
         network: a functional network of one input and one output, whose layers are used once each.
+        training: with the layers that only do something in training.
 
     Returns:
         The nodes, each after those it reads; the last one gives the network's output.
@@ -49,13 +48,13 @@ def nodes_of(network: keras.Model) -> list[Node]:
         ConversionError: the network is of another kind, or a weight is not finite.
     """
     nodes: list[Node] = []
-    last = _append(network, -1, nodes)
+    last = _append(network, -1, nodes, training)
     if last != len(nodes) - 1:
         raise ConversionError(f"{network.name}: its output is not the last of its layers; give it one output")
     return nodes
 
 
-def _append(network: keras.Model, entry: int, nodes: list[Node]) -> int:
+def _append(network: keras.Model, entry: int, nodes: list[Node], training: bool) -> int:
     """Append the nodes of `network`, which reads node `entry`; the position of the one that gives its output."""
     if len(_tensors(network.inputs)) != 1 or len(_tensors(network.outputs)) != 1:
         raise ConversionError(f"{network.name}: has several inputs or outputs; one of each is needed")
@@ -67,10 +66,10 @@ def _append(network: keras.Model, entry: int, nodes: list[Node]) -> int:
         _check_finite(layer)
         taken, given = _ends(layer)
         inputs = tuple(made[id(tensor)] if id(tensor) in made else _unknown(layer) for tensor in taken)
-        if type(layer).__name__ in TRAINING_ONLY:
+        if type(layer).__name__ in TRAINING_ONLY and not training:
             made[id(given)] = inputs[0]
         elif type(layer).__name__ in ("Functional", "Sequential"):
-            made[id(given)] = _append(layer, inputs[0], nodes)
+            made[id(given)] = _append(layer, inputs[0], nodes, training)
         else:
             nodes.append(Node(layer, inputs))
             made[id(given)] = len(nodes) - 1

@@ -38,7 +38,7 @@ def merge(encoder: bytes, head: bytes, window: int) -> bytes:
     Raises:
         ConversionError: the two do not fit together.
     """
-    model, tail = _parse(encoder), _parse(head)
+    model, tail = parse(encoder), parse(head)
     front, back = model.subgraphs[0], tail.subgraphs[0]
     seam, entry = front.tensors[front.outputs[0]], back.tensors[back.inputs[0]]
     _check_seam(seam, entry, window)
@@ -47,16 +47,18 @@ def merge(encoder: bytes, head: bytes, window: int) -> bytes:
     # They describe the encoder alone.
     model.signatureDefs = model.metadata = model.metadataBuffer = None
     model.description = "edgehar window model"
-    return _pack(model)
+    return pack(model)
 
 
-def _parse(content: bytes) -> Any:
+def parse(content: bytes) -> Any:
+    """A TFLite file as objects."""
     from ai_edge_litert import schema_py_generated as schema
 
     return schema.ModelT.InitFromPackedBuf(content, 0)
 
 
-def _pack(model: Any) -> bytes:
+def pack(model: Any) -> bytes:
+    """A TFLite file of what `parse` gave."""
     import flatbuffers
 
     builder = flatbuffers.Builder(1 << 20)
@@ -167,7 +169,7 @@ def operators(content: bytes) -> Counter[str]:
     from ai_edge_litert import schema_py_generated as schema
 
     names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    model = _parse(content)
+    model = parse(content)
     found: Counter[str] = Counter()
     for operator in model.subgraphs[0].operators:
         custom = model.operatorCodes[operator.opcodeIndex].customCode
@@ -187,7 +189,10 @@ def check_int8(content: bytes, name: str) -> None:
     if custom:
         raise ConversionError(f"{name}: needs {', '.join(custom)}, which the device's runtime does not have")
     floats = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16, schema.TensorType.FLOAT64)
-    for tensor in _parse(content).subgraphs[0].tensors:
+    graph = parse(content).subgraphs[0]
+    # A fused LSTM names ranges within it by tensors of their own, which hold nothing.
+    used = {int(index) for operator in graph.operators for index in (*operator.inputs, *operator.outputs)} - {-1}
+    for tensor in (graph.tensors[index] for index in sorted(used)):
         if tensor.type in floats:
             raise ConversionError(f"{name}: tensor {tensor.name.decode()} is not int8; a layer was left in float")
 

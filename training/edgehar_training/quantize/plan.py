@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edgehar_training.quantize.graph import nodes_of
+from edgehar_training.quantize.graph import TRAINING_ONLY, nodes_of
 from edgehar_training.quantize.steps import KEEPING, SHAPES, is_relu, is_softmax, step_of, takes_relu
 
 if TYPE_CHECKING:
@@ -19,13 +19,14 @@ class Plan:
     Args:
         network: a functional network of layers that `steps` knows.
         entry: the place of its input.
+        training: with the layers that only do something in training.
 
     Raises:
         ConversionError: a layer cannot be exported, or a weight is not finite.
     """
 
-    def __init__(self, network: keras.Model, entry: str) -> None:
-        self._nodes = nodes_of(network)
+    def __init__(self, network: keras.Model, entry: str, *, training: bool = False) -> None:
+        self._nodes = nodes_of(network, training=training)
         joined = _joined(self._nodes)
         # The place whose range each node's values have; what only arranges them, or averages, has that of its input.
         ranges = {-1: entry}
@@ -38,7 +39,7 @@ class Plan:
     @property
     def computes(self) -> bool:
         """Whether anything but shapes changes."""
-        return any(node.kind not in SHAPES for node in self._nodes)
+        return any(node.kind not in (*SHAPES, *TRAINING_ONLY) for node in self._nodes)
 
     @property
     def ends_in_softmax(self) -> bool:

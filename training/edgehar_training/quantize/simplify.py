@@ -39,7 +39,7 @@ def simplified(network: keras.Model) -> keras.Model:
     """
     import keras
 
-    nodes = nodes_of(network)
+    nodes = nodes_of(network, training=True)
     if not any(node.kind in (*_SCALING, "SeparableConv2D") for node in nodes):
         return network
     readers = [source for node in nodes for source in node.inputs]

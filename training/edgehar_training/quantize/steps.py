@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from edgehar.errors import ConversionError
+from edgehar_training.quantize.graph import TRAINING_ONLY
 from edgehar_training.quantize.recurrent import conv_lstm, gru, lstm, simple_rnn
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ FUSED_ACTIVATIONS = ("linear", "relu", "relu6")
 # Layers that only arrange values anew.
 SHAPES = ("Flatten", "Reshape", "Permute", "FoldTime", "UnfoldTime", "LastAxisSlice", "LastStep")
 # Layers whose int8 output has the scale of their input, by TFLite's rules or because they only choose among values.
-KEEPING = (*SHAPES, "MaxPooling2D", "GlobalMaxPooling2D", "AveragePooling2D", "ZeroPadding2D")
+KEEPING = (*SHAPES, *TRAINING_ONLY, "MaxPooling2D", "GlobalMaxPooling2D", "AveragePooling2D", "ZeroPadding2D")
 # Steps of 1/256 and 1/128, which TFLite prescribes for the int8 output of these functions.
 SIGMOID_LIMITS, TANH_LIMITS = (0.0, 255 / 256), (-1.0, 127 / 128)
 
@@ -248,6 +249,7 @@ _STEPS: dict[str, Callable[[Any, str], Step]] = {
     "ReLU": _relu,
     "Activation": _activated,
     "Softmax": _softmax,
+    **dict.fromkeys((*SHAPES, *TRAINING_ONLY), _plain),
     "MaxPooling2D": _plain,
     "GlobalMaxPooling2D": _plain,
     "AveragePooling2D": _placed,
@@ -259,13 +261,6 @@ _STEPS: dict[str, Callable[[Any, str], Step]] = {
     "Multiply": _placed,
     "Average": _average,
     "Concatenate": _placed,
-    "Flatten": _plain,
-    "Reshape": _plain,
-    "Permute": _plain,
-    "FoldTime": _plain,
-    "UnfoldTime": _plain,
-    "LastAxisSlice": _plain,
-    "LastStep": _plain,
     "Dot": _dot,
     "LSTM": lstm,
     "GRU": gru,

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from edgehar.errors import EdgeharError
+from edgehar.interpreter import TfliteModel
 from edgehar.manifest import Affine
 from edgehar_training.quantize.child import (
     CALIBRATION_FILE,
@@ -20,9 +22,14 @@ from edgehar_training.quantize.child import (
     ERROR_FILE,
     HEAD_FILE,
     HEAD_NETWORK,
+    OPTIONS_FILE,
+    STEP_FILE,
+    Options,
 )
 from edgehar_training.quantize.export import Exporter, observe
+from edgehar_training.quantize.heads import float_head, fused_head
 from edgehar_training.quantize.ranges import Ranges
+from edgehar_training.quantize.step import convert_step, has_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,22 +52,33 @@ def _convert(job: Path) -> None:
     with np.load(job / CALIBRATION_FILE) as calibration:
         windows = calibration["windows"]
         affine = Affine(scale=float(calibration["scale"]), zero_point=int(calibration["zero_point"]))
-    ranges = Ranges()
-    exporter = Exporter(
-        keras.saving.load_model(job / ENCODER_NETWORK), keras.saving.load_model(job / HEAD_NETWORK), ranges
-    )
-    features = observe(exporter, windows, affine)
+    options = msgspec.json.decode((job / OPTIONS_FILE).read_bytes(), type=Options)
+    ranges = Ranges(options.limits)
+    encoder, head = (keras.saving.load_model(job / name) for name in (ENCODER_NETWORK, HEAD_NETWORK))
+    exporter = Exporter(encoder, head, ranges)
+    features = None if options.limits is not None else observe(exporter, windows, affine)
     ranges.freeze(exporter.fixed(affine))
-    (job / ENCODER_FILE).write_bytes(to_int8(exporter.encode, (1, *windows.shape[2:])))
-    (job / HEAD_FILE).write_bytes(to_int8(exporter.classify, (1, *features.shape[1:])))
+    per_channel = options.per_channel
+    made = to_int8(exporter.encode, (1, *windows.shape[2:]), per_channel=per_channel)
+    (job / ENCODER_FILE).write_bytes(made)
+    if options.head == "unrolled":
+        content = to_int8(exporter.classify, (1, *head.input_shape[1:]), per_channel=per_channel)
+    elif options.head == "float":
+        content = float_head(head, TfliteModel(made, name=ENCODER_FILE).output_quantization)
+    else:
+        content = fused_head(head, ranges, observe(exporter, windows, affine) if features is None else features)
+    (job / HEAD_FILE).write_bytes(content)
+    if has_step(head) and options.head == "unrolled":
+        (job / STEP_FILE).write_bytes(convert_step(head, ranges, exporter.fixed(affine)))
 
 
-def to_int8(function: Callable[[Any], Any], shape: tuple[int, ...]) -> bytes:
+def to_int8(function: Callable[[Any], Any], shape: tuple[int, ...], *, per_channel: bool = True) -> bytes:
     """The TFLite file of a function with a fake-quantisation at every place, int8 throughout.
 
     Args:
         function: float32 tensor in and out.
         shape: of its input.
+        per_channel: weights have a scale for each output channel; otherwise one for all.
     """
     import tensorflow as tf
 
@@ -68,6 +86,8 @@ def to_int8(function: Callable[[Any], Any], shape: tuple[int, ...]) -> bytes:
     converter = tf.lite.TFLiteConverter.from_concrete_functions([graph.get_concrete_function()])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = converter.inference_output_type = tf.int8
+    # TensorFlow has no public name for it.
+    converter._experimental_disable_per_channel = not per_channel  # noqa: SLF001
     content: bytes = converter.convert()
     return content
 

@@ -1,0 +1,204 @@
+"""A network trained as its int8 file will compute it (Jacob et al., CVPR 2018): every int8 place is rounded on the way
+forward, and gradients go straight through where a value is within its range.
+
+The places are those of the export (`plan`), so the trained network and its file are the same function but for the
+rounding of biases and of products between two int8 operations.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from edgehar_training.models.layers import FoldTime, UnfoldTime
+from edgehar_training.quantize.export import OUTPUT, Exporter, observe
+from edgehar_training.quantize.ranges import Ranges, exact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy.typing as npt
+
+    from edgehar.manifest import Affine
+    from edgehar_training.quantize.ranges import Limits
+
+# A channel of zeros still needs a scale.
+SMALLEST_WEIGHT = 1e-6
+
+
+class FakeQuantization:
+    """A network of windows with fake quantization, over the weights of a float network.
+
+    Args:
+        network: with layers "encoder" and "head" that are `simplified` already; its weights are those that learn.
+        first: windows of network input that the first ranges are observed on, int8 `(n, window, height, width,
+            channels)`; or the ranges of another such network.
+        affine: quantization of the network's input.
+        momentum: of the running mean of a range over steps.
+        per_channel: weights have a scale for each output channel; otherwise one.
+
+    Attributes:
+        model: `(batch, window, height, width, channels)` to `(batch, classes)`, with layers "encoder" and "head".
+
+    Raises:
+        ConversionError: the network has a layer that is not exported, or values that are not finite.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        first: npt.NDArray[np.int8] | Mapping[str, Limits],
+        affine: Affine,
+        *,
+        momentum: float = 0.95,
+        per_channel: bool = True,
+    ) -> None:
+        encoder, head = network.get_layer("encoder"), network.get_layer("head")
+        ranges = Ranges()
+        exporter = Exporter(encoder, head, ranges, training=True)
+        if isinstance(first, np.ndarray):
+            observe(exporter, first, affine)
+            first = ranges.limits
+        fixed = exporter.fixed(affine)
+        limits = {place: exact(*limits) for place, limits in first.items() if place not in fixed}
+        of_head = {place: limits.pop(place) for place in list(limits) if place.startswith("head/")}
+        self._momentum = momentum
+        self._parts = [
+            _Quantized(encoder, exporter.encode_with, limits, per_channel, name="encoder_places"),
+            _Quantized(head, exporter.classify_with, of_head, per_channel, name="head_places"),
+        ]
+        self.model = self._whole(network, encoder, head)
+        self.move_ranges(moving=True)
+
+    def _whole(self, network: keras.Model, encoder: keras.Model, head: keras.Model) -> keras.Model:
+        window = head.input_shape[1]
+        frame, features = keras.Input(encoder.input_shape[1:]), keras.Input(head.input_shape[1:])
+        encode = keras.Model(frame, self._parts[0](frame), name="encoder")
+        classify = keras.Model(features, self._parts[1](features), name="head")
+        frames = keras.Input((window, *encoder.input_shape[1:]), name="window")
+        codes = UnfoldTime(window, name="unfold_time")(encode(FoldTime(name="fold_time")(frames)))
+        return keras.Model(frames, classify(codes), name=network.name)
+
+    @property
+    def limits(self) -> dict[str, Limits]:
+        """The range of every place that is learned."""
+        return {place: limits for part in self._parts for place, limits in part.limits.items()}
+
+    def move_ranges(self, *, moving: bool) -> None:
+        """Let ranges follow what training steps see, or keep them as they are."""
+        for part in self._parts:
+            part.momentum.assign(self._momentum if moving else 1.0)
+
+    def settle(self) -> None:
+        """Give ranges the scales that the file will have."""
+        for part in self._parts:
+            part.settle()
+
+
+class _Quantized(keras.layers.Layer):  # type: ignore[misc]
+    """Encoder or head with fake quantization.
+
+    Args:
+        network: the float network, whose variables are this layer's.
+        compute: runs the network with a quantizer.
+        limits: first range of every place.
+        per_channel: weights have a scale for each output channel.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        compute: Callable[[Any, Any], Any],
+        limits: Mapping[str, Limits],
+        per_channel: bool,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.network, self._compute, self._per_channel = network, compute, per_channel
+        self._rows = {place: row for row, place in enumerate(limits)}
+        first = np.array(list(limits.values()), np.float32).reshape(-1, 2)
+        self.ranges = self.add_weight(name="ranges", shape=first.shape, initializer="zeros", trainable=False)
+        self.ranges.assign(first)
+        self.momentum = self.add_weight(name="momentum", shape=(), initializer="ones", trainable=False)
+
+    @property
+    def limits(self) -> dict[str, Limits]:
+        """The range of every place."""
+        values = keras.ops.convert_to_numpy(self.ranges)
+        return {place: (float(values[row, 0]), float(values[row, 1])) for place, row in self._rows.items()}
+
+    def settle(self) -> None:
+        """Give ranges the scales that the file will have."""
+        if self._rows:
+            self.ranges.assign(np.array([exact(*limits) for limits in self.limits.values()], np.float32))
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """The part's output; in training, ranges then follow what was seen."""
+        quantizer = _FakeQuantizer(self.ranges, self._rows, self._per_channel)
+        outputs = self._compute(inputs, quantizer)
+        if training and self._rows:
+            self.ranges.assign(self.momentum * self.ranges + (1 - self.momentum) * quantizer.seen())
+        return outputs
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape of the network's output."""
+        return (input_shape[0], *self.network.output_shape[1:])
+
+
+class _FakeQuantizer:
+    """What happens at places in one call: values are rounded to the ranges as they are, and their own are noted."""
+
+    def __init__(self, ranges: Any, rows: Mapping[str, int], per_channel: bool) -> None:
+        # All at once: a graph of an unrolled layer has hundreds of places.
+        limits = keras.ops.unstack(keras.ops.reshape(ranges, (-1,))) if rows else []
+        self._limits = {place: (limits[2 * row], limits[2 * row + 1]) for place, row in rows.items()}
+        self._per_channel = per_channel
+        self._seen: dict[str, tuple[Any, Any]] = {}
+        self._bounds: dict[str, float] = {}
+
+    def __call__(self, place: str, values: Any, *, bound: float = math.inf) -> Any:
+        if place not in self._limits:
+            # The input is int8 already, and so are the features that a head gets.
+            return self.fixed(values, 0.0, 255 / 256) if place == OUTPUT else values
+        low, high = keras.ops.min(values), keras.ops.max(values)
+        if place in self._seen:
+            low, high = keras.ops.minimum(low, self._seen[place][0]), keras.ops.maximum(high, self._seen[place][1])
+        self._seen[place], self._bounds[place] = (low, high), bound
+        return _rounded(values, *self._limits[place])
+
+    def seen(self) -> Any:
+        """Ranges of what was seen, zero among them, `(places, 2)`."""
+        ops = keras.ops
+        flat = ops.stack([limit for place in self._limits for limit in self._seen[place]])
+        bounds = np.array([[self._bounds[place]] for place in self._limits], np.float32)
+        limits = ops.clip(ops.reshape(flat, (-1, 2)), -bounds, bounds)
+        return ops.stop_gradient(ops.stack([ops.minimum(limits[:, 0], 0.0), ops.maximum(limits[:, 1], 0.0)], axis=1))
+
+    def weight(self, variable: Any, channels: int | None = -1) -> Any:
+        """A weight in steps of its greatest size / 127, zero in the middle."""
+        ops = keras.ops
+        weight = ops.convert_to_tensor(variable)
+        channels = channels if self._per_channel else None
+        axes = None if channels is None else tuple(range(len(weight.shape) - 1))
+        most = ops.stop_gradient(ops.maximum(ops.max(ops.abs(weight), axis=axes), SMALLEST_WEIGHT))
+        return _rounded(weight, -most, most, narrow_range=True, axis=channels)
+
+    def bias(self, variable: Any) -> Any:
+        """A bias as it is: its int32 steps are too small to matter."""
+        return keras.ops.convert_to_tensor(variable)
+
+    def fixed(self, values: Any, low: float, high: float) -> Any:
+        """Values in the steps that TFLite prescribes."""
+        return _rounded(values, low, high)
+
+
+def _rounded(values: Any, low: Any, high: Any, **options: Any) -> Any:
+    if keras.backend.backend() == "tensorflow" and not options:
+        # What Keras calls too, without what it puts around it.
+        import tensorflow as tf
+
+        return tf.quantization.fake_quant_with_min_max_vars(values, low, high, num_bits=8)
+    return keras.quantizers.fake_quant_with_min_max_vars(values, low, high, num_bits=8, **options)

@@ -1,0 +1,226 @@
+"""The other two heads: TFLite's fused int8 LSTM, and a head that stays float between int8 features and scores.
+
+The unrolled head of `export` is the default, by measurement (`scripts/bench_heads.py`, docs/quantization.md).
+"""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from edgehar.errors import ConversionError
+from edgehar_training.quantize.export import SCORES, SEAM
+from edgehar_training.quantize.merge import pack, parse
+from edgehar_training.quantize.plan import Plan
+from edgehar_training.quantize.simplify import simplified
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import keras
+    import numpy.typing as npt
+
+    from edgehar.manifest import Affine
+    from edgehar_training.quantize.ranges import Ranges
+
+HeadKind = Literal["unrolled", "fused", "float"]
+HEADS: tuple[HeadKind, ...] = ("unrolled", "fused", "float")
+
+
+def fused_head(head: keras.Model, ranges: Ranges, features: npt.NDArray[np.float32]) -> bytes:
+    """An int8 head whose LSTMs are UNIDIRECTIONAL_SEQUENCE_LSTM: weights and output 8 bits, cell 16 bits.
+
+    The operation keeps its state between calls: whoever runs it resets all variables before each window. Its inner
+    ranges are those that TFLite's calibrator sees.
+
+    Args:
+        head: `(batch, window, features)` to `(batch, classes)`, with an LSTM.
+        ranges: frozen; that of the seam is used.
+        features: what the calibrator runs on, float32 `(n, window, features)`.
+
+    Raises:
+        ConversionError: the head has no LSTM, or one that cannot be fused.
+    """
+    import tensorflow as tf
+
+    plan = _FusedPlan(simplified(head))
+    quantizer = _SeamOnly(ranges)
+    module = tf.Module()
+    module.head = tf.function(
+        lambda values: plan(quantizer(SEAM, values), quantizer),
+        input_signature=[tf.TensorSpec((1, *features.shape[1:]), tf.float32)],
+        autograph=False,
+    )
+    with tempfile.TemporaryDirectory(prefix="edgehar-head-") as folder:
+        # Only by way of a SavedModel does the converter know a fused operation by its function.
+        tf.saved_model.save(module, folder, signatures={"serving_default": module.head})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([sequence[None]] for sequence in features)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+        content: bytes = converter.convert()
+    return _without_signatures(content)
+
+
+def float_head(head: keras.Model, seam: Affine) -> bytes:
+    """A head of float32 arithmetic, int8 features in and int8 scores in steps of 1/256 out.
+
+    Args:
+        head: `(batch, window, features)` to `(batch, classes)`.
+        seam: quantization of the features, that of the encoder's output.
+
+    Raises:
+        ConversionError: a layer cannot be exported.
+    """
+    import tensorflow as tf
+
+    plan, quantizer = Plan(simplified(head), SEAM), _Float()
+    graph = tf.function(
+        lambda values: plan(values, quantizer),
+        input_signature=[tf.TensorSpec((1, *head.input_shape[1:]), tf.float32)],
+        autograph=False,
+    )
+    content = tf.lite.TFLiteConverter.from_concrete_functions([graph.get_concrete_function()]).convert()
+    return _with_int8_ends(content, seam)
+
+
+class _Float:
+    """A quantizer that does nothing."""
+
+    def __call__(self, place: str, values: Any, *, bound: float = np.inf) -> Any:
+        del place, bound
+        return values
+
+    def weight(self, variable: Any, channels: int | None = -1) -> Any:
+        """As a constant: what is fused must not be a variable."""
+        del channels
+        return _constant(variable)
+
+    def bias(self, variable: Any) -> Any:
+        """As a constant."""
+        return _constant(variable)
+
+    def fixed(self, values: Any, low: float, high: float) -> Any:
+        """The values themselves."""
+        del low, high
+        return values
+
+
+class _SeamOnly(_Float):
+    """A quantizer that knows the range of the seam; the calibrator finds the others."""
+
+    def __init__(self, ranges: Ranges) -> None:
+        self._ranges = ranges
+
+    def __call__(self, place: str, values: Any, *, bound: float = np.inf) -> Any:
+        return self._ranges(place, values, bound=bound) if place == SEAM else values
+
+
+def _constant(variable: Any) -> Any:
+    import tensorflow as tf
+
+    with tf.init_scope():
+        array = variable.numpy()
+    return tf.constant(array)
+
+
+class _FusedPlan(Plan):
+    """A head whose LSTMs are functions that the converter knows."""
+
+    def __init__(self, head: keras.Model) -> None:
+        super().__init__(head, SEAM)
+        fused = [index for index, node in enumerate(self._nodes) if node.kind == "LSTM"]
+        if not fused:
+            raise ConversionError(f"{head.name}: has no LSTM to be fused; use --head unrolled")
+        for index in fused:
+            self._steps[index] = _fused(self._nodes[index].layer)
+
+
+def _fused(layer: keras.layers.LSTM) -> Callable[[Sequence[Any], Any], Any]:
+    def step(inputs: Sequence[Any], quantizer: Any) -> Any:
+        import tensorflow as tf
+
+        kernel, recurrent = quantizer.weight(layer.cell.kernel), quantizer.weight(layer.cell.recurrent_kernel)
+        start = tf.zeros((1, layer.units))
+        last, sequence, *_ = _standard_lstm(layer.return_sequences)(
+            inputs[0], start, start, kernel, recurrent, quantizer.bias(layer.cell.bias)
+        )
+        return sequence if layer.return_sequences else last
+
+    return step
+
+
+def _standard_lstm(return_sequences: bool) -> Any:
+    """Keras 2's LSTM function: the converter fuses what has its attributes, its arguments and its five results."""
+    import tensorflow as tf
+
+    def standard_lstm(x: Any, h: Any, c: Any, kernel: Any, recurrent: Any, bias: Any) -> Any:
+        steps = tf.transpose(x, [1, 0, 2])
+        states = []
+        for number in range(steps.shape[0]):
+            gates = tf.matmul(steps[number], kernel) + tf.matmul(h, recurrent) + bias
+            write, forget, content, read = tf.split(gates, 4, axis=1)
+            c = tf.sigmoid(forget) * c + tf.sigmoid(write) * tf.tanh(content)
+            h = tf.sigmoid(read) * tf.tanh(c)
+            states.append(h)
+        sequence = tf.stack(states, 1) if return_sequences else h[:, None, :]
+        return h, sequence, h, c, tf.constant(1.0)
+
+    attributes = {
+        "api_implements": f"lstm_{uuid.uuid4()}",
+        "api_preferred_device": "CPU",
+        "go_backwards": False,
+        "time_major": False,
+    }
+    return tf.function(standard_lstm, autograph=False, experimental_attributes=attributes)
+
+
+def _without_signatures(content: bytes) -> bytes:
+    """As the other files are: one graph, no name of a signature."""
+    model = parse(content)
+    model.signatureDefs = model.metadata = model.metadataBuffer = None
+    return pack(model)
+
+
+def _with_int8_ends(content: bytes, seam: Affine) -> bytes:
+    """Put a DEQUANTIZE before a float graph, and a QUANTIZE behind it."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = parse(content)
+    graph = model.subgraphs[0]
+    builtin = schema.BuiltinOperator
+    entry = _append_tensor(model, "features", graph.tensors[graph.inputs[0]].shape, seam)
+    scores = _append_tensor(model, "scores", graph.tensors[graph.outputs[0]].shape, SCORES)
+    graph.operators.insert(0, _operator(model, builtin.DEQUANTIZE, entry, int(graph.inputs[0])))
+    graph.operators.append(_operator(model, builtin.QUANTIZE, int(graph.outputs[0]), scores))
+    graph.inputs, graph.outputs = np.array([entry], np.int32), np.array([scores], np.int32)
+    model.signatureDefs = model.metadata = model.metadataBuffer = None
+    return pack(model)
+
+
+def _append_tensor(model: Any, name: str, shape: Any, affine: Affine) -> int:
+    from ai_edge_litert import schema_py_generated as schema
+
+    tensor, quantization = schema.TensorT(), schema.QuantizationParametersT()
+    quantization.scale = np.array([affine.scale], np.float32)
+    quantization.zeroPoint = np.array([affine.zero_point], np.int64)
+    tensor.name, tensor.type = name.encode(), schema.TensorType.INT8
+    tensor.shape, tensor.quantization, tensor.buffer = np.array(shape, np.int32), quantization, len(model.buffers)
+    model.buffers.append(schema.BufferT())
+    model.subgraphs[0].tensors.append(tensor)
+    return len(model.subgraphs[0].tensors) - 1
+
+
+def _operator(model: Any, code: int, source: int, target: int) -> Any:
+    from ai_edge_litert import schema_py_generated as schema
+
+    kind, operator = schema.OperatorCodeT(), schema.OperatorT()
+    kind.builtinCode, kind.deprecatedBuiltinCode, kind.version = code, min(code, 127), 2
+    operator.opcodeIndex = len(model.operatorCodes)
+    operator.inputs, operator.outputs = np.array([source], np.int32), np.array([target], np.int32)
+    model.operatorCodes.append(kind)
+    return operator
