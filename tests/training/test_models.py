@@ -1,5 +1,10 @@
 """Every network: its size, one training step, saving, and what it refuses."""
 
+import importlib
+import re
+from pathlib import Path
+
+import msgspec
 import numpy as np
 import pytest
 
@@ -7,7 +12,7 @@ keras = pytest.importorskip("keras", reason="needs the train extra")
 
 from edgehar.errors import ConfigError  # noqa: E402
 from edgehar_training import models  # noqa: E402
-from edgehar_training.models import backbones  # noqa: E402
+from edgehar_training.models import backbones, compact  # noqa: E402
 from edgehar_training.models.stem import with_compiled_stem  # noqa: E402
 from edgehar_training.models.temporal import attention_weights  # noqa: E402
 from edgehar_training.quantize.cost import macs  # noqa: E402
@@ -73,18 +78,41 @@ def test_a_network_learns_and_survives_saving(name, tmp_path):
     np.testing.assert_allclose(head.predict_on_batch(codes), scores, atol=1e-5)
 
 
-# Parameters with 4 classes, and MACs of a frame in thousands, at 64 and 128 pixels: the table in docs/networks.md.
-COMPACT = {"s": (70_036, 1_507, 6_028), "m": (122_276, 2_473, 9_891), "l": (201_156, 4_560, 18_240)}
+PAGE = (Path(__file__).parents[2] / "docs" / "networks.md").read_text()
 
 
-@pytest.mark.parametrize("variant", COMPACT)
-def test_compact_keeps_its_budget(variant):
-    parameters, *thousands = COMPACT[variant]
-    built = [network("compact", 4, size=size, options={"variant": variant}) for size in (64, 128)]
-    assert [model.count_params() for model in built] == [parameters] * 2
-    assert [round(macs(model.get_layer("encoder")) / 1000) for model in built] == thousands
-    assert parameters <= 500_000
-    assert max(thousands) <= 20_000
+@pytest.mark.parametrize("variant", ["s", "m", "l"])
+def test_compact_keeps_its_budget_and_is_as_the_page_says(variant):
+    frame_macs = []
+    for size in (48, 64, 96, 128):
+        model = network("compact", 4, size=size, options={"variant": variant})
+        encoder = model.get_layer("encoder")
+        frame_macs.append(macs(encoder))
+    assert model.count_params() <= 500_000
+    assert max(frame_macs) <= 20_000_000
+    told = " | ".join(f"{count / 1e6:.2f} M" for count in frame_macs)
+    width = f"{compact.WIDTHS[variant]:g}"
+    assert f"| `{variant}` | {width} | {model.count_params():,} | {encoder.output_shape[1]} | {told} |" in PAGE
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_the_page_tells_what_a_network_costs(name):
+    model = network(name, 4, window=20, size=64, options={"weights": "none"} if name == "cnn_rnn" else {})
+    of_frame, of_window = (f"{macs(model.get_layer(part)) / 1e6:.2f} M" for part in ("encoder", "head"))
+    (row,) = (line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |") and " M |" in line)
+    assert f"| {model.count_params():,} | {of_frame.replace('0.00 M', '0')} | {of_window} |" in row
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_the_page_tells_every_option(name):
+    (section,) = re.findall(rf"^## `{name}`$(.*?)^## ", PAGE, re.MULTILINE | re.DOTALL)
+    defaults = msgspec.structs.asdict(importlib.import_module(f"edgehar_training.models.{name}").Options())
+    told = dict(
+        re.findall(r"^\| `(\w+)` \| (\S+) \|", section.partition("| option |")[2].split("\n\n")[0], re.MULTILINE)
+    )
+    assert told == {
+        key: f"`{value}`" if isinstance(value, str) else str(value).lower() for key, value in defaults.items()
+    }
 
 
 def test_macs_count_what_a_layer_does():
