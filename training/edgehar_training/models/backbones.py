@@ -6,8 +6,11 @@ blue first: the kernels of their first convolution are turned round, so that the
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +118,9 @@ def weights_file(name: str, size: int, alpha: float, weights: str) -> Path | Non
     file, before_s = url.rsplit("/", 1)[1], socket.getdefaulttimeout()
     socket.setdefaulttimeout(FETCH_TIMEOUT_S)
     try:
-        return Path(keras.utils.get_file(file, url, cache_subdir="models"))
+        # Keras tells of a download on standard output, where results are.
+        with contextlib.redirect_stdout(sys.stderr):
+            return Path(keras.utils.get_file(file, url, cache_subdir="models"))
     except Exception as error:
         raise ConfigError(
             f"the ImageNet weights of {name} are not on this machine and cannot be fetched; fetch {url} on another "
@@ -208,6 +213,4 @@ def _listed(offset: float | tuple[float, float, float]) -> float | list[float]:
 
 
 def _keras_folder() -> Path:
-    import os
-
     return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
