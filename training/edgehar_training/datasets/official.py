@@ -178,8 +178,8 @@ def without_gaps(dataset: str, splits: Sequence[dict[str, str] | None]) -> list[
     if there != list(splits[: len(there)]):
         number = list(splits).index(None) + 1
         raise DatasetError(
-            f"{dataset}: official split {number} is not there, though a later one is; bring its files, or move the others "
-            "away"
+            f"{dataset}: official split {number} is not there, though a later one is; bring its files, or move the "
+            "others away"
         )
     return there
 
