@@ -77,14 +77,23 @@ class _Graph:
         kind = tfl.BuiltinOptions.FullyConnectedOptions
         return self.operator(Operator.FULLY_CONNECTED, 4, [source, w, b], output, kind, options)
 
+    def add(self, left, right, shape, affine):
+        output = self.tensor("sum", shape, affine)
+        kind = tfl.BuiltinOptions.AddOptions
+        return self.operator(Operator.ADD, 2, [left, right], output, kind, tfl.AddOptionsT())
+
     def softmax(self, source, shape):
         options = tfl.SoftmaxOptionsT()
         options.beta = 1.0
         output = self.tensor("scores", shape, SCORES)
         return self.operator(Operator.SOFTMAX, 2, [source], output, tfl.BuiltinOptions.SoftmaxOptions, options)
 
-    def finish(self, source, output):
-        self.graph.inputs, self.graph.outputs, self.model.subgraphs = [source], [output], [self.graph]
+    def finish(self, sources, outputs):
+        """The file; one tensor or several on either side."""
+        self.graph.inputs, self.graph.outputs = (
+            list(side) if isinstance(side, tuple) else [side] for side in (sources, outputs)
+        )
+        self.model.subgraphs = [self.graph]
         builder = flatbuffers.Builder(1024)
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
@@ -106,7 +115,22 @@ def _classify(graph, codes, window):
     return graph.softmax(logits, (1, 2))
 
 
-def write_tiny_bundle(path: Path, *, size=16, window=4, rate_hz=10.0, hop=2, **decision) -> Path:
+def _step():
+    """A network of one step: its state is the mean of the frame's codes and the state before."""
+    graph = _Graph()
+    codes, state = (graph.tensor(name, (1, FEATURES), CODES) for name in ("codes", "state"))
+    halves = [
+        graph.dense(x, np.eye(FEATURES) * 127, 0.5 / 127, np.zeros(FEATURES), CODES[0], (1, FEATURES), CODES)
+        for x in (codes, state)
+    ]
+    after = graph.add(*halves, (1, FEATURES), CODES)
+    weights = np.stack([np.full(FEATURES, 127), np.full(FEATURES, -127)])
+    scale, bias = GAIN / (127 * FEATURES), [-GAIN / 2, GAIN / 2]
+    logits = graph.dense(after, weights, scale, bias, CODES[0], (1, 2), LOGITS)
+    return graph.finish((codes, state), (graph.softmax(logits, (1, 2)), after))
+
+
+def write_tiny_bundle(path: Path, *, size=16, window=4, rate_hz=10.0, hop=2, stateful=False, **decision) -> Path:
     """Write the bundle; labels are `bright` and `dark`."""
     encoder, head, whole = _Graph(), _Graph(), _Graph()
     frame = encoder.tensor("frame", (1, size, size, 3), PIXELS)
@@ -118,10 +142,14 @@ def write_tiny_bundle(path: Path, *, size=16, window=4, rate_hz=10.0, hop=2, **d
         "window.tflite": whole.finish(frames, _classify(whole, _encode(whole, frames, window, size), window)),
         "MODEL_CARD.md": b"# tiny\n\nTells bright from dark.\n",
     }
+    if stateful:
+        files["step.tflite"] = _step()
+    states = [manifest.State("mean", FEATURES, manifest.Affine(*CODES))]
     about = msgspec.structs.replace(
         sample_manifest(LABELS, size=size, window=window, rate_hz=rate_hz, hop=hop),
         quantization=manifest.Quantization(*(manifest.Affine(*affine) for affine in (PIXELS, CODES, SCORES))),
         decision=manifest.Decision(**decision),
+        stateful=manifest.Stateful(states) if stateful else None,
     )
     write_bundle(path, about, files)
     return path
