@@ -19,6 +19,7 @@ EXAMPLES = """\
   edgehar devices                       the cameras of this machine
   edgehar bench --quick                 how fast this machine is, and beside what others take
   edgehar config init                   write a configuration to edit; edgehar config check, show
+  edgehar data check clips              what is wrong with clips before a network is trained on them
   edgehar doctor                        whether all is there that a device needs, and what to do where it is not
   edgehar service install               have systemd run it from the start of the machine on
 see also: edgehar-run (classify a camera or file), edgehar-train, edgehar-convert"""

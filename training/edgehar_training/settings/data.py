@@ -11,9 +11,14 @@ from msgspec import Meta
 class DataSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which clips, and how their frames are made."""
 
-    dataset: Annotated[str, Meta(description="Layout of the clips, or synthetic.", extra={"metavar": "KIND"})] = (
-        "folder"
-    )
+    dataset: Annotated[
+        str,
+        Meta(
+            description="Layout of the clips: folder, csv, kth, ucf50, ucf101, hmdb51, weizmann, ut-interaction; or "
+            "synthetic.",
+            extra={"metavar": "KIND"},
+        ),
+    ] = "folder"
     folder: Annotated[
         Annotated[str, Meta(min_length=1)] | None,
         Meta(description="Folder (or table) of the clips.", extra={"flag": "data", "metavar": "DIR"}),
