@@ -52,6 +52,8 @@ def write_files(
 def _thumbnails(subject: Subject) -> dict[str, str]:
     from edgehar_training.evaluation.thumbnails import thumbnail
 
+    if not subject.scored.rows:
+        return {}
     found = {row.name: thumbnail(row.clip) for row in worst_rows(subject.scored)}
     return {name: picture for name, picture in found.items() if picture is not None}
 

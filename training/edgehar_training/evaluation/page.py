@@ -48,9 +48,24 @@ def report_page(
         attention: how much a network looks at each frame of a window, mean over the windows of a clip, by the clip's
             name.
     """
+    parts = [_head(summary)]
+    if summary["clip"] is not None:
+        parts += _measured(summary, thumbnails, histories, attention)
+    else:
+        parts.append(f"<p>{html.escape(summary['data'])}: no clip is of a label that the network knows.</p>")
+    if summary["unknown"] is not None:
+        parts.append(_section("Clips of unknown labels", _unknown(summary["unknown"])))
+    return "\n".join([*(part for part in parts if part), "</body></html>\n"])
+
+
+def _measured(
+    summary: Mapping[str, Any],
+    thumbnails: Mapping[str, str],
+    histories: Mapping[str, History],
+    attention: Sequence[tuple[str, Sequence[float]]],
+) -> list[str]:
     clip = summary["clip"]
-    parts = [
-        _head(summary),
+    return [
         _headline(summary),
         _section("Confusion", _confusion(clip["confusion"], summary["labels"]) + _pairs(summary["confused"])),
         _section("Classes", _classes(clip)),
@@ -59,12 +74,9 @@ def report_page(
         _section("Runs and seeds", _runs(summary)) if summary["seeds"] else "",
         _section("Training", f'<div class="charts">{_training(histories)}</div>') if histories else "",
         _section("Attention", _attention(attention)) if attention else "",
-        _section("Clips of unknown labels", _unknown(summary["unknown"])) if summary["unknown"] else "",
         _section("Worst clips", _worst(summary["worst"], thumbnails)),
         _section("Groups", _groups(summary["per_group"])),
-        "</body></html>\n",
     ]
-    return "\n".join(part for part in parts if part)
 
 
 def read_history(path: Path) -> History:
@@ -269,11 +281,12 @@ def _attention(attention: Sequence[tuple[str, Sequence[float]]]) -> str:
 
 
 def _unknown(unknown: Mapping[str, Any]) -> str:
+    known = "–" if unknown["known_abstained"] is None else f"{unknown['known_abstained']:.1%}"
     rows = [
         ("clips", unknown["clips"]),
         ("labels", ", ".join(f"{label} {count}" for label, count in unknown["labels"].items())),
         (f"not answered (best score under {unknown['threshold']:g})", f"{unknown['abstained']:.1%}"),
-        ("clips of known labels not answered either", f"{unknown['known_abstained']:.1%}"),
+        ("the same of clips of known labels", known),
         ("answers given", ", ".join(f"{label} {count}" for label, count in unknown["answers"].items()) or "none"),
     ]
     return table(("", ""), rows, (0, 1))

@@ -184,6 +184,12 @@ def evaluate_bundle_part(bundle: ModelBundle, run: Run, part: Part, hop: int, pr
             f"{bundle.path}: its labels are {', '.join(bundle.manifest.labels)}, those of {run.path} are "
             f"{', '.join(run.config.labels)}; give the run it was converted from, or --data"
         )
+    size, shape = run.config.network.size, bundle.manifest.input
+    if (shape.height, shape.width) != (size, size):
+        raise DatasetError(
+            f"{bundle.path}: sees frames of {shape.height}x{shape.width}, {run.path} of {size}x{size}; give the run it "
+            "was converted from, or --data"
+        )
     clips = run.clips(part)
     if not clips:
         raise DatasetError(f"{run.path}: its {part} part has no clip; choose another --part")
@@ -259,14 +265,14 @@ def check_labels(labels: Sequence[str], clips: Sequence[Clip], model: str, *, al
     """Make sure that the network knows the clips' labels.
 
     Raises:
-        DatasetError: it knows none of them, or not all and that is not allowed.
+        DatasetError: it knows none of them, or not all, and that is not allowed.
     """
     counts = Counter(clip.label for clip in clips)
     foreign = sorted(set(counts) - set(labels))
-    if len(foreign) == len(counts):
+    if len(foreign) == len(counts) and not allow_unknown:
         raise DatasetError(
             f"{model} knows {_some(labels)}, and the clips are of {_some(foreign)}: no label is of both; name the "
-            "clips' labels as the model does"
+            "clips' labels as the model does, or see what it answers to them with --allow-unknown"
         )
     if foreign and not allow_unknown:
         listed = _some([f"{label} ({counts[label]} clips)" for label in foreign])
@@ -353,7 +359,9 @@ def _some_read(rows: list[Row], skipped: dict[str, str]) -> list[str]:
     """Warnings about clips of a folder that cannot be read."""
     if not rows:
         raise DatasetError(f"no clip can be read: {next(iter(skipped.values()))}")
-    return [f"{len(skipped)} clips cannot be read and are left out: {next(iter(skipped.values()))}"] if skipped else []
+    if not skipped:
+        return []
+    return [f"left out because they cannot be read: {len(skipped)} of the clips; {next(iter(skipped.values()))}"]
 
 
 def _row(

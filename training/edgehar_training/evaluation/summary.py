@@ -27,14 +27,14 @@ CURVE_POINTS = 200
 
 
 def summarize(subject: Subject, threshold: float = 0.0) -> dict[str, Any]:
-    """Every figure of an evaluation.
+    """Every figure of an evaluation; of clips that are all of labels the network does not know, only what it answers.
 
     Args:
         subject: the clips with their scores.
         threshold: a clip whose best score is under it counts as not answered.
     """
     scored = subject.scored
-    return {
+    said = {
         "target": subject.target,
         "network": subject.network,
         "data": subject.data,
@@ -43,6 +43,14 @@ def summarize(subject: Subject, threshold: float = 0.0) -> dict[str, Any]:
         "includes_training_clips": subject.includes_training_clips,
         "warnings": subject.warnings + _few_groups(scored),
         "labels": scored.labels,
+        "unknown": _unknown(scored, threshold),
+    }
+    return said | (_figures(subject) if scored.rows else {"clip": None})
+
+
+def _figures(subject: Subject) -> dict[str, Any]:
+    scored = subject.scored
+    return {
         "seeds": scored.seeds,
         "folds": len({row.fold for row in scored.rows if row.fold is not None}) or None,
         "clip": clip_figures(scored, subject.seed),
@@ -52,7 +60,6 @@ def summarize(subject: Subject, threshold: float = 0.0) -> dict[str, Any]:
         "per_group": _per_group(scored),
         "confused": measures.confused_pairs(_confusion(scored), scored.labels),
         "worst": [_worst_row(scored, row) for row in worst_rows(scored)],
-        "unknown": _unknown(scored, threshold),
     }
 
 
@@ -217,14 +224,14 @@ def _unknown(scored: Scored, threshold: float) -> dict[str, Any] | None:
         "labels": dict(Counter(row.clip.label for row in scored.unknown).most_common()),
         "threshold": threshold,
         "abstained": float((best < threshold).mean()),
-        "known_abstained": float((scored.scores.max(axis=1) < threshold).mean()),
+        "known_abstained": float((scored.scores.max(axis=1) < threshold).mean()) if scored.rows else None,
         "answers": dict(answers.most_common()),
     }
 
 
 def _few_groups(scored: Scored) -> list[str]:
     groups = len(set(scored.groups))
-    if groups >= intervals.FEW_GROUPS:
+    if not groups or groups >= intervals.FEW_GROUPS:
         return []
     return [f"{groups} group{'s'[: groups > 1]} only: the intervals are narrower than they should be"]
 

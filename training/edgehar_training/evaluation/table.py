@@ -17,6 +17,8 @@ def text_table(summary: Mapping[str, Any]) -> str:
     """Warnings first, then accuracy with its interval and protocol, averages, classes and confused pairs."""
     lines = [f"WARNING: {text}" for text in summary["warnings"]]
     lines += [f"{name:<18} {value}" for name, value in _facts(summary)]
+    if summary["clip"] is None:
+        return "\n".join(lines)
     lines += ["", *_classes(summary["clip"])]
     if summary["confused"]:
         lines += ["", "most confused"]
@@ -40,39 +42,42 @@ def columns(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
 
 
 def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    clip, window = summary["clip"], summary["window"]
-    accuracy = (
-        f"{clip['top1']:.3f} {_interval(clip['interval_95'])} on {clip['clips']} clips in {clip['groups']} groups"
-    )
     facts = [
         ("network", f"{summary['network']}: {summary['target']}"),
         ("clips", summary["data"]),
         ("protocol", summary["protocol"]),
-        ("accuracy", accuracy),
     ]
+    if summary["clip"] is not None:
+        facts += _measured(summary)
+    if (unknown := summary["unknown"]) is not None:
+        told = f"{unknown['clips']} clips, {unknown['abstained']:.1%} not answered under {unknown['threshold']:g}"
+        if unknown["known_abstained"] is not None:
+            told += f" (of known labels {unknown['known_abstained']:.1%})"
+        facts.append(("unknown labels", told))
+        answers = ", ".join(f"{label} {count}" for label, count in unknown["answers"].items())
+        facts.append(("answered as", answers or "none"))
+    return facts
+
+
+def _measured(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    clip, window = summary["clip"], summary["window"]
+    tested = f"{clip['clips']} clips in {clip['groups']} groups"
+    facts = [("accuracy", f"{clip['top1']:.3f} {_interval(clip['interval_95'])} on {tested}")]
     if summary["per_seed"]:
-        values = [row["top1"] for row in summary["per_seed"]]
+        deviation = spread([row["top1"] for row in summary["per_seed"]])
         told = ", ".join(f"seed {row['seed']} {row['top1']:.3f}" for row in summary["per_seed"])
-        deviation = spread(values)
         facts.append(("each seed", told if deviation is None else f"{told}; standard deviation {deviation:.3f}"))
     if window is not None:
         among = f" {_interval(window['interval_95'])} of {window['windows']} windows" if "windows" in window else ""
         facts.append(("of windows", f"{window['top1']:.3f}{among}"))
-    more = ", ".join(f"top-{k} {value:.3f}" for k, value in clip["top_k"].items() if k != "1")
-    if more:
+    if more := ", ".join(f"top-{k} {value:.3f}" for k, value in clip["top_k"].items() if k != "1"):
         facts.append(("top-k", more))
-    facts += [
+    calibration = f"{clip['ece']:.3f} {_interval(clip['ece_interval_95'])}, Brier score {clip['brier']:.3f}"
+    return [
+        *facts,
         ("macro F1", f"{clip['macro']['f1']:.3f} {_interval(clip['macro_f1_interval_95'])}"),
-        (
-            "calibration error",
-            f"{clip['ece']:.3f} {_interval(clip['ece_interval_95'])}, Brier score {clip['brier']:.3f}",
-        ),
+        ("calibration error", calibration),
     ]
-    if (unknown := summary["unknown"]) is not None:
-        missed = f"{unknown['abstained']:.1%} not answered under {unknown['threshold']:g}"
-        told = f"{unknown['clips']} clips, {missed} (of known labels {unknown['known_abstained']:.1%})"
-        facts.append(("unknown labels", told))
-    return facts
 
 
 def _interval(interval: Sequence[float]) -> str:

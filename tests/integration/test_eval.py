@@ -1,0 +1,352 @@
+"""edgehar eval on bundles and on what runs have stored, and edgehar compare: nothing here needs the training extra."""
+
+import base64
+import csv
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from xml.dom import minidom
+
+import av
+import msgspec
+import numpy as np
+import pytest
+from helpers import assert_one_line_error, flat_frames, run_command, write_video
+
+from edgehar_training.datasets.clip import Clip
+from edgehar_training.datasets.splits import Split, write_splits
+from edgehar_training.evaluation.scored import clip_name
+from edgehar_training.runs import RunConfig
+from edgehar_training.settings import DataSettings, NetworkSettings, SplitSettings
+
+LEVELS = {"bright": (220, 210, 40), "dark": (30, 50, 215)}
+
+
+class WellFormed(HTMLParser):
+    """Fails where a tag is closed that is not open, and tells what is fetched from elsewhere."""
+
+    VOID = ("meta", "img", "line", "path", "rect", "polyline", "br")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.fetched = [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.fetched += [value for name, value in attributes if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def read_page(path):
+    """The text of a page, checked to be whole and to need nothing but itself."""
+    text, parser = path.read_text(), WellFormed()
+    parser.feed(text)
+    assert parser.open == []
+    assert all(address.startswith("data:image/jpeg;base64,") for address in parser.fetched)
+    assert "://" not in re.sub(r'src="[^"]*"', "", text)
+    for chart in re.findall(r"<svg.*?</svg>", text):
+        minidom.parseString(chart)
+    return text
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Two of three clips of each label look like their label; those of a place are a group."""
+    folder = tmp_path_factory.mktemp("clips")
+    rows = ["clip,label,group"]
+    for label, levels in LEVELS.items():
+        (folder / label).mkdir()
+        for number, level in enumerate(levels):
+            write_video(folder / label / f"{number}.mp4", flat_frames([level] * 20))
+            rows.append(f"{label}/{number}.mp4,{label},place{number}")
+    (folder / "groups.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def test_a_bundle_is_measured_and_reported(clips, tiny_bundle, tmp_path):
+    done = run_command("edgehar", "eval", tiny_bundle, "--data", clips, "--out", tmp_path / "out", "--windows-csv")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^WARNING: MAY INCLUDE TRAINING CLIPS", done.stdout, re.MULTILINE)
+    assert re.search(r"^accuracy +0\.667 \(95 % interval 0\.000 to 1\.000\) on 6 clips in 3 groups$", done.stdout, re.M)
+    assert re.search(r"^bright +0\.667 +0\.667 +0\.667", done.stdout, re.MULTILINE)
+    found = json.loads((tmp_path / "out/eval.json").read_text())
+    assert found["includes_training_clips"] == "unknown"
+    assert found["clip"]["confusion"] == [[2, 1], [1, 2]]
+    assert [row["top1"] for row in found["per_group"]] == [0.0, 1.0, 1.0]
+    assert {(row["clip"], row["predicted"]) for row in found["worst"]} == {
+        ("bright/2.mp4", "dark"),
+        ("dark/2.mp4", "bright"),
+    }
+    rows, windows = table(tmp_path / "out/predictions.csv"), table(tmp_path / "out/windows.csv")
+    assert [row["right"] for row in rows] == ["1", "1", "0"] * 2
+    assert found["window"]["windows"] == len(windows) > len(rows)
+    of_first = [float(row["score_bright"]) for row in windows if row["clip"] == rows[0]["clip"]]
+    assert float(rows[0]["score_bright"]) == pytest.approx(np.mean(of_first), abs=1e-4)
+    page = read_page(tmp_path / "out/report.html")
+    assert "MAY INCLUDE TRAINING CLIPS" in page
+    assert page.count('src="data:image/jpeg;base64,') == 2
+    picture = base64.b64decode(re.search(r'base64,([^"]+)"', page)[1])
+    assert picture.startswith(b"\xff\xd8")
+    again = run_command("edgehar", "eval", tiny_bundle, "--data", clips, "--out", tmp_path / "bare", "--no-thumbnails")
+    assert again.returncode == 0
+    assert "<img" not in read_page(tmp_path / "bare/report.html")
+
+
+def test_a_device_without_the_training_extra_evaluates(clips, tiny_bundle, tmp_path):
+    code = (
+        "import sys\n"
+        "for name in ('sklearn', 'keras', 'tensorflow', 'matplotlib', 'tqdm', 'scipy'): sys.modules[name] = None\n"
+        "from edgehar.cli.main import main\n"
+        f"sys.exit(main(['eval', {str(tiny_bundle)!r}, '--data', {str(clips)!r}, '--out', {str(tmp_path)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.html").exists()
+
+
+def test_clips_of_labels_that_the_model_does_not_know(clips, tiny_bundle, tmp_path):
+    grey = tmp_path / "clips"
+    (grey / "grey").mkdir(parents=True)
+    (grey / "bright").mkdir()
+    for number, level in enumerate((128, 129, 235)):
+        write_video(grey / "grey" / f"{number}.mp4", flat_frames([level] * 20))
+        write_video(grey / "bright" / f"{number}.mp4", flat_frames([225 + number] * 20))
+    refused = run_command("edgehar", "eval", tiny_bundle, "--data", grey)
+    assert_one_line_error(refused, 1, "does not know the label grey (3 clips)", "--allow-unknown")
+    arguments = ("--data", grey, "--allow-unknown", "--threshold", 0.9, "--out", tmp_path / "out")
+    done = run_command("edgehar", "eval", tiny_bundle, *arguments)
+    assert done.returncode == 0, done.stderr
+    unknown = json.loads((tmp_path / "out/eval.json").read_text())["unknown"]
+    assert unknown["labels"] == {"grey": 3}
+    assert unknown["abstained"] == pytest.approx(2 / 3)
+    assert unknown["known_abstained"] == 0.0
+    assert unknown["answers"] == {"bright": 1}
+    assert "66.7%" in read_page(tmp_path / "out/report.html")
+
+    (grey / "bright").rename(grey / "pink")
+    refused = run_command("edgehar", "eval", tiny_bundle, "--data", grey)
+    assert_one_line_error(refused, 1, "bright, dark", "grey, pink", "no label is of both")
+    done = run_command("edgehar", "eval", tiny_bundle, "--data", grey, "--allow-unknown", "--out", tmp_path / "none")
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" not in done.stdout
+    read_page(tmp_path / "none/report.html")
+
+
+def test_a_clip_that_cannot_be_read_is_named_and_left_out(clips, tiny_bundle, tmp_path):
+    broken = tmp_path / "clips"
+    for label, level in (("bright", 220), ("dark", 20)):
+        (broken / label).mkdir(parents=True)
+        for number in range(2):
+            write_video(broken / label / f"{number}.mp4", flat_frames([level] * 20))
+    (broken / "dark/1.mp4").write_bytes(b"no video")
+    done = run_command("edgehar", "eval", tiny_bundle, "--data", broken)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^WARNING: left out .* cannot be read: 1 of .*dark/1\.mp4", done.stdout, re.MULTILINE)
+    assert "on 3 clips" in done.stdout
+
+
+def test_every_frame_gets_label_and_confidence(clips, tiny_bundle, tmp_path):
+    frames = flat_frames([230] * 30 + [20] * 30)
+    video = write_video(tmp_path / "clip.mp4", frames, rate_hz=10)
+    done = run_command("edgehar", "eval", tiny_bundle, "--annotate", video, "--out", tmp_path / "out.mp4")
+    assert done.returncode == 0, done.stderr
+    assert "57 answers on 60 frames" in done.stderr
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        shown = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+    assert len(shown) == 60
+    assert shown[0].shape[1] > shown[0].shape[0]
+    panels = [picture[:, -100:].astype(int) for picture in shown]
+    assert np.abs(panels[25] - panels[55]).max() > 50
+    short = write_video(tmp_path / "short.mp4", flat_frames([230] * 2), rate_hz=10)
+    done = run_command("edgehar", "eval", tiny_bundle, "--annotate", short, "--out", tmp_path / "short-out.mp4")
+    assert "1 answers on 2 frames" in done.stderr
+
+
+# Runs as edgehar-train leaves them, but for the network: what is stored is all that is looked at.
+
+
+def write_run(folder, answers, *, seed=0, fold=None, groups=4, **changes):
+    """A finished run; `answers` says of each test clip whether it is named rightly."""
+    split = SplitSettings(kind=changes.get("kind", "group"), seed=seed)
+    config = RunConfig(
+        data=DataSettings(folder=str(folder / "clips")),
+        split=split,
+        network=NetworkSettings(model=changes.get("model", "lrcn")),
+        labels=changes.get("labels", ["calm", "fight"]),
+        protocol=changes.get("protocol", "group-disjoint hold-out of 25%"),
+        fold=fold,
+    )
+    folder.mkdir(parents=True)
+    first, labels = changes.get("first", 0), config.labels
+    test = [
+        Clip(str(folder / f"clips/{first + i}.mp4"), labels[i % len(labels)], f"place{i % groups}")
+        for i in range(len(answers))
+    ]
+    train = [Clip(str(folder / f"clips/t{i}.mp4"), labels[i % 2], f"street{i}") for i in range(4)]
+    write_splits(folder / "splits.csv", train + test, Split([0, 1], [2, 3], list(range(4, 4 + len(test)))), None)
+    config.write(folder)
+    rows = []
+    for clip, right in zip(test, answers, strict=True):
+        other = labels[(labels.index(clip.label) + 1) % len(labels)]
+        answer = clip.label if right else other
+        scores = [0.8 if label == answer else 0.2 / (len(labels) - 1) for label in labels]
+        rows.append(
+            {"clip": clip.path, "group": clip.group, "label": clip.label, "predicted": answer, "scores": scores}
+        )
+    metrics = {"test": {"top1": float(np.mean(answers)), "window_top1": 0.5, "predictions": rows}}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "history.csv").write_text(
+        "epoch,loss,accuracy,val_loss,val_accuracy\n1,0.7,0.5,0.6,0.6\n2,0.5,0.7,0.5,0.8\n"
+    )
+    return folder
+
+
+def test_folds_and_seeds_are_pooled(tmp_path):
+    for seed, right in ((0, 1), (1, 0)):
+        for fold in range(2):
+            answers = [1, 1, 1, right]
+            write_run(tmp_path / f"runs/seed-{seed}/fold-{fold}", answers, seed=seed, fold=fold, first=4 * fold)
+    for folder in (tmp_path / "runs").glob("seed-*/fold-*"):
+        config = json.loads((folder / "config.json").read_text())
+        config["data"]["folder"] = str(tmp_path / "clips")
+        (folder / "config.json").write_text(json.dumps(config))
+        text = (folder / "metrics.json").read_text()
+        (folder / "metrics.json").write_text(text.replace(str(folder / "clips"), str(tmp_path / "clips")))
+    done = run_command("edgehar", "eval", tmp_path / "runs", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out/eval.json").read_text())
+    assert found["seeds"] == [0, 1]
+    assert found["folds"] == 2
+    assert found["clip"]["clips"] == 8
+    assert found["clip"]["rows"] == 16
+    assert found["clip"]["top1"] == pytest.approx(0.875)
+    assert [row["top1"] for row in found["per_seed"]] == [1.0, 0.75]
+    assert "seed 0 1.000, seed 1 0.750; standard deviation 0.177" in done.stdout
+    assert found["window"] == {"top1": 0.5}
+    page = read_page(tmp_path / "out/report.html")
+    assert "seed-1/fold-0" in page
+    assert "WARNING: 4 groups only" in done.stdout
+
+    (tmp_path / "runs/seed-1/fold-1/metrics.json").unlink()
+    done = run_command("edgehar", "eval", tmp_path / "runs")
+    assert "WARNING: 3 of 4 runs are finished" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["random", "group"])
+def test_a_leaky_split_is_flagged_however_it_was_made(tmp_path, kind):
+    run = write_run(tmp_path / "run", [1, 0, 1, 1], kind=kind)
+    if kind == "group":
+        splits = run / "splits.csv"
+        splits.write_text(splits.read_text().replace("street0", "place1"))
+    done = run_command("edgehar", "eval", run, "--stored", "--out", tmp_path / "out")
+    assert done.stdout.startswith("WARNING: LEAKY SPLIT"), done.stderr
+    assert json.loads((tmp_path / "out/eval.json").read_text())["leaky"] is True
+    assert re.search(r'<p class="warning"[^>]*>LEAKY SPLIT', read_page(tmp_path / "out/report.html"))
+
+
+def test_a_single_stored_run_shows_its_curves(tmp_path):
+    run = write_run(tmp_path / "run", [1, 0, 1, 1])
+    done = run_command("edgehar", "eval", run, "--stored", "--json", "--out", tmp_path / "out")
+    assert json.loads(done.stdout)["clip"]["top1"] == 0.75
+    assert json.loads(done.stdout)["leaky"] is False
+    page = read_page(tmp_path / "out/report.html")
+    assert "training windows" in page
+    assert "validation clips" in page
+
+
+def test_two_runs_are_compared_by_the_exact_test(tmp_path):
+    """Of 20 clips 2 are right in the first only and 10 in the second only: binomial p is 0.0386."""
+    first = write_run(tmp_path / "first", [1] * 2 + [0] * 10 + [1] * 8)
+    second = write_run(tmp_path / "second", [0] * 2 + [1] * 10 + [1] * 8, model="convlstm")
+    done = run_command("edgehar", "compare", first, second, "--html", tmp_path / "page.html")
+    assert done.returncode == 0, done.stderr
+    assert "+0.400" in done.stdout
+    assert "0.0386" in done.stdout
+    assert "float convlstm" in done.stdout
+    assert "+0.400" in read_page(tmp_path / "page.html")
+    found = json.loads(run_command("edgehar", "compare", first, second, "--json", "--no-cost").stdout)
+    test = found["tests"][0]
+    assert (test["only_first_right"], test["only_second_right"], test["clips"]) == (2, 10, 20)
+    assert test["mcnemar_p"] == pytest.approx(0.03857, abs=1e-4)
+    assert test["interval_95"][0] < 0.4 < test["interval_95"][1]
+    assert not any("DIFFERENT" in text for text in found["warnings"])
+
+
+def test_what_makes_a_comparison_unfair_is_said(tmp_path):
+    first = write_run(tmp_path / "first", [1] * 8)
+    second = write_run(tmp_path / "second", [1] * 8, protocol="random (leaky) hold-out of 25%", kind="random", first=4)
+    found = json.loads(run_command("edgehar", "compare", first, second, "--json", "--no-cost").stdout)
+    assert any("DIFFERENT PROTOCOLS" in text for text in found["warnings"])
+    assert any("DIFFERENT CLIPS" in text and "4 that both have" in text for text in found["warnings"])
+    assert any("LEAKY" in text for text in found["warnings"])
+    assert found["tests"][0]["clips"] == 4
+    far = write_run(tmp_path / "far", [1] * 8, first=100)
+    assert_one_line_error(run_command("edgehar", "compare", first, far), 1, "no clip in common")
+    other = write_run(tmp_path / "other", [1] * 9, labels=["calm", "fight", "push"])
+    assert_one_line_error(run_command("edgehar", "compare", first, other), 1, "different labels", "push")
+
+
+def test_seeds_are_compared_by_the_bootstrap(tmp_path):
+    for name, hits in (("a", 10), ("b", 14)):
+        for seed in (0, 1):
+            folder = write_run(tmp_path / f"{name}/seed-{seed}", [1] * hits + [0] * (16 - hits), seed=seed)
+            text = (folder / "metrics.json").read_text()
+            (folder / "metrics.json").write_text(text.replace(str(folder / "clips") + "/", ""))
+    done = run_command("edgehar", "compare", tmp_path / "a", tmp_path / "b", "--json", "--no-cost")
+    test = json.loads(done.stdout)["tests"][0]
+    assert test["mcnemar_p"] is None
+    assert test["difference"] == pytest.approx(0.25)
+    assert 0 < test["bootstrap_p"] < 1
+
+
+def test_wrong_input_is_told_in_one_line(clips, tiny_bundle, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    run = write_run(tmp_path / "run", [1, 1, 0])
+    assert_one_line_error(run_command("edgehar", "eval", empty), 2, "holds no run")
+    assert_one_line_error(run_command("edgehar", "eval", tmp_path / "none"), 2, "no such")
+    assert_one_line_error(run_command("edgehar", "eval", tiny_bundle), 2, "--data")
+    assert_one_line_error(run_command("edgehar", "eval", tiny_bundle, "--data", empty), 1, str(empty))
+    assert_one_line_error(run_command("edgehar", "eval", tiny_bundle, "--data", clips, "--hop", 9), 2, "1 to 4")
+    assert_one_line_error(run_command("edgehar", "eval", tiny_bundle, "--annotate", "x.mp4"), 2, "--out FILE.mp4")
+    assert_one_line_error(run_command("edgehar", "eval", run, "--int8"), 1, "no int8 predictions", "--int8")
+    assert_one_line_error(run_command("edgehar", "eval", run, "--stored", "--data", clips), 2, "--data")
+    assert_one_line_error(run_command("edgehar", "compare", run), 2, "two runs")
+    (run / "metrics.json").unlink()
+    assert_one_line_error(run_command("edgehar", "eval", run, "--stored"), 1, "--resume")
+    (run / "metrics.json").write_text("{")
+    assert_one_line_error(run_command("edgehar", "eval", run, "--stored"), 1, "metrics.json")
+
+
+def test_a_part_of_a_video_is_named_with_its_times(tmp_path):
+    whole = Clip(str(tmp_path / "a/b.avi"), "run", "g")
+    assert clip_name(whole, tmp_path) == "a/b.avi"
+    part = Clip(whole.path, "run", "g", 1.2, 3.0)
+    assert clip_name(part, tmp_path) == "a/b.avi#t=1.2,3"
+    assert clip_name(Clip("synthetic:x", "run", "g", None, 3.5), tmp_path) == "synthetic:x#t=,3.5"
+
+
+def test_manifests_say_the_data_in_the_words_that_are_compared(tmp_path):
+    """A bundle tells its data set as `describe_data` does; else its training clips would not be recognised."""
+    from edgehar_training.evaluation.subjects import describe_data
+
+    shipped = run_command("edgehar", "inspect", "actions-synthetic", "--json")
+    if shipped.returncode:
+        pytest.skip("the shipped models are not installed")
+    assert msgspec.json.decode(shipped.stdout)["provenance"]["dataset"] == describe_data("synthetic", None)
