@@ -169,14 +169,7 @@ def _jobs(template: RunConfig, options: Options, clips: Sequence[Clip]) -> list[
 
 
 def _train_all(jobs: Sequence[Job], clips: Sequence[Clip], options: Options) -> None:
-    train = functools.partial(
-        _train_one,
-        clips=clips,
-        resume=options.resume,
-        int8=options.int8,
-        qat=options.qat,
-        tensorboard=options.tensorboard,
-    )
+    train = functools.partial(_train_one, clips=clips, options=options)
     if options.jobs == 1 or len(jobs) == 1:
         bar = sys.stderr.isatty()
         for job in jobs:
