@@ -44,15 +44,39 @@ def score_streams(
     Returns:
         float32 `(windows, classes)` per clip.
     """
-    frames = np.concatenate(list(streams))
-    codes = _in_chunks(model.get_layer("encoder"), frames, preprocessor)
-    starts, first = [], 0
-    for stream in streams:
-        starts.append(first + np.array(sampling.window_starts(len(stream), window, hop)))
-        first += len(stream)
-    windows = codes[np.concatenate(starts)[:, None] + np.arange(window)]
-    scores = _in_chunks(model.get_layer("head"), windows)
-    return np.split(scores, np.cumsum([len(s) for s in starts])[:-1])
+    codes = in_chunks(model.get_layer("encoder"), np.concatenate(list(streams)), preprocessor)
+    ends = np.cumsum([len(stream) for stream in streams])
+    return score_features(model.get_layer("head"), np.split(codes, ends[:-1]), window, hop)
+
+
+def score_features(
+    head: keras.Model, streams: Sequence[npt.NDArray[np.float32]], window: int, hop: int = EVALUATION_HOP
+) -> list[npt.NDArray[np.float32]]:
+    """Scores of every window of every clip, given the features of its frames; few windows are in memory at a time.
+
+    Args:
+        head: `(batch, window, features)` to `(batch, classes)`.
+        streams: float32 `(n, features)` per clip, n >= window.
+        window: frames in a window.
+        hop: frames between windows.
+
+    Returns:
+        float32 `(windows, classes)` per clip.
+    """
+    waiting: list[npt.NDArray[np.float32]] = []
+    scores, counts = [], []
+    for index in range(len(streams)):
+        stream = streams[index]
+        starts = sampling.window_starts(len(stream), window, hop)
+        counts.append(len(starts))
+        for start in starts:
+            waiting.append(stream[start : start + window])
+            if len(waiting) == CHUNK:
+                scores.append(in_chunks(head, np.stack(waiting)))
+                waiting = []
+    if waiting:
+        scores.append(in_chunks(head, np.stack(waiting)))
+    return np.split(np.concatenate(scores), np.cumsum(counts)[:-1])
 
 
 def score_bundle(bundle: Path, clips: Sequence[SmallClip], hop: int = EVALUATION_HOP) -> list[npt.NDArray[np.float32]]:
@@ -81,16 +105,25 @@ def score_bundle(bundle: Path, clips: Sequence[SmallClip], hop: int = EVALUATION
     return scores
 
 
-def _in_chunks(
+def in_chunks(
     network: keras.Model, inputs: npt.NDArray[Any], preprocessor: Preprocessor | None = None
 ) -> npt.NDArray[np.float32]:
-    """Run in chunks of one shape, the last one filled up: a new shape would be traced anew."""
+    """What a network gives, in chunks of one shape, the last one filled up: a new shape would be traced anew.
+
+    Args:
+        network: an encoder or a head.
+        inputs: its input; int8 where a preprocessor gives the real values.
+        preprocessor: gives them.
+
+    Returns:
+        float32 of as many rows as there are inputs.
+    """
     outputs = []
     for begin in range(0, len(inputs), CHUNK):
         part = inputs[begin : begin + CHUNK]
         filled = np.concatenate([part, np.repeat(part[-1:], CHUNK - len(part), axis=0)])
         real = filled if preprocessor is None else preprocessor.real(filled)
-        outputs.append(network.predict_on_batch(real)[: len(part)])
+        outputs.append(np.asarray(network.predict_on_batch(real)[: len(part)], np.float32))
     return np.concatenate(outputs)
 
 

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from edgehar_training import sampling
-from edgehar_training.runs import EVALUATION_HOP
+from edgehar_training.evaluate import in_chunks
 from edgehar_training.shards import write_shard
 
 if TYPE_CHECKING:
@@ -36,8 +35,6 @@ log = logging.getLogger(__name__)
 
 # Raise it when the same frames and weights give other features.
 VERSION = "features-1"
-# Frames (or windows) in one call of a network: a shape of its own would be traced anew.
-CHUNK = 64
 # Clips are encoded together until they have so many frames, and then written: an interruption loses no more.
 FRAMES_AT_ONCE = 256
 
@@ -115,15 +112,11 @@ class FeaturesCache:
     def _write(self, waiting: Sequence[tuple[Path, npt.NDArray[np.int8]]]) -> None:
         if not waiting:
             return
-        codes = self._encode(np.concatenate([stream for _, stream in waiting]))
+        frames = np.concatenate([stream for _, stream in waiting])
+        codes = in_chunks(self._encoder, frames, self._run.preprocessor)
         ends = np.cumsum([len(stream) for _, stream in waiting])
         for (path, _), part in zip(waiting, np.split(codes, ends[:-1]), strict=True):
             write_shard(path, ((row, float(index)) for index, row in enumerate(part)), part.shape[1:], "float32")
-
-    def _encode(self, frames: npt.NDArray[np.int8]) -> Array:
-        real = self._run.preprocessor.real
-        parts = [frames[begin : begin + CHUNK] for begin in range(0, len(frames), CHUNK)]
-        return np.concatenate([_predict(self._encoder, real(part)) for part in parts])
 
     def _shard(self, clip: Clip) -> Path:
         if not self._encoder_word:
@@ -184,42 +177,6 @@ class FeatureBatches:
         features, window = self._streams[index], self._config.network.window
         start = int(rng.integers(len(features) - window + 1))
         return features[start : start + window]
-
-
-def score_features(
-    head: keras.Model, streams: Sequence[Array], window: int, hop: int = EVALUATION_HOP
-) -> list[npt.NDArray[np.float32]]:
-    """Scores of every window of every clip, given its features; one chunk of windows is in memory at a time.
-
-    Args:
-        head: `(batch, window, features)` to `(batch, classes)`.
-        streams: float32 `(n, features)` for each clip, n >= window.
-        window: frames in a window.
-        hop: frames between windows.
-
-    Returns:
-        float32 `(windows, classes)` for each clip.
-    """
-    waiting: list[Array] = []
-    scores: list[Array] = []
-    counts = []
-    for index in range(len(streams)):
-        starts = sampling.window_starts(len(stream := streams[index]), window, hop)
-        counts.append(len(starts))
-        for start in starts:
-            waiting.append(np.array(stream[start : start + window]))
-            if len(waiting) == CHUNK:
-                scores.append(_predict(head, np.stack(waiting)))
-                waiting = []
-    if waiting:
-        scores.append(_predict(head, np.stack(waiting)))
-    return np.split(np.concatenate(scores), np.cumsum(counts)[:-1])
-
-
-def _predict(network: keras.Model, inputs: Array) -> Array:
-    """A chunk, filled up to its full length."""
-    filled = np.concatenate([inputs, np.repeat(inputs[-1:], CHUNK - len(inputs), axis=0)])
-    return np.asarray(network.predict_on_batch(filled), np.float32)[: len(inputs)]
 
 
 def _encoder_word(encoder: keras.Model) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from edgehar.errors import DatasetError, EdgeharError
 from edgehar.files import whole_file
 from edgehar_training.batches import Batches
-from edgehar_training.evaluate import Result, score_streams
+from edgehar_training.evaluate import Result, score_features, score_streams
 from edgehar_training.runs import BEST_FILE
 
 if TYPE_CHECKING:
@@ -263,8 +263,6 @@ class Training:
 
     def score(self, streams: Sequence[npt.NDArray[Any]], truth: npt.NDArray[np.intp]) -> Result:
         """Scores of the network as it is now, for clips given as `streams` gives them."""
-        from edgehar_training.features_cache import score_features
-
         window = self.run.config.network.window
         if self._features is not None:
             return Result(truth, score_features(self._fast, streams, window))
