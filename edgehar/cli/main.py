@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
-from edgehar.cli import bench, config, demo, devices, doctor, inspect, service
+from edgehar.cli import bench, bundle, config, demo, devices, doctor, inspect, service
 from edgehar.cli.common import make_parser, run_command
 
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   edgehar demo                          run a shipped model on built-in scenes, and write demo.mp4
   edgehar inspect fight-lrcn            what a model is, what it needs and how good it is
-  edgehar inspect my.edgehar --card     its model card
+  edgehar inspect my.edgehar --card     its model card; --verify checks it on this machine
+  edgehar bundle unpack fight-lrcn f/   the files in a model; add-edgetpu adds one
   edgehar devices                       the cameras of this machine
   edgehar bench --quick                 how fast this machine is, and beside what others take
   edgehar config init                   write a configuration to edit; edgehar config check, show
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     parser = make_parser("edgehar", "Human action recognition on small computers.", EXAMPLES)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (bench, config, demo, devices, doctor, inspect, service, *_of_the_workstation()):
+    for command in (bench, bundle, config, demo, devices, doctor, inspect, service, *_of_the_workstation()):
         command.add_parser(subparsers)
 
     def body(args: argparse.Namespace) -> int:

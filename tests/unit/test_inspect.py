@@ -6,6 +6,7 @@ import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as tfl
+from altered import compiled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_bundle import CODES, FEATURES, LOGITS, PIXELS, SCORES, Operator, Tensor, _classify, _Graph, write_tiny_bundle
@@ -314,24 +315,6 @@ def test_after_the_first_operator_that_is_not_taken_all_fall_to_the_cpu():
     assert not any(mapping.mapped for mapping in mappings)
     assert "must be one-dimensional" in mappings[0].reason
     assert "comes after FULLY_CONNECTED (operator 0)" in mappings[-1].reason
-
-
-def compiled(encoder, *, name=b"edgetpu-custom-op", scale=None, shape=None):
-    """What the compiler makes of an encoder: one custom operator with the encoder's face."""
-    original = read_graph(encoder, "encoder")
-    graph = _Graph()
-    sides = []
-    for index in (original.inputs[0], original.outputs[0]):
-        tensor = original.tensors[index]
-        affine = (float(tensor.scales[0]), int(tensor.zero_points[0]))
-        sides.append(graph.tensor(tensor.name, tensor.shape, affine))
-    if scale is not None:
-        graph.graph.tensors[1].quantization.scale = [scale]
-    if shape is not None:
-        graph.graph.tensors[0].shape = list(shape)
-    graph.operator(Operator.CUSTOM, 1, sides[:1], sides[1])
-    graph.model.operatorCodes[0].customCode = name
-    return graph.finish(*sides)
 
 
 def test_a_compiled_encoder_is_taken_for_its_own_model_only(tiny):
