@@ -20,7 +20,7 @@ PAGES = {
 COMMANDS = (
     *("edgehar-run", "edgehar-train", "edgehar-convert", "edgehar bench", "edgehar demo", "edgehar inspect"),
     *("edgehar devices", "edgehar doctor"),
-    *("edgehar data check", "edgehar data list", "edgehar data preview"),
+    *("edgehar data check", "edgehar data list", "edgehar data preview", "edgehar eval", "edgehar compare"),
     *("edgehar service install", "edgehar service uninstall", "edgehar service status"),
     *("edgehar config init", "edgehar config check", "edgehar config show"),
 )
@@ -32,6 +32,7 @@ SUBJECTS = {
     "docs/networks.md": "edgehar-train",
     "docs/frames.md": "edgehar-train",
     "docs/convert.md": "edgehar-convert",
+    "docs/evaluate.md": "edgehar eval",
     "docs/bench.md": "edgehar bench",
     "docs/benchmark-results.md": "edgehar bench",
 }
@@ -89,7 +90,9 @@ def test_every_option_exists_in_the_command_it_is_used_with(page):
             assert set(OPTION.findall(code)) <= known, code
 
 
-@pytest.mark.parametrize("page", ["docs/run.md", "docs/train.md", "docs/convert.md", "docs/bench.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/run.md", "docs/train.md", "docs/convert.md", "docs/bench.md", "docs/evaluate.md"]
+)
 def test_every_option_is_explained(page):
     told = set(OPTION.findall(PAGES[page].read_text()))
     if page == "docs/train.md":

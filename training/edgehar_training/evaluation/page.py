@@ -254,6 +254,7 @@ def _training(histories: Mapping[str, History]) -> str:
     single = len(histories) == 1
     charts = []
     for key, name in (("loss", "cross-entropy"), ("accuracy", "accuracy")):
+        title = name if single else f"{name} of validation clips"
         lines = []
         for number, (run, rows) in enumerate(list(histories.items())[:MOST_LINES]):
             columns = (
@@ -265,7 +266,7 @@ def _training(histories: Mapping[str, History]) -> str:
         xs, ys = ([point[axis] for line in lines for point in line.points] for axis in (0, 1))
         if xs:
             top = 1.0 if key == "accuracy" else max(ys)
-            charts.append(line_chart(name, "epoch", name, lines, x_range=(1, max(2.0, *xs)), y_range=(0, top or 1.0)))
+            charts.append(line_chart(title, "epoch", name, lines, x_range=(1, max(2.0, *xs)), y_range=(0, top or 1.0)))
     return "".join(charts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -91,20 +92,29 @@ def _axes(frame: _Frame, x_name: str, y_name: str) -> list[str]:
     left, bottom = frame.place(frame.x_range[0], frame.y_range[0])
     right, top = frame.place(frame.x_range[1], frame.y_range[1])
     parts = []
-    for step in range(6):
-        share = step / 5
-        x, y = left + share * (right - left), bottom + share * (top - bottom)
-        x_value = frame.x_range[0] + share * (frame.x_range[1] - frame.x_range[0])
-        y_value = frame.y_range[0] + share * (frame.y_range[1] - frame.y_range[0])
-        parts.append(f'<path d="M{left:.1f} {y:.1f}H{right:.1f}M{x:.1f} {bottom:.1f}V{top:.1f}" stroke="#e4e4e4"/>')
-        parts.append(_text(x, bottom + 16, f"{x_value:.3g}", "middle"))
-        parts.append(_text(left - 6, y + 4, f"{y_value:.3g}", "end"))
+    for value in _ticks(*frame.x_range):
+        x, _ = frame.place(value, frame.y_range[0])
+        parts.append(f'<path d="M{x:.1f} {bottom:.1f}V{top:.1f}" stroke="#e4e4e4"/>')
+        parts.append(_text(x, bottom + 16, f"{value:g}", "middle"))
+    for value in _ticks(*frame.y_range):
+        _, y = frame.place(frame.x_range[0], value)
+        parts.append(f'<path d="M{left:.1f} {y:.1f}H{right:.1f}" stroke="#e4e4e4"/>')
+        parts.append(_text(left - 6, y + 4, f"{value:g}", "end"))
     parts.append(f'<path d="M{left:.1f} {top:.1f}V{bottom:.1f}H{right:.1f}" stroke="#555" fill="none"/>')
     parts.append(_text((left + right) / 2, bottom + 34, x_name, "middle"))
     middle = (top + bottom) / 2
     turned = f'transform="rotate(-90 13 {middle:.1f})"'
     parts.append(f'<text x="13" y="{middle:.1f}" text-anchor="middle" {turned}>{html.escape(y_name)}</text>')
     return parts
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """About five round values from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
+    rough = (high - low) / 5 or 1.0
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(number * step, 10) for number in range(first, last + 1)]
 
 
 def _bar(frame: _Frame, low: float, high: float, value: float) -> str:
