@@ -28,7 +28,7 @@ def data(tmp_path_factory):
 def arguments(data, tmp_path_factory):
     return [
         "--data", data, "--cache", tmp_path_factory.mktemp("cache"), "--window", 2, "--epochs", 2, "--patience", 0,
-        "--batch-size", 4,
+        "--batch-size", 4, "--val-fraction", 0.25,
     ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ pytest.importorskip("keras", reason="needs the train extra")
 
 import keras
 
+from edgehar import Classifier, ModelBundle
 from edgehar.errors import ConfigError
 from edgehar_training.layer_names import freeze, is_frozen, named_layers
 from edgehar_training.models import build
@@ -86,6 +87,33 @@ def test_a_file_alone_is_taken_where_its_number_of_labels_fits(old, tmp_path):
     assert taken.left == {"head/dense": "2 labels there, 3 here, and which is not known"}
     (tmp_path / "labels.txt").write_text("a\nb\n")
     assert init_from(fresh(3), tmp_path / "network.keras", ["a", "b", "c"]).labels == ["a", "b"]
+
+
+def test_a_bundle_is_turned_back_into_float32():
+    bundle = ModelBundle.open("fight-lrcn")
+    shape, window = bundle.manifest.input, bundle.manifest.temporal.window
+    model = build(NetworkSettings(window=window, size=shape.height), 2)
+    assert not init_from(model, bundle.path, ["noFight", "fight"]).left
+    answers = []
+    noise = np.random.default_rng(0)
+    with Classifier(bundle.path, hop=1) as classifier:
+        ring = bundle.make_ring()
+        for number in range(window + 20):
+            pixels = noise.integers(0, 255 - 10 * (number % 9), (60, 60, 3), np.uint8)
+            ring.push(pixels)
+            if (answer := classifier.push(pixels)) is not None:
+                affine = bundle.manifest.quantization.input
+                real = np.float32(affine.scale) * (np.array(ring.window(), np.float32) - affine.zero_point)
+                answers.append((answer.scores["fight"], model.predict(real[None], verbose=0)[0, 1]))
+    int8, real = np.array(answers).T
+    assert len(int8) == 21
+    np.testing.assert_allclose(real, int8, atol=0.06)
+
+
+def test_a_bundle_of_another_network_is_refused():
+    model = fresh(2, model="attention_lrcn", options={})
+    with pytest.raises(ConfigError, match=r"--init-from .*fight-lrcn.edgehar: its head cannot be turned back"):
+        init_from(model, ModelBundle.open("fight-lrcn").path, ["fight", "noFight"])
 
 
 def test_layers_of_other_shapes_are_left_and_named(run):

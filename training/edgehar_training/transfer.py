@@ -69,9 +69,10 @@ def init_from(model: keras.Model, path: Path | str, labels: Sequence[str]) -> Ta
 
     Raises:
         ConfigError: there is nothing at the path, or nothing of it fits.
+        BundleError: a bundle cannot be read.
     """
-    source = _open(Path(path))
     taken, layers = Taken(), named_layers(model)
+    source = _open(Path(path), layers)
     answers = _answers(layers, len(labels))
     for name, layer in layers.items():
         old = source.weights.get(name)
@@ -142,14 +143,18 @@ def _shapes(weights: Sequence[Any]) -> str:
     return " ".join("x".join(map(str, weight.shape)) for weight in weights)
 
 
-def _open(path: Path) -> Source:
+def _open(path: Path, layers: Mapping[str, keras.layers.Layer]) -> Source:
     if path.is_dir():
         return _of_run(path)
     if not path.exists():
         raise ConfigError(f"--init-from {path}: there is no such file or folder")
     if path.suffix == ".keras":
         return _of_file(path)
-    raise ConfigError(f"--init-from {path}: is no run's folder and no .keras file")
+    if path.suffix == ".edgehar":
+        from edgehar_training.bundle_weights import read_bundle
+
+        return Source(*read_bundle(path, layers))
+    raise ConfigError(f"--init-from {path}: is no run's folder, no .keras file and no bundle (.edgehar)")
 
 
 def _of_run(path: Path) -> Source:

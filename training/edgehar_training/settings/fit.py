@@ -43,7 +43,7 @@ class FitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     deterministic: Annotated[bool, Meta(description="The same numbers in every run, on the same machine.")] = False
     init_from: Annotated[
         Annotated[str, Meta(min_length=1)] | None,
-        Meta(description="Begin with the weights of a run or .keras file.", extra={"metavar": "RUN|FILE"}),
+        Meta(description="Begin with the weights of a run, a .keras file or a bundle.", extra={"metavar": "RUN|FILE"}),
     ] = None
     freeze: Annotated[
         list[str],
