@@ -154,6 +154,24 @@ def test_a_damaged_entry_is_made_again_once_with_a_warning(cache, video, caplog,
     assert "made again" in caplog.text
 
 
+def test_a_shard_is_read_whole_once_for_each_start_of_the_machine(cache, video, monkeypatch):
+    from edgehar_training import frames_cache
+
+    read, verified = frames_cache.read_shard, []
+    monkeypatch.setattr(
+        frames_cache, "read_shard", lambda path, verify: verified.append(verify) or read(path, verify=verify)
+    )
+    for _ in range(2):
+        FramesCache(cache.folder, 60, 60).load(clip_of(video))
+        cache.load(clip_of(video))
+    monkeypatch.setattr(frames_cache, "_boot", lambda: "another")
+    restarted = FramesCache(cache.folder, 60, 60)
+    restarted.load(clip_of(video))
+    assert verified == [True, False, False, False, True]
+    restarted.fill([clip_of(video)])
+    assert [path.name for path in cache.folder.glob("verified-*")] == ["verified-another.txt"]
+
+
 def test_filling_makes_a_cut_entry_again(cache, video):
     cache.fill([clip_of(video)])
     (entry,) = shards_of(cache)
@@ -175,7 +193,7 @@ def many(folder, count=20):
     return [clip_of(path) for path in paths]
 
 
-def test_several_processes_make_the_same(tmp_path, caplog):
+def test_several_processes_make_the_same(tmp_path, caplog, capfd):
     clips = many(tmp_path / "clips")
     broken = tmp_path / "clips/07.mp4"
     broken.write_bytes(broken.read_bytes()[:900])
@@ -187,6 +205,7 @@ def test_several_processes_make_the_same(tmp_path, caplog):
     assert list(unreadable) == [str(broken)]
     assert len(seen) == 20
     assert "clips/s" in caplog.text
+    assert capfd.readouterr().err == ""
     content = [{path.name: path.read_bytes() for path in shards_of(cache)} for cache in (one, two)]
     assert len(content[0]) == 19
     assert content[0] == content[1]

@@ -44,6 +44,8 @@ def main() -> None:
         answer = _answer(cache, Clip(**json.loads(line)))
         print(json.dumps({**answer, "warnings": kept.said}), flush=True)
         kept.said = []
+    # It is ending anyhow, and an exit while Python shuts down would be told as an error.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def make_cache(settings: dict[str, Any]) -> Cache:

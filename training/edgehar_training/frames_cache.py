@@ -64,7 +64,10 @@ class Shards:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._verified: set[tuple[str, int]] = set()
+        # Programs of one start of the machine tell each other; after the next, a power cut may have eaten what was
+        # written last, and all shards are read again.
+        self._list = folder / f"verified-{_boot()}.txt"
+        self._verified: set[str] | None = None
 
     def prepare(self) -> None:
         """Make the folder, and clear what killed programs left in it."""
@@ -75,6 +78,9 @@ class Shards:
                     path.unlink()
             except FileNotFoundError:
                 continue  # its program is done with it
+        for path in self.folder.glob("verified-*.txt"):
+            if path != self._list:
+                path.unlink(missing_ok=True)
 
     def whole(self, path: Path) -> bool:
         """Whether a shard is there and of its right size."""
@@ -109,10 +115,25 @@ class Shards:
 
     def _verified_read(self, path: Path) -> tuple[Any, npt.NDArray[np.float64]]:
         # All of a shard is read once to compare its checksum, and not again until it is another file.
-        known = (path.name, path.stat().st_mtime_ns)
-        found = read_shard(path, verify=known not in self._verified)
-        self._verified.add(known)
+        if self._verified is None:
+            listed = self._list.read_text("ascii", "replace") if self._list.exists() else ""
+            self._verified = set(listed.splitlines())
+        status = path.stat()
+        line = f"{path.name} {status.st_size} {status.st_mtime_ns}"
+        found = read_shard(path, verify=line not in self._verified)
+        if line not in self._verified:
+            self._verified.add(line)
+            with self._list.open("a", encoding="ascii") as file:
+                file.write(line + "\n")
         return found
+
+
+def _boot() -> str:
+    """What is another after each start of the machine, where the system tells."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return f"pid{os.getpid()}"
 
 
 class FramesCache:
