@@ -90,8 +90,8 @@ def edge_tpus() -> list[Path]:
 def why_not_prepared(error: BaseException) -> str:
     """What the failure of an interpreter that was given an Edge TPU most likely means."""
     return (
-        f"the Edge TPU does not take it ({str(error).strip() or 'it said nothing'}): compile encoder.tflite again, "
-        "with an edgetpu_compiler whose --min_runtime_version is not above that of the libedgetpu installed"
+        f"the Edge TPU does not take it ({str(error).strip() or 'it said nothing'}): install a libedgetpu "
+        "built for this version of the TFLite runtime, or compile the encoder again with a lower --min_runtime_version"
     )
 
 

@@ -19,6 +19,7 @@ PAGES = {
 }
 COMMANDS = (
     *("edgehar-run", "edgehar-train", "edgehar-convert", "edgehar bench", "edgehar demo", "edgehar inspect"),
+    *("edgehar bundle unpack", "edgehar bundle add-edgetpu"),
     *("edgehar devices", "edgehar doctor"),
     *("edgehar data check", "edgehar data list", "edgehar data preview", "edgehar eval", "edgehar compare"),
     *("edgehar service install", "edgehar service uninstall", "edgehar service status"),
@@ -33,6 +34,7 @@ SUBJECTS = {
     "docs/frames.md": "edgehar-train",
     "docs/convert.md": "edgehar-convert",
     "docs/evaluate.md": "edgehar eval",
+    "docs/inspect.md": "edgehar inspect",
     "docs/bench.md": "edgehar bench",
     "docs/benchmark-results.md": "edgehar bench",
 }
