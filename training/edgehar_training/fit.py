@@ -206,7 +206,19 @@ class Training:
         """Batches in an epoch."""
         return len(self._batches)
 
-    def _epoch(self, number: int, after_step: Callable[[Row], object]) -> Row:
+    def learn(self, number: int, after_step: Callable[[Row], object] = lambda _: None) -> Row:
+        """Take the steps of an epoch.
+
+        Args:
+            number: the epoch, from 1; it decides which windows are learned from.
+            after_step: called with the mean loss and accuracy of the epoch so far.
+
+        Returns:
+            "loss" and "accuracy", the means over its windows while they were learned from.
+
+        Raises:
+            EdgeharError: the loss is no longer a number.
+        """
         total = np.zeros(3)
         seen: Row = {}
         if self.fake_quantization is not None:
@@ -220,6 +232,10 @@ class Training:
             total += np.array([step["loss"], step["accuracy"], 1]) * len(windows)
             seen = {"loss": float(total[0] / total[2]), "accuracy": float(total[1] / total[2])}
             after_step(seen)
+        return seen
+
+    def _epoch(self, number: int, after_step: Callable[[Row], object]) -> Row:
+        seen = self.learn(number, after_step)
         with self._averaged():
             val = self.score(self._val_streams, self._val_truth)
             self._check_finite(val.loss, number)
