@@ -15,7 +15,7 @@ import numpy as np
 
 from edgehar_training.models.layers import FoldTime, UnfoldTime
 from edgehar_training.quantize.export import OUTPUT, Exporter, observe
-from edgehar_training.quantize.ranges import Ranges, exact
+from edgehar_training.quantize.ranges import SMALLEST_WEIGHT, Ranges, exact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from edgehar.manifest import Affine
     from edgehar_training.quantize.ranges import Limits
-
-# A channel of zeros still needs a scale.
-SMALLEST_WEIGHT = 1e-6
 
 
 class FakeQuantization:

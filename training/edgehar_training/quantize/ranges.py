@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # A place that only ever saw zeros still needs a scale.
 SMALLEST_WIDTH = 1e-3
 SCALE_BITS = 12
+# A channel of zeros still needs a scale.
+SMALLEST_WEIGHT = 1e-6
 
 
 class Ranges:
@@ -31,9 +33,11 @@ class Ranges:
 
     Args:
         limits: ranges that are known already, by place, so that nothing is observed; None observes.
+        per_channel: weights have a scale for each output channel; otherwise one for all.
     """
 
-    def __init__(self, limits: Mapping[str, Limits] | None = None) -> None:
+    def __init__(self, limits: Mapping[str, Limits] | None = None, *, per_channel: bool = True) -> None:
+        self._per_channel = per_channel
         self._limits: dict[str, Limits] = {place: exact(*given) for place, given in (limits or {}).items()}
         self._observing = limits is None
 
@@ -68,7 +72,15 @@ class Ranges:
     def weight(self, variable: Any, channels: int | None = -1) -> Any:
         """The weight as a constant; the converter rounds it (symmetric, one scale for each of `channels`)."""
         del channels
-        return _constant(variable)
+        weight = _constant(variable)
+        if self._per_channel or self._observing:
+            return weight
+        import tensorflow as tf
+        from keras import ops
+
+        # Told by a node of its own: without one the converter gives every channel its scale.
+        most = ops.maximum(ops.max(ops.abs(weight)), SMALLEST_WEIGHT)
+        return tf.quantization.fake_quant_with_min_max_vars(weight, -most, most, num_bits=8, narrow_range=True)
 
     def bias(self, variable: Any) -> Any:
         """The bias as a constant; the converter rounds it to int32."""

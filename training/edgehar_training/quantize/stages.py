@@ -226,9 +226,9 @@ def table_text(figures: Mapping[str, Any]) -> str:
     Args:
         figures: "float" and each stage with "top1", "interval_95" and "clips".
     """
-    lines = [f"{'':<48}{'top-1':>8}  95 % interval"]
+    lines = [f"{'':<56}{'top-1':>8}  95 % interval"]
     for name in ("float", *STAGES):
         low, high = figures[name]["interval_95"]
         words = WORDS[name] if name == "float" else f"int8, {WORDS[name]}"
-        lines.append(f"{words:<48}{figures[name]['top1']:>8.3f}  {low:.3f} to {high:.3f}")
+        lines.append(f"{words:<56}{figures[name]['top1']:>8.3f}  {low:.3f} to {high:.3f}")
     return "\n".join(lines)

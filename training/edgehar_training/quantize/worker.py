@@ -53,16 +53,15 @@ def _convert(job: Path) -> None:
         windows = calibration["windows"]
         affine = Affine(scale=float(calibration["scale"]), zero_point=int(calibration["zero_point"]))
     options = msgspec.json.decode((job / OPTIONS_FILE).read_bytes(), type=Options)
-    ranges = Ranges(options.limits)
+    ranges = Ranges(options.limits, per_channel=options.per_channel)
     encoder, head = (keras.saving.load_model(job / name) for name in (ENCODER_NETWORK, HEAD_NETWORK))
     exporter = Exporter(encoder, head, ranges)
     features = None if options.limits is not None else observe(exporter, windows, affine)
     ranges.freeze(exporter.fixed(affine))
-    per_channel = options.per_channel
-    made = to_int8(exporter.encode, (1, *windows.shape[2:]), per_channel=per_channel)
+    made = to_int8(exporter.encode, (1, *windows.shape[2:]))
     (job / ENCODER_FILE).write_bytes(made)
     if options.head == "unrolled":
-        content = to_int8(exporter.classify, (1, *head.input_shape[1:]), per_channel=per_channel)
+        content = to_int8(exporter.classify, (1, *head.input_shape[1:]))
     elif options.head == "float":
         content = float_head(head, TfliteModel(made, name=ENCODER_FILE).output_quantization)
     else:
@@ -72,13 +71,12 @@ def _convert(job: Path) -> None:
         (job / STEP_FILE).write_bytes(convert_step(head, ranges, exporter.fixed(affine)))
 
 
-def to_int8(function: Callable[[Any], Any], shape: tuple[int, ...], *, per_channel: bool = True) -> bytes:
+def to_int8(function: Callable[[Any], Any], shape: tuple[int, ...]) -> bytes:
     """The TFLite file of a function with a fake-quantisation at every place, int8 throughout.
 
     Args:
         function: float32 tensor in and out.
         shape: of its input.
-        per_channel: weights have a scale for each output channel; otherwise one for all.
     """
     import tensorflow as tf
 
@@ -86,8 +84,6 @@ def to_int8(function: Callable[[Any], Any], shape: tuple[int, ...], *, per_chann
     converter = tf.lite.TFLiteConverter.from_concrete_functions([graph.get_concrete_function()])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = converter.inference_output_type = tf.int8
-    # TensorFlow has no public name for it.
-    converter._experimental_disable_per_channel = not per_channel  # noqa: SLF001
     content: bytes = converter.convert()
     return content
 
