@@ -14,6 +14,7 @@ from edgehar_training.settings import AugmentSettings, DataSettings, FitSettings
 
 LABELS = ["left", "right"]
 PLAIN = AugmentSettings(on=False)
+ONLY_SPEED = AugmentSettings(flip=False, shift=0, zoom=0, contrast=0, brightness=0, speed=0.5)
 EVERYTHING = AugmentSettings(
     colour=0.2, blur=1, noise=4, speed=0.3, temporal_crop=0.3, frame_dropout=0.2, mixup=0.4
 )  # fmt: skip
@@ -92,7 +93,9 @@ def test_without_augmentation_windows_are_windows_of_the_stream(make_run, clips)
 
 @pytest.mark.parametrize("sampling", ["uniform", "key-frames"])
 def test_one_window_of_a_clip_is_its_stream(make_run, clips, sampling):
-    run = make_run(rate_hz=25.0, input="rgb+flow", sampling=sampling)
+    # Spread over the clip, it is the same at any speed.
+    augment = ONLY_SPEED if sampling == "uniform" else PLAIN
+    run = make_run(augment, rate_hz=25.0, input="rgb+flow", sampling=sampling)
     streams = [run.preprocessor.real(run.stream(clip)) for clip in clips]
     for windows, _ in epoch(run, clips):
         assert all(any(np.array_equal(window, stream) for stream in streams) for window in windows)
@@ -184,3 +187,9 @@ def test_items_made_ahead_keep_their_order_and_their_error():
     with pytest.raises(ValueError, match="the sixth"):
         next(taken)
     assert not batch_threads()
+
+
+def test_what_is_shown_faster_moves_further(make_run, clips):
+    still, fast = (make_run(augment, rate_hz=12.5, input="flow") for augment in (PLAIN, ONLY_SPEED))
+    furthest = [max(windows.max() for windows, _ in epoch(run, clips)) for run in (still, fast)]
+    assert furthest[1] > 1.15 * furthest[0]

@@ -72,16 +72,18 @@ class Batches:
         timing = random_timing(len(clip.times_s), settings, rng)
         left = slice(timing.first, timing.beyond)
         energy = None if clip.energy is None else clip.energy[left]
+        # A window that is spread over the clip has no speed.
+        speed = timing.speed if self._config.network.sampling in ("consecutive", "key-frames") else 1.0
         taken = timing.first + sampling.training_indices(
-            clip.times_s[left], self._config.network, rng, speed=timing.speed, energy=energy
+            clip.times_s[left], self._config.network, rng, speed=speed, energy=energy
         )
         indices = lose_frames(taken, settings, rng)
         flow = None
         if clip.flow is not None:
             flow = clip.flow[indices]
             flow[indices != taken] = 0  # nothing moved until a frame that stays
-            if timing.speed != 1:
-                flow = scale_flow(flow, timing.speed, timing.speed)
+            if speed != 1:
+                flow = scale_flow(flow, speed, speed)
         return self._preprocessor.window(*augment(clip.frames[indices], settings, rng, flow))
 
     def _mixed(
