@@ -350,3 +350,10 @@ def test_manifests_say_the_data_in_the_words_that_are_compared(tmp_path):
     if shipped.returncode:
         pytest.skip("the shipped models are not installed")
     assert msgspec.json.decode(shipped.stdout)["provenance"]["dataset"] == describe_data("synthetic", None)
+
+
+@pytest.mark.parametrize("broken", ["[]", '{"test": {"top1": 1, "predictions": [{"clip": "a"}]}}'])
+def test_metrics_of_another_shape_are_told_in_one_line(tmp_path, broken):
+    run = write_run(tmp_path / "run", [1, 1, 0])
+    (run / "metrics.json").write_text(broken)
+    assert_one_line_error(run_command("edgehar", "eval", run, "--stored"), 1, "metrics.json", "train the run again")

@@ -133,9 +133,13 @@ def reliability(truth: Indices, scores: Floats, bins: int = CALIBRATION_BINS) ->
 
 def calibration_error(truth: Indices, scores: Floats, bins: int = CALIBRATION_BINS) -> float:
     """Expected calibration error (Guo et al., ICML 2017): mean distance of confidence and accuracy over the bins."""
-    confidence, right = scores.max(axis=1), scores.argmax(axis=1) == truth
+    return calibration_gap(scores.max(axis=1), scores.argmax(axis=1) == truth, bins)
+
+
+def calibration_gap(confidence: Floats, right: npt.NDArray[np.bool_], bins: int = CALIBRATION_BINS) -> float:
+    """The same of the best scores, `(n,)`, and whether they are of the true class."""
     gaps = np.bincount(_bins_of(confidence, bins), right - confidence.astype(float), bins)
-    return float(np.abs(gaps).sum() / len(truth))
+    return float(np.abs(gaps).sum() / len(confidence))
 
 
 def brier(truth: Indices, scores: Floats) -> float:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# A matrix of more classes is drawn without numbers.
+MOST_NUMBERS = 25
+
+
 def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
     """Write JSON, whole or not at all."""
     write_text(path, json.dumps(metrics, indent=2) + "\n")
@@ -26,9 +30,11 @@ def read_metrics(path: Path) -> dict[str, Any]:
         DatasetError: the file is missing or no JSON.
     """
     try:
-        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        metrics = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: {error}; train the run again") from error
+    if not isinstance(metrics, dict):
+        raise DatasetError(f"{path}: holds no JSON object; train the run again")
     return metrics
 
 
@@ -55,16 +61,18 @@ def draw_curves(path: Path, history: Sequence[dict[str, float]], title: str) -> 
 
 
 def draw_confusion(path: Path, confusion: Sequence[Sequence[int]], labels: Sequence[str], title: str) -> None:
-    """Draw a confusion matrix (rows are the truth) as a PNG."""
+    """Draw a confusion matrix (rows are the truth) as a PNG; of many classes smaller, and by colour alone."""
     pyplot = _pyplot()
-    side = max(4.0, 0.7 * len(labels) + 2)
+    few = len(labels) <= MOST_NUMBERS
+    side = max(4.0, (0.7 if few else 0.18) * len(labels) + 2)
     figure, axis = pyplot.subplots(figsize=(side, side), layout="constrained")
     axis.imshow([[count / max(sum(row), 1) for count in row] for row in confusion], cmap="Blues", vmin=0, vmax=1)
-    for y, row in enumerate(confusion):
+    for y, row in enumerate(confusion if few else ()):
         for x, count in enumerate(row):
             axis.text(x, y, str(count), ha="center", va="center", color="black" if 2 * count <= sum(row) else "white")
-    axis.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
-    axis.set_yticks(range(len(labels)), labels)
+    size = "medium" if few else "xx-small"
+    axis.set_xticks(range(len(labels)), labels, rotation=45 if few else 90, ha="right" if few else "center", size=size)
+    axis.set_yticks(range(len(labels)), labels, size=size)
     axis.set(xlabel="predicted", ylabel="true")
     axis.set_title(title, fontsize="medium", wrap=True)
     _save(figure, path)

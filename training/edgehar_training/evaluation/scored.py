@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,18 +55,18 @@ class Scored:
     rows: list[Row]
     unknown: list[Row] = dataclasses.field(default_factory=list)
 
-    @property
+    @functools.cached_property
     def truth(self) -> npt.NDArray[np.intp]:
         """Index of the true label of each row, `(n,)`."""
         place = {label: index for index, label in enumerate(self.labels)}
         return np.array([place[row.clip.label] for row in self.rows], np.intp)
 
-    @property
+    @functools.cached_property
     def scores(self) -> npt.NDArray[np.float32]:
         """Scores of the rows, `(n, classes)`."""
         return np.stack([row.scores for row in self.rows])
 
-    @property
+    @functools.cached_property
     def predicted(self) -> npt.NDArray[np.intp]:
         """Index of the best label of each row, `(n,)`."""
         best: npt.NDArray[np.intp] = self.scores.argmax(axis=1)

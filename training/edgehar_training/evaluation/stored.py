@@ -53,26 +53,23 @@ def evaluate_stored(folder: Path, part: Stored) -> Subject:
     configs = [run.config for run in loaded]
     _check_same(folder, configs)
     first = configs[0]
-    warnings = list(dict.fromkeys(w for run in loaded for w in leak_warnings(run, "val" if part == "val" else "test")))
+    figures = [_figures(path, part) for path in done]
+    # int8 is tested on the validation part where there is no other.
+    of: Literal["test", "val"] = "val" if part == "val" or figures[0].get("part") == "val" else "test"
+    warnings = list(dict.fromkeys(text for run in loaded for text in leak_warnings(run, of)))
     if len(done) < len(folders):
         warnings.append(
             f"{len(done)} of {len(folders)} runs are finished; the others are missing from these figures "
             "(edgehar-train --resume)"
         )
-    rows: list[Row] = []
-    runs = []
-    for path, config in zip(done, configs, strict=True):
-        figures = _figures(path, part)
-        rows += [_row(entry, config) for entry in figures["predictions"]]
-        count, window_top1 = len(figures["predictions"]), figures.get("window_top1")
-        runs.append(RunFigures(str(path), config.split.seed, config.fold, count, float(figures["top1"]), window_top1))
-    if part == "val":
+    rows, runs = _gathered(done, configs, figures)
+    if of == "val":
         warnings.append("these clips chose the epoch that was kept: the figures are a little too good")
     known = [run.window_top1 for run in runs if run.window_top1 is not None]
     return Subject(
         target=str(folder),
         network=f"{'int8' if part == 'int8' else 'float'} {first.network.model}",
-        data=f"{part.replace('int8', 'test')} part of {describe_data(first.data.dataset, first.data.folder)}",
+        data=f"{of} part of {describe_data(first.data.dataset, first.data.folder)}",
         protocol=first.protocol,
         scored=Scored(first.labels, rows),
         warnings=warnings,
@@ -81,6 +78,23 @@ def evaluate_stored(folder: Path, part: Stored) -> Subject:
         window_top1=float(np.mean(known)) if len(known) == len(runs) else None,
         seed=first.split.seed if len(done) == 1 else 0,
     )
+
+
+def _gathered(
+    folders: Sequence[Path], configs: Sequence[RunConfig], figures: Sequence[dict[str, Any]]
+) -> tuple[list[Row], list[RunFigures]]:
+    rows: list[Row] = []
+    runs = []
+    for path, config, own in zip(folders, configs, figures, strict=True):
+        try:
+            rows += [_row(entry, config) for entry in own["predictions"]]
+            top1, window_top1 = float(own["top1"]), own.get("window_top1")
+        except (KeyError, TypeError, ValueError) as error:
+            raise DatasetError(
+                f"{path / METRICS_FILE}: its predictions cannot be read ({error!r}); train the run again"
+            ) from error
+        runs.append(RunFigures(str(path), config.split.seed, config.fold, len(own["predictions"]), top1, window_top1))
+    return rows, runs
 
 
 def _check_same(folder: Path, configs: Sequence[RunConfig]) -> None:
@@ -114,6 +128,8 @@ def _row(entry: dict[str, Any], config: RunConfig) -> Row:
     clip = Clip(entry["clip"], entry["label"], entry["group"], entry.get("start_s"), entry.get("end_s"))
     root = None if config.data.folder is None else Path(config.data.folder)
     scores = np.array(entry["scores"], np.float32)
+    if entry["label"] not in config.labels or scores.shape != (len(config.labels),):
+        raise ValueError(f"{entry['clip']}: label {entry['label']}, {scores.size} scores")
     return Row(clip, clip_name(clip, root), scores, config.split.seed, config.fold)
 
 

@@ -67,6 +67,7 @@ def clip_figures(scored: Scored, seed: int) -> dict[str, Any]:
     """Figures of clips: accuracy, top-k, averages, calibration, each class, confusion (rows are the truth), curves."""
     truth, scores, classes = scored.truth, scored.scores, len(scored.labels)
     predicted, right, confusion = scored.predicted, scored.predicted == truth, _confusion(scored)
+    confidence = scores.max(axis=1)
     by_clip = right_by_clip(scored)
     per_seed = [entry["top1"] for entry in _per_seed(scored)]
     return {
@@ -88,7 +89,7 @@ def clip_figures(scored: Scored, seed: int) -> dict[str, Any]:
         "brier": measures.brier(truth, scores),
         "ece": measures.calibration_error(truth, scores),
         "ece_interval_95": intervals.interval(
-            lambda rows: measures.calibration_error(truth[rows], scores[rows]), scored.groups, seed
+            lambda rows: measures.calibration_gap(confidence[rows], right[rows]), scored.groups, seed
         ),
         "reliability": measures.reliability(truth, scores),
         "per_class": _classes(scored, confusion),
