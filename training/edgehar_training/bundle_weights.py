@@ -125,4 +125,5 @@ def _real(model: Any, tensor: Any) -> Array:
         shape = [1] * values.ndim
         shape[quantization.quantizedDimension] = len(scale)
         scale, zero = scale.reshape(shape), zero.reshape(shape)
-    return (scale * (values.astype(np.float64) - zero)).astype(np.float32)
+    real: Array = (scale * (values.astype(np.float64) - zero)).astype(np.float32)
+    return real

@@ -24,7 +24,7 @@ def named_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
     Args:
         model: a network with layers "encoder" and "head".
     """
-    named = {}
+    named: dict[str, keras.layers.Layer] = {}
     for part in model.layers:
         counts: Counter[str] = Counter()
         for layer in _leaves(part):

@@ -119,7 +119,7 @@ def _cache(clips: Sequence[Clip], config: RunConfig) -> str:
     known = [frames for path in probed if (frames := _frames(path))]
     if not known:
         return f"cache: not known before the clips are decoded, in {config.cache_folder}"
-    size = np.mean(known) * len(paths) * config.network.size**2 * 3
+    size = float(np.mean(known)) * len(paths) * config.network.size**2 * 3
     return (
         f"cache: {_bytes(size)} of small frames in {config.cache_folder} (estimate, from the headers of {len(known)} "
         f"of {len(paths)} files)"
