@@ -342,6 +342,23 @@ def test_a_part_of_a_video_is_named_with_its_times(tmp_path):
     assert clip_name(Clip("synthetic:x", "run", "g", None, 3.5), tmp_path) == "synthetic:x#t=,3.5"
 
 
+@pytest.mark.parametrize(
+    ("trained", "tested", "same"),
+    [
+        ("kth", "kth", "yes"),
+        ("ucf50", "ucf101", "yes"),
+        ("kth", "ucf101", "no"),
+        ("synthetic", "folder", "no"),
+        ("folder", "kth", "unknown"),
+        ("folder", "folder", "unknown"),
+    ],
+)
+def test_whether_clips_may_have_been_trained_on(trained, tested, same):
+    from edgehar_training.evaluation.subjects import _may_be_same
+
+    assert _may_be_same(trained, tested) == same
+
+
 def test_manifests_say_the_data_in_the_words_that_are_compared(tmp_path):
     """A bundle tells its data set as `describe_data` does; else its training clips would not be recognised."""
     from edgehar_training.evaluation.subjects import describe_data

@@ -35,6 +35,8 @@ LEAKY = "LEAKY SPLIT"
 CLIPS_AT_ONCE = 16
 # Layouts that may hold any data; of the others, the layout says which data set it is.
 ANY_DATA = frozenset({"folder", "csv"})
+# UCF101 took over the videos of UCF50.
+OVERLAPPING = frozenset({"ucf50", "ucf101"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,7 +234,7 @@ def _may_be_same(trained: str, tested: str) -> TrainedOn:
     """Whether clips of one layout may be clips of another: only where a layout may hold any data, or it is the same."""
     if "synthetic" in (trained, tested) and trained != tested:
         return "no"
-    if trained == tested:
+    if trained == tested or {trained, tested} == OVERLAPPING:
         return "unknown" if trained in ANY_DATA else "yes"
     return "unknown" if trained in ANY_DATA or tested in ANY_DATA else "no"
 
