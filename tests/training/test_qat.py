@@ -102,7 +102,7 @@ def test_int8_file_computes_what_was_trained(per_channel):
     low, high = quantized.limits[SEAM]
     seam = TfliteModel(encoder, name="encoder").output_quantization
     assert seam == Affine(scale=(high - low) / 255, zero_point=round(-128 - low / seam.scale))
-    found = [tensor.quantization for tensor in merge.parse(head).subgraphs[0].tensors]
+    found = [tensor.quantization for tensor in merge.parse(encoder).subgraphs[0].tensors]
     assert any(q is not None and q.scale is not None and len(q.scale) > 1 for q in found) == per_channel
 
 

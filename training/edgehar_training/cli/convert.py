@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         "Convert a trained network to int8 TFLite files in one bundle, and measure the loss.",
         EXAMPLES,
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder written by edgehar-train")
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="folder written by edgehar-train")
     parser.add_argument("--out", type=Path, required=True, metavar="NAME.edgehar", help="the bundle to write")
     parser.add_argument("--name", help="name in the bundle (default: that of the file)")
     parser.add_argument(
@@ -46,6 +47,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="POINTS",
         help="write nothing and exit with 1 when int8 loses more points of validation top-1 (default: 1.0)",
     )
+    for flag, text in (
+        ("--max-class-drop", "the same for the clips of each label, in points (default: any)"),
+        ("--max-difference", "the same for the largest change of a score of a window, 0 to 1 (default: any)"),
+    ):
+        parser.add_argument(flag, type=float, metavar="X", help=text)
     parser.add_argument(
         "--stage",
         choices=("ptq", "finetune", "qat"),
@@ -68,7 +74,47 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--hop", type=int, metavar="N", help="frames between answers (default: a quarter of the window)"
     )
+    _add_foreign(parser.add_argument_group("a network that was trained elsewhere, in place of RUN"))
     return parser
+
+
+def _add_foreign(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--from", dest="file", type=Path, metavar="MODEL.keras", help="the network (docs/convert.md)")
+    group.add_argument("--labels", type=Path, metavar="FILE", help="one label a line, in the order of its scores")
+    group.add_argument("--calibration", type=Path, metavar="DIR", help="clips it knows, DIR/<label>/<clip>")
+    group.add_argument("--input", choices=("rgb", "motion"), default="rgb", help="what it sees (default: rgb)")
+    group.add_argument("--rate-hz", type=float, default=12.5, metavar="X", help="frames a second (default: 12.5)")
+    group.add_argument(
+        "--pixels", type=int, choices=(1, 255), default=1, help="greatest value of a pixel it takes (default: 1)"
+    )
+
+
+def _source(args: argparse.Namespace, folder: Path) -> Path:
+    """The run to convert; a network from elsewhere is laid out as one in `folder`."""
+    if (args.run is None) == (args.file is None):
+        raise ConfigError("give the folder of a run, or a network that was trained elsewhere by --from")
+    if args.run is not None:
+        if args.labels or args.calibration:
+            raise ConfigError("--labels and --calibration are for --from; a run has its own")
+        return Path(args.run)
+    if args.labels is None or args.calibration is None:
+        raise ConfigError("--from needs --labels FILE and --calibration DIR")
+    if not args.file.is_file():
+        raise ConfigError(f"--from {args.file}: no such file")
+    if not 0 < args.rate_hz <= 1000:
+        raise ConfigError(f"--rate-hz is {args.rate_hz:g}, it must be more than 0, up to 1000")
+    from edgehar_training.quantize.foreign import Foreign, write_run
+
+    foreign = Foreign(
+        file=args.file,
+        labels=args.labels,
+        clips=args.calibration,
+        input=args.input,
+        rate_hz=args.rate_hz,
+        pixels=args.pixels,
+    )
+    write_run(foreign, folder)
+    return folder
 
 
 def _convert(args: argparse.Namespace) -> int:
@@ -76,18 +122,21 @@ def _convert(args: argparse.Namespace) -> int:
     from edgehar.manifest import Decision
     from edgehar_training.quantize.convert import convert_run
 
-    conversion = convert_run(
-        args.run,
-        args.out,
-        name=args.name,
-        max_drop=args.max_drop,
-        evaluation=args.evaluation,
-        hop=args.hop,
-        stage=args.stage,
-        head=args.head,
-        notes=_read_notes(args.notes),
-        decision=Decision(threshold=args.threshold, background=args.background),
-    )
+    with tempfile.TemporaryDirectory(prefix="edgehar-convert-") as folder:
+        conversion = convert_run(
+            _source(args, Path(folder)),
+            args.out,
+            name=args.name,
+            max_drop=args.max_drop,
+            max_class_drop=args.max_class_drop,
+            max_difference=args.max_difference,
+            evaluation=args.evaluation,
+            hop=args.hop,
+            stage=args.stage,
+            head=args.head,
+            notes=_read_notes(args.notes),
+            decision=Decision(threshold=args.threshold, background=args.background),
+        )
     print(_table(conversion), file=sys.stderr)
     return EXIT_DONE
 
@@ -113,10 +162,18 @@ def _table(conversion: Conversion) -> str:
     same = f"{parity.agreement:.1%} of clips, {comparison.window_agreement:.1%} of {comparison.windows} windows"
     lines += [
         f"{parity.clips} validation clips: {top1}",
+        *_class_lines(conversion),
         f"same answer for {same}; largest difference of a score {parity.max_score_difference:.3f}",
         f"wrote {conversion.path} ({conversion.path.stat().st_size:,} bytes) in {conversion.seconds:.1f} s",
     ]
     return "\n".join(lines)
+
+
+def _class_lines(conversion: Conversion) -> list[str]:
+    """What int8 loses or gains on the clips of each label; nothing where that is nothing."""
+    drops = conversion.comparison.class_drops(conversion.manifest.labels)
+    changed = [f"{label} {-drop:+.1f}" for label, drop in drops.items() if drop]
+    return [f"points by label: {', '.join(changed)}"] if changed else []
 
 
 def _median_ms(content: bytes, name: str) -> float:

@@ -67,6 +67,8 @@ def convert_run(
     *,
     name: str | None = None,
     max_drop: float | None = 1.0,
+    max_class_drop: float | None = None,
+    max_difference: float | None = None,
     evaluation: str | os.PathLike[str] | None = None,
     hop: int | None = None,
     notes: str = "",
@@ -81,6 +83,8 @@ def convert_run(
         out: where the bundle goes, `NAME.edgehar`; replaced when it is there.
         name: name in the bundle; that of the file when None.
         max_drop: most percentage points of top-1 on the validation clips that int8 may lose; any when None.
+        max_class_drop: the same for the clips of each label.
+        max_difference: most by which int8 may change a score of a validation window; any when None.
         evaluation: folder of a run (most often of folds) of the same network, whose accuracy is told too.
         hop: frames between answers by default; a quarter of the window when None.
         notes: Markdown about the data set, for the model card.
@@ -90,7 +94,7 @@ def convert_run(
 
     Raises:
         ConfigError: an argument is wrong.
-        ConversionError: the network cannot be converted, or int8 loses more than `max_drop`; nothing is written then.
+        ConversionError: the network cannot be converted, or int8 loses more than it may; nothing is written then.
         EdgeharError: the run or its clips cannot be read, or the bundle cannot be written.
     """
     started_s = time.monotonic()
@@ -107,6 +111,7 @@ def convert_run(
     whole = merge.merge(int8.encoder, int8.head, run.config.network.window)
     comparison = _measure(run, model, int8, whole)
     _check_drop(comparison, max_drop)
+    _check_classes_and_scores(comparison, run.config.labels, max_class_drop, max_difference)
     # A run may be its own evaluation.
     accuracy += [own for own in _own_accuracy(run, int8) if own not in accuracy]
     manifest = Manifest(
@@ -267,6 +272,24 @@ def _check_drop(comparison: Comparison, max_drop: float | None) -> None:
         raise ConversionError(
             f"int8 loses {drop:.1f} points of top-1 on {parity.clips} validation clips ({parity.float_top1:.1%} to "
             f"{parity.int8_top1:.1%}), more than {max_drop:g}: nothing was written; train longer, or raise --max-drop"
+        )
+
+
+def _check_classes_and_scores(
+    comparison: Comparison, labels: Sequence[str], max_class_drop: float | None, max_difference: float | None
+) -> None:
+    drops = comparison.class_drops(labels)
+    worst = max(drops, key=lambda label: drops[label])
+    if max_class_drop is not None and drops[worst] > max_class_drop + 1e-9:
+        raise ConversionError(
+            f"int8 loses {drops[worst]:.1f} points on the validation clips of {worst!r}, more than {max_class_drop:g}: "
+            "nothing was written; train longer, or raise --max-class-drop"
+        )
+    largest = comparison.parity().max_score_difference
+    if max_difference is not None and largest > max_difference:
+        raise ConversionError(
+            f"int8 changes a score by {largest:.3f}, more than {max_difference:g}: nothing was written; train longer, "
+            "or raise --max-difference"
         )
 
 

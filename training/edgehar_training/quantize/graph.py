@@ -64,8 +64,8 @@ def _append(network: keras.Model, entry: int, nodes: list[Node], training: bool)
             made[id(layer.output)] = entry
             continue
         _check_finite(layer)
-        taken, given = _ends(layer)
-        inputs = tuple(made[id(tensor)] if id(tensor) in made else _unknown(layer) for tensor in taken)
+        taken, given = _ends(layer, made)
+        inputs = tuple(made[id(tensor)] for tensor in taken)
         if type(layer).__name__ in TRAINING_ONLY and not training:
             made[id(given)] = inputs[0]
         elif type(layer).__name__ in ("Functional", "Sequential"):
@@ -84,18 +84,18 @@ def _tensors(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _ends(layer: keras.layers.Layer) -> tuple[list[Any], Any]:
-    try:
-        return _tensors(layer.input), layer.output
-    except (AttributeError, ValueError) as error:
-        raise ConversionError(f"layer {layer.name} is used more than once, or not at all: {error}") from error
-
-
-def _unknown(layer: keras.layers.Layer) -> int:
-    raise ConversionError(
-        f"layer {layer.name} reads what no layer gives (an operation of keras.ops between layers); put it into a "
-        "layer, and use every layer once"
-    )
+def _ends(layer: keras.layers.Layer, made: dict[int, int]) -> tuple[list[Any], Any]:
+    """What the layer reads and gives in this network; it may also be a part of others."""
+    # Keras tells only the first use of a layer by public names.
+    calls = [node for node in layer._inbound_nodes if all(id(tensor) in made for tensor in node.input_tensors)]  # noqa: SLF001
+    if not calls:
+        raise ConversionError(
+            f"layer {layer.name} reads what no layer gives (an operation of keras.ops between layers); put it into a "
+            "layer"
+        )
+    if len(calls) > 1:
+        raise ConversionError(f"layer {layer.name} is used more than once; every layer is to be used once")
+    return list(calls[0].input_tensors), calls[0].output_tensors[0]
 
 
 def _check_finite(layer: keras.layers.Layer) -> None:

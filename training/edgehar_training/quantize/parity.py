@@ -54,6 +54,12 @@ class Comparison:
         before, after = (np.concatenate(result.windows).argmax(axis=1) for result in self._both)
         return float((before == after).mean())
 
+    def class_drops(self, labels: Sequence[str]) -> dict[str, float]:
+        """Percentage points of the clips of each label that int8 no longer names rightly; labels with clips only."""
+        truth = self.float_result.truth
+        lost = self.float_result.correct.astype(float) - self.int8_result.correct
+        return {label: 100 * float(lost[truth == i].mean()) for i, label in enumerate(labels) if (truth == i).any()}
+
     def parity(self) -> Parity:
         """For the manifest: top-1 and agreement over clips, the largest difference over all scores of all windows."""
         before, after = (np.concatenate(result.windows) for result in self._both)
