@@ -6,6 +6,7 @@ import importlib.util
 import json
 import logging
 import os
+import resource
 from pathlib import Path
 
 from edgehar.errors import ConfigError, EdgeharError
@@ -36,6 +37,14 @@ def prepare(backend: str | None = None) -> None:
     # TensorFlow reports at start which instructions it could use, JAX every compilation; only errors matter here.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("jax").setLevel(logging.WARNING)
+    _allow_open_files()
+
+
+def _allow_open_files() -> None:
+    """As many as the system lets us: every clip's frames are a file that stays open, and the usual 1024 is a small set."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _check_backend(name: str) -> None:
