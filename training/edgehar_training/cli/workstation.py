@@ -41,7 +41,7 @@ def prepare(backend: str | None = None) -> None:
 
 
 def _allow_open_files() -> None:
-    """As many as the system lets us: the frames of a clip are a file that stays open, and 1024 clips are a small set."""
+    """As many as the system lets us: the frames of a clip are a file that stays open; 1024 clips are a small set."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
