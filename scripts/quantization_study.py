@@ -174,7 +174,8 @@ def one_seed(setting: Setting, seed: int, args: argparse.Namespace) -> tuple[dic
     quantized = FakeQuantization(base, data[0], AFFINE, per_channel=setting.per_channel)
     train(quantized.model, data, args.more_epochs, MORE_RATE, lambda: quantized.move_ranges(moving=False))
     quantized.settle()
-    trained = quantized.model.predict(real(test), verbose=0).argmax(axis=1)
+    # In the file's steps, so that ties are its ties.
+    trained = np.floor(256 * quantized.model.predict(real(test), verbose=0) + 0.5).clip(0, 255).argmax(axis=1)
     answers = int8_answers(base, setting, data[0], test, quantized.limits, fused=False)
     right["QAT"] = answers == truth
     keras.backend.clear_session()

@@ -23,6 +23,16 @@ INPUT_LIMITS = {
     "grey-difference": "It sees only change: camera shake, flicker, and light being switched look like motion, and "
     "what stands still is invisible.",
 }
+HEAD_TEXT = {
+    "unrolled": "every TFLite file in this bundle is int8",
+    "fused": "every TFLite file in this bundle is int8, and its LSTM's state is reset before each window",
+    "float": "the encoder is int8, the head computes in 32-bit floats between int8 features and scores",
+}
+STAGE_TEXT = {
+    "ptq": "",
+    "finetune": "It was trained on in float before it was quantized",
+    "qat": "It was trained on as int8 (fake quantization), and is compared with the network as it was trained",
+}
 ETHICS = """
 Frames are classified on the device, and neither frames nor encodings leave it; what is printed or published is labels,
 scores and times. The model holds no identity and cannot tell people apart. Filming people is regulated in most places:
@@ -102,7 +112,7 @@ def _what(manifest: Manifest) -> str:
         about += f"{background} is what it says when there is nothing to report. "
     about += (
         "It runs on a small computer beside the camera, with "
-        f"`edgehar-run --model {manifest.name}.edgehar`; every TFLite file in this bundle is int8."
+        f"`edgehar-run --model {manifest.name}.edgehar`; {HEAD_TEXT[manifest.quantization.head]}."
     )
     return f"""# {manifest.name}
 
@@ -200,8 +210,10 @@ def _limits(manifest: Manifest) -> str:
 
 
 def _origin(manifest: Manifest) -> str:
-    tools = ", ".join(f"{name} {version}" for name, version in sorted(manifest.provenance.tools.items()))
-    text = _paragraph(
-        f"Made by `edgehar-train` and `edgehar-convert`, commit `{manifest.provenance.commit}`, with {tools}."
-    )
+    origin = manifest.provenance
+    tools = ", ".join(f"{name} {version}" for name, version in sorted(origin.tools.items()))
+    text = f"Made by `edgehar-train` and `edgehar-convert`, commit `{origin.commit}`, with {tools}."
+    if stage := STAGE_TEXT[origin.quantized]:
+        text += f" {stage}: {origin.reason}."
+    text = _paragraph(text)
     return f"## Origin\n\n{text}"

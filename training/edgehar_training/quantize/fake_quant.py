@@ -36,6 +36,8 @@ class FakeQuantization:
         affine: quantization of the network's input.
         momentum: of the running mean of a range over steps.
         per_channel: weights have a scale for each output channel; otherwise one.
+        round_scores: scores come in the file's steps of 1/256, so that ties are its ties. Not for training: what is
+            rounded to 0 or 1 has no gradient.
 
     Attributes:
         model: `(batch, window, height, width, channels)` to `(batch, classes)`, with layers "encoder" and "head".
@@ -52,6 +54,7 @@ class FakeQuantization:
         *,
         momentum: float = 0.95,
         per_channel: bool = True,
+        round_scores: bool = False,
     ) -> None:
         encoder, head = network.get_layer("encoder"), network.get_layer("head")
         ranges = Ranges()
@@ -62,7 +65,7 @@ class FakeQuantization:
         fixed = exporter.fixed(affine)
         limits = {place: exact(*limits) for place, limits in first.items() if place not in fixed}
         of_head = {place: limits.pop(place) for place in list(limits) if place.startswith("head/")}
-        self._momentum = momentum
+        self._momentum, self._round_scores = momentum, round_scores
         self._parts = [
             _Quantized(encoder, exporter.encode_with, limits, per_channel, name="encoder_places"),
             _Quantized(head, exporter.classify_with, of_head, per_channel, name="head_places"),
@@ -74,7 +77,10 @@ class FakeQuantization:
         window = head.input_shape[1]
         frame, features = keras.Input(encoder.input_shape[1:]), keras.Input(head.input_shape[1:])
         encode = keras.Model(frame, self._parts[0](frame), name="encoder")
-        classify = keras.Model(features, self._parts[1](features), name="head")
+        scores = self._parts[1](features)
+        if self._round_scores:
+            scores = _Scores(name="rounded")(scores)
+        classify = keras.Model(features, scores, name="head")
         frames = keras.Input((window, *encoder.input_shape[1:]), name="window")
         codes = UnfoldTime(window, name="unfold_time")(encode(FoldTime(name="fold_time")(frames)))
         return keras.Model(frames, classify(codes), name=network.name)
@@ -93,6 +99,18 @@ class FakeQuantization:
         """Give ranges the scales that the file will have."""
         for part in self._parts:
             part.settle()
+
+
+class _Scores(keras.layers.Layer):  # type: ignore[misc]
+    """Scores in steps of 1/256."""
+
+    def call(self, inputs: Any) -> Any:
+        """Round."""
+        return _rounded(inputs, 0.0, 255 / 256)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """As it was."""
+        return input_shape
 
 
 class _Quantized(keras.layers.Layer):  # type: ignore[misc]

@@ -120,7 +120,8 @@ def as_it_was_trained(run: Run, model: keras.Model) -> keras.Model:
         return model
     from edgehar_training.quantize.fake_quant import FakeQuantization
 
-    return FakeQuantization(model, limits, run.config.affine, per_channel=run.config.quantize.per_channel).model
+    per_channel = run.config.quantize.per_channel
+    return FakeQuantization(model, limits, run.config.affine, per_channel=per_channel, round_scores=True).model
 
 
 def compare_stages(run: Run, metrics: Mapping[str, Any]) -> dict[str, Any]:
