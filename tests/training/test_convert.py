@@ -93,6 +93,21 @@ def test_streaming_equals_the_window_model_on_random_windows(converted):
     assert check_identity(*files, windows) == 40
 
 
+def test_stateful_mode_agrees_with_the_window_after_one_window(converted, motion_run):
+    stateful = converted.manifest.stateful
+    assert stateful is not None
+    assert [state.name for state in stateful.states] == ["hidden", "cell"]
+    pixels = np.random.default_rng(4).integers(0, 256, (3 * WINDOW, 60, 60, 3), np.uint8)
+    with Classifier(converted.path, hop=1) as window, Classifier(converted.path, hop=1, mode="stateful") as history:
+        for begin in range(0, len(pixels), WINDOW):
+            window.reset()
+            history.reset()
+            answers = [(window.push(frame), history.push(frame)) for frame in pixels[begin : begin + WINDOW]][-1]
+            assert answers[1].scores == pytest.approx(answers[0].scores, abs=0.1)
+        longer = [answer for frame in pixels if (answer := history.push(frame)) is not None][-1]
+    assert longer.window.frames == 4 * WINDOW
+
+
 def test_classifier_gives_the_scores_that_parity_was_measured_on(converted, motion_run):
     clip = motion_run.clips("val")[0]
     with Classifier(converted.path, hop=2) as classifier:
@@ -276,7 +291,7 @@ def test_unfinished_run(spare_run, tmp_path):
 
 def test_damaged_network(spare_run, tmp_path):
     (spare_run / "best.keras").write_bytes(b"PK damaged")
-    with pytest.raises(ConversionError, match=r"best\.keras: cannot be loaded"):
+    with pytest.raises(ConversionError, match=r"best\.keras: cannot be read as a network"):
         convert_run(spare_run, tmp_path / "a.edgehar")
 
 

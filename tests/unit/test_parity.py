@@ -32,7 +32,7 @@ def test_loss_that_others_hide_is_refused():
     shifted = comparison([0, 0, 1, 1, 1, 1, 2])
     assert shifted.drop_points == pytest.approx(0)
     _check_classes_and_scores(shifted, LABELS, 25.0, None)
-    with pytest.raises(ConversionError, match="loses 25.0 points on the validation clips of 'a', more than 10"):
+    with pytest.raises(ConversionError, match=r"loses 25\.0 points on the validation clips of 'a', more than 10"):
         _check_classes_and_scores(shifted, LABELS, 10.0, None)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from edgehar.bundle import STEP_FILE, SUFFIX, is_bundle_name, manifest_json, write_bundle
-from edgehar.errors import ConfigError, ConversionError
+from edgehar.errors import ConfigError, ConversionError, DatasetError
 from edgehar.interpreter import TfliteModel
 from edgehar.manifest import Accuracy, Affine, Decision, Manifest, Provenance, Quantization, Stateful, Temporal
 from edgehar_training.evaluate import Result, group_bootstrap
@@ -205,6 +205,10 @@ def _load_model(run: Run) -> keras.Model:
     try:
         model = run.model()
         classes = model.get_layer("head").output.shape[-1]
+    except DatasetError as error:
+        if not (run.path / BEST_FILE).exists():
+            raise
+        raise ConversionError(f"{error}; train the run again") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConversionError(f"{run.path / BEST_FILE}: cannot be loaded ({error}); train the run again") from error
     if classes != len(run.config.labels):
