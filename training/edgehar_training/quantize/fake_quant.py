@@ -1,8 +1,8 @@
 """A network trained as its int8 file will compute it (Jacob et al., CVPR 2018): every int8 place is rounded on the way
 forward, and gradients go straight through where a value is within its range.
 
-The places are those of the export (`plan`), so the trained network and its file are the same function but for the
-rounding of biases and of products between two int8 operations.
+The places are those of the export (`plan`), so the trained network and its file are the same function but for
+ties of rounding.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from edgehar_training.models.layers import FoldTime, UnfoldTime
-from edgehar_training.quantize.export import OUTPUT, Exporter, observe
+from edgehar_training.quantize.export import OUTPUT, SEAM, Exporter, observe
 from edgehar_training.quantize.ranges import SMALLEST_WEIGHT, Ranges, exact
 
 if TYPE_CHECKING:
@@ -64,11 +64,12 @@ class FakeQuantization:
             first = ranges.limits
         fixed = exporter.fixed(affine)
         limits = {place: exact(*limits) for place, limits in first.items() if place not in fixed}
+        seam = (limits[SEAM][1] - limits[SEAM][0]) / 255 if SEAM in limits else affine.scale
         of_head = {place: limits.pop(place) for place in list(limits) if place.startswith("head/")}
         self._momentum, self._round_scores = momentum, round_scores
         self._parts = [
-            _Quantized(encoder, exporter.encode_with, limits, per_channel, name="encoder_places"),
-            _Quantized(head, exporter.classify_with, of_head, per_channel, name="head_places"),
+            _Quantized(encoder, exporter.encode_with, limits, per_channel, affine.scale, name="encoder_places"),
+            _Quantized(head, exporter.classify_with, of_head, per_channel, seam, name="head_places"),
         ]
         self.model = self._whole(network, encoder, head)
         self.move_ranges(moving=True)
@@ -121,6 +122,7 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
         compute: runs the network with a quantizer.
         limits: first range of every place.
         per_channel: weights have a scale for each output channel.
+        entry_scale: of the values it takes.
     """
 
     def __init__(
@@ -129,9 +131,11 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
         compute: Callable[[Any, Any], Any],
         limits: Mapping[str, Limits],
         per_channel: bool,
+        entry_scale: float,
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self._entry_scale = entry_scale
         self.network, self._compute, self._per_channel = network, compute, per_channel
         self._rows = {place: row for row, place in enumerate(limits)}
         first = np.array(list(limits.values()), np.float32).reshape(-1, 2)
@@ -152,7 +156,7 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """The part's output; in training, ranges then follow what was seen."""
-        quantizer = _FakeQuantizer(self.ranges, self._rows, self._per_channel)
+        quantizer = _FakeQuantizer(self.ranges, self._rows, self._per_channel, self._entry_scale)
         outputs = self._compute(inputs, quantizer)
         if training and self._rows:
             self.ranges.assign(self.momentum * self.ranges + (1 - self.momentum) * quantizer.seen())
@@ -166,12 +170,15 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
 class _FakeQuantizer:
     """What happens at places in one call: values are rounded to the ranges as they are, and their own are noted."""
 
-    def __init__(self, ranges: Any, rows: Mapping[str, int], per_channel: bool) -> None:
+    def __init__(self, ranges: Any, rows: Mapping[str, int], per_channel: bool, entry_scale: float) -> None:
         # All at once: a graph of an unrolled layer has hundreds of places.
         limits = keras.ops.unstack(keras.ops.reshape(ranges, (-1,))) if rows else []
         self._limits = {place: (limits[2 * row], limits[2 * row + 1]) for place, row in rows.items()}
         self._per_channel = per_channel
         self._seen: dict[str, tuple[Any, Any]] = {}
+        # Scales of the place before a layer and of the layer's first weight, whose product is the step of its bias.
+        self._before: Any = entry_scale
+        self._weights: list[Any] = []
         self._bounds: dict[str, float] = {}
 
     def __call__(self, place: str, values: Any, *, bound: float = math.inf) -> Any:
@@ -182,6 +189,8 @@ class _FakeQuantizer:
         if place in self._seen:
             low, high = keras.ops.minimum(low, self._seen[place][0]), keras.ops.maximum(high, self._seen[place][1])
         self._seen[place], self._bounds[place] = (low, high), bound
+        self._before = (self._limits[place][1] - self._limits[place][0]) / 255
+        self._weights.clear()
         return _rounded(values, *self._limits[place])
 
     def seen(self) -> Any:
@@ -199,11 +208,14 @@ class _FakeQuantizer:
         channels = channels if self._per_channel else None
         axes = None if channels is None else tuple(range(len(weight.shape) - 1))
         most = ops.stop_gradient(ops.maximum(ops.max(ops.abs(weight), axis=axes), SMALLEST_WEIGHT))
+        self._weights.append(most / 127)
         return _rounded(weight, -most, most, narrow_range=True, axis=channels)
 
     def bias(self, variable: Any) -> Any:
-        """A bias as it is: its int32 steps are too small to matter."""
-        return keras.ops.convert_to_tensor(variable)
+        """A bias in its int32 steps; behind a branch they are those of the last place, which is near enough."""
+        ops = keras.ops
+        bias, step = ops.convert_to_tensor(variable), ops.stop_gradient(self._before * self._weights[0])
+        return bias + ops.stop_gradient(ops.round(bias / step) * step - bias)
 
     def fixed(self, values: Any, low: float, high: float) -> Any:
         """Values in the steps that TFLite prescribes."""
