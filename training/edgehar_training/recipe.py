@@ -1,7 +1,7 @@
 """Recipes: the settings of a published system in one TOML file, with what its paper claims.
 
 [paper]     title, claim, and what is unlike it here; for people
-[data] [split] [network] [fit] [augment] [run]     settings, named as in `edgehar_training.settings`
+[data] [split] [network] [fit] [augment] [quantize] [run]     settings, named as in `edgehar_training.settings`
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from edgehar_training.settings import (
     DataSettings,
     FitSettings,
     NetworkSettings,
+    QuantizeSettings,
     RunSettings,
     SplitSettings,
 )
@@ -33,6 +34,7 @@ SETTINGS: dict[str, Struct] = {
     "network": NetworkSettings,
     "fit": FitSettings,
     "augment": AugmentSettings,
+    "quantize": QuantizeSettings,
     "run": RunSettings,
 }
 
