@@ -32,6 +32,7 @@ SMALL = {
         "options": {"weights": "none", "alpha": 0.35, "units": 8, "bidirectional": True, "dense": 8},
     },
     "two_stream": {"size": 60, "input": "rgb+flow"},
+    "mobile": {"size": 32, "options": {"blocks": 3, "units": 8}},
 }
 
 

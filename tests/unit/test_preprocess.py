@@ -6,6 +6,8 @@ import pytest
 from edgehar import Frame, FrameRing, PixelFormat
 from edgehar.manifest import Affine, Input
 from edgehar_training.preprocess import HISTORY, Preprocessor
+from edgehar_training.runs import RunConfig
+from edgehar_training.settings import NetworkSettings
 
 
 def make(motion):
@@ -50,3 +52,15 @@ def test_motion_is_the_signed_difference_of_grey_levels():
     pixels = np.broadcast_to(levels[:, None, None, None], (3, 60, 60, 3))
     motion = make("grey-difference").quantized(np.ascontiguousarray(pixels))
     assert motion[:, 0, 0].tolist() == [[0, 0, 0], [30, 30, 30], [-10, 20, 10]]
+
+
+@pytest.mark.parametrize("motion_range", [8, 32, 128])
+def test_motion_saturates_at_its_range(motion_range):
+    config = RunConfig(network=NetworkSettings(input="motion", motion_range=motion_range))
+    preprocessor, pixels = Preprocessor(config.frame, config.affine), frames(6)
+    quantized = preprocessor.quantized(pixels)
+    grey = ((pixels.astype(int) @ [77, 150, 29] + 128) >> 8)[..., None]
+    step = motion_range / 128
+    expected = np.clip(np.floor((grey[1:] - grey[:-1]) / step + 0.5), -128, 127)[..., 0]
+    assert np.array_equal(quantized[1:, ..., 0], expected)
+    assert abs(preprocessor.real(quantized)).max() <= motion_range / 255

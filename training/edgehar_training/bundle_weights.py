@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.errors import ConfigError
+from edgehar_training.tflite_weights import parse, real_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -88,7 +89,7 @@ def _constants(content: bytes) -> Iterator[tuple[Array, Array | None]]:
     """Kernel and bias of every convolution and dense operation, each kernel once, in order."""
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = parse(content)
     graph, seen = model.subgraphs[0], set()
     wanted = (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.FULLY_CONNECTED)
     for operator in graph.operators:
@@ -101,29 +102,4 @@ def _constants(content: bytes) -> Iterator[tuple[Array, Array | None]]:
             continue
         seen.add(identity)
         bias = operator.inputs[2] if len(operator.inputs) > 2 else -1
-        yield _real(model, kernel), None if bias < 0 else _real(model, graph.tensors[bias])
-
-
-def _real(model: Any, tensor: Any) -> Array:
-    """float32 values of a quantized constant."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    kinds: dict[int, type[np.generic]] = {
-        schema.TensorType.INT8: np.int8,
-        schema.TensorType.INT32: np.int32,
-        schema.TensorType.FLOAT32: np.float32,
-    }
-    if tensor.type not in kinds:
-        raise ValueError(f"{tensor.name.decode()} is of a type that is not turned back")
-    values = np.frombuffer(bytes(model.buffers[tensor.buffer].data), kinds[tensor.type]).reshape(tensor.shape)
-    quantization = tensor.quantization
-    if values.dtype == np.float32 or quantization is None or quantization.scale is None:
-        return values.astype(np.float32)
-    scale = np.asarray(quantization.scale, np.float32)
-    zero = np.asarray(quantization.zeroPoint if quantization.zeroPoint is not None else [0])
-    if len(scale) > 1:
-        shape = [1] * values.ndim
-        shape[quantization.quantizedDimension] = len(scale)
-        scale, zero = scale.reshape(shape), zero.reshape(shape)
-    real: Array = (scale * (values.astype(np.float64) - zero)).astype(np.float32)
-    return real
+        yield real_values(model, kernel), None if bias < 0 else real_values(model, graph.tensors[bias])

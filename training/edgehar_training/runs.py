@@ -87,13 +87,15 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def affine(self) -> Affine:
-        """Quantization of the network's input: one int8 step is one level of 255; differences are centred on 0.
+        """Quantization of the network's input: one int8 step is one level of 255, or a part of it (`motion_range`).
 
         With input "rgb+flow" that of the colours: `Preprocessor.affines` has that of every channel.
         """
         if self.network.input == "flow":
             return FLOW_AFFINE
-        return Affine(scale=1 / 255, zero_point=0 if self.network.input == "motion" else -128)
+        if self.network.input == "motion":
+            return Affine(scale=self.network.motion_range / 128 / 255, zero_point=0)
+        return Affine(scale=1 / 255, zero_point=-128)
 
     @property
     def cache_folder(self) -> Path:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # ConfigError where the settings do not fit it; and `build(settings, options, classes)`. Only `build` imports Keras.
 _HOMES = {
     "lrcn": "edgehar_training.models.lrcn",
+    "mobile": "edgehar_training.models.mobile",
     "convlstm": "edgehar_training.models.convlstm",
     "attention_lrcn": "edgehar_training.models.attention_lrcn",
     "compact": "edgehar_training.models.compact",

@@ -1,8 +1,9 @@
-"""A network over fewer kinds of layers: what only scales and shifts channels becomes a part of the layer before it.
+"""A network over fewer kinds of layers: what only scales and shifts channels becomes a part of the layer beside it.
 
 Batch normalization in inference is a scale and a shift of every channel (Ioffe and Szegedy, 2015). Behind a convolution
-or a dense layer both go into its weights (Jacob et al., CVPR 2018, section 3.2); elsewhere it becomes a depthwise
-convolution of one pixel, as do `Rescaling` and `Normalization`. A separable convolution becomes its two parts.
+or a dense layer both go into its weights (Jacob et al., CVPR 2018, section 3.2), and before a dense or recurrent layer
+into that one's; elsewhere it becomes a depthwise convolution of one pixel, as do `Rescaling` and `Normalization`. A
+separable convolution becomes its two parts.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.errors import ConversionError
-from edgehar_training.quantize.graph import nodes_of
+from edgehar_training.quantize.graph import TRAINING_ONLY, nodes_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import keras
     import numpy.typing as npt
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float32]
 
 _SCALING = ("BatchNormalization", "Rescaling", "Normalization")
+# They multiply their input by a matrix, and add a bias.
+_MATRICES = ("Dense", "LSTM", "GRU", "SimpleRNN")
 
 
 def simplified(network: keras.Model) -> keras.Model:
@@ -46,6 +51,7 @@ def simplified(network: keras.Model) -> keras.Model:
     inputs = keras.Input(network.input_shape[1:], name="input")
     values: dict[int, Any] = {-1: inputs}
     made: dict[int, keras.layers.Layer] = {}
+    waiting: dict[int, tuple[Array, Array]] = {}
     for index, node in enumerate(nodes):
         source = node.inputs[0]
         before = made.get(source)
@@ -54,6 +60,8 @@ def simplified(network: keras.Model) -> keras.Model:
             if before is not None and readers.count(source) == 1 and _is_linear(before):
                 _fold(before, scale, shift)
                 values[index], made[index] = values[source], before
+            elif (reader := _matrix_after(nodes, index)) is not None:
+                values[index], waiting[reader] = values[source], (scale, shift)
             else:
                 values[index] = _as_convolution(node.layer, values[source], scale, shift)
             continue
@@ -63,6 +71,8 @@ def simplified(network: keras.Model) -> keras.Model:
         made[index] = layer = _copied(node)
         values[index] = layer([values[i] for i in node.inputs] if len(node.inputs) > 1 else values[source])
         layer.set_weights(_with_zero_bias(node.layer))
+        if index in waiting:
+            _take_in(layer, *waiting[index])
     return keras.Model(inputs, values[len(nodes) - 1], name=network.name)
 
 
@@ -90,6 +100,26 @@ def _fold(layer: keras.layers.Layer, scale: Array, shift: Array) -> None:
     kernel, bias = layer.get_weights()
     by_channel = scale.reshape(kernel.shape[2:]) if type(layer).__name__ == "DepthwiseConv2D" else scale
     layer.set_weights([kernel * by_channel, bias * scale + shift])
+
+
+def _matrix_after(nodes: Sequence[Node], index: int) -> int | None:
+    """The dense or recurrent layer with a bias that alone reads node `index`, dropout between them aside."""
+    while len(readers := [at for at, node in enumerate(nodes) if index in node.inputs]) == 1:
+        (index,) = readers
+        if nodes[index].kind in _MATRICES:
+            return index if nodes[index].layer.use_bias else None
+        if nodes[index].kind not in TRAINING_ONLY:
+            return None
+    return None
+
+
+def _take_in(layer: keras.layers.Layer, scale: Array, shift: Array) -> None:
+    """Let a layer scale and shift its input by itself: (x * scale + shift) W + b = x (scale W) + (shift W + b)."""
+    kernel, *others, bias = layer.get_weights()
+    added = shift @ kernel
+    # The bias of a GRU has a row for the input and one for the state.
+    bias = np.stack([bias[0] + added, bias[1]]) if bias.ndim == 2 else bias + added
+    layer.set_weights([kernel * scale[:, None], *others, bias])
 
 
 def _scale_and_shift(layer: keras.layers.Layer) -> tuple[Array, Array]:

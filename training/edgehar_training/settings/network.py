@@ -30,6 +30,15 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             "flow, not for devices.",
         ),
     ] = "motion"
+    motion_range: Annotated[
+        int,
+        Meta(
+            ge=8,
+            le=128,
+            description="Difference of grey levels at which the motion input saturates: fewer is finer, and bounds "
+            "what light being switched does.",
+        ),
+    ] = 128
     scaling: Annotated[
         Literal["unit", "mean", "imagenet"],
         Meta(

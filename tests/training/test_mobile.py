@@ -1,0 +1,92 @@
+"""The network with weights of a published MobileNetV1, here of one with weights made up."""
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow", reason="needs the train extra")
+keras = pytest.importorskip("keras", reason="needs the train extra")
+
+from edgehar.errors import ConfigError  # noqa: E402
+from edgehar_training import models  # noqa: E402
+from edgehar_training.quantize.simplify import simplified  # noqa: E402
+from edgehar_training.settings import NetworkSettings  # noqa: E402
+from edgehar_training.tflite_weights import convolutions  # noqa: E402
+
+pytestmark = pytest.mark.training
+
+SIZE, BLOCKS = 32, 3
+
+
+def settings(**changes):
+    options = {"blocks": BLOCKS, "units": 8, **changes.pop("options", {})}
+    return NetworkSettings(model="mobile", size=SIZE, window=4, options=options, **changes)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """Float features of a network of colours from -1 to 1, and its TFLite file."""
+    keras.utils.set_random_seed(3)
+    encoder = models.build(settings(), 2).get_layer("encoder")
+    for layer in encoder.layers:
+        if layer.weights:
+            kernel, bias = layer.get_weights()
+            layer.set_weights([kernel, np.random.default_rng(1).normal(0, 0.1, bias.shape)])
+    function = tf.function(lambda x: encoder(x), input_signature=[tf.TensorSpec((1, SIZE, SIZE, 3), tf.float32)])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+    path = tmp_path_factory.mktemp("weights") / "mobilenet.tflite"
+    path.write_bytes(converter.convert())
+    return encoder, path
+
+
+def features(model, frames):
+    return keras.ops.convert_to_numpy(model.get_layer("encoder")(frames, training=False))
+
+
+def test_colours_give_the_features_of_the_file(published):
+    encoder, path = published
+    model = models.build(settings(input="rgb", options={"weights": str(path)}), 2)
+    pixels = np.random.default_rng(2).random((3, SIZE, SIZE, 3), np.float32)
+    expected = keras.ops.convert_to_numpy(encoder(2 * pixels - 1))
+    np.testing.assert_allclose(features(model, pixels), expected, atol=1e-5)
+    assert not model.get_layer("encoder").trainable_variables
+
+
+def test_motion_gives_the_features_of_three_pictures_of_motion(published):
+    encoder, path = published
+    model = models.build(settings(input="motion", options={"weights": str(path), "trainable": True}), 2)
+    now, before, earlier = np.random.default_rng(3).integers(100, 116, (3, 2, SIZE, SIZE)).astype(np.float32)
+    one, two = now - before, now - earlier
+    device = np.stack([one, two, np.abs(one)], axis=-1) / 255
+    pictures = np.stack([one, 0.75 * two, before - earlier], axis=-1) / 16
+    expected = keras.ops.convert_to_numpy(encoder(pictures))
+    np.testing.assert_allclose(features(model, device), expected, atol=1e-4)
+    assert model.get_layer("encoder").trainable_variables
+
+
+def test_the_normalisation_of_features_goes_into_the_recurrent_layer():
+    head = models.build(settings(), 2).get_layer("head")
+    rng = np.random.default_rng(4)
+    norm = head.get_layer("features_bn")
+    norm.set_weights([rng.uniform(0.5, 2, weight.shape) for weight in norm.get_weights()])
+    codes = rng.normal(size=(3, *head.input_shape[1:])).astype(np.float32)
+    plain = simplified(head)
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in plain.layers)
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(plain(codes)), keras.ops.convert_to_numpy(head(codes)), atol=1e-6
+    )
+
+
+def test_what_is_no_such_file_is_told(published, tmp_path):
+    _, path = published
+    with pytest.raises(ConfigError, match="there is no file"):
+        models.build(settings(options={"weights": str(tmp_path / "missing.tflite")}), 2)
+    (tmp_path / "text.tflite").write_text("not a network")
+    with pytest.raises(ConfigError, match="does not begin as a TFLite file"):
+        models.build(settings(options={"weights": str(tmp_path / "text.tflite")}), 2)
+    with pytest.raises(ConfigError, match="change --model-option alpha"):
+        models.build(settings(options={"weights": str(path), "alpha": 0.5}), 2)
+    with pytest.raises(ConfigError, match="7 convolutions, 9 are needed"):
+        models.build(settings(options={"weights": str(path), "blocks": BLOCKS + 1}), 2)
+    with pytest.raises(ConfigError, match="motion or colours"):
+        models.check(settings(input="flow"))
+    assert len(convolutions(path.read_bytes())) == 1 + 2 * BLOCKS

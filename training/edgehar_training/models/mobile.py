@@ -1,0 +1,158 @@
+"""A MobileNetV1 (Howard et al., 2017) that was trained on ImageNet, over motion or colours, and a small recurrent head.
+
+Filters that tell textures apart tell pictures of motion apart too (cross-modality pre-training: Wang et al., Temporal
+Segment Networks, ECCV 2016). The weights come from a quantized TFLite file of the whole network, as Google Coral
+publishes them; the last blocks can be left out. The encoder stays as it is, unless it is made to learn.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from edgehar.errors import ConfigError
+
+if TYPE_CHECKING:
+    import keras
+    import numpy.typing as npt
+
+    from edgehar_training.settings import NetworkSettings
+
+    Array = npt.NDArray[np.float32]
+
+NONE = "none"
+SMALLEST = 32
+STEM_FILTERS = 32
+# Filters and stride of every block, for the width 1.
+BLOCKS = (
+    (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1),
+    (1024, 2), (1024, 1),
+)  # fmt: skip
+# The network was trained on pixels from -1 to 1. A difference of this many grey levels becomes 1.
+LEVELS = 16.0
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What can be set of the network."""
+
+    weights: Annotated[
+        str, Meta(min_length=1, description="A quantized .tflite file of MobileNetV1, or none.", examples=["FILE"])
+    ] = NONE
+    alpha: Annotated[float, Meta(gt=0, le=1, description="Width: that of the file.")] = 0.25
+    blocks: Annotated[int, Meta(ge=2, le=13, description="Blocks of the CNN, from the first.")] = 11
+    trainable: Annotated[bool, Meta(description="The CNN learns too.")] = False
+    rnn: Annotated[Literal["gru", "lstm"], Meta(description="Recurrent layer.")] = "gru"
+    units: Annotated[int, Meta(ge=1, le=1024, description="Units of the recurrent layer.")] = 64
+    mean: Annotated[bool, Meta(description="The mean of all outputs over time, in place of the last one.")] = True
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout before and after the recurrent layer.")] = 0.5
+
+
+def check(settings: NetworkSettings, options: Options) -> None:
+    """Make sure that the network takes these settings.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if settings.size < SMALLEST:
+        raise ConfigError(f"mobile takes frames of {SMALLEST} pixels or more, not {settings.size}; change --size")
+    if settings.input not in ("motion", "rgb"):
+        raise ConfigError(f"mobile takes motion or colours, not {settings.input}; use --input motion")
+    if options.weights == NONE:
+        return
+    if not Path(options.weights).is_file():
+        raise ConfigError(
+            f"mobile: there is no file {options.weights}; fetch a mobilenet_v1_{options.alpha:g}_*_quant.tflite "
+            "of google-coral/test_data and name it by --model-option weights=FILE"
+        )
+
+
+def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Model:
+    """The network."""
+    from edgehar_training.models.layers import whole
+
+    encoder = _encoder(settings, options)
+    if options.weights != NONE:
+        _load(encoder, settings, options)
+        encoder.trainable = options.trainable
+    return whole(encoder, _head(settings.window, encoder.output_shape[1], options, classes), "mobile")
+
+
+def _encoder(settings: NetworkSettings, options: Options) -> keras.Model:
+    import keras
+
+    from edgehar_training.models.layers import scaled
+
+    def filters(count: int) -> int:
+        return max(8, int(count * options.alpha))
+
+    frame = keras.Input((settings.size, settings.size, settings.channels), name="frame")
+    # Weights of ImageNet bring the scale of their colours along.
+    x = scaled(frame, settings) if options.weights == NONE else frame
+    if options.weights != NONE and settings.input == "rgb":
+        x = keras.layers.Rescaling(2.0, -1.0, name="pixels")(x)
+    x = keras.layers.Conv2D(filters(STEM_FILTERS), 3, 2, "same", name="stem")(x)
+    x = keras.layers.ReLU(6.0, name="stem_relu")(x)
+    for index, (count, stride) in enumerate(BLOCKS[: options.blocks], 1):
+        x = keras.layers.DepthwiseConv2D(3, stride, "same", name=f"block{index}_depthwise")(x)
+        x = keras.layers.ReLU(6.0, name=f"block{index}_depthwise_relu")(x)
+        x = keras.layers.Conv2D(filters(count), 1, name=f"block{index}")(x)
+        x = keras.layers.ReLU(6.0, name=f"block{index}_relu")(x)
+    return keras.Model(frame, keras.layers.GlobalAveragePooling2D(name="pool")(x), name="encoder")
+
+
+def _head(window: int, features: int, options: Options, classes: int) -> keras.Model:
+    import keras
+
+    inputs = keras.Input((window, features), name="features")
+    layer = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}[options.rnn]
+    x: Any = keras.layers.BatchNormalization(momentum=0.9, name="features_bn")(inputs)
+    x = keras.layers.Dropout(options.dropout, name="features_dropout")(x)
+    x = layer(options.units, return_sequences=options.mean, name=options.rnn)(x)
+    if options.mean:
+        x = keras.layers.GlobalAveragePooling1D(name="mean")(x)
+    x = keras.layers.Dropout(options.dropout, name="dropout")(x)
+    return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax", name="scores")(x), name="head")
+
+
+def _load(encoder: keras.Model, settings: NetworkSettings, options: Options) -> None:
+    """Give the convolutions the weights of the file.
+
+    Raises:
+        ConfigError: the file holds no MobileNetV1 of this width.
+    """
+    from edgehar_training.tflite_weights import convolutions
+
+    layers = [layer for layer in encoder.layers if layer.weights]
+    try:
+        found = convolutions(Path(options.weights).read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{options.weights}: cannot be read as a TFLite file ({error})") from error
+    for layer, (kernel, bias) in zip(layers, found, strict=False):
+        if layer is layers[0] and settings.input == "motion":
+            kernel = _of_motion(kernel)
+        if layer.kernel.shape != kernel.shape:
+            raise ConfigError(
+                f"{options.weights}: holds no MobileNetV1 of width {options.alpha:g} ({layer.name} has weights "
+                f"{tuple(layer.kernel.shape)}, the file {kernel.shape}); change --model-option alpha"
+            )
+        layer.set_weights([kernel, bias])
+    if len(found) < len(layers):
+        raise ConfigError(f"{options.weights}: holds {len(found)} convolutions, {len(layers)} are needed")
+
+
+def _of_motion(kernel: Array) -> Array:
+    """The first kernel, for the device's motion input instead of colours from -1 to 1.
+
+    It is to see three pictures of motion: d1 = g(t) - g(t-1), 3/4 of d2 = g(t) - g(t-2), and g(t-1) - g(t-2) = d2 - d1.
+    The device gives d1, d2 and |d1| (`edgehar.manifest.Input`), of 255 levels; the third is not looked at.
+
+    Args:
+        kernel: float32 `(3, 3, 3, filters)`.
+    """
+    first, second, third = (kernel[:, :, channel] for channel in range(3))
+    of_motion = np.stack([first - third, 0.75 * second + third, np.zeros_like(first)], axis=2)
+    return (of_motion * (255 / LEVELS)).astype(np.float32)
