@@ -149,13 +149,17 @@ class Training:
 
     def _make_batches(self, train: Sequence[Clip]) -> Batches | FeatureBatches:
         """Windows of frames; or of their features, which are computed once, where only the head learns."""
+        import keras
+
         from edgehar_training.features_cache import FeatureBatches, features_of
 
         # A network that is trained on learns in all its parts.
         self._features = features_of(self.run, self._learning) if self.run.config.stage == "float" else None
         if self._features is None:
             return Batches(self.run, train)
-        self._fast = self._learning.get_layer("head")
+        head = self._learning.get_layer("head")
+        # As above: the head itself is saved, so another network over its weights is compiled.
+        self._fast = keras.Model(head.inputs, head.outputs, name="head")
         return FeatureBatches(self.run, train, self._features)
 
     def _compile(self) -> None:

@@ -210,10 +210,12 @@ class _GruCell(_Cell):
         if first:
             self.hidden = ops.zeros_like(gates[:, :units])
         recurrent = q(f"{at}/recurrent", self.from_hidden())
-        both = q(f"{at}/gates", gates[:, : 2 * units] + recurrent[:, : 2 * units], bound=GATE_BOUND)
+        # Ranges are said once more of what was sliced: the converter would give a slice another, or leave it float.
+        from_input = q(f"{self._place}/input", gates[:, : 2 * units])
+        from_hidden = q(f"{at}/recurrent", recurrent[:, : 2 * units])
+        both = q(f"{at}/gates", from_input + from_hidden, bound=GATE_BOUND)
         update, reset = self.sigmoid(self.gate(both, 0)), self.sigmoid(self.gate(both, 1))
         remembered = q(f"{at}/remembered", reset * self.gate(recurrent, 2))
-        # Its range is said once more: where nothing is remembered yet, the converter would give the slice another.
         fresh = q(f"{self._place}/input", self.gate(gates, 2))
         content = self.tanh(q(f"{at}/content", fresh + remembered, bound=GATE_BOUND))
         change = q(f"{at}/change", self.hidden - content)

@@ -54,7 +54,7 @@ def _convert(job: Path) -> None:
         affine = Affine(scale=float(calibration["scale"]), zero_point=int(calibration["zero_point"]))
     options = msgspec.json.decode((job / OPTIONS_FILE).read_bytes(), type=Options)
     ranges = Ranges(options.limits, per_channel=options.per_channel)
-    encoder, head = (keras.saving.load_model(job / name) for name in (ENCODER_NETWORK, HEAD_NETWORK))
+    encoder, head = (keras.saving.load_model(job / name, compile=False) for name in (ENCODER_NETWORK, HEAD_NETWORK))
     exporter = Exporter(encoder, head, ranges)
     features = None if options.limits is not None else observe(exporter, windows, affine)
     ranges.freeze(exporter.fixed(affine))
