@@ -161,6 +161,11 @@ def test_other_weights_and_settings_are_other_entries(make_run, tmp_path):
     faster = Run(run.path, replace(run.config, network=replace(run.config.network, rate_hz=25.0)))
     FeaturesCache(faster, frozen(run).get_layer("encoder")).fill(clips)
     assert len(entries(tmp_path)) == 3
+    finer = Run(run.path, replace(run.config, network=replace(run.config.network, input="motion", motion_range=32)))
+    coarser = Run(run.path, replace(run.config, network=replace(run.config.network, input="motion")))
+    for other in (finer, coarser):
+        FeaturesCache(other, frozen(run).get_layer("encoder")).fill(clips)
+    assert len(entries(tmp_path)) == 5
 
 
 def test_a_damaged_entry_is_computed_again(make_run, tmp_path, caplog):

@@ -123,7 +123,7 @@ class FeaturesCache:
             self._encoder_word = _encoder_word(self._encoder)
         frames, network = self._run.cache().shard(clip.path), self._run.config.network
         identity: list[Any] = [VERSION, self._encoder_word, frames.name, clip.start_s, clip.end_s, network.input]
-        identity += [network.rate_hz, network.sampling, network.window]
+        identity += [network.rate_hz, network.sampling, network.window, network.motion_range]
         if "flow" in network.input:
             # Flow may come from a folder of pictures: what it is says only its content.
             identity.append(hashlib.sha256(self._run.stream(clip).tobytes()).hexdigest())
