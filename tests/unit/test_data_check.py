@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers import assert_one_line_error, flat_frames, run_command, write_video
 
-pytest.importorskip("tqdm", reason="needs the train extra")
+pytest.importorskip("keras", reason="needs the train extra")
 
 from edgehar_training.datasets import Clip, load_dataset
 from edgehar_training.datasets.check import check_clips
