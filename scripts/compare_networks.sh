@@ -1,6 +1,6 @@
 #!/bin/sh
-# The table of networks in docs/models.md: every network on both sets of real clips, by group and, to show the leak, at
-# random; resumable: run it again after a stop.
+# Every network on both sets of real clips, by group and, to show the leak, at random; resumable: run it again after a
+# stop. `edgehar compare OUT/survfight-*-group` puts them side by side.
 #
 #     scripts/compare_networks.sh DATA OUT [NETWORK...]
 #
