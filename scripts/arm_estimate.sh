@@ -40,7 +40,7 @@ mkdir -p "$work"
 cp scripts/arm64/workload.py "$work"
 
 # run_inside PROCESSOR COMMAND...: qemu's log settings come from the caller's environment.
-run_inside() { BIND="$work:/work" QEMU_CPU=$1 scripts/arm64/enter.sh "$root" "${@:2}"; }
+run_inside() { BIND="$work:/job" QEMU_CPU=$1 scripts/arm64/enter.sh "$root" "${@:2}"; }
 
 # estimate PROCESSOR MODEL LIBRARY WORK...: one line of JSON in $work/results.
 estimate() {
@@ -48,9 +48,9 @@ estimate() {
     shift 2
     echo "estimating: $processor: ${*:2}" >&2
     # Where libraries lie is known only when they are loaded, and is the same the next time.
-    read -r ranges mark < <(run_inside "$processor" /venv/bin/python /work/workload.py "$@" 2>/dev/null)
-    now=$(QEMU_LOG=in_asm,exec,nochain QEMU_LOG_FILENAME=/work/log QEMU_DFILTER=$ranges \
-        run_inside "$processor" /venv/bin/python /work/workload.py "$@" 2>/dev/null)
+    read -r ranges mark < <(run_inside "$processor" /venv/bin/python /job/workload.py "$@" 2>/dev/null)
+    now=$(QEMU_LOG=in_asm,exec,nochain QEMU_LOG_FILENAME=/job/log QEMU_DFILTER=$ranges \
+        run_inside "$processor" /venv/bin/python /job/workload.py "$@" 2>/dev/null)
     [ "$now" = "$ranges $mark" ] || fail "the libraries moved; run again"
     "${PYTHON:-python3}" scripts/arm64/cycles.py "$model" "$work/log" "$mark" >"$work/one.json"
     rm "$work/log"
@@ -69,7 +69,7 @@ pis $runtime bundle fight-lrcn encoder
 pis $runtime bundle fight-lrcn head
 for peer in "${peers[@]}"; do
     cp "${peer%=*}" "$work/"
-    pis $runtime model "/work/$(basename "${peer%=*}")"
+    pis $runtime model "/job/$(basename "${peer%=*}")"
     shares+=("$peer=$(build/arm64/host/bin/python scripts/arm64/scaling.py "${peer%=*}" 2>/dev/null)")
 done
 "${PYTHON:-python3}" scripts/arm64/estimate.py "$work/results" "${shares[@]}" >"$work/report.md"

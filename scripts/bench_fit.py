@@ -22,13 +22,13 @@ import keras
 import numpy as np
 
 from edgehar.bench.timing import Protocol, interleaved
+from edgehar.memory import keep_freed
 from edgehar_training.datasets import Clip
 from edgehar_training.fit import Training
 from edgehar_training.models import build, stem
 from edgehar_training.pixels import Pixels
 from edgehar_training.runs import Run, RunConfig
 from edgehar_training.settings import AugmentSettings, FitSettings, NetworkSettings
-from edgehar_training.train_run import keep_freed_memory
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds; medians are printed (default: 5)")
     args = parser.parse_args()
 
-    keep_freed_memory()
+    keep_freed()
     with tempfile.TemporaryDirectory() as folder:
         with mock.patch.object(stem, "_usable_stem", return_value=None):
             loops = {name: _training(Path(folder), augment=name == "augmented") for name in ("plain", "augmented")}

@@ -15,10 +15,10 @@ import keras
 import numpy as np
 
 from edgehar.bench.timing import Protocol, interleaved
+from edgehar.memory import keep_freed
 from edgehar_training.models import build
 from edgehar_training.models.stem import with_compiled_stem
 from edgehar_training.settings import NetworkSettings
-from edgehar_training.train_run import keep_freed_memory
 
 BATCH, WINDOW, SIZE, CLASSES = 16, 20, 60, 2
 STEPS_A_ROUND = 5
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds; medians are printed (default: 5)")
     args = parser.parse_args()
 
-    keep_freed_memory()
+    keep_freed()
     rng = np.random.default_rng(0)
     windows = rng.random((BATCH, WINDOW, SIZE, SIZE, 3), np.float32)
     truth = np.eye(CLASSES, dtype=np.float32)[rng.integers(0, CLASSES, BATCH)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import sys
 import time
@@ -13,6 +12,7 @@ import numpy as np
 
 from edgehar.errors import ConfigError, EdgeharError
 from edgehar.files import write_text
+from edgehar.memory import keep_freed
 from edgehar_training import report
 from edgehar_training.datasets.splits import Split, write_splits
 from edgehar_training.evaluate import Result, figures, group_bootstrap, score_bundle
@@ -138,7 +138,7 @@ def _fit(
     from edgehar_training.quantize.stages import write_ranges
     from edgehar_training.tensorboard import EventFile
 
-    keep_freed_memory()
+    keep_freed()
     training = Training(run, train, val, resume=resume)
     show = _Bar(run, training) if bar else _Lines(run)
     events = EventFile(run.path / "tensorboard") if tensorboard else None
@@ -163,22 +163,6 @@ def _fit(
         write_ranges(run, training.fake_quantization.limits)
     save_model(training.model, run.path / BEST_FILE)
     return training
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc to reuse large blocks and not to give them back to the kernel.
-
-    TensorFlow frees and allocates tens of megabytes in every step on the CPU; faulting the pages in again took a fifth
-    of the time of a step.
-    """
-    trim_threshold, mmap_max, arena_max = -1, -4, -8
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return  # another C library
-    mallopt(trim_threshold, 2**31 - 1)
-    mallopt(mmap_max, 0)
-    mallopt(arena_max, 1)
 
 
 def part_metrics(run: Run, clips: Sequence[Clip], result: Result) -> dict[str, Any]:
