@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install what the tests need beyond Python packages: the mosquitto broker, openssl for its certificates, and GStreamer's
-# RTSP server with the bindings of the system's Python.
+# Install what the tests need beyond Python packages: the mosquitto broker, openssl for its certificates, GStreamer's
+# RTSP server with the bindings of the system's Python, and libfaketime, which sets a program's clock.
 set -eu
 wanted=""
 if ! command -v mosquitto >/dev/null && [ ! -x /usr/sbin/mosquitto ]; then
@@ -13,6 +13,9 @@ if ! /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")'
     ! ls /usr/lib/*/gstreamer-1.0/libgstx264.so >/dev/null 2>&1; then
     wanted="$wanted python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
     wanted="$wanted gstreamer1.0-plugins-ugly"
+fi
+if ! ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1; then
+    wanted="$wanted faketime"
 fi
 if [ -z "$wanted" ]; then
     exit 0
