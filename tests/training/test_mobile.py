@@ -1,14 +1,24 @@
 """The network with weights of a published MobileNetV1, here of one with weights made up."""
 
+import shutil
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+from helpers import run_command
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra")
 keras = pytest.importorskip("keras", reason="needs the train extra")
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from moving import write_moving_bars  # noqa: E402
+
 from edgehar.errors import ConfigError  # noqa: E402
 from edgehar_training import models  # noqa: E402
 from edgehar_training.quantize.simplify import simplified  # noqa: E402
+from edgehar_training.runs import load_run  # noqa: E402
 from edgehar_training.settings import NetworkSettings  # noqa: E402
 from edgehar_training.tflite_weights import convolutions  # noqa: E402
 
@@ -90,3 +100,21 @@ def test_what_is_no_such_file_is_told(published, tmp_path):
     with pytest.raises(ConfigError, match="motion or colours"):
         models.check(settings(input="flow"))
     assert len(convolutions(path.read_bytes())) == 1 + 2 * BLOCKS
+
+
+def test_weights_named_from_one_folder_are_found_from_another(published, tmp_path):
+    _, path = published
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(path, tmp_path / "here.tflite")
+    options = [f"blocks={BLOCKS}", "units=8", "alpha=0.25", "weights=here.tflite"]
+    command = ["--data", write_moving_bars(tmp_path / "bars", 4), "--cache", tmp_path / "cache", "--model", "mobile"]
+    command += ["--size", SIZE, "--window", 4, "--epochs", 1, "--no-augment", "--out", tmp_path / "run"]
+    done = run_command("edgehar-train", *command, "--model-option", *options, cwd=tmp_path, timeout_s=200)
+    assert done.returncode == 0, done.stderr
+    assert "oneDNN" not in done.stderr
+    told = load_run(tmp_path / "run").config.network.options["weights"]
+    assert told == str(tmp_path / "here.tflite")
+    options[-1] = f"weights={told}"
+    more = ["--resume", "--epochs", 2, "--model-option", *options]
+    done = run_command("edgehar-train", *command, *more, cwd=tmp_path / "elsewhere", timeout_s=200)
+    assert done.returncode == 0, done.stderr

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError
+from edgehar_training.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     from edgehar_training.evaluation.stored import Stored
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError(f"{folder}: no such folder; give the --out folders of edgehar-train")
     if len({folder.resolve() for folder in args.runs}) < len(args.runs):
         raise ConfigError("a run is compared with itself; give different ones")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    quiet_tensorflow()
     from edgehar.files import write_text
     from edgehar_training.evaluation.comparison import compare
     from edgehar_training.evaluation.comparison_pages import comparison_page, comparison_text

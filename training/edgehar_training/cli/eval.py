@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError
+from edgehar_training.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     from edgehar.bundle import ModelBundle
@@ -79,7 +79,7 @@ def _add_answers(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate the target, print the figures and write the report."""
     _check(args)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    quiet_tensorflow()
     if args.annotate is not None:
         return _annotate(args)
     from edgehar_training.evaluation.files import write_files

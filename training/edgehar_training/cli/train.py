@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from edgehar_training.recipe import Recipe
     from edgehar_training.runs import RunConfig
+    from edgehar_training.settings import NetworkSettings
 
 EXAMPLES = """\
   edgehar-train --dataset synthetic --out runs/actions
@@ -115,7 +116,21 @@ def run_config(groups: dict[str, Any]) -> RunConfig:
     kept = {name: groups[name] for name in GROUPS} | {"data": replace(data, folder=folder, cache=cache)}
     if (start := groups["fit"].init_from) is not None:
         kept["fit"] = replace(groups["fit"], init_from=str(Path(start).resolve()))
+    kept["network"] = _absolute(groups["network"])
     return RunConfig(**kept)
+
+
+def _absolute(network: NetworkSettings) -> NetworkSettings:
+    """The same with a file of weights, and a folder of optical flow, that are found from anywhere."""
+    from msgspec.structs import replace
+
+    from edgehar_training.flow import METHODS
+
+    weights, options = network.options.get("weights"), network.options
+    if isinstance(weights, str) and Path(weights).is_file():
+        options = {**options, "weights": str(Path(weights).resolve())}
+    computed = network.flow in METHODS or not Path(network.flow).is_dir()
+    return replace(network, options=options, flow=network.flow if computed else str(Path(network.flow).resolve()))
 
 
 def _summary(metrics: dict[str, Any]) -> str:

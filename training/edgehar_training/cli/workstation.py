@@ -10,6 +10,7 @@ import resource
 from pathlib import Path
 
 from edgehar.errors import ConfigError, EdgeharError
+from edgehar_training.quiet import quiet_tensorflow
 
 _NEEDED = ("keras", "sklearn", "matplotlib", "tqdm")
 BACKENDS = ("tensorflow", "jax")
@@ -35,7 +36,7 @@ def prepare(backend: str | None = None) -> None:
         os.environ["KERAS_BACKEND"] = backend
     _check_backend(_chosen_backend())
     # TensorFlow reports at start which instructions it could use, JAX every compilation; only errors matter here.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    quiet_tensorflow()
     logging.getLogger("jax").setLevel(logging.WARNING)
     _allow_open_files()
 
