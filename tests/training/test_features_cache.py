@@ -67,8 +67,11 @@ def entries(tmp_path):
     return sorted((tmp_path / "cache").glob("*.features.npy"))
 
 
-def test_the_head_learns_from_kept_features_and_the_whole_network_is_what_it_was_scored_as(make_run, tmp_path):
-    run = make_run()
+@pytest.mark.parametrize("frame_order", ["ordered", "shuffled"])
+def test_the_head_learns_from_kept_features_and_the_whole_network_is_what_it_was_scored_as(
+    make_run, tmp_path, frame_order
+):
+    run = make_run(frame_order=frame_order)
     train, val = parts(run)
     training = Training(run, train, val)
     before = [array.copy() for array in training.model.get_layer("encoder").get_weights()]
@@ -80,7 +83,11 @@ def test_the_head_learns_from_kept_features_and_the_whole_network_is_what_it_was
     assert len(entries(tmp_path)) == len(train) + len(val)
     truth = np.array([LABELS.index(clip.label) for clip in val])
     kept = training.score(training.streams(val), truth)
-    whole = score_streams(training.model, run.preprocessor, [run.stream(clip) for clip in val], WINDOW)
+    streams = [run.stream(clip) for clip in val]
+    whole = score_streams(training.model, run.preprocessor, streams, WINDOW, order=run.config.frame_order)
+    given = [training.model.predict_on_batch(run.windows_of(clip)) for clip in val]
+    for one, two in zip(whole, given, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-5)
     for one, two in zip(kept.windows, whole, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
 
@@ -148,6 +155,17 @@ def test_windows_are_parts_of_what_the_encoder_gives(make_run):
     first, again = (np.concatenate([w for w, _ in batches.epoch(1)]) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, np.concatenate([w for w, _ in batches.epoch(2)]))
+
+
+def test_a_control_of_one_frame_learns_from_the_same_features(make_run, tmp_path):
+    run, ordered = make_run(frame_order="single"), make_run()
+    clips, _ = parts(run)
+    encoder = frozen(run).get_layer("encoder")
+    FeaturesCache(ordered, encoder).fill(clips)
+    there = entries(tmp_path)
+    for windows, _ in FeatureBatches(run, clips, FeaturesCache(run, encoder)).epoch(1):
+        assert (windows == windows[:, :1]).all()
+    assert entries(tmp_path) == there
 
 
 def test_other_weights_and_settings_are_other_entries(make_run, tmp_path):

@@ -1,5 +1,6 @@
 """Sampling, flow, crop, scaling and augmentation from the command line to a run that was trained and tested."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from moving import write_moving_bars
 
+from edgehar_training.report import read_metrics
 from edgehar_training.runs import load_run
 
 pytestmark = pytest.mark.training
@@ -47,6 +49,26 @@ def test_a_second_stream_of_flow_with_everything_on(arguments, tmp_path):
     frames = [run.cache().load(one).frames.mean(axis=(0, 1, 2)) for one in run.clips("train")]
     np.testing.assert_allclose(run.config.network.mean, np.mean(frames, axis=0) / 255, atol=1e-5)
     assert len(list((tmp_path / "cache").glob("*.flow.npy"))) == 16
+
+
+def test_a_control_says_so_beside_its_figures_and_is_not_for_devices(arguments, tmp_path):
+    done = run_command("edgehar-train", *arguments, "--frame-order", "single", "--input", "rgb", timeout_s=200)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith(": group-disjoint hold-out of 20%, single-frame control, 1 seed")
+    run = load_run(tmp_path / "run")
+    assert run.config.network.frame_order == "single"
+    figures = read_metrics(run.path / "metrics.json")
+    assert figures["protocol"] == run.config.protocol == "group-disjoint hold-out of 20%, single-frame control"
+    done = run_command("edgehar", "eval", run.path, "--json", timeout_s=200)
+    assert done.returncode == 0, done.stderr
+    again = json.loads(done.stdout)
+    assert again["protocol"] == run.config.protocol
+    assert again["clip"]["top1"] == pytest.approx(figures["test"]["top1"])
+    done = run_command("edgehar-convert", run.path, "--out", tmp_path / "model.edgehar")
+    assert_one_line_error(done, 2, "--frame-order single", "single-frame control", "--frame-order ordered")
+    done = run_command("edgehar-train", *arguments[:-1], tmp_path / "other", "--frame-order", "shuffled", "--int8")
+    assert_one_line_error(done, 2, "--frame-order shuffled", "shuffled-frames control")
+    assert not (tmp_path / "other").exists()
 
 
 def test_flow_that_cannot_be_had_is_one_line(arguments, tmp_path):

@@ -91,6 +91,29 @@ def test_without_augmentation_windows_are_windows_of_the_stream(make_run, clips)
             )
 
 
+@pytest.mark.parametrize("sampling", ["consecutive", "segments"])
+def test_controls_have_the_frames_of_a_window_in_no_order_or_one_of_them(make_run, clips, sampling):
+    single = make_run(EVERYTHING, input="motion", sampling=sampling, frame_order="single")
+    for windows, _ in epoch(single, clips):
+        assert all(np.array_equal(window, window[:1].repeat(4, axis=0)) for window in windows)
+    shuffled = make_run(input="motion", sampling="uniform", rate_hz=25.0, frame_order="shuffled")
+    streams = [shuffled.preprocessor.real(shuffled.stream(clip)) for clip in clips]
+    orders = set()
+    for window in np.concatenate([windows for windows, _ in epoch(shuffled, clips)]):
+        (order,) = [found for stream in streams if (found := in_order(window, stream)) is not None]
+        assert sorted(order) == [0, 1, 2, 3]
+        orders.add(order)
+    assert len(orders) > 3
+    assert shuffled.quantized_windows_of(clips[0]).shape == (1, 4, 32, 32, 3)
+    assert not np.array_equal(shuffled.quantized_windows_of(clips[0])[0], shuffled.stream(clips[0]))
+
+
+def in_order(window, stream):
+    """Which frame of the stream each of the window's is; None where one is none of them."""
+    found = [np.flatnonzero([np.array_equal(frame, other) for other in stream]) for frame in window]
+    return tuple(int(places[0]) for places in found) if all(map(len, found)) else None
+
+
 @pytest.mark.parametrize("sampling", ["uniform", "key-frames"])
 def test_one_window_of_a_clip_is_its_stream(make_run, clips, sampling):
     # Spread over the clip, it is the same at any speed.

@@ -84,7 +84,8 @@ class Batches:
             flow[indices != taken] = 0  # nothing moved until a frame that stays
             if speed != 1:
                 flow = scale_flow(flow, speed, speed)
-        return self._preprocessor.window(*augment(clip.frames[indices], settings, rng, flow))
+        window = self._preprocessor.window(*augment(clip.frames[indices], settings, rng, flow))
+        return window[self._config.frame_order.training(len(window), rng)]
 
     def _mixed(
         self, windows: npt.NDArray[np.float32], truth: npt.NDArray[np.float32], rng: np.random.Generator

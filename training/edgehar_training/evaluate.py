@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar_training import sampling
+from edgehar_training.frame_order import ORDERED
 from edgehar_training.intervals import RESAMPLES
 from edgehar_training.measures import class_measures, confusion_matrix
 from edgehar_training.runs import EVALUATION_HOP
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import keras
     import numpy.typing as npt
 
+    from edgehar_training.frame_order import FrameOrder
     from edgehar_training.frames_cache import SmallClip
     from edgehar_training.preprocess import Preprocessor
 
@@ -31,6 +33,7 @@ def score_streams(
     streams: Sequence[npt.NDArray[np.int8]],
     window: int,
     hop: int = EVALUATION_HOP,
+    order: FrameOrder = ORDERED,
 ) -> list[npt.NDArray[np.float32]]:
     """Scores of every window of every clip; each frame is encoded once, as on the device.
 
@@ -40,17 +43,22 @@ def score_streams(
         streams: int8 `(n, height, width, 3)` per clip, n >= window.
         window: frames in a window.
         hop: frames between windows.
+        order: how the frames of a window stand in it.
 
     Returns:
         float32 `(windows, classes)` per clip.
     """
     codes = in_chunks(model.get_layer("encoder"), np.concatenate(list(streams)), preprocessor)
     ends = np.cumsum([len(stream) for stream in streams])
-    return score_features(model.get_layer("head"), np.split(codes, ends[:-1]), window, hop)
+    return score_features(model.get_layer("head"), np.split(codes, ends[:-1]), window, hop, order)
 
 
 def score_features(
-    head: keras.Model, streams: Sequence[npt.NDArray[np.float32]], window: int, hop: int = EVALUATION_HOP
+    head: keras.Model,
+    streams: Sequence[npt.NDArray[np.float32]],
+    window: int,
+    hop: int = EVALUATION_HOP,
+    order: FrameOrder = ORDERED,
 ) -> list[npt.NDArray[np.float32]]:
     """Scores of every window of every clip, given the features of its frames; few windows are in memory at a time.
 
@@ -59,6 +67,7 @@ def score_features(
         streams: float32 `(n, features)` per clip, n >= window.
         window: frames in a window.
         hop: frames between windows.
+        order: how the frames of a window stand in it.
 
     Returns:
         float32 `(windows, classes)` per clip.
@@ -70,7 +79,7 @@ def score_features(
         starts = sampling.window_starts(len(stream), window, hop)
         counts.append(len(starts))
         for start in starts:
-            waiting.append(stream[start : start + window])
+            waiting.append(stream[start + order.evaluation(window, start)])
             if len(waiting) == CHUNK:
                 scores.append(in_chunks(head, np.stack(waiting)))
                 waiting = []

@@ -26,7 +26,6 @@ from edgehar_training.evaluate import group_bootstrap, per_class
 from edgehar_training.pixels import caches
 from edgehar_training.plan import check_start
 from edgehar_training.quantize import stages
-from edgehar_training.quiet import quiet_tensorflow
 from edgehar_training.runs import METRICS_FILE, RunConfig
 from edgehar_training.train_run import train_run
 
@@ -100,13 +99,7 @@ def run_experiment(template: RunConfig, options: Options) -> dict[str, Any]:
         labels=labels_of(clips),
         skipped=skipped,
         tools=_tools(),
-        protocol=describe_split(
-            template.split.kind,
-            template.split.folds,
-            clips,
-            template.split.test_fraction,
-            template.data.dataset,
-        ),
+        protocol=_protocol(template, clips),
     )
     if template.split.kind == "random":
         log.warning("warning: a random split puts clips of one group on both sides; its accuracy is too high (leaky)")
@@ -120,6 +113,13 @@ def run_experiment(template: RunConfig, options: Options) -> dict[str, Any]:
         report.draw_confusion(options.out / "confusion.png", metrics["confusion"], template.labels, title)
     report.write_metrics(options.out / METRICS_FILE, metrics)
     return metrics
+
+
+def _protocol(template: RunConfig, clips: Sequence[Clip]) -> str:
+    """What stands beside every accuracy: the split in words, and that it is of a control where it is."""
+    split = template.split
+    words = describe_split(split.kind, split.folds, clips, split.test_fraction, template.data.dataset)
+    return ", ".join(filter(None, [words, template.frame_order.words]))
 
 
 def _decode(clips: list[Clip], template: RunConfig) -> tuple[list[Clip], dict[str, str]]:
@@ -216,7 +216,6 @@ def _share_cores(jobs: int) -> None:
 
 def _start_worker(level: int) -> None:
     logging.basicConfig(level=level, format="edgehar-train: %(message)s", stream=sys.stderr)
-    quiet_tensorflow()
 
 
 def _say_done(job: Job) -> None:

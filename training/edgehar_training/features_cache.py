@@ -176,7 +176,7 @@ class FeatureBatches:
     def _window(self, index: int, rng: np.random.Generator) -> Array:
         features, window = self._streams[index], self._config.network.window
         start = int(rng.integers(len(features) - window + 1))
-        return features[start : start + window]
+        return features[start + self._config.frame_order.training(window, rng)]
 
 
 def _encoder_word(encoder: keras.Model) -> str:

@@ -283,10 +283,10 @@ class Training:
 
     def score(self, streams: Sequence[npt.NDArray[Any]], truth: npt.NDArray[np.intp]) -> Result:
         """Scores of the network as it is now, for clips given as `streams` gives them."""
-        window = self.run.config.network.window
+        window, order = self.run.config.network.window, self.run.config.frame_order
         if self._features is not None:
-            return Result(truth, score_features(self._fast, streams, window))
-        return Result(truth, score_streams(self._fast, self.run.preprocessor, streams, window))
+            return Result(truth, score_features(self._fast, streams, window, order=order))
+        return Result(truth, score_streams(self._fast, self.run.preprocessor, streams, window, order=order))
 
     def _check_finite(self, loss: float, epoch: int) -> None:
         if math.isfinite(loss):

@@ -87,10 +87,10 @@ def words_of(settings: AugmentSettings) -> str:
 
 
 def _title(config: RunConfig) -> str:
-    network = config.network
+    network, words = config.network, config.frame_order.words
     return (
         f"{network.input} {network.size}x{network.size} ({config.data.crop}), {network.sampling} {network.window} "
-        f"frames at {network.rate_hz:g} Hz, seed {config.split.seed}"
+        f"frames at {network.rate_hz:g} Hz{', ' * bool(words)}{words}, seed {config.split.seed}"
     )
 
 

@@ -14,6 +14,7 @@ from edgehar.manifest import Affine, Input
 from edgehar_training import sampling
 from edgehar_training.datasets import Clip
 from edgehar_training.datasets.splits import read_splits
+from edgehar_training.frame_order import FrameOrder
 from edgehar_training.frames_cache import FramesCache, SmallClip, default_folder
 from edgehar_training.pixels import Pixels, caches, load_pixels, training_mean
 from edgehar_training.preprocess import FLOW_AFFINE, FlowUse, Preprocessor
@@ -52,7 +53,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         stage: "float": trained from the beginning. "finetune", "qat": trained on from the float run in the folder
             above, in float or with fake quantization.
         labels: the classes, in the order of the network's output.
-        protocol: how the data were split in words, as it stands beside every accuracy.
+        protocol: how the data were split in words, and what kind of control it is, as it stands beside every accuracy.
         fold: which one this is, from 0; None for a single split.
         skipped: clips left out because they cannot be read, with the reason.
         tools: versions of the libraries.
@@ -102,12 +103,22 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Where decoded frames are kept."""
         return default_folder() if self.data.cache is None else Path(self.data.cache)
 
+    @property
+    def frame_order(self) -> FrameOrder:
+        """How the frames of a window stand in it."""
+        return FrameOrder(self.network.frame_order, self.split.seed)
+
     def check_device(self) -> None:
         """Make sure that a device can make the network's input.
 
         Raises:
-            ConfigError: the network sees optical flow.
+            ConfigError: the network sees optical flow, or is a control.
         """
+        if words := self.frame_order.words:
+            raise ConfigError(
+                f"--frame-order {self.network.frame_order} is a {words}, not a network for devices: there is no int8 "
+                "bundle of it; train with --frame-order ordered for one"
+            )
         if "flow" in self.network.input:
             raise ConfigError(
                 f"input {self.network.input} is optical flow, which devices do not compute: there is no int8 bundle of "
@@ -202,8 +213,9 @@ class Run:
 
     def quantized_windows_of(self, clip: Clip, hop: int = EVALUATION_HOP) -> npt.NDArray[np.int8]:
         """The windows of a clip that are evaluated: int8 `(n, window, height, width, channels)`, n >= 1."""
-        stream, window = self.stream(clip), self.config.network.window
-        return np.stack([stream[s : s + window] for s in sampling.window_starts(len(stream), window, hop)])
+        stream, window, order = self.stream(clip), self.config.network.window, self.config.frame_order
+        starts = sampling.window_starts(len(stream), window, hop)
+        return np.stack([stream[start + order.evaluation(window, start)] for start in starts])
 
     def windows_of(self, clip: Clip, hop: int = EVALUATION_HOP) -> npt.NDArray[np.float32]:
         """The same as the float network sees it: float32 `(n, window, height, width, channels)`."""

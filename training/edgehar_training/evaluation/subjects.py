@@ -103,7 +103,7 @@ def evaluate_part(run: Run, part: Part, hop: int, progress: Progress) -> Subject
     if part == "val":
         warnings.append("these clips chose the epoch that was kept: the figures are a little too good")
     skipped: dict[str, str] = {}
-    rows = _all_read(_score_run(run, clips, _root(run.config), hop, progress, skipped), skipped)
+    rows = all_read(_score_run(run, clips, _root(run.config), hop, progress, skipped), skipped)
     return Subject(
         target=str(run.path),
         network=f"float {run.config.network.model}",
@@ -133,7 +133,7 @@ def evaluate_run_on(run: Run, data: DataSettings, clips: Sequence[Clip], hop: in
         target=str(run.path),
         network=f"float {run.config.network.model}",
         data=describe_data(kind, root),
-        protocol=_foreign_protocol(trained_on),
+        protocol=", ".join(filter(None, [_foreign_protocol(trained_on), run.config.frame_order.words])),
         scored=_sorted_by_label(run.config.labels, rows),
         includes_training_clips=trained_on,
         warnings=_trained_on_warnings(trained_on, known, len(clips)) + _some_read(rows, skipped),
@@ -150,20 +150,35 @@ def evaluate_bundle(
     Raises:
         DatasetError: no clip can be read, or none of the bundle's labels is among the clips'.
     """
-    manifest = bundle.manifest
-    origin = manifest.provenance.dataset
-    kind, root = data.dataset, None if data.folder is None else Path(data.folder)
-    theirs = describe_data(kind, root)
-    trained_kind = origin.rpartition("(")[2].rstrip(")") or origin
-    trained_on: TrainedOn = "yes" if origin == theirs else _may_be_same(trained_kind, kind)
+    root = None if data.folder is None else Path(data.folder)
     skipped: dict[str, str] = {}
-    shape = manifest.input
+    shape = bundle.manifest.input
     cache = FramesCache(
         default_folder() if data.cache is None else Path(data.cache), shape.height, shape.width, shape.crop
     )
     rows = _score_bundle(bundle, clips, cache.load, root, hop, progress, skipped)
+    return bundle_subject(bundle, data, rows, skipped)
+
+
+def bundle_subject(bundle: ModelBundle, data: DataSettings, rows: list[Row], skipped: dict[str, str]) -> Subject:
+    """A bundle on clips that it has scored.
+
+    Args:
+        bundle: the bundle.
+        data: what the clips are of.
+        rows: the clips with their scores.
+        skipped: why, for the path of every clip that cannot be read.
+
+    Raises:
+        DatasetError: there is no row.
+    """
+    manifest, origin = bundle.manifest, bundle.manifest.provenance.dataset
+    theirs = describe_data(data.dataset, data.folder)
+    trained_kind = origin.rpartition("(")[2].rstrip(")") or origin
+    trained_on: TrainedOn = "yes" if origin == theirs else _may_be_same(trained_kind, data.dataset)
     warnings = _some_read(rows, skipped)
-    warnings += _trained_on_warnings(trained_on, None, len(clips), f"the manifest says it was trained on {origin}")
+    clips = len(rows) + len(skipped)
+    warnings += _trained_on_warnings(trained_on, None, clips, f"the manifest says it was trained on {origin}")
     return Subject(
         target=str(bundle.path),
         network=f"int8 bundle {manifest.name}",
@@ -181,6 +196,18 @@ def evaluate_bundle_part(bundle: ModelBundle, run: Run, part: Part, hop: int, pr
     Raises:
         DatasetError: the labels are not the run's, or the part has no clip.
     """
+    clips = clips_for_bundle(bundle, run, part)
+    skipped: dict[str, str] = {}
+    rows = _score_bundle(bundle, clips, run.device_clip, _root(run.config), hop, progress, skipped)
+    return bundle_part_subject(bundle, run, part, all_read(rows, skipped))
+
+
+def clips_for_bundle(bundle: ModelBundle, run: Run, part: Part) -> list[Clip]:
+    """The clips of a part of a run's split, for a bundle that was converted from the run.
+
+    Raises:
+        DatasetError: the labels or the frame size are not the run's, or the part has no clip.
+    """
     if bundle.manifest.labels != run.config.labels:
         raise DatasetError(
             f"{bundle.path}: its labels are {', '.join(bundle.manifest.labels)}, those of {run.path} are "
@@ -195,8 +222,11 @@ def evaluate_bundle_part(bundle: ModelBundle, run: Run, part: Part, hop: int, pr
     clips = run.clips(part)
     if not clips:
         raise DatasetError(f"{run.path}: its {part} part has no clip; choose another --part")
-    skipped: dict[str, str] = {}
-    rows = _all_read(_score_bundle(bundle, clips, run.device_clip, _root(run.config), hop, progress, skipped), skipped)
+    return clips
+
+
+def bundle_part_subject(bundle: ModelBundle, run: Run, part: Part, rows: list[Row]) -> Subject:
+    """A bundle on all clips of a part of a run's split, which it has scored."""
     warnings = leak_warnings(run, part)
     warnings.append(f"that it was converted from {run.path}, whose split is used, is taken at your word")
     if part != "test":
@@ -307,7 +337,7 @@ def _score_run(
         batch = clips[begin : begin + CLIPS_AT_ONCE]
         read, streams = _read(batch, run.stream, skipped)
         if read:
-            scores = score_streams(model, run.preprocessor, streams, config.network.window, hop)
+            scores = score_streams(model, run.preprocessor, streams, config.network.window, hop, config.frame_order)
             rows += [
                 _row(clip, root, windows, config.split.seed, config.fold)
                 for clip, windows in zip(read, scores, strict=True)
@@ -347,7 +377,7 @@ def _read(clips: Sequence[Clip], load: Callable[[Clip], T], skipped: dict[str, s
     return read, loaded
 
 
-def _all_read(rows: list[Row], skipped: dict[str, str]) -> list[Row]:
+def all_read(rows: list[Row], skipped: dict[str, str]) -> list[Row]:
     """The rows of a split, of which no clip may be missing: the figures would be of another split."""
     if skipped:
         raise DatasetError(

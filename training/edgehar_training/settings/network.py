@@ -67,6 +67,13 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             "of each segment (TSN); those with most motion."
         ),
     ] = "consecutive"
+    frame_order: Annotated[
+        Literal["ordered", "shuffled", "single"],
+        Meta(
+            description="How a window's frames stand in it: as they came. Controls, not for devices: shuffled; or a "
+            "single one in all places (random in training, else the middle one)."
+        ),
+    ] = "ordered"
     window: Annotated[int, Meta(ge=1, description="Frames in a window.")] = 20
     size: Annotated[int, Meta(ge=8, description="Side of the frame in pixels.")] = 60
     rate_hz: Annotated[float, Meta(gt=0, le=1000, description="Frames a second that the network sees.")] = 12.5

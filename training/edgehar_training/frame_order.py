@@ -1,0 +1,68 @@
+"""In what order a network gets the frames of a window: as they came, or changed to see what order and motion are worth.
+
+Two controls, for training and evaluation alike. "shuffled" takes the order of the frames away (what is left of the
+accuracy needs no order); "single" takes all frames but one away (what is left is known from one picture, most often the
+scene; the single-frame network of Karpathy et al., "Large-scale Video Classification with Convolutional Neural
+Networks", CVPR 2014).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from typing import Literal, TypeAlias
+
+    import numpy.typing as npt
+
+    Kind: TypeAlias = Literal["ordered", "shuffled", "single"]
+
+# As they stand beside an accuracy.
+WORDS = {"ordered": "", "shuffled": "shuffled-frames control", "single": "single-frame control"}
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameOrder:
+    """Which frame of a window stands in which of its places.
+
+    Attributes:
+        kind: "ordered", each in its own; "shuffled", in a random order; "single", one in all places.
+        seed: of the orders in evaluation.
+    """
+
+    kind: Kind = "ordered"
+    seed: int = 0
+
+    @property
+    def words(self) -> str:
+        """What kind of control it is, as it stands beside an accuracy; empty where it is none."""
+        return WORDS[self.kind]
+
+    def training(self, window: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+        """Frames of a training window by place, `(window,)` indices into it; ordered ones leave `rng` as it is."""
+        if self.kind == "single":
+            return np.full(window, rng.integers(window), np.intp)
+        return self._in_order(window, rng)
+
+    def evaluation(self, window: int, start: int) -> npt.NDArray[np.intp]:
+        """Frames of an evaluated window by place, the same in every evaluation.
+
+        Args:
+            window: frames in a window.
+            start: the first frame of the window in its stream; other windows are in other orders.
+
+        Returns:
+            `(window,)` indices into the window. A single frame is the middle one, the later of two.
+        """
+        if self.kind == "single":
+            return np.full(window, window // 2, np.intp)
+        return self._in_order(window, np.random.default_rng([self.seed, start]))
+
+    def _in_order(self, window: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+        return rng.permutation(window) if self.kind == "shuffled" else np.arange(window)
+
+
+ORDERED = FrameOrder()
