@@ -26,6 +26,7 @@ from edgehar_training.evaluate import group_bootstrap, per_class
 from edgehar_training.pixels import caches
 from edgehar_training.plan import check_start
 from edgehar_training.quantize import stages
+from edgehar_training.quiet import quiet_tensorflow
 from edgehar_training.runs import METRICS_FILE, RunConfig
 from edgehar_training.train_run import train_run
 
@@ -216,6 +217,7 @@ def _share_cores(jobs: int) -> None:
 
 def _start_worker(level: int) -> None:
     logging.basicConfig(level=level, format="edgehar-train: %(message)s", stream=sys.stderr)
+    quiet_tensorflow()
 
 
 def _say_done(job: Job) -> None:
