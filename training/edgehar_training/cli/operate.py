@@ -1,0 +1,148 @@
+"""`edgehar operate`: where to put the threshold of an event detector, and what it costs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgehar.cli.common import EXIT_DONE
+from edgehar.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgehar_training.datasets import Clip
+    from edgehar_training.operating.answers import RunAnswers
+    from edgehar_training.operating.decisions import Rule
+    from edgehar_training.runs import Run
+
+EXAMPLES = """\
+examples:
+  edgehar operate runs/fight-5-fold --background noFight --out operate
+  edgehar operate runs/fight-5-fold --background noFight --false-alarms-per-hour 1 --decision smoothing=k-of-n k=3 n=5
+  edgehar operate runs/fight-5-fold --background noFight --unknown ucf101 --unknown-dataset ucf101"""
+
+THRESHOLDS = (*(step / 20 for step in range(1, 20)), 0.98)
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "operate",
+        help="where to put the threshold of an event detector, and what it costs",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "folder", type=Path, metavar="RUN", help="folds and seeds of edgehar-train --int8, or one run of it"
+    )
+    parser.add_argument("--background", nargs="+", default=[], metavar="LABEL", help="labels that are no event")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write operate.json, CSV files and operate.html here")
+    parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of the table")
+    choice = parser.add_argument_group("decision")
+    choice.add_argument(
+        "--false-alarms-per-hour",
+        type=float,
+        default=10.0,
+        metavar="X",
+        help="choose each run's threshold for at most so many, on its validation clips (default: 10)",
+    )
+    choice.add_argument(
+        "--decision",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="smoothing and times, as in the table [decision] of docs/events.md (default: smoothing=ema ema_seconds=1)",
+    )
+    choice.add_argument("--thresholds", nargs="+", type=float, metavar="P", help="of the table (default: 0.05 to 0.98)")
+    choice.add_argument(
+        "--context-s",
+        type=float,
+        default=5.0,
+        metavar="S",
+        help="seconds of background before and after a clip, for the latency (default: 5)",
+    )
+    others = parser.add_argument_group("clips of other actions")
+    others.add_argument("--unknown", type=Path, metavar="DIR", help="clips of actions that the model does not know")
+    others.add_argument("--unknown-dataset", default="folder", metavar="KIND", help="their layout (default: folder)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score the clips, decide at every threshold, print the table and write the files."""
+    _check(args)
+    from edgehar_training.operating.answers import check_background, int8_runs
+    from edgehar_training.operating.decisions import Rule, decision_options
+    from edgehar_training.operating.summary import summarize
+    from edgehar_training.operating.table import text_table
+
+    options = decision_options(args.decision)
+    runs = int8_runs(args.folder)
+    labels = runs[0].config.labels
+    rule = Rule(tuple(labels), check_background(labels, args.background), options)
+    unknown, about = _unknown(args, runs[0])
+    answers, skipped = _answers(args, runs, rule, unknown)
+    for reason in skipped.values():
+        print(f"edgehar operate: skipped: {reason}", file=sys.stderr)
+    summary = summarize(
+        args.folder,
+        runs,
+        answers,
+        rule,
+        thresholds=args.thresholds or THRESHOLDS,
+        most_per_hour=args.false_alarms_per_hour,
+        context_s=args.context_s,
+        unknown=None if about is None else about | {"clips": len(unknown) - len(skipped)},
+    )
+    print(json.dumps(summary, indent=2) if args.json else text_table(summary))
+    if args.out is not None:
+        from edgehar_training.operating.files import write_files
+
+        written = write_files(args.out, summary)
+        print(f"edgehar operate: wrote {', '.join(map(str, written))}", file=sys.stderr)
+    return EXIT_DONE
+
+
+def _check(args: argparse.Namespace) -> None:
+    if not args.folder.is_dir():
+        raise ConfigError(f"{args.folder}: no such folder; give the --out folder of edgehar-train --int8")
+    for name, value in (("--false-alarms-per-hour", args.false_alarms_per_hour), ("--context-s", args.context_s)):
+        if not (value >= 0 and math.isfinite(value)):
+            raise ConfigError(f"{name} is {value:g}, it must be 0 or more")
+    for threshold in args.thresholds or ():
+        if not 0 < threshold <= 1:
+            raise ConfigError(f"--thresholds {threshold:g}: must be more than 0, up to 1")
+    if args.out is not None and args.out.exists() and not args.out.is_dir():
+        raise ConfigError(f"{args.out}: is a file; --out names a folder")
+
+
+def _unknown(args: argparse.Namespace, first: Run) -> tuple[list[Clip], dict[str, Any] | None]:
+    """The clips of `--unknown`, none of a label that the model knows, and what they are."""
+    if args.unknown is None:
+        return [], None
+    from edgehar_training.datasets import load_dataset
+    from edgehar_training.evaluation.subjects import describe_data
+    from edgehar_training.settings import DataSettings
+
+    folder = args.unknown.resolve()
+    clips = load_dataset(DataSettings(dataset=args.unknown_dataset, folder=str(folder)))
+    if known := sorted({clip.label for clip in clips} & set(first.config.labels)):
+        raise ConfigError(f"--unknown {args.unknown}: holds clips of {known[0]!r}, which the model knows")
+    return clips, {"data": describe_data(args.unknown_dataset, folder), "labels": sorted({c.label for c in clips})}
+
+
+def _answers(
+    args: argparse.Namespace, runs: list[Run], rule: Rule, unknown: list[Clip]
+) -> tuple[list[RunAnswers], dict[str, str]]:
+    from edgehar_training.evaluation.progress import progress
+    from edgehar_training.operating.answers import answers_of
+
+    skipped: dict[str, str] = {}
+    count = sum(len(run.clips("val")) + len(run.clips("test")) + len(unknown) for run in runs)
+    root = None if args.unknown is None else args.unknown.resolve()
+    with progress(count, "scoring") as step:
+        return [answers_of(run, rule, unknown, root, args.context_s, step, skipped) for run in runs], skipped

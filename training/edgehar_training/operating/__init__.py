@@ -1,0 +1,1 @@
+"""Operating points: what a threshold costs and gives, from scores that are made once and decided on many times."""

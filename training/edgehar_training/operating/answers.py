@@ -1,0 +1,279 @@
+"""What the int8 bundles of runs answer to their own clips: scored once, for all that is decided and measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from edgehar import Classifier
+from edgehar.bundle import ModelBundle
+from edgehar.errors import ConfigError, DatasetError, SourceError
+from edgehar_training import report
+from edgehar_training.evaluation.scored import clip_name
+from edgehar_training.evaluation.stored import runs_in
+from edgehar_training.operating.streams import Splice, Stream, joined, play, spliced
+from edgehar_training.runs import METRICS_FILE, load_run
+from edgehar_training.train_run import BUNDLE_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
+
+    import numpy.typing as npt
+
+    from edgehar.results import Prediction
+    from edgehar_training.datasets import Clip
+    from edgehar_training.frames_cache import SmallClip
+    from edgehar_training.operating.decisions import Rule
+    from edgehar_training.runs import Run
+
+    Progress: TypeAlias = Callable[[int], object]
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipAnswers:
+    """A clip and what a bundle answers to it, alone and perhaps between background clips.
+
+    Attributes:
+        name: the clip within its data set.
+        group: of the clip.
+        label: of the clip.
+        predictions: with nothing before it; one or more.
+        splice: between background clips, where that was asked for.
+    """
+
+    name: str
+    group: str
+    label: str
+    predictions: list[Prediction]
+    splice: Splice | None = None
+
+    @functools.cached_property
+    def windows(self) -> npt.NDArray[np.float64]:
+        """Scores of its windows, float64 `(windows, classes)`."""
+        return np.array([list(prediction.scores.values()) for prediction in self.predictions])
+
+
+@dataclasses.dataclass(frozen=True)
+class FloatScores:
+    """Scores of clips that the float network gave in training, as the run stored them.
+
+    Attributes:
+        truth: index of the true label, `(clips,)`.
+        scores: mean over windows, float64 `(clips, classes)`.
+        groups: of each clip.
+    """
+
+    truth: npt.NDArray[np.intp]
+    scores: npt.NDArray[np.float64]
+    groups: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunAnswers:
+    """All that one run's bundle answered.
+
+    Attributes:
+        folder: of the run.
+        seed: of its split and training.
+        fold: where it has one.
+        val: its validation clips.
+        test: its test clips; those of events also between background clips.
+        val_background: the validation clips of background as one stream.
+        test_background: the same of test clips.
+        unknown: clips of actions that it does not know.
+        float_val: what the float network gave validation clips.
+        float_test: what it gave test clips.
+    """
+
+    folder: Path
+    seed: int
+    fold: int | None
+    val: list[ClipAnswers]
+    test: list[ClipAnswers]
+    val_background: Stream
+    test_background: Stream
+    unknown: list[ClipAnswers]
+    float_val: FloatScores
+    float_test: FloatScores
+
+
+def int8_runs(folder: Path) -> list[Run]:
+    """The finished runs of a folder with a bundle each: folds and seeds of one experiment.
+
+    Raises:
+        ConfigError: the folder holds no run.
+        DatasetError: none is finished, one lacks its bundle, or they are not of one experiment.
+    """
+    runs = [run for run in map(load_run, runs_in(folder)) if run.config.stage == "float"]
+    done = [run for run in runs if (run.path / METRICS_FILE).exists()]
+    if len(done) < len(runs) or not done:
+        raise DatasetError(
+            f"{folder}: {len(done)} of {len(runs)} runs are finished; continue with edgehar-train --resume"
+        )
+    for run in done:
+        run.config.check_device()
+        if not (run.path / BUNDLE_FILE).exists():
+            raise DatasetError(f"{run.path}: holds no {BUNDLE_FILE}; make it with edgehar-train --resume --int8")
+    first = done[0].config
+    for run in done[1:]:
+        if (run.config.labels, run.config.protocol, run.config.network) != (
+            first.labels,
+            first.protocol,
+            first.network,
+        ):
+            raise DatasetError(f"{folder}: holds runs of different labels, splits or networks; give one experiment")
+    if len({(run.config.split.seed, run.config.fold) for run in done}) < len(done):
+        raise DatasetError(f"{folder}: holds several runs of the same seed and fold; give one experiment")
+    return done
+
+
+def open_bundle(run: Run) -> ModelBundle:
+    """The run's bundle.
+
+    Raises:
+        BundleError: it cannot be read.
+        DatasetError: it is not of this run.
+    """
+    bundle = ModelBundle.open(run.path / BUNDLE_FILE)
+    shape, size = bundle.manifest.input, run.config.network.size
+    if bundle.manifest.labels != run.config.labels or (shape.height, shape.width) != (size, size):
+        raise DatasetError(f"{bundle.path}: is not of its run; make it anew with edgehar-convert")
+    return bundle
+
+
+def answers_of(
+    run: Run,
+    rule: Rule,
+    unknown: Sequence[Clip],
+    unknown_root: Path | None,
+    context_s: float,
+    progress: Progress,
+    skipped: dict[str, str],
+) -> RunAnswers:
+    """Show a run's bundle its validation and test clips, and others, in every way that is measured.
+
+    Args:
+        run: with its bundle.
+        rule: which labels are background.
+        unknown: clips of other actions.
+        unknown_root: their folder.
+        context_s: seconds of background before and after a spliced clip.
+        progress: told how many clips more are done.
+        skipped: gets unknown clips that cannot be read, with the reason.
+
+    Raises:
+        DatasetError: a part of the split lacks background or events, a clip of it cannot be read, or what the run
+            stored cannot.
+    """
+    val, test = (_loaded(run, part, rule) for part in ("val", "test"))
+    metrics = report.read_metrics(run.path / METRICS_FILE)
+    root = None if run.config.data.folder is None else Path(run.config.data.folder)
+    with Classifier(open_bundle(run)) as classifier:
+        backgrounds = [_background_stream(classifier, clips, rule) for clips in (val, test)]
+        shown_val = [_shown(classifier, clip, small, root, progress) for clip, small in val]
+        shown_test = []
+        for number, (clip, small) in enumerate(test):
+            own = _shown(classifier, clip, small, root, progress)
+            if clip.label not in rule.background:
+                around = _around(run, number, [other for c, other in test if c.label in rule.background], context_s)
+                own = dataclasses.replace(own, splice=spliced(classifier, small, *around, context_s))
+            shown_test.append(own)
+        others = [_unknown(run, classifier, clip, unknown_root, progress, skipped) for clip in unknown]
+    return RunAnswers(
+        folder=run.path,
+        seed=run.config.split.seed,
+        fold=run.config.fold,
+        val=shown_val,
+        test=shown_test,
+        val_background=backgrounds[0],
+        test_background=backgrounds[1],
+        unknown=[clip for clip in others if clip is not None],
+        float_val=_stored(run, metrics, "val"),
+        float_test=_stored(run, metrics, "test"),
+    )
+
+
+def _loaded(run: Run, part: Literal["val", "test"], rule: Rule) -> list[tuple[Clip, SmallClip]]:
+    clips = run.clips(part)
+    background = sum(clip.label in rule.background for clip in clips)
+    if not background or background == len(clips):
+        raise DatasetError(
+            f"{run.path}: its {part} part has {len(clips)} clips, {background} of them of background; clips of both "
+            "kinds are needed, in a validation and a test part"
+        )
+    try:
+        return [(clip, run.device_clip(clip)) for clip in clips]
+    except SourceError as error:
+        raise DatasetError(f"{error}; put the clips of the run back") from error
+
+
+def _background_stream(classifier: Classifier, clips: Sequence[tuple[Clip, SmallClip]], rule: Rule) -> Stream:
+    period_s = 1 / classifier.rate_hz
+    whole, _ = joined([small for clip, small in clips if clip.label in rule.background], period_s)
+    return Stream(play(classifier, whole), classifier.hop * period_s)
+
+
+def _shown(classifier: Classifier, clip: Clip, small: SmallClip, root: Path | None, progress: Progress) -> ClipAnswers:
+    progress(1)
+    return ClipAnswers(clip_name(clip, root), clip.group, clip.label, play(classifier, small, flush=True))
+
+
+def _around(
+    run: Run, number: int, backgrounds: Sequence[SmallClip], context_s: float
+) -> tuple[list[SmallClip], list[SmallClip]]:
+    """Background clips for before and after a clip, drawn with the run's seed, enough for so many seconds."""
+    rng = np.random.default_rng([run.config.split.seed, run.config.fold or 0, number])
+    sides: tuple[list[SmallClip], list[SmallClip]] = ([], [])
+    for side in sides:
+        seconds = 0.0
+        while seconds <= context_s:
+            for index in rng.permutation(len(backgrounds)):
+                side.append(backgrounds[index])
+                seconds += float(np.ptp(backgrounds[index].times_s)) + 1 / run.config.network.rate_hz
+                if seconds > context_s:
+                    break
+    return sides
+
+
+def _unknown(
+    run: Run, classifier: Classifier, clip: Clip, root: Path | None, progress: Progress, skipped: dict[str, str]
+) -> ClipAnswers | None:
+    try:
+        return _shown(classifier, clip, run.device_clip(clip), root, progress)
+    except SourceError as error:
+        skipped[clip.path] = str(error)
+        return None
+
+
+def _stored(run: Run, metrics: dict[str, Any], part: str) -> FloatScores:
+    labels = run.config.labels
+    try:
+        rows = metrics[part]["predictions"]
+        truth = np.array([labels.index(row["label"]) for row in rows], np.intp)
+        scores = np.array([row["scores"] for row in rows], float).reshape(len(rows), len(labels))
+        return FloatScores(truth, scores, [row["group"] for row in rows])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(
+            f"{run.path / METRICS_FILE}: its {part} predictions cannot be read ({error!r}); train the run again"
+        ) from error
+
+
+def check_background(labels: Sequence[str], background: Sequence[str]) -> frozenset[str]:
+    """The labels that are no event, which must be some of the labels but not all.
+
+    Raises:
+        ConfigError: they are none, or all, or not labels of the runs.
+    """
+    if not background:
+        raise ConfigError(f"--background: name the labels that are no event; the labels are {', '.join(labels)}")
+    for label in background:
+        if label not in labels:
+            raise ConfigError(f"--background {label}: no such label; the labels are {', '.join(labels)}")
+    if set(background) == set(labels):
+        raise ConfigError("--background: all labels are background; leave one that is an event")
+    return frozenset(background)

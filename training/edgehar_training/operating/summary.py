@@ -1,0 +1,174 @@
+"""All figures of operating points, as they stand in `operate.json`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgehar.errors import DatasetError
+from edgehar_training import intervals, measures
+from edgehar_training.evaluation.subjects import describe_data, leak_warnings
+from edgehar_training.operating import points
+from edgehar_training.operating.calibration import calibration
+from edgehar_training.operating.decisions import CANDIDATES, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from edgehar_training.operating.answers import RunAnswers
+    from edgehar_training.operating.decisions import Rule
+    from edgehar_training.runs import Run
+
+    Floats = npt.NDArray[np.float64]
+    Bools = npt.NDArray[np.bool_]
+
+# Points of a curve that are kept: more cannot be seen.
+CURVE_POINTS = 400
+
+
+def summarize(
+    folder: Path,
+    runs: Sequence[Run],
+    answers: Sequence[RunAnswers],
+    rule: Rule,
+    *,
+    thresholds: Sequence[float],
+    most_per_hour: float,
+    context_s: float,
+    unknown: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Every figure.
+
+    Args:
+        folder: of the runs.
+        runs: folds and seeds.
+        answers: of each run.
+        rule: how is decided.
+        thresholds: those of the table.
+        most_per_hour: false alarms per hour for which each run's threshold is chosen on its validation clips.
+        context_s: seconds of background around a clip.
+        unknown: what the unknown clips are, where there are some.
+
+    Raises:
+        DatasetError: the background clips of a run are shorter than a window.
+    """
+    for run in answers:
+        if not (run.val_background.hours and run.test_background.hours):
+            raise DatasetError(f"{run.folder}: its background clips of a part are together shorter than a window")
+    config = runs[0].config
+    seeds = sorted({run.seed for run in answers})
+    own = {run.folder: points.chosen_threshold(run, rule, most_per_hour) for run in answers}
+    clips = {(clip.name, clip.group) for run in answers for clip in run.test}
+    found = {
+        "target": str(folder),
+        "network": f"int8 {config.network.model}",
+        "data": f"test part of {describe_data(config.data.dataset, config.data.folder)}",
+        "protocol": config.protocol,
+        "clips": len(clips),
+        "groups": len({group for _, group in clips}),
+        "seeds": seeds,
+        "folds": len({run.fold for run in answers if run.fold is not None}) or None,
+        "labels": list(rule.labels),
+        "background": sorted(rule.background),
+        "decision": describe(rule.options),
+        "context_s": context_s,
+        "roc": {"clip": _roc(answers, rule, _clip_rows), "window": _roc(answers, rule, _window_rows)},
+        "thresholds": [
+            {"threshold": threshold, **points.point(answers, rule, lambda _, t=threshold: t, len(seeds))}  # type: ignore[misc]
+            for threshold in thresholds
+        ],
+        "chosen": _chosen(answers, rule, own, most_per_hour, len(seeds)),
+        "calibration": calibration(answers),
+        "unknown_clips": unknown,
+    }
+    return {**found, "warnings": _warnings(runs, answers, found)}
+
+
+def _chosen(
+    answers: Sequence[RunAnswers], rule: Rule, own: Mapping[Path, float], most_per_hour: float, seeds: int
+) -> dict[str, Any]:
+    """The threshold of each run, chosen on its validation clips, and what they give on test clips."""
+    table = []
+    for run in answers:
+        stream = run.val_background
+        count, _ = points.alarms(stream, rule, own[run.folder])
+        table.append(
+            {
+                "seed": run.seed, "fold": run.fold, "threshold": own[run.folder],
+                "validation": {"events": count, "hours": stream.hours, "per_hour": count / stream.hours},
+            }
+        )  # fmt: skip
+    values = list(own.values())
+    return {
+        "false_alarms_per_hour": most_per_hour,
+        "median": float(np.median(values)),
+        "lowest": min(values),
+        "highest": max(values),
+        "runs": table,
+        **points.point(answers, rule, lambda run: own[run.folder], seeds),
+        "latencies_s": points.latencies(answers, rule, lambda run: own[run.folder]),
+    }
+
+
+def _clip_rows(run: RunAnswers, rule: Rule) -> tuple[list[bool], list[float], list[str]]:
+    columns = [rule.labels.index(label) for label in rule.positive]
+    scores = [float(clip.windows.mean(axis=0)[columns].max()) for clip in run.test]
+    return [clip.label not in rule.background for clip in run.test], scores, [clip.group for clip in run.test]
+
+
+def _window_rows(run: RunAnswers, rule: Rule) -> tuple[list[bool], list[float], list[str]]:
+    columns = [rule.labels.index(label) for label in rule.positive]
+    positive, scores, groups = [], [], []
+    for clip in run.test:
+        own = clip.windows[:, columns].max(axis=1).tolist()
+        scores += own
+        positive += [clip.label not in rule.background] * len(own)
+        groups += [clip.group] * len(own)
+    return positive, scores, groups
+
+
+def _roc(answers: Sequence[RunAnswers], rule: Rule, rows_of: Any) -> dict[str, Any]:
+    """The curve of the best score of a label that is an event: what a threshold is compared with."""
+    parts = [rows_of(run, rule) for run in answers]
+    positive = np.array([value for part in parts for value in part[0]])
+    score = np.array([value for part in parts for value in part[1]])
+    groups = [group for part in parts for group in part[2]]
+    of_runs = [measures.roc_auc(np.array(kind), np.array(own)) for kind, own, _ in parts]
+    x, y = measures.roc_curve(positive, score)
+    levels = np.append(np.inf, np.unique(score)[::-1])
+    kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), CURVE_POINTS)).round().astype(int))
+    return {
+        "auc": measures.roc_auc(positive, score),
+        "interval_95": intervals.interval(lambda rows: _auc(positive[rows], score[rows]), groups),
+        "mean_of_runs": float(np.mean([area for area in of_runs if area is not None])),
+        "positives": int(positive.sum()),
+        "negatives": int((~positive).sum()),
+        # (score at least, false positive rate, true positive rate); the first point is above every score.
+        "points": [[None if i == 0 else float(levels[i]), float(x[i]), float(y[i])] for i in kept],
+    }
+
+
+def _auc(positive: Bools, score: Floats) -> float:
+    """A draw of groups that holds one kind only says nothing either way."""
+    area = measures.roc_auc(positive, score)
+    return 0.5 if area is None else area
+
+
+def _warnings(runs: Sequence[Run], answers: Sequence[RunAnswers], found: Mapping[str, Any]) -> list[str]:
+    said = list(dict.fromkeys(text for run in runs for text in leak_warnings(run, "test")))
+    if found["groups"] < intervals.FEW_GROUPS:
+        said.append(f"{found['groups']} groups only: the intervals are narrower than they should be")
+    longest = max(run.val_background.hours for run in answers)
+    wanted = found["chosen"]["false_alarms_per_hour"]
+    if wanted * longest < 1:
+        said.append(
+            f"the validation clips of background last {longest * 3600:.0f} s at most, where one false alarm is already "
+            f"{1 / longest:.0f} an hour: the thresholds for {wanted:g} an hour are those for none at all there"
+        )
+    if silent := sum(row["threshold"] == CANDIDATES[-1] for row in found["chosen"]["runs"]):
+        said.append(f"{silent} of {len(answers)} runs have no threshold for so few false alarms: they are silent")
+    return said
