@@ -50,6 +50,13 @@ def main() -> None:
 
 def make_cache(settings: dict[str, Any]) -> Cache:
     """The cache that described itself so."""
+    if "conditions" in settings:
+        import cv2
+
+        from edgehar_training.evaluation.conditions.scoring import ConditionScores
+
+        cv2.setNumThreads(1)  # the cores have a process each
+        return ConditionScores(Path(settings["conditions"]))
     frames = FramesCache(Path(settings["folder"]), settings["height"], settings["width"], settings["crop"])
     if "flow" not in settings:
         return frames

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError
+from edgehar_training.cli import eval_conditions
 from edgehar_training.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ examples:
   edgehar eval runs/fight-5-fold --out report              all folds and seeds, from what they stored
   edgehar eval fight.edgehar --run runs/fight              the int8 bundle on the test part of that run
   edgehar eval fight.edgehar --data clips --out report     the int8 bundle on any clips
+  edgehar eval runs/fight-5-fold --conditions --out report what int8 loses in the dark, blurred, compressed, ...
   edgehar eval fight.edgehar --annotate clip.mp4 --out out.mp4"""
 
 
@@ -45,6 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of the table")
     _add_clips(parser)
     _add_answers(parser)
+    eval_conditions.add_options(parser)
     parser.add_argument("--windows-csv", action="store_true", help="write windows.csv too: the scores of every window")
     parser.add_argument("--no-thumbnails", action="store_true", help="no frames of clips in report.html")
     parser.add_argument(
@@ -87,6 +90,9 @@ def run(args: argparse.Namespace) -> int:
     from edgehar_training.evaluation.table import text_table
 
     folder = Path(args.target)
+    if args.conditions is not None:
+        bundle = None if folder.is_dir() else _bundle(args.target)
+        return eval_conditions.run(args, bundle, _hop(args), _clips)
     if folder.is_dir():
         subject, threshold = _of_folder(folder, args), args.threshold or 0.0
     else:
@@ -112,6 +118,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"{args.out}: is a file; --out names a folder")
     if args.windows_csv and args.out is None:
         raise ConfigError("--windows-csv needs --out DIR, the folder to write to")
+    eval_conditions.check(args)
 
 
 def _hop(args: argparse.Namespace) -> int:

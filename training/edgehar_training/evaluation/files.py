@@ -12,13 +12,20 @@ from edgehar_training.evaluation.scored import write_predictions, write_windows
 from edgehar_training.evaluation.summary import worst_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from edgehar_training.evaluation.subjects import Subject
 
 
 def write_files(
-    out: Path, subject: Subject, summary: Mapping[str, Any], *, windows: bool, thumbnails: bool, hop: int
+    out: Path,
+    subject: Subject,
+    summary: Mapping[str, Any],
+    *,
+    windows: bool,
+    thumbnails: bool,
+    hop: int,
+    sections: Sequence[tuple[str, str]] = (),
 ) -> list[Path]:
     """Write `eval.json`, `predictions.csv`, `report.html` and, where wanted, `windows.csv`.
 
@@ -29,6 +36,7 @@ def write_files(
         windows: write the scores of windows too.
         thumbnails: show frames of the worst clips in the report.
         hop: frames between windows, where the network is asked once more for its attention.
+        sections: titles and HTML of more parts of the report.
 
     Returns:
         The files.
@@ -44,6 +52,7 @@ def write_files(
         thumbnails=_thumbnails(subject) if thumbnails else {},
         histories=_histories(subject),
         attention=_attention(subject, hop),
+        sections=sections,
     )
     write_text(out / "report.html", page)
     return [out / name for name in names]

@@ -38,6 +38,7 @@ def report_page(
     thumbnails: Mapping[str, str],
     histories: Mapping[str, History],
     attention: Sequence[tuple[str, Sequence[float]]] = (),
+    sections: Sequence[tuple[str, str]] = (),
 ) -> str:
     """The page.
 
@@ -47,10 +48,12 @@ def report_page(
         histories: rows of `history.csv`, by the run's name.
         attention: how much a network looks at each frame of a window, mean over the windows of a clip, by the clip's
             name.
+        sections: titles and HTML of what stands after the headline.
     """
     parts = [_head(summary)]
     if summary["clip"] is not None:
-        parts += _measured(summary, thumbnails, histories, attention)
+        headline, *rest = _measured(summary, thumbnails, histories, attention)
+        parts += [headline, *(_section(title, body) for title, body in sections), *rest]
     else:
         parts.append(f"<p>{html.escape(summary['data'])}: no clip is of a label that the network knows.</p>")
     if summary["unknown"] is not None:

@@ -51,7 +51,7 @@ def evaluate_stored(folder: Path, part: Stored) -> Subject:
         raise DatasetError(f"{folder}: its training is not finished; continue it with edgehar-train --resume")
     loaded = [load_run(path) for path in done]
     configs = [run.config for run in loaded]
-    _check_same(folder, configs)
+    check_same(folder, configs)
     first = configs[0]
     figures = [_figures(path, part) for path in done]
     # int8 is tested on the validation part where there is no other.
@@ -97,7 +97,12 @@ def _gathered(
     return rows, runs
 
 
-def _check_same(folder: Path, configs: Sequence[RunConfig]) -> None:
+def check_same(folder: Path, configs: Sequence[RunConfig]) -> None:
+    """Make sure that runs may be pooled.
+
+    Raises:
+        DatasetError: their labels or protocols differ, or two are of the same seed and fold.
+    """
     first = configs[0]
     for config in configs[1:]:
         if (config.labels, config.protocol) != (first.labels, first.protocol):

@@ -1,0 +1,222 @@
+"""The conditions: what is done to the frames of a clip, as they were decoded, before anything is shrunk.
+
+Most change the pixels of one frame and know nothing of the others. What is random in them depends on the clip, the
+condition and the number of the frame only, so that the same clip is changed alike for every model, in any process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from edgehar.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    # uint8 `(height, width, 3)` BGR, or `(height, width)` grey levels.
+    Picture: TypeAlias = npt.NDArray[np.uint8]
+
+GAMMA = 2.5
+BLUR_OF_HEIGHT = 0.01
+NOISE_SIGMA = 10.0
+SHAKE_OF_WIDTH = 0.01
+# A hand or a gust moves a camera by so many standard deviations at most.
+SHAKE_SIGMAS = 3.0
+FLICKER = 0.2
+CUT = 0.1
+DROPPED = 0.2
+BITS_PER_S = 150_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Which frame it is.
+
+    Attributes:
+        seed: of the clip under its condition.
+        index: number of the frame in the clip as recorded, from 0.
+    """
+
+    seed: int
+    index: int = 0
+
+    @property
+    def clip_rng(self) -> np.random.Generator:
+        """The same draws for every frame of the clip."""
+        return np.random.default_rng([self.seed])
+
+    @property
+    def frame_rng(self) -> np.random.Generator:
+        """Draws of this frame alone."""
+        return np.random.default_rng([self.seed, 1 + self.index])
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """What a clip is changed by; as recorded where nothing is given.
+
+    Attributes:
+        name: as on the command line.
+        words: what it is.
+        change: a frame's picture made into another.
+        keeps: whether a frame is there at all; the others keep their times.
+        bits_per_s: the clip is encoded anew as H.264 at this rate.
+    """
+
+    name: str
+    words: str
+    change: Callable[[Picture, Place], Picture] | None = None
+    keeps: Callable[[Place], bool] | None = None
+    bits_per_s: int | None = None
+
+
+def clip_seed(condition: str, clip: str) -> int:
+    """Of what is random in a clip under a condition; `clip` is its name within its data set, alike on all machines."""
+    return zlib.crc32(f"{condition} {clip}".encode())
+
+
+def every_other(place: Place) -> bool:
+    """Whether a frame of half the frame rate is there: the first one is."""
+    return place.index % 2 == 0
+
+
+def not_dropped(place: Place) -> bool:
+    """Whether a frame was not dropped, at random; the first one never is, so that there is a clip."""
+    return place.index == 0 or bool(place.frame_rng.random() >= DROPPED)
+
+
+def dark(picture: Picture, _: Place) -> Picture:
+    """Too little light: v becomes 255 (v / 255)^2.5, rounded to whole levels as a camera of 8 bits does."""
+    import cv2
+
+    levels = np.rint(255 * (np.arange(256) / 255) ** GAMMA).astype(np.uint8)
+    return _picture(cv2.LUT(picture, levels))
+
+
+def blur(picture: Picture, _: Place) -> Picture:
+    """Out of focus: a Gaussian whose standard deviation is 1 % of the frame's height."""
+    import cv2
+
+    sigma = BLUR_OF_HEIGHT * picture.shape[0]
+    return _picture(cv2.GaussianBlur(picture, (0, 0), sigma))
+
+
+def noise(picture: Picture, place: Place) -> Picture:
+    """A sensor's noise: Gaussian, of standard deviation 10 levels, each pixel, channel and frame by itself."""
+    import cv2
+
+    drawn = np.empty(picture.shape, np.int16)
+    # OpenCV draws four times faster than numpy, which matters for whole frames.
+    cv2.setRNGSeed(int(place.frame_rng.integers(2**31)))
+    cv2.randn(drawn, (0.0,) * 3, (NOISE_SIGMA,) * 3)
+    return _picture(cv2.add(picture, drawn, dtype=cv2.CV_8U))
+
+
+def mirrored(picture: Picture, _: Place) -> Picture:
+    """Left and right exchanged."""
+    import cv2
+
+    return _picture(cv2.flip(picture, 1))
+
+
+def shifted(picture: Picture, place: Place) -> Picture:
+    """A camera that looks elsewhere: a tenth is cut off one side, and off the top or bottom; which is of the clip.
+
+    The middle of what is left is 5 % of width and height beside the middle of the whole.
+    """
+    height, width = picture.shape[:2]
+    rows, columns = round(CUT * height), round(CUT * width)
+    from_top, from_left = place.clip_rng.integers(2, size=2)
+    top, left = rows * int(from_top), columns * int(from_left)
+    return picture[top : top + height - rows, left : left + width - columns]
+
+
+def grey(picture: Picture, _: Place) -> Picture:
+    """A camera without colours, or at night under infrared light: grey levels, as BT.601 weighs the colours."""
+    import cv2
+
+    return _picture(cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_BGR2GRAY))
+
+
+def jpeg(quality: int) -> Callable[[Picture, Place], Picture]:
+    """Every frame a JPEG of its own, as of many USB cameras; `quality` is libjpeg's, 1 to 100."""
+
+    def compressed(picture: Picture, _: Place) -> Picture:
+        import cv2
+
+        _done, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        return _picture(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+
+    return compressed
+
+
+def shake(picture: Picture, place: Place) -> Picture:
+    """An unsteady camera: every frame is moved by whole pixels, Gaussian with 1 % of the width both ways.
+
+    What comes in at the border repeats it.
+    """
+    import cv2
+
+    height, width = picture.shape[:2]
+    drawn = np.clip(place.frame_rng.standard_normal(2), -SHAKE_SIGMAS, SHAKE_SIGMAS)
+    right, down = np.rint(SHAKE_OF_WIDTH * width * drawn)
+    matrix = np.array([[1, 0, right], [0, 1, down]], np.float32)
+    return _picture(
+        cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    )
+
+
+def flicker(picture: Picture, place: Place) -> Picture:
+    """Lamps or an exposure control that flicker: every frame is 0.8 to 1.2 times as bright, evenly drawn."""
+    import cv2
+
+    gain = place.frame_rng.uniform(1 - FLICKER, 1 + FLICKER)
+    levels = np.clip(np.rint(gain * np.arange(256)), 0, 255).astype(np.uint8)
+    return _picture(cv2.LUT(picture, levels))
+
+
+RECORDED = Condition("as-recorded", "the clips as they are")
+CONDITIONS: dict[str, Condition] = {
+    condition.name: condition
+    for condition in (
+        RECORDED,
+        Condition("h264", f"encoded anew as H.264 at {BITS_PER_S // 1000} kbit/s", bits_per_s=BITS_PER_S),
+        Condition("jpeg-90", "every frame a JPEG of quality 90", jpeg(90)),
+        Condition("jpeg-40", "every frame a JPEG of quality 40", jpeg(40)),
+        Condition("half-rate", "every other frame", keeps=every_other),
+        Condition("dropped", f"{DROPPED:.0%} of the frames missing, at random", keeps=not_dropped),
+        Condition("dark", f"gamma {GAMMA}", dark),
+        Condition("flicker", f"every frame brighter or darker by up to {FLICKER:.0%}", flicker),
+        Condition("noise", f"noise of {NOISE_SIGMA:g} levels", noise),
+        Condition("blur", f"Gaussian blur of {BLUR_OF_HEIGHT:.0%} of the height", blur),
+        Condition("grey", "a camera without colours", grey),
+        Condition("mirrored", "left and right exchanged", mirrored),
+        Condition("shifted", f"{CUT:.0%} of width and height cut off one side", shifted),
+        Condition("shake", f"every frame moved by {SHAKE_OF_WIDTH:.0%} of the width", shake),
+    )
+}
+
+
+def chosen(names: Sequence[str]) -> list[Condition]:
+    """Conditions by their names, as recorded first, the others in the order of the registry; all where none is named.
+
+    Raises:
+        ConfigError: there is no such condition.
+    """
+    for name in names:
+        if name != "all" and name not in CONDITIONS:
+            raise ConfigError(f"--conditions {name}: no such condition; there are all, {', '.join(CONDITIONS)}")
+    wanted = set(CONDITIONS) if not names or "all" in names else {RECORDED.name, *names}
+    return [condition for name, condition in CONDITIONS.items() if name in wanted]
+
+
+def _picture(changed: object) -> Picture:
+    """What OpenCV gave, of whose type nothing is known."""
+    return np.asarray(changed, np.uint8)
