@@ -36,7 +36,7 @@ Skipped: TypeAlias = Mapping[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
-class Tested:
+class BundleClips:
     """A bundle and the clips it is measured on.
 
     Attributes:
@@ -63,7 +63,7 @@ class Bench:
         subject: what was evaluated, given rows of clips as recorded and why others could not be read.
     """
 
-    tested: Sequence[Tested]
+    tested: Sequence[BundleClips]
     subject: Callable[[list[Row], dict[str, str]], Subject]
 
     @property
@@ -130,14 +130,14 @@ def bench_of_bundle_part(bundle: ModelBundle, run: Run, part: Part) -> Bench:
         DatasetError: the labels or the frame size are not the run's, or the part has no clip.
     """
     _check_streamed(run)
-    tested = Tested(bundle, clips_for_bundle(bundle, run, part), _root(run.config.data))
+    tested = BundleClips(bundle, clips_for_bundle(bundle, run, part), _root(run.config.data))
     return Bench([tested], lambda rows, skipped: bundle_part_subject(bundle, run, part, all_read(rows, skipped)))
 
 
 def bench_of_bundle(bundle: ModelBundle, data: DataSettings, clips: Sequence[Clip]) -> Bench:
     """A bundle on the clips of a data set."""
     return Bench(
-        [Tested(bundle, clips, _root(data))], lambda rows, skipped: bundle_subject(bundle, data, rows, skipped)
+        [BundleClips(bundle, clips, _root(data))], lambda rows, skipped: bundle_subject(bundle, data, rows, skipped)
     )
 
 
@@ -173,7 +173,7 @@ def measure(
     return Measured(subject, {condition: Scored(labels, own) for condition, own in rows.items()})
 
 
-def _tested(run: Run, part: Part) -> Tested:
+def _tested(run: Run, part: Part) -> BundleClips:
     _check_streamed(run)
     path = run.path / BUNDLE_FILE
     if not path.exists():
@@ -182,7 +182,7 @@ def _tested(run: Run, part: Part) -> Tested:
             "edgehar-convert and give that bundle with --run"
         )
     bundle = ModelBundle.open(path)
-    return Tested(
+    return BundleClips(
         bundle, clips_for_bundle(bundle, run, part), _root(run.config.data), run.config.split.seed, run.config.fold
     )
 
@@ -195,7 +195,7 @@ def _check_streamed(run: Run) -> None:
         )
 
 
-def _check_alike(tested: Sequence[Tested]) -> None:
+def _check_alike(tested: Sequence[BundleClips]) -> None:
     """What was changed and shrunk once must be what every bundle sees."""
     first = tested[0].bundle
     for other in (one.bundle for one in tested[1:]):
@@ -204,7 +204,7 @@ def _check_alike(tested: Sequence[Tested]) -> None:
             raise DatasetError(f"{first.path} and {other.path} see frames of another size, crop or rate")
 
 
-def _tasks(tested: Sequence[Tested]) -> tuple[list[Task], dict[tuple[str, ...], int]]:
+def _tasks(tested: Sequence[BundleClips]) -> tuple[list[Task], dict[tuple[str, ...], int]]:
     """Each clip once, with all bundles that it is measured by, and where it is in the list."""
     tasks: list[Task] = []
     numbers: dict[tuple[str, ...], int] = {}
@@ -218,7 +218,7 @@ def _tasks(tested: Sequence[Tested]) -> tuple[list[Task], dict[tuple[str, ...], 
     return tasks, numbers
 
 
-def _key(clip: Clip, tested: Tested) -> tuple[str, ...]:
+def _key(clip: Clip, tested: BundleClips) -> tuple[str, ...]:
     return clip_name(clip, tested.root), clip.path, clip.label
 
 
