@@ -145,6 +145,8 @@ class Provenance(_Section, frozen=True):
         quantized: "ptq": quantized after training. "finetune": the same after more training in float. "qat": trained
             on as int8; its parity is against the network with fake quantization.
         reason: why it is that one.
+        temperature: what the network's logits were divided by when it was converted (Guo et al., ICML 2017), so that
+            scores say how often they are right; float accuracies were measured without it.
     """
 
     dataset: str
@@ -156,6 +158,7 @@ class Provenance(_Section, frozen=True):
     commit: str
     quantized: Literal["ptq", "finetune", "qat"] = "ptq"
     reason: str = ""
+    temperature: Annotated[float, msgspec.Meta(gt=0)] = 1.0
 
 
 class Manifest(_Section, frozen=True):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   edgehar-convert runs/actions --out actions.edgehar
   edgehar-convert runs/fight --out fight.edgehar --evaluation runs/fight-5-fold --background noFight --threshold 0.6
+  edgehar-convert runs/fight --out fight.edgehar --temperature 1.4  # from edgehar operate: calibrated scores
   edgehar-convert runs/fight --out fight.edgehar --max-drop 2.5     # the smallest step on 40 validation clips"""
 
 TIMED_CALLS = 200
@@ -71,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
         "--threshold", type=float, default=0.0, metavar="P", help="answer 'unknown' under this score (default: 0)"
     )
     parser.add_argument("--background", nargs="+", default=[], metavar="LABEL", help="labels that are no event")
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="T",
+        help="divide the logits by T, as edgehar operate found it, so that scores are calibrated (default: 1)",
+    )
     parser.add_argument(
         "--hop", type=int, metavar="N", help="frames between answers (default: a quarter of the window)"
     )
@@ -136,6 +144,7 @@ def _convert(args: argparse.Namespace) -> int:
             head=args.head,
             notes=_read_notes(args.notes),
             decision=Decision(threshold=args.threshold, background=args.background),
+            temperature=args.temperature,
         )
     print(_table(conversion), file=sys.stderr)
     return EXIT_DONE

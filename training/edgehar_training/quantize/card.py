@@ -202,7 +202,9 @@ def _limits(manifest: Manifest) -> str:
         INPUT_LIMITS[shape.motion],
         f"People small in the picture, far apart, or hidden are lost in the {shape.width}x{shape.height} pixels.",
         "Views, people and light of the training data are few: expect less elsewhere, and measure on your own video.",
-        "Scores are not calibrated probabilities.",
+        "Scores are not calibrated probabilities."
+        if manifest.provenance.temperature == 1
+        else "Scores were calibrated by one temperature on clips like the training data; elsewhere they may not fit.",
     ]
     if any("leaky" in accuracy.protocol for accuracy in manifest.provenance.accuracy):
         limits.append("A random split was used: its accuracy is too high, as similar clips are on both sides.")
@@ -215,5 +217,10 @@ def _origin(manifest: Manifest) -> str:
     text = f"Made by `edgehar-train` and `edgehar-convert`, commit `{origin.commit}`, with {tools}."
     if stage := STAGE_TEXT[origin.quantized]:
         text += f" {stage}: {origin.reason}."
+    if (temperature := origin.temperature) != 1:
+        text += (
+            f" Its logits were divided by a temperature of {temperature:g} (Guo et al., ICML 2017), so that scores say "
+            "how often they are right; the best label of a window is the same with and without it."
+        )
     text = _paragraph(text)
     return f"## Origin\n\n{text}"

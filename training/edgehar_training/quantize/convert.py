@@ -22,6 +22,7 @@ from edgehar_training.quantize.child import Int8Files, Options, convert_networks
 from edgehar_training.quantize.cost import macs
 from edgehar_training.quantize.parity import Comparison, compare, score_int8
 from edgehar_training.quantize.stages import as_it_was_trained, chosen_stage, read_ranges
+from edgehar_training.quantize.temperature import tempered, tempered_ranges
 from edgehar_training.runs import BEST_FILE, load_run
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from edgehar_training.datasets import Clip
     from edgehar_training.quantize.heads import HeadKind
+    from edgehar_training.quantize.ranges import Limits
     from edgehar_training.quantize.stages import Stage
     from edgehar_training.runs import Run, RunConfig
 
@@ -75,6 +77,7 @@ def convert_run(
     stage: Stage | None = None,
     head: HeadKind = "unrolled",
     decision: Decision | None = None,
+    temperature: float = 1.0,
 ) -> Conversion:
     """Convert the network of a run to int8, measure what that costs, and write a bundle.
 
@@ -91,6 +94,7 @@ def convert_run(
         stage: which network of a run that was trained on (`stages`); the best one when None.
         head: the kind of head, see `heads`.
         decision: defaults for turning scores into answers.
+        temperature: what the logits are divided by, in the weights, so that scores say how often they are right.
 
     Raises:
         ConfigError: an argument is wrong.
@@ -104,12 +108,15 @@ def convert_run(
     run, stage, reason = chosen_stage(_open_run(Path(run_dir)), stage)
     hop = max(1, run.config.network.window // 4) if hop is None else hop
     _check_options(run.config, hop, max_drop, decision)
+    if not 0 < temperature < float("inf"):
+        raise ConfigError(f"temperature is {temperature:g}, it must be more than 0")
     accuracy = [] if evaluation is None else [provenance.evaluation_accuracy(Path(evaluation), run.config)]
-    model = _load_model(run)
-    int8 = _convert(run, model, head)
+    model = tempered(_load_model(run), temperature)
+    limits = tempered_ranges(model.get_layer("head"), read_ranges(run), temperature)
+    int8 = _convert(run, model, head, limits)
     quantization = _quantization(int8, run.config, head)
     whole = merge.merge(int8.encoder, int8.head, run.config.network.window)
-    comparison = _measure(run, model, int8, whole)
+    comparison = _measure(run, as_it_was_trained(run, model, limits), int8, whole)
     _check_drop(comparison, max_drop)
     _check_classes_and_scores(comparison, run.config.labels, max_class_drop, max_difference)
     # A run may be its own evaluation.
@@ -123,7 +130,7 @@ def convert_run(
         quantization=quantization,
         files={},
         decision=decision,
-        provenance=replace(_origin(run, comparison, accuracy), quantized=stage, reason=reason),
+        provenance=replace(_origin(run, comparison, accuracy), quantized=stage, reason=reason, temperature=temperature),
         stateful=_stateful(int8, model),
     )
     files = {
@@ -219,10 +226,10 @@ def _load_model(run: Run) -> keras.Model:
     return model
 
 
-def _convert(run: Run, model: keras.Model, head: HeadKind) -> Int8Files:
+def _convert(run: Run, model: keras.Model, head: HeadKind, limits: dict[str, Limits] | None) -> Int8Files:
     if run.config.stage == "qat" and head == "fused":
         raise ConfigError("a network that was trained as int8 has an unrolled or float head; use --stage finetune")
-    options = Options(head=head, per_channel=run.config.quantize.per_channel, limits=read_ranges(run))
+    options = Options(head=head, per_channel=run.config.quantize.per_channel, limits=limits)
     encoder, classifier = model.get_layer("encoder"), model.get_layer("head")
     return convert_networks(encoder, classifier, calibration_windows(run), run.config.affine, options)
 
@@ -254,14 +261,13 @@ def _stateful(int8: Int8Files, model: keras.Model) -> Stateful | None:
     return step.describe(int8.step, step.state_names(model.get_layer("head")))
 
 
-def _measure(run: Run, model: keras.Model, int8: Int8Files, whole: bytes) -> Comparison:
+def _measure(run: Run, trained: keras.Model, int8: Int8Files, whole: bytes) -> Comparison:
     """int8 against float on the validation clips, after checking that streaming equals the whole-window model there."""
     clips = run.clips("val")
     streams = [run.stream(clip) for clip in clips]
     windows = (stream[: run.config.network.window] for stream in streams[:IDENTITY_WINDOWS])
     merge.check_identity(int8.encoder, int8.head, whole, windows)
-    trained, window = as_it_was_trained(run, model), run.config.network.window
-    return compare(trained, int8, run.preprocessor, streams, _truth(run, clips), window)
+    return compare(trained, int8, run.preprocessor, streams, _truth(run, clips), run.config.network.window)
 
 
 def _truth(run: Run, clips: Sequence[Clip]) -> npt.NDArray[np.intp]:

@@ -113,9 +113,14 @@ def read_ranges(run: Run) -> dict[str, Limits] | None:
         raise DatasetError(f"{path}: cannot be read ({error}); finish the run with edgehar-train --resume") from error
 
 
-def as_it_was_trained(run: Run, model: keras.Model) -> keras.Model:
-    """What the int8 file is to be compared with: the float network, or for a "qat" run that with fake quantization."""
-    limits = read_ranges(run)
+def as_it_was_trained(run: Run, model: keras.Model, limits: Mapping[str, Limits] | None) -> keras.Model:
+    """What the int8 file is to be compared with: the float network, or for a "qat" run that with fake quantization.
+
+    Args:
+        run: whose network it is.
+        model: the float network.
+        limits: the ranges that a "qat" run learned; None for others.
+    """
     if limits is None:
         return model
     from edgehar_training.quantize.fake_quant import FakeQuantization
