@@ -108,6 +108,8 @@ def _chosen(
         "median": float(np.median(values)),
         "lowest": min(values),
         "highest": max(values),
+        # As the table [decision.thresholds] of a device takes them.
+        "decision_thresholds": dict(rule.at(float(np.median(values))).thresholds),
         "runs": table,
         **points.point(answers, rule, lambda run: own[run.folder], seeds),
         "latencies_s": points.latencies(answers, rule, lambda run: own[run.folder]),

@@ -46,11 +46,13 @@ def _chosen(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     low, high = alarms["interval_95"]
     chosen_for = f"for {chosen['false_alarms_per_hour']:g} false alarms an hour"
     runs = f"median of runs, {chosen['lowest']:.3f} to {chosen['highest']:.3f}"
+    thresholds = ", ".join(f"{label} = {value:.3f}" for label, value in chosen["decision_thresholds"].items())
     counted = f"{alarms['events']} in {alarms['hours']:.3f} h of test clips"
     lost = f"never {chosen['missed']:.3f}, in an event already before {chosen['open_before']:.3f}"
     found = f"{_with_interval(chosen['within'])} of clips within background, {chosen['alone']['share']:.3f} alone"
     told = [
         ("threshold", f"{chosen['median']:.3f} ({runs}), chosen on validation clips {chosen_for}"),
+        ("  on a device", f"[decision.thresholds] {thresholds}"),
         (
             "  false alarms",
             f"{alarms['per_hour']:.1f} an hour (95 % Poisson interval {low:.1f} to {high:.1f}): {counted}",
