@@ -22,6 +22,7 @@ COMMANDS = (
     *("edgehar bundle unpack", "edgehar bundle add-edgetpu"),
     *("edgehar devices", "edgehar doctor"),
     *("edgehar data check", "edgehar data list", "edgehar data preview", "edgehar eval", "edgehar compare"),
+    "edgehar operate",
     *("edgehar service install", "edgehar service uninstall", "edgehar service status"),
     *("edgehar config init", "edgehar config check", "edgehar config show"),
 )
@@ -34,6 +35,7 @@ SUBJECTS = {
     "docs/frames.md": "edgehar-train",
     "docs/convert.md": "edgehar-convert",
     "docs/evaluate.md": "edgehar eval",
+    "docs/operating-points.md": "edgehar operate",
     "docs/inspect.md": "edgehar inspect",
     "docs/bench.md": "edgehar bench",
     "docs/benchmark-results.md": "edgehar bench",
@@ -93,7 +95,11 @@ def test_every_option_exists_in_the_command_it_is_used_with(page):
 
 
 @pytest.mark.parametrize(
-    "page", ["docs/run.md", "docs/train.md", "docs/convert.md", "docs/bench.md", "docs/evaluate.md"]
+    "page",
+    [
+        *("docs/run.md", "docs/train.md", "docs/convert.md", "docs/bench.md", "docs/evaluate.md"),
+        "docs/operating-points.md",
+    ],
 )
 def test_every_option_is_explained(page):
     told = set(OPTION.findall(PAGES[page].read_text()))
