@@ -65,8 +65,8 @@ for frame in 'BGR24 160 120' 'BGR24 640 480' 'BGR24 1280 720' 'BGR24 1920 1080' 
 done
 shares=()
 runtime=libpywrap_litert_common.so
-pis $runtime bundle fight-lrcn encoder
-pis $runtime bundle fight-lrcn head
+pis $runtime bundle fight encoder
+pis $runtime bundle fight head
 for peer in "${peers[@]}"; do
     cp "${peer%=*}" "$work/"
     pis $runtime model "/job/$(basename "${peer%=*}")"

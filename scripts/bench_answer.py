@@ -4,7 +4,7 @@ The usual script keeps a deque of frames, shrinks each with cv2.resize, divides 
 window, as most action recognition tutorials do. Both see the same frames, hop 1, one answer per frame once the window
 is full; CPU time is that of the whole process, all threads. Needs the train extra.
 
-    python scripts/bench_answer.py [--model fight-lrcn] [--rounds 9]
+    python scripts/bench_answer.py [--model actions-synthetic] [--rounds 9]
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ FRAMES_A_ROUND = {"edgehar": 200, "keras": 10}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="fight-lrcn", help="bundle to measure (default: fight-lrcn)")
+    parser.add_argument(
+        "--model", default="actions-synthetic", help="bundle of an LRCN to measure (default: actions-synthetic)"
+    )
     parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds; medians are printed (default: 9)")
     args = parser.parse_args()
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
 examples:
-  edgehar bundle unpack fight-lrcn fight/            encoder.tflite, head.tflite, manifest.json and the others
+  edgehar bundle unpack fight fight/                 encoder.tflite, head.tflite, manifest.json and the others
   edgetpu_compiler -s -o fight fight/encoder.tflite  (on another machine; writes fight/encoder_edgetpu.tflite)
-  edgehar bundle add-edgetpu fight-lrcn fight/encoder_edgetpu.tflite --out fight-tpu.edgehar"""
+  edgehar bundle add-edgetpu fight fight/encoder_edgetpu.tflite --out fight-tpu.edgehar"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:

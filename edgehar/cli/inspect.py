@@ -22,9 +22,9 @@ _WIDTH = 14
 
 _EXAMPLES = """\
 examples:
-  edgehar inspect fight-lrcn                         all in short
-  edgehar inspect fight-lrcn --ops                   every operator, and where it runs here
-  edgehar inspect fight-lrcn --verify                streaming against the whole-window model, byte for byte
+  edgehar inspect fight                              all in short
+  edgehar inspect fight --ops                        every operator, and where it runs here
+  edgehar inspect fight --verify                     streaming against the whole-window model, byte for byte
   edgehar inspect fight.edgehar --edgetpu            what an Edge TPU would take of it
   edgehar inspect fight.edgehar --html fight.html --data clips/   where the accuracy goes"""
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
   edgehar demo                          run a shipped model on built-in scenes, and write demo.mp4
-  edgehar inspect fight-lrcn            what a model is, what it needs and how good it is
+  edgehar inspect fight                 what a model is, what it needs and how good it is
   edgehar inspect my.edgehar --card     its model card; --verify checks it on this machine
-  edgehar bundle unpack fight-lrcn f/   the files in a model; add-edgetpu adds one
+  edgehar bundle unpack fight f/        the files in a model; add-edgetpu adds one
   edgehar devices                       the cameras of this machine
   edgehar bench --quick                 how fast this machine is, and beside what others take
   edgehar config init                   write a configuration to edit; edgehar config check, show

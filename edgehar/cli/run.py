@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgehar.config import Config
     from edgehar.program import Program
 
-DEFAULT_MODEL = "fight-lrcn"
+DEFAULT_MODEL = "fight"
 
 _DESCRIPTION = """\
 Watch a camera, a stream or a file, and print an answer for every few frames as JSON Lines on standard output.

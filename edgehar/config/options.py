@@ -77,7 +77,7 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = None
     model: Annotated[
         Annotated[str, Meta(min_length=1)] | None,
-        Meta(description="A model for this camera only.", examples=["fight-lrcn"]),
+        Meta(description="A model for this camera only.", examples=["fight"]),
     ] = None
     hop: Annotated[_Count | None, Meta(description="Frames between this camera's answers.", examples=[5])] = None
     threshold: Annotated[_Share | None, Meta(description="`decision.threshold` of this camera.", examples=[0.6])] = None
@@ -106,7 +106,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     model: Annotated[
         str, Meta(min_length=1, description="The model: the name of a shipped one, or the path of a bundle.")
-    ] = "fight-lrcn"
+    ] = "fight"
     hop: Annotated[
         _Count | None, Meta(description="Frames between answers; without it the model's own.", examples=[5])
     ] = None

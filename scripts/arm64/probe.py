@@ -27,7 +27,7 @@ from edgehar import Frame, FrameRing, ModelBundle, PixelFormat, open_source
 from edgehar.frames import YuvMatrix, plane_shapes
 from edgehar.interpreter import TfliteModel, load_runtime
 
-MODELS = ("fight-lrcn", "actions-synthetic")
+MODELS = ("fight", "actions-synthetic")
 # Height and width: shrinking by small and large, whole and odd factors, and enlarging.
 SIZES = ((48, 64), (120, 160), (121, 163), (480, 640), (479, 641), (720, 1280), (1080, 1920), (16, 24))
 OUTPUTS = (

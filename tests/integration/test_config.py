@@ -31,7 +31,7 @@ def test_a_sample_is_written_once_and_only_for_its_owner(tmp_path, env):
     assert path.read_text() == config("init", "-", env=env).stdout
     assert [other.name for other in path.parent.iterdir()] == ["config.toml"]
     done = config("check", env=env)
-    assert (done.returncode, done.stdout) == (0, f"{path}: ok, 1 camera, fight-lrcn\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, f"{path}: ok, 1 camera, fight\n"), done.stderr
 
 
 def test_a_folder_that_is_not_there(tmp_path, env):
@@ -93,7 +93,7 @@ def test_show_masks_what_is_secret_and_says_who_set_what(tmp_path, env):
     assert f"threads = 2  # {path}" in lines
     assert f'source = "rtsp://cam/stream"  # {path}' in lines
     assert "threshold = 0.5  # EDGEHAR_DECISION__THRESHOLD" in lines
-    assert 'model = "fight-lrcn"  # default' in lines
+    assert 'model = "fight"  # default' in lines
     assert "# hop is not set" in lines
     # It is a configuration itself.
     assert msgspec.convert(tomllib.loads(done.stdout), Config).threads == 2

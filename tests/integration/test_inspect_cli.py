@@ -23,7 +23,7 @@ def tiny(tmp_path_factory):
 
 
 def test_in_short():
-    done = inspect("fight-lrcn")
+    done = inspect("actions-synthetic")
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line for line in done.stdout.splitlines()}
     assert "69,152 bytes, 60,512 parameters, 3,200,256 multiply-accumulates" in lines["encoder.tflite"]
@@ -32,6 +32,19 @@ def test_in_short():
     assert lines["modes"].split() == ["modes", "window"]
     assert "commit" in lines
     assert "head.tflite" in lines
+
+
+@pytest.mark.parametrize("name", ["fight", "interactions"])
+def test_a_mobilenet_in_short(name):
+    done = inspect(name)
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[0]: line for line in done.stdout.splitlines()}
+    manifest = ModelBundle.open(name).manifest
+    assert f" {manifest.input.height}x{manifest.input.width}x3 RGB" in lines["input"]
+    assert f" {manifest.temporal.window} frames at {manifest.temporal.rate_hz:g} Hz" in lines["window"]
+    macs = int(re.search(r" ([\d,]+) multiply-accumulates", lines["encoder.tflite"])[1].replace(",", ""))
+    assert 1_000_000 < macs <= 20_000_000
+    assert re.search(r"\d+ DEPTHWISE_CONV_2D", lines["encoder.tflite"])
 
 
 def test_a_bundle_with_a_network_of_one_step(tiny):
@@ -62,7 +75,7 @@ def test_what_an_edge_tpu_takes(tiny):
 
 
 def test_verify():
-    done = inspect("fight-lrcn", "--verify", "--windows", 150)
+    done = inspect("fight", "--verify", "--windows", 150)
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line for line in done.stdout.splitlines()}
     assert re.search(r" 15\d compared, 0 differ; \d+ answers", lines["windows"])
@@ -93,7 +106,7 @@ class Page(HTMLParser):
 
 def test_the_page_is_one_file_that_needs_no_other(tmp_path):
     path = tmp_path / "page.html"
-    done = inspect("fight-lrcn", "--html", path)
+    done = inspect("actions-synthetic", "--html", path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{path} (500 frames of drawn scenes and noise)\n"
     page = Page()

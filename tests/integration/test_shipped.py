@@ -7,10 +7,11 @@ import pytest
 from helpers import run_command
 
 from edgehar import Classifier, ModelBundle, open_source
+from edgehar.cli.run import DEFAULT_MODEL
 from edgehar.interpreter import TfliteModel
 from edgehar.sources.figures import ACTIONS
 
-SHIPPED = ("fight-lrcn", "actions-synthetic")
+SHIPPED = ("fight", "interactions", "actions-synthetic")
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -18,7 +19,9 @@ def test_it_is_found_by_name_and_says_where_it_comes_from(name):
     bundle = ModelBundle.open(name)
     origin = bundle.manifest.provenance
     assert bundle.manifest.name == name
-    assert origin.parity.float_top1 - origin.parity.int8_top1 <= 0.027
+    assert origin.parity.clips > 0
+    # One clip of a small validation part is some points; int8 may lose that and no more.
+    assert origin.parity.float_top1 - origin.parity.int8_top1 <= max(0.01, 1 / origin.parity.clips) + 1e-9
     assert origin.accuracy
     for accuracy in origin.accuracy:
         assert "group-disjoint" in accuracy.protocol
@@ -42,15 +45,16 @@ def test_it_is_found_by_name_and_says_where_it_comes_from(name):
 def test_streaming_equals_its_whole_window_model(name):
     bundle = ModelBundle.open(name)
     whole = TfliteModel(bundle.read("window.tflite"), name="window.tflite")
-    ring = bundle.make_ring()
+    ring, window = bundle.make_ring(), bundle.manifest.temporal.window
+    frames = itertools.islice(open_source("synthetic:running?duration_s=4"), 2 * window)
     compared = 0
     with Classifier(bundle, hop=3) as classifier:
-        for frame in itertools.islice(open_source("synthetic:running?duration_s=2"), 40):
+        for frame in frames:
             ring.push(frame.data)
             if (prediction := classifier.push(frame.data)) is not None:
                 assert prediction.raw.tobytes() == whole.run(ring.window()).tobytes()
                 compared += 1
-    assert compared == 7
+    assert compared == 1 + window // 3
 
 
 def test_strangers_are_named_right():
@@ -64,7 +68,20 @@ def test_strangers_are_named_right():
 
 
 def test_a_still_scene_is_no_fight():
-    with Classifier("fight-lrcn", hop=1) as classifier:
+    with Classifier("fight", hop=1) as classifier:
         frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
-        answers = [answer.label for _ in range(25) if (answer := classifier.push(frame)) is not None]
+        window = classifier.bundle.manifest.temporal.window
+        answers = [answer.label for _ in range(window + 5) if (answer := classifier.push(frame)) is not None]
     assert answers == ["noFight"] * 6
+
+
+def test_the_default_model_is_shipped_and_knows_what_is_no_event():
+    manifest = ModelBundle.open(DEFAULT_MODEL).manifest
+    assert manifest.labels == ["fight", "noFight"]
+    assert manifest.decision.background == ["noFight"]
+
+
+@pytest.mark.parametrize("name", ["fight", "interactions"])
+def test_weights_of_others_are_attributed(name):
+    card = " ".join(ModelBundle.open(name).read("MODEL_CARD.md").decode().split())
+    assert "MobileNetV1 0.5 trained on ImageNet, published by Google Coral under Apache-2.0" in card

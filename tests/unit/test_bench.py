@@ -142,7 +142,7 @@ def test_multiply_accumulates_of_an_operator(name, inputs, output, expected):
 
 
 def test_multiply_accumulates_of_a_real_encoder():
-    interpreter = load_runtime().interpreter(model_content=ModelBundle.open("fight-lrcn").read("encoder.tflite"))
+    interpreter = load_runtime().interpreter(model_content=ModelBundle.open("actions-synthetic").read("encoder.tflite"))
     interpreter.allocate_tensors()
     assert macs.count(interpreter) == pytest.approx(3.20e6, rel=0.01)  # as its card says
 

@@ -40,7 +40,7 @@ def problems(path, environ=None, overrides=None):
 def test_without_any_setting_it_is_what_the_command_does_without_any_option():
     config = load(None)
     assert config == Config()
-    assert (config.model, config.hop, config.threads, config.output) == ("fight-lrcn", None, 1, "jsonl")
+    assert (config.model, config.hop, config.threads, config.output) == ("fight", None, 1, "jsonl")
     assert config.cameras == [CameraOptions(source="camera:0")]
     assert config.decision_of(config.cameras[0]) == DecisionOptions()
 
@@ -75,7 +75,7 @@ def test_what_a_camera_does_not_set_is_that_of_the_whole_program(written):
     )
     first, second = config.cameras
     assert (config.model_of(first), config.hop_of(first), config.decision_of(first)) == (
-        "fight-lrcn",
+        "fight",
         2,
         config.decision,
     )
@@ -121,8 +121,8 @@ def test_paths_in_a_file_start_at_its_folder(written, tmp_path, monkeypatch):
     assert config.model == str(tmp_path / "models/my.edgehar")
     assert config.cameras[0].source == str(tmp_path / "clips/a.mp4")
     assert load(path, {"EDGEHAR_MODEL": "models/my.edgehar"}).model == "models/my.edgehar"
-    unchanged = load(written('model = "fight-lrcn"\n[[camera]]\nsource = "rtsp://cam/stream"\n'))
-    assert (unchanged.model, unchanged.cameras[0].source) == ("fight-lrcn", "rtsp://cam/stream")
+    unchanged = load(written('model = "fight"\n[[camera]]\nsource = "rtsp://cam/stream"\n'))
+    assert (unchanged.model, unchanged.cameras[0].source) == ("fight", "rtsp://cam/stream")
     assert load(written('[[camera]]\nsource = "/a.mp4"\n')).cameras[0].source == "/a.mp4"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/me")

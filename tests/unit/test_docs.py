@@ -150,7 +150,7 @@ def test_python_runs_as_it_stands(page, number, tmp_path, monkeypatch):
     # Found by the names of the shipped models where those are not installed.
     models = tmp_path / "edgehar" / "models"
     models.mkdir(parents=True)
-    write_tiny_bundle(models / "fight-lrcn.edgehar", window=20, rate_hz=12.5, hop=5)
+    write_tiny_bundle(models / "fight.edgehar", window=20, rate_hz=12.5, hop=5)
     write_video(tmp_path / "clip.mp4", flat_frames(range(60)))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)

@@ -39,5 +39,5 @@ def test_a_variable_that_speaks_of_another_stream_changes_nothing(tmp_path):
 
 
 def test_a_closed_stderr_is_no_journal():
-    done = subprocess.run(["sh", "-c", f"{COMMANDS}/edgehar inspect fight-lrcn 2>&-"], capture_output=True, check=False)
+    done = subprocess.run(["sh", "-c", f"{COMMANDS}/edgehar inspect fight 2>&-"], capture_output=True, check=False)
     assert done.returncode == 0
