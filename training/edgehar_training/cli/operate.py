@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE
-from edgehar.errors import ConfigError
+from edgehar.errors import ConfigError, DatasetError
 
 if TYPE_CHECKING:
     from edgehar_training.datasets import Clip
@@ -145,4 +145,7 @@ def _answers(
     count = sum(len(run.clips("val")) + len(run.clips("test")) + len(unknown) for run in runs)
     root = None if args.unknown is None else args.unknown.resolve()
     with progress(count, "scoring") as step:
-        return [answers_of(run, rule, unknown, root, args.context_s, step, skipped) for run in runs], skipped
+        answers = [answers_of(run, rule, unknown, root, args.context_s, step, skipped) for run in runs]
+    if unknown and len(skipped) == len(unknown):
+        raise DatasetError(f"--unknown {args.unknown}: none of its {len(unknown)} clips can be read")
+    return answers, skipped
