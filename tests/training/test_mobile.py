@@ -73,6 +73,16 @@ def test_motion_gives_the_features_of_three_pictures_of_motion(published):
     assert model.get_layer("encoder").trainable_variables
 
 
+def test_peaks_stand_beside_means(published):
+    _, path = published
+    means = models.build(settings(options={"weights": str(path)}), 2)
+    both = models.build(settings(options={"weights": str(path), "pool": "mean+max"}), 2)
+    frames = np.random.default_rng(5).uniform(-0.1, 0.1, (3, SIZE, SIZE, 3)).astype(np.float32)
+    maps = keras.Model(means.get_layer("encoder").input, means.get_layer("encoder").layers[-2].output)(frames)
+    expected = np.concatenate([features(means, frames), keras.ops.convert_to_numpy(maps).max(axis=(1, 2))], axis=1)
+    np.testing.assert_allclose(features(both, frames), expected, atol=1e-6)
+
+
 def test_the_normalisation_of_features_goes_into_the_recurrent_layer():
     head = models.build(settings(), 2).get_layer("head")
     rng = np.random.default_rng(4)

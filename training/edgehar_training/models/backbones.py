@@ -151,6 +151,8 @@ def backbone(frame: Any, name: str, alpha: float, pooling: str, weights: Path | 
     """
     import keras
 
+    from edgehar_training.models.layers import BATCH_MOMENTUM
+
     kind = BACKBONES[name]
     options = dict(kind.options) if kind.alphas == (1.0,) else {**kind.options, "alpha": alpha}
     if weights is not None:
@@ -160,8 +162,11 @@ def backbone(frame: Any, name: str, alpha: float, pooling: str, weights: Path | 
     )
     if weights is not None:
         _load(network, name, weights)
-        for layer in network.layers:
-            if isinstance(layer, keras.layers.BatchNormalization):
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            if weights is None:
+                layer.momentum = BATCH_MOMENTUM
+            else:
                 layer.trainable = False
     return keras.Model(network.inputs[0], network.outputs[0], name="encoder")
 

@@ -24,8 +24,6 @@ WIDTHS = {"s": 0.5, "m": 0.75, "l": 1.0}
 STEM_FILTERS = 24
 # Expansion, filters and stride of every block, for the width 1.
 BLOCKS = ((1, 32, 2), (3, 48, 2), (3, 48, 1), (3, 64, 2), (3, 64, 1), (3, 96, 2), (3, 96, 1))
-# Few steps are taken on small data sets: at Keras' 0.99 the averages would still be those of the first weights.
-MOMENTUM = 0.9
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,7 +88,9 @@ def _block(x: Any, expansion: int, filters: int, stride: int, name: str) -> Any:
 def _normalised(x: Any, name: str, *, activation: bool = True) -> Any:
     import keras
 
-    x = keras.layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn")(x)
+    from edgehar_training.models.layers import BATCH_MOMENTUM
+
+    x = keras.layers.BatchNormalization(momentum=BATCH_MOMENTUM, name=f"{name}_bn")(x)
     return keras.layers.ReLU(6.0, name=f"{name}_relu")(x) if activation else x
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 # Of the colours of ImageNet's training pictures, RGB from 0 to 1.
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Of batch normalisation that learns from nothing. Few steps are taken on small data sets: at Keras' 0.99 the averages
+# would still be those of the first weights.
+BATCH_MOMENTUM = 0.9
 
 
 @keras.saving.register_keras_serializable("edgehar")

@@ -44,6 +44,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = NONE
     alpha: Annotated[float, Meta(gt=0, le=1, description="Width: that of the file.")] = 0.25
     blocks: Annotated[int, Meta(ge=2, le=13, description="Blocks of the CNN, from the first.")] = 11
+    pool: Annotated[
+        Literal["mean", "mean+max"],
+        Meta(description="What is kept of each filter's map: its mean, or its peak too."),
+    ] = "mean"
     trainable: Annotated[bool, Meta(description="The CNN learns too.")] = False
     rnn: Annotated[Literal["gru", "lstm"], Meta(description="Recurrent layer.")] = "gru"
     units: Annotated[int, Meta(ge=1, le=1024, description="Units of the recurrent layer.")] = 64
@@ -101,15 +105,21 @@ def _encoder(settings: NetworkSettings, options: Options) -> keras.Model:
         x = keras.layers.ReLU(6.0, name=f"block{index}_depthwise_relu")(x)
         x = keras.layers.Conv2D(filters(count), 1, name=f"block{index}")(x)
         x = keras.layers.ReLU(6.0, name=f"block{index}_relu")(x)
-    return keras.Model(frame, keras.layers.GlobalAveragePooling2D(name="pool")(x), name="encoder")
+    features = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    if options.pool == "mean+max":
+        peaks = keras.layers.GlobalMaxPooling2D(name="peak")(x)
+        features = keras.layers.Concatenate(name="mean_and_peak")([features, peaks])
+    return keras.Model(frame, features, name="encoder")
 
 
 def _head(window: int, features: int, options: Options, classes: int) -> keras.Model:
     import keras
 
+    from edgehar_training.models.layers import BATCH_MOMENTUM
+
     inputs = keras.Input((window, features), name="features")
     layer = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}[options.rnn]
-    x: Any = keras.layers.BatchNormalization(momentum=0.9, name="features_bn")(inputs)
+    x: Any = keras.layers.BatchNormalization(momentum=BATCH_MOMENTUM, name="features_bn")(inputs)
     x = keras.layers.Dropout(options.dropout, name="features_dropout")(x)
     x = layer(options.units, return_sequences=options.mean, name=options.rnn)(x)
     if options.mean:
