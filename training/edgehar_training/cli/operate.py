@@ -43,7 +43,14 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--background", nargs="+", default=[], metavar="LABEL", help="labels that are no event")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write operate.json, CSV files and operate.html here")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of the table")
-    choice = parser.add_argument_group("decision")
+    _add_decision(parser.add_argument_group("decision"))
+    others = parser.add_argument_group("clips of other actions")
+    others.add_argument("--unknown", type=Path, metavar="DIR", help="clips of actions that the model does not know")
+    others.add_argument("--unknown-dataset", default="folder", metavar="KIND", help="their layout (default: folder)")
+    parser.set_defaults(run=run)
+
+
+def _add_decision(choice: argparse._ArgumentGroup) -> None:
     choice.add_argument(
         "--false-alarms-per-hour",
         type=float,
@@ -66,10 +73,6 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         metavar="S",
         help="seconds of background before and after a clip, for the latency (default: 5)",
     )
-    others = parser.add_argument_group("clips of other actions")
-    others.add_argument("--unknown", type=Path, metavar="DIR", help="clips of actions that the model does not know")
-    others.add_argument("--unknown-dataset", default="folder", metavar="KIND", help="their layout (default: folder)")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CUTS = (
-    "false alarms are counted in all background test clips of a run played as one stream: a device would not see the "
+    "false alarms are counted in all background test clips of a run, played as one stream: no real camera shows the "
     "cuts between them"
 )
 
