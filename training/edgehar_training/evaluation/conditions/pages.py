@@ -15,7 +15,7 @@ TITLE = "Changed video"
 METHODS = (
     "Accuracy of clips by the int8 bundles, with its 95 % interval by the bootstrap over groups. The difference is to "
     "the same clips as recorded, with the interval of the paired bootstrap over groups. Frames are changed at the size "
-    "they were decoded in; nothing was trained for it."
+    "they were decoded in."
 )
 _HEADER = ("condition", "accuracy", "95 % interval", "difference", "95 % interval", "other answers", "what")
 _WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 640, 110, 60, 24, 8
