@@ -111,8 +111,9 @@ class Network:
         manifest = self.bundle.manifest
         if manifest.stateful is None:
             raise ConfigError(
-                f"{self.bundle.path}: has no network of one step ({STEP_FILE}), which mode stateful needs; convert the "
-                "model again with one (its head must be recurrent), or use mode window"
+                f"{self.bundle.path}: has no network of one step ({STEP_FILE}), which mode stateful needs: only an "
+                "unrolled head that answers from the last state of its recurrent layers has one, and none that takes a "
+                "mean over the window; use mode window"
             )
         step = StepModel(self.bundle.read(STEP_FILE), name=f"{self.bundle.path}: {STEP_FILE}", threads=self._threads)
         states = [((1, state.size), state.quantization) for state in manifest.stateful.states]
