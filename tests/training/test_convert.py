@@ -22,10 +22,12 @@ from edgehar import Classifier, ModelBundle
 from edgehar.errors import ConfigError, ConversionError, DatasetError
 from edgehar.interpreter import TfliteModel
 from edgehar.manifest import Decision, Manifest
+from edgehar_training.models import build
 from edgehar_training.quantize.child import convert_networks
 from edgehar_training.quantize.convert import calibration_windows, convert_run
 from edgehar_training.quantize.merge import check_identity, operators
 from edgehar_training.quantize.provenance import evaluation_accuracy
+from edgehar_training.settings import NetworkSettings
 
 pytestmark = pytest.mark.training
 
@@ -237,6 +239,20 @@ def test_interrupt_ends_the_converter_too(motion_run, tmp_path):
     assert said.splitlines()[-1] == "edgehar-convert: interrupted"
     assert not Path(f"/proc/{worker}").exists()  # reaped too: not even a zombie
     assert not out.exists()
+
+
+def test_a_head_of_layers_of_its_own_is_converted(motion_run):
+    shape = (2, 32, 32, 3)
+    network = build(NetworkSettings(model="convlstm", window=2, size=32), 2)
+    windows = np.random.default_rng(0).integers(-128, 128, (2, *shape)).astype(np.int8)
+    parts = network.get_layer("encoder"), network.get_layer("head")
+    made = convert_networks(*parts, windows, motion_run.config.affine)
+    assert made.step is None
+    scale, zero_point = motion_run.config.affine.scale, motion_run.config.affine.zero_point
+    expected = network.predict((windows.astype(np.float32) - zero_point) * scale, verbose=0)
+    head = TfliteModel(made.head, name="head.tflite")
+    scores = np.concatenate([(head.run(window.reshape(2, -1)).astype(float) + 128) / 256 for window in windows])
+    assert np.abs(scores - expected).max() < 0.05
 
 
 def test_full_disk_is_an_error(motion_run):

@@ -30,6 +30,7 @@ from edgehar_training.quantize.export import Exporter, observe
 from edgehar_training.quantize.heads import float_head, fused_head
 from edgehar_training.quantize.ranges import Ranges
 from edgehar_training.quantize.step import convert_step, has_step
+from edgehar_training.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 def main() -> int:
     """Convert; an error that is understood goes into `ERROR_FILE` of the job."""
     job = Path(sys.argv[1])
+    # Its last lines are what an error tells.
+    quiet_tensorflow()
     try:
         _convert(job)
     except EdgeharError as error:
@@ -48,6 +51,8 @@ def main() -> int:
 
 def _convert(job: Path) -> None:
     import keras
+
+    import edgehar_training.models.layers  # noqa: F401 - they are registered by the import
 
     with np.load(job / CALIBRATION_FILE) as calibration:
         windows = calibration["windows"]
