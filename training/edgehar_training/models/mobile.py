@@ -50,8 +50,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = "mean"
     trainable: Annotated[bool, Meta(description="The CNN learns too.")] = False
     rnn: Annotated[Literal["gru", "lstm"], Meta(description="Recurrent layer.")] = "gru"
-    units: Annotated[int, Meta(ge=1, le=1024, description="Units of each recurrent layer.")] = 64
-    members: Annotated[int, Meta(ge=1, le=16, description="Recurrent layers side by side: an ensemble.")] = 1
+    units: Annotated[int, Meta(ge=1, le=1024, description="Units of the recurrent layer.")] = 64
     mean: Annotated[bool, Meta(description="The mean of all outputs over time, in place of the last one.")] = True
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout before and after the recurrent layer.")] = 0.5
 
@@ -119,25 +118,14 @@ def _head(window: int, features: int, options: Options, classes: int) -> keras.M
     from edgehar_training.models.layers import BATCH_MOMENTUM
 
     inputs = keras.Input((window, features), name="features")
+    layer = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}[options.rnn]
     x: Any = keras.layers.BatchNormalization(momentum=BATCH_MOMENTUM, name="features_bn")(inputs)
-    names = [options.rnn] if options.members == 1 else [f"{options.rnn}{index}" for index in range(options.members)]
-    outputs = [_member(x, name, options) for name in names]
-    x = outputs[0] if len(outputs) == 1 else keras.layers.Concatenate(name="members")(outputs)
+    x = keras.layers.Dropout(options.dropout, name="features_dropout")(x)
+    x = layer(options.units, return_sequences=options.mean, name=options.rnn)(x)
+    if options.mean:
+        x = keras.layers.GlobalAveragePooling1D(name="mean")(x)
     x = keras.layers.Dropout(options.dropout, name="dropout")(x)
     return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax", name="scores")(x), name="head")
-
-
-def _member(x: Any, name: str, options: Options) -> Any:
-    """A recurrent layer that sees its own part of the features while it learns.
-
-    The last layer adds what the members say, as an ensemble averages logits.
-    """
-    import keras
-
-    layer = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}[options.rnn]
-    x = keras.layers.Dropout(options.dropout, name=f"{name}_dropout")(x)
-    x = layer(options.units, return_sequences=options.mean, name=name)(x)
-    return keras.layers.GlobalAveragePooling1D(name=f"{name}_mean")(x) if options.mean else x
 
 
 def _load(encoder: keras.Model, settings: NetworkSettings, options: Options) -> None:

@@ -60,9 +60,8 @@ def simplified(network: keras.Model) -> keras.Model:
             if before is not None and readers.count(source) == 1 and _is_linear(before):
                 _fold(before, scale, shift)
                 values[index], made[index] = values[source], before
-            elif takers := _matrices_after(nodes, index):
-                values[index] = values[source]
-                waiting |= dict.fromkeys(takers, (scale, shift))
+            elif (reader := _matrix_after(nodes, index)) is not None:
+                values[index], waiting[reader] = values[source], (scale, shift)
             else:
                 values[index] = _as_convolution(node.layer, values[source], scale, shift)
             continue
@@ -103,18 +102,15 @@ def _fold(layer: keras.layers.Layer, scale: Array, shift: Array) -> None:
     layer.set_weights([kernel * by_channel, bias * scale + shift])
 
 
-def _matrices_after(nodes: Sequence[Node], index: int) -> list[int]:
-    """The dense and recurrent layers that read node `index`, dropout between aside; none if anything else reads it."""
-    found = []
-    for at in (at for at, node in enumerate(nodes) if index in node.inputs):
-        if nodes[at].kind in TRAINING_ONLY:
-            behind = _matrices_after(nodes, at)
-        else:
-            behind = [at] if nodes[at].kind in _MATRICES and nodes[at].layer.use_bias else []
-        if not behind:
-            return []
-        found += behind
-    return found
+def _matrix_after(nodes: Sequence[Node], index: int) -> int | None:
+    """The dense or recurrent layer with a bias that alone reads node `index`, dropout between them aside."""
+    while len(readers := [at for at, node in enumerate(nodes) if index in node.inputs]) == 1:
+        (index,) = readers
+        if nodes[index].kind in _MATRICES:
+            return index if nodes[index].layer.use_bias else None
+        if nodes[index].kind not in TRAINING_ONLY:
+            return None
+    return None
 
 
 def _take_in(layer: keras.layers.Layer, scale: Array, shift: Array) -> None:
