@@ -15,11 +15,13 @@ from msgspec.structs import replace  # noqa: E402
 
 from edgehar_training import features_cache  # noqa: E402
 from edgehar_training.datasets import load_dataset  # noqa: E402
-from edgehar_training.datasets.splits import make_splits  # noqa: E402
-from edgehar_training.evaluate import score_streams  # noqa: E402
+from edgehar_training.datasets.splits import Split, make_splits, write_splits  # noqa: E402
+from edgehar_training.evaluate import in_chunks, score_streams  # noqa: E402
 from edgehar_training.features_cache import FeatureBatches, FeaturesCache, features_of  # noqa: E402
 from edgehar_training.fit import Training  # noqa: E402
 from edgehar_training.models import build  # noqa: E402
+from edgehar_training.quantize.fake_quant import FakeQuantization  # noqa: E402
+from edgehar_training.quantize.stages import stage_config  # noqa: E402
 from edgehar_training.runs import Run, RunConfig  # noqa: E402
 from edgehar_training.settings import AugmentSettings, DataSettings, FitSettings, NetworkSettings  # noqa: E402
 
@@ -90,6 +92,37 @@ def test_the_head_learns_from_kept_features_and_the_whole_network_is_what_it_was
         np.testing.assert_allclose(one, two, atol=1e-5)
     for one, two in zip(kept.windows, whole, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+@pytest.mark.parametrize("stage", ["finetune", "qat"])
+def test_trained_on_it_learns_from_the_features_that_its_file_will_give(make_run, tmp_path, stage):
+    base = make_run()
+    train, val = parts(base)
+    frozen(base).save(base.path / "best.keras")
+    split = Split(list(range(len(train))), [len(train) + i for i in range(len(val))], [])
+    run = Run(make_run(f"run/{stage}").path, stage_config(base.config, stage))
+    write_splits(run.path / "splits.csv", [*train, *val], split, Path(base.config.data.folder))
+    training = Training(run, train, val)
+    fake = training.fake_quantization
+    before = None if fake is None else fake.limits
+    training.learn(1)
+    assert len(entries(tmp_path)) == len(train) + len(val)
+    network = training.model if fake is None else fake.model
+    codes = in_chunks(network.get_layer("encoder"), run.stream(val[0]), run.preprocessor)
+    np.testing.assert_array_equal(training.streams(val)[0], codes)
+    if fake is not None:
+        moved = {place for place, limits in fake.limits.items() if limits != before[place]}
+        assert moved
+        assert all(place.startswith("head/") for place in moved)
+        assert len(np.unique(codes)) <= 256
+
+
+def test_frames_that_are_only_flattened_are_not_kept(make_run):
+    run = make_run(model="convlstm", size=32)
+    model = frozen(run)
+    fake = FakeQuantization(model, np.zeros((2, WINDOW, 32, 32, 3), np.int8), run.config.affine)
+    assert features_of(run, model) is None
+    assert features_of(run, fake.model) is None
 
 
 def test_an_interrupted_training_continues_with_the_same_features(make_run, tmp_path):

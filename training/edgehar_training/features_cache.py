@@ -47,7 +47,9 @@ def features_of(run: Run, model: keras.Model) -> FeaturesCache | None:
         model: the network, with layers "encoder" and "head".
     """
     encoder = model.get_layer("encoder")
-    if not encoder.variables or encoder.trainable_variables:
+    # One with fake quantization is a single layer over the network whose weights it has, and has ranges besides.
+    network = getattr(encoder.layers[-1], "network", encoder)
+    if not network.variables or network.trainable_variables:
         return None
     if run.config.augment.on:
         log.info("the encoder does not learn; without augmentation (--no-augment) its features are computed only once")
@@ -190,4 +192,6 @@ def _encoder_word(encoder: keras.Model) -> str:
 
 def _plain(layer: keras.layers.Layer) -> list[Any]:
     settings = {key: repr(value) for key, value in layer.get_config().items() if key != "name"}
-    return [type(layer).__name__, repr(layer.output.shape), sorted(settings.items())]
+    # What is fake-quantised is a network over whose layers that one layer is.
+    within = [_plain(part) for part in layer.network.layers] if hasattr(layer, "network") else []
+    return [type(layer).__name__, repr(layer.output.shape), sorted(settings.items()), *within]

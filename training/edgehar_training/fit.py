@@ -153,8 +153,7 @@ class Training:
 
         from edgehar_training.features_cache import FeatureBatches, features_of
 
-        # A network that is trained on learns in all its parts.
-        self._features = features_of(self.run, self._learning) if self.run.config.stage == "float" else None
+        self._features = features_of(self.run, self._learning)
         if self._features is None:
             return Batches(self.run, train)
         head = self._learning.get_layer("head")

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgehar_training.models.layers import FoldTime, UnfoldTime
 from edgehar_training.quantize.export import OUTPUT, SEAM, Exporter, observe
-from edgehar_training.quantize.ranges import SMALLEST_WEIGHT, Ranges, exact
+from edgehar_training.quantize.ranges import Ranges, exact, in_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,9 +92,13 @@ class FakeQuantization:
         return {place: limits for part in self._parts for place, limits in part.limits.items()}
 
     def move_ranges(self, *, moving: bool) -> None:
-        """Let ranges follow what training steps see, or keep them as they are."""
+        """Let ranges follow what training steps see, or keep them as they are.
+
+        Those of an encoder that does not learn stay in any case: its features are the same all the time.
+        """
         for part in self._parts:
-            part.momentum.assign(self._momentum if moving else 1.0)
+            learns = bool(part.network.trainable_variables)
+            part.momentum.assign(self._momentum if moving and learns else 1.0)
 
     def settle(self) -> None:
         """Give ranges the scales that the file will have."""
@@ -142,6 +146,11 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
         self.ranges = self.add_weight(name="ranges", shape=first.shape, initializer="zeros", trainable=False)
         self.ranges.assign(first)
         self.momentum = self.add_weight(name="momentum", shape=(), initializer="ones", trainable=False)
+
+    def get_config(self) -> dict[str, Any]:
+        """What it computes besides its network and weights; it is not loaded from that."""
+        settings = {"places": list(self._rows), "per_channel": self._per_channel, "entry_scale": self._entry_scale}
+        return {"name": self.name, **settings}
 
     @property
     def limits(self) -> dict[str, Limits]:
@@ -205,11 +214,9 @@ class _FakeQuantizer:
         """A weight in steps of its greatest size / 127, zero in the middle."""
         ops = keras.ops
         weight = ops.convert_to_tensor(variable)
-        channels = channels if self._per_channel else None
-        axes = None if channels is None else tuple(range(len(weight.shape) - 1))
-        most = ops.stop_gradient(ops.maximum(ops.max(ops.abs(weight), axis=axes), SMALLEST_WEIGHT))
-        self._weights.append(most / 127)
-        return _rounded(weight, -most, most, narrow_range=True, axis=channels)
+        rounded, step = in_steps(weight, per_channel=self._per_channel and channels is not None)
+        self._weights.append(ops.stop_gradient(step))
+        return weight + ops.stop_gradient(rounded - weight)
 
     def bias(self, variable: Any) -> Any:
         """A bias in its int32 steps; behind a branch they are those of the last place, which is near enough."""
@@ -222,10 +229,10 @@ class _FakeQuantizer:
         return _rounded(values, low, high)
 
 
-def _rounded(values: Any, low: Any, high: Any, **options: Any) -> Any:
-    if keras.backend.backend() == "tensorflow" and not options:
+def _rounded(values: Any, low: Any, high: Any) -> Any:
+    if keras.backend.backend() == "tensorflow":
         # What Keras calls too, without what it puts around it.
         import tensorflow as tf
 
         return tf.quantization.fake_quant_with_min_max_vars(values, low, high, num_bits=8)
-    return keras.quantizers.fake_quant_with_min_max_vars(values, low, high, num_bits=8, **options)
+    return keras.quantizers.fake_quant_with_min_max_vars(values, low, high, num_bits=8)

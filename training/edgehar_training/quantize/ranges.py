@@ -70,16 +70,17 @@ class Ranges:
         return _fake_quantise(values, *self._limits[place])
 
     def weight(self, variable: Any, channels: int | None = -1) -> Any:
-        """The weight as a constant; the converter rounds it (symmetric, one scale for each of `channels`)."""
-        del channels
+        """The weight as a constant, in the steps that its int8 form has (symmetric, one scale for each channel)."""
         weight = _constant(variable)
-        if self._per_channel or self._observing:
+        if self._observing:
+            return weight
+        weight, step = in_steps(weight, per_channel=self._per_channel and channels is not None)
+        if self._per_channel:
             return weight
         import tensorflow as tf
-        from keras import ops
 
         # Told by a node of its own: without one the converter gives every channel its scale.
-        most = ops.maximum(ops.max(ops.abs(weight)), SMALLEST_WEIGHT)
+        most = 127 * step
         return tf.quantization.fake_quant_with_min_max_vars(weight, -most, most, num_bits=8, narrow_range=True)
 
     def bias(self, variable: Any) -> Any:
@@ -123,6 +124,19 @@ def exact(low: float, high: float) -> Limits:
     scale = math.ldexp(math.ceil(math.ldexp(step, SCALE_BITS - bits)), bits - SCALE_BITS)
     zero_point = min(127, max(-128, round(-128 - low / scale)))
     return (-128 - zero_point) * scale, (127 - zero_point) * scale
+
+
+def in_steps(weight: Any, *, per_channel: bool) -> tuple[Any, Any]:
+    """A weight in steps of its greatest size / 127, and the step; by the last axis where each channel has its own.
+
+    The converter finds the same steps, and has nothing left to round. Left to itself it rounds halves by the last bit
+    of a double, and weights that were int8 in another network have many halves.
+    """
+    from keras import ops
+
+    axes = tuple(range(len(weight.shape) - 1)) if per_channel else None
+    step = ops.maximum(ops.max(ops.abs(weight), axis=axes), SMALLEST_WEIGHT) / 127
+    return ops.sign(weight) * ops.floor(ops.abs(weight) / step + 0.5) * step, step
 
 
 def _constant(variable: Any) -> Any:
