@@ -99,6 +99,8 @@ def test_int8_file_computes_what_was_trained(per_channel):
     assert (scores.argmax(axis=1) == expected.argmax(axis=1))[decided].mean() >= 0.995
     assert np.abs(scores - expected).max() < 0.05
     # The file has the learned range, to the bit.
+    assert quantized.limits[SEAM] == quantized.limits[exporter.before_seam]
+    assert merge.operators(encoder)["QUANTIZE"] == 0
     low, high = quantized.limits[SEAM]
     seam = TfliteModel(encoder, name="encoder").output_quantization
     assert seam == Affine(scale=(high - low) / 255, zero_point=round(-128 - low / seam.scale))

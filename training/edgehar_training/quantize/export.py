@@ -48,6 +48,11 @@ class Exporter:
         known = {INPUT: affine, OUTPUT: SCORES}
         return known if self._encoder.computes else {**known, SEAM: affine}
 
+    @property
+    def before_seam(self) -> str:
+        """The place of the encoder whose values the seam gets, rearranged at most."""
+        return self._encoder.last_place
+
     def encode(self, frames: Any) -> Any:
         """float32 `(batch, height, width, channels)` to features, float32 `(batch, features)`."""
         return self.encode_with(frames, self._quantizer)

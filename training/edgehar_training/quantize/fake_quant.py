@@ -64,12 +64,15 @@ class FakeQuantization:
             first = ranges.limits
         fixed = exporter.fixed(affine)
         limits = {place: exact(*limits) for place, limits in first.items() if place not in fixed}
+        # Of the same values: a range of its own would follow what the other has clipped, and cost one more rounding.
+        same = {SEAM: exporter.before_seam} if {SEAM, exporter.before_seam} <= set(limits) else {}
+        limits |= {place: limits[other] for place, other in same.items()}
         seam = (limits[SEAM][1] - limits[SEAM][0]) / 255 if SEAM in limits else affine.scale
         of_head = {place: limits.pop(place) for place in list(limits) if place.startswith("head/")}
         self._momentum, self._round_scores = momentum, round_scores
         self._parts = [
-            _Quantized(encoder, exporter.encode_with, limits, per_channel, affine.scale, name="encoder_places"),
-            _Quantized(head, exporter.classify_with, of_head, per_channel, seam, name="head_places"),
+            _Quantized(encoder, exporter.encode_with, limits, same, per_channel, affine.scale, name="encoder_places"),
+            _Quantized(head, exporter.classify_with, of_head, {}, per_channel, seam, name="head_places"),
         ]
         self.model = self._whole(network, encoder, head)
         self.move_ranges(moving=True)
@@ -99,11 +102,18 @@ class FakeQuantization:
         for part in self._parts:
             learns = bool(part.network.trainable_variables)
             part.momentum.assign(self._momentum if moving and learns else 1.0)
+        self._tell_seam()
 
     def settle(self) -> None:
         """Give ranges the scales that the file will have."""
         for part in self._parts:
             part.settle()
+        self._tell_seam()
+
+    def _tell_seam(self) -> None:
+        """Let the head know the scale of what it takes, which may have moved."""
+        if (seam := self._parts[0].limits.get(SEAM)) is not None:
+            self._parts[1].entry_scale.assign((seam[1] - seam[0]) / 255)
 
 
 class _Scores(keras.layers.Layer):  # type: ignore[misc]
@@ -125,6 +135,7 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
         network: the float network, whose variables are this layer's.
         compute: runs the network with a quantizer.
         limits: first range of every place.
+        same: places whose range is that of another one.
         per_channel: weights have a scale for each output channel.
         entry_scale: of the values it takes.
     """
@@ -134,23 +145,25 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
         network: keras.Model,
         compute: Callable[[Any, Any], Any],
         limits: Mapping[str, Limits],
+        same: Mapping[str, str],
         per_channel: bool,
         entry_scale: float,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self._entry_scale = entry_scale
+        self._same = dict(same)
         self.network, self._compute, self._per_channel = network, compute, per_channel
         self._rows = {place: row for row, place in enumerate(limits)}
         first = np.array(list(limits.values()), np.float32).reshape(-1, 2)
         self.ranges = self.add_weight(name="ranges", shape=first.shape, initializer="zeros", trainable=False)
         self.ranges.assign(first)
         self.momentum = self.add_weight(name="momentum", shape=(), initializer="ones", trainable=False)
+        self.entry_scale = self.add_weight(name="entry_scale", shape=(), initializer="ones", trainable=False)
+        self.entry_scale.assign(entry_scale)
 
     def get_config(self) -> dict[str, Any]:
         """What it computes besides its network and weights; it is not loaded from that."""
-        settings = {"places": list(self._rows), "per_channel": self._per_channel, "entry_scale": self._entry_scale}
-        return {"name": self.name, **settings}
+        return {"name": self.name, "places": list(self._rows), "per_channel": self._per_channel}
 
     @property
     def limits(self) -> dict[str, Limits]:
@@ -165,10 +178,10 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """The part's output; in training, ranges then follow what was seen."""
-        quantizer = _FakeQuantizer(self.ranges, self._rows, self._per_channel, self._entry_scale)
+        quantizer = _FakeQuantizer(self.ranges, self._rows, self._per_channel, self.entry_scale)
         outputs = self._compute(inputs, quantizer)
         if training and self._rows:
-            self.ranges.assign(self.momentum * self.ranges + (1 - self.momentum) * quantizer.seen())
+            self.ranges.assign(self.momentum * self.ranges + (1 - self.momentum) * quantizer.seen(self._same))
         return outputs
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -179,14 +192,14 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
 class _FakeQuantizer:
     """What happens at places in one call: values are rounded to the ranges as they are, and their own are noted."""
 
-    def __init__(self, ranges: Any, rows: Mapping[str, int], per_channel: bool, entry_scale: float) -> None:
+    def __init__(self, ranges: Any, rows: Mapping[str, int], per_channel: bool, entry_scale: Any) -> None:
         # All at once: a graph of an unrolled layer has hundreds of places.
         limits = keras.ops.unstack(keras.ops.reshape(ranges, (-1,))) if rows else []
         self._limits = {place: (limits[2 * row], limits[2 * row + 1]) for place, row in rows.items()}
         self._per_channel = per_channel
         self._seen: dict[str, tuple[Any, Any]] = {}
         # Scales of the place before a layer and of the layer's first weight, whose product is the step of its bias.
-        self._before: Any = entry_scale
+        self._before: Any = keras.ops.convert_to_tensor(entry_scale)
         self._weights: list[Any] = []
         self._bounds: dict[str, float] = {}
 
@@ -202,11 +215,11 @@ class _FakeQuantizer:
         self._weights.clear()
         return _rounded(values, *self._limits[place])
 
-    def seen(self) -> Any:
-        """Ranges of what was seen, zero among them, `(places, 2)`."""
-        ops = keras.ops
-        flat = ops.stack([limit for place in self._limits for limit in self._seen[place]])
-        bounds = np.array([[self._bounds[place]] for place in self._limits], np.float32)
+    def seen(self, same: Mapping[str, str]) -> Any:
+        """Ranges of what was seen, zero among them, `(places, 2)`; those of places that are the same as another."""
+        ops, places = keras.ops, [same.get(place, place) for place in self._limits]
+        flat = ops.stack([limit for place in places for limit in self._seen[place]])
+        bounds = np.array([[self._bounds[place]] for place in places], np.float32)
         limits = ops.clip(ops.reshape(flat, (-1, 2)), -bounds, bounds)
         return ops.stop_gradient(ops.stack([ops.minimum(limits[:, 0], 0.0), ops.maximum(limits[:, 1], 0.0)], axis=1))
 

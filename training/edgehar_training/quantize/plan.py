@@ -31,10 +31,13 @@ class Plan:
         # The place whose range each node's values have; what only arranges them, or averages, has that of its input.
         ranges = {-1: entry}
         self._steps = []
+        # The place that the network's output comes from, rearranged at most.
+        self.last_place = entry
         for index, node in enumerate(self._nodes):
             place = f"{network.name}/{node.layer.name}"
             ranges[index] = ranges[node.inputs[0]] if node.kind in KEEPING else place
             self._steps.append(step_of(node, ranges[index], quiet=index in joined))
+            self.last_place = ranges[index]
 
     @property
     def computes(self) -> bool:
