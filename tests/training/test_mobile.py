@@ -91,6 +91,8 @@ def test_the_normalisation_of_features_goes_into_the_recurrent_layer():
     codes = rng.normal(size=(3, *head.input_shape[1:])).astype(np.float32)
     plain = simplified(head)
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in plain.layers)
+    # Features that dropout takes away would be 0 instead of their mean; behind the recurrent layer it stays.
+    assert [layer.name for layer in plain.layers if isinstance(layer, keras.layers.Dropout)] == ["dropout"]
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(plain(codes)), keras.ops.convert_to_numpy(head(codes)), atol=1e-6
     )

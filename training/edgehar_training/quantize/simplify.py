@@ -52,6 +52,7 @@ def simplified(network: keras.Model) -> keras.Model:
     values: dict[int, Any] = {-1: inputs}
     made: dict[int, keras.layers.Layer] = {}
     waiting: dict[int, tuple[Array, Array]] = {}
+    left_out: set[int] = set()
     for index, node in enumerate(nodes):
         source = node.inputs[0]
         before = made.get(source)
@@ -60,10 +61,15 @@ def simplified(network: keras.Model) -> keras.Model:
             if before is not None and readers.count(source) == 1 and _is_linear(before):
                 _fold(before, scale, shift)
                 values[index], made[index] = values[source], before
-            elif (reader := _matrix_after(nodes, index)) is not None:
+            elif (found := _matrix_after(nodes, index)) is not None:
+                reader, between = found
                 values[index], waiting[reader] = values[source], (scale, shift)
+                left_out |= between
             else:
                 values[index] = _as_convolution(node.layer, values[source], scale, shift)
+            continue
+        if index in left_out:
+            values[index] = values[source]
             continue
         if node.kind == "SeparableConv2D":
             values[index], made[index] = _separated(node.layer, values[source])
@@ -102,14 +108,19 @@ def _fold(layer: keras.layers.Layer, scale: Array, shift: Array) -> None:
     layer.set_weights([kernel * by_channel, bias * scale + shift])
 
 
-def _matrix_after(nodes: Sequence[Node], index: int) -> int | None:
-    """The dense or recurrent layer with a bias that alone reads node `index`, dropout between them aside."""
+def _matrix_after(nodes: Sequence[Node], index: int) -> tuple[int, set[int]] | None:
+    """The dense or recurrent layer with a bias that alone reads node `index`, and the dropout between them.
+
+    That cannot stay: what it takes away became the mean of a normalised feature, and would now become 0.
+    """
+    between: set[int] = set()
     while len(readers := [at for at, node in enumerate(nodes) if index in node.inputs]) == 1:
         (index,) = readers
         if nodes[index].kind in _MATRICES:
-            return index if nodes[index].layer.use_bias else None
+            return (index, between) if nodes[index].layer.use_bias else None
         if nodes[index].kind not in TRAINING_ONLY:
             return None
+        between.add(index)
     return None
 
 
