@@ -22,8 +22,9 @@ def test_it_has_the_papers_number_of_parameters():
     assert model.count_params() == 73_060
     assert model.input_shape == (None, 20, 64, 64, 3)
     assert model.output_shape == (None, 4)
-    # At 60 pixels the pools end at one pixel too, so the features and the parameters are as many.
-    assert build(NetworkSettings(window=20, size=60), 4).count_params() == 73_060
+    # At 60 and 80 pixels the pools end at one pixel too, so the features and the parameters are as many.
+    for others in ({"size": 60}, {"size": 80}, {"size": 80, "options": {"stride": 2}}):
+        assert build(NetworkSettings(window=20, **others), 4).count_params() == 73_060
     assert model.get_layer("encoder").output_shape == (None, 64)
     assert model.get_layer("head").input_shape == (None, 20, 64)
 
@@ -41,7 +42,7 @@ def test_scores_survive_saving(tmp_path):
 
 
 def test_other_sizes_and_names_are_refused():
-    with pytest.raises(ConfigError, match="60 or 64 pixels, not 72"):
+    with pytest.raises(ConfigError, match="60, 64 or 80 pixels, not 72"):
         build(NetworkSettings(window=20, size=72), 2)
     with pytest.raises(ConfigError, match="there are lrcn"):
         build(NetworkSettings(model="resnet"), 2)

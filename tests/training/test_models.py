@@ -171,7 +171,7 @@ def test_the_compiled_block_is_used_where_it_fits_only():
     ("settings", "message"),
     [
         ({"model": "convlstm", "size": 30}, "convlstm takes frames of 31 pixels or more, not 30"),
-        ({"model": "attention_lrcn", "size": 63}, "attention_lrcn takes frames of 60 or 64 pixels"),
+        ({"model": "attention_lrcn", "size": 63}, "attention_lrcn takes frames of 60, 64 or 80 pixels"),
         ({"model": "compact", "size": 60}, "compact takes frames of 48, 64, 80, 96, 112, 128 pixels, not 60"),
         ({"model": "compact", "size": 64, "options": {"variant": "xl"}}, "variant.*its options are variant"),
         ({"model": "compact", "size": 64, "options": {"unit": "8"}}, "did you mean units"),

@@ -147,7 +147,7 @@ def test_an_unreadable_clip_is_skipped_counted_and_named(arguments, tmp_path):
     [
         (["--data", "nowhere"], 1, "no such folder"),
         (["--dataset", "kinetics"], 2, "folder, csv, kth"),
-        (["--size", 72], 2, "60 or 64"),
+        (["--size", 72], 2, "60, 64 or 80"),
         (["--model", "resnet"], 2, "lrcn"),
         (["--epochs", 0], 2, "--epochs"),
         (["--folds", 99], 1, "99 folds"),

@@ -5,7 +5,7 @@ A small CNN encodes every frame, an LSTM reads the codes: 73,060 parameters at 6
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgehar_training.settings import NetworkSettings
 
 FILTERS = (16, 32, 64, 64)
-POOLS = {60: (4, 3, 2, 2), 64: (4, 4, 2, 2)}
+POOLS = {60: (4, 3, 2, 2), 64: (4, 4, 2, 2), 80: (4, 4, 2, 2)}
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,6 +26,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     units: Annotated[int, Meta(ge=1, le=4096, description="Units of the LSTM.")] = 32
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout between the convolutions.")] = 0.25
+    stride: Annotated[
+        Literal[1, 2], Meta(description="Of the first convolution; with 2 the pool behind it is half as large.")
+    ] = 1
 
 
 def check(settings: NetworkSettings, _: Options) -> None:
@@ -44,7 +47,8 @@ def check_size(settings: NetworkSettings) -> None:
         ConfigError: they do not.
     """
     if settings.size not in POOLS:
-        sizes = " or ".join(map(str, POOLS))
+        *rest, largest = map(str, POOLS)
+        sizes = f"{', '.join(rest)} or {largest}"
         raise ConfigError(f"{settings.model} takes frames of {sizes} pixels, not {settings.size}; change --size")
 
 
@@ -55,19 +59,20 @@ def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Mo
     from edgehar_training.models.layers import scaled, whole
 
     frame = keras.Input((settings.size, settings.size, settings.channels), name="frame")
-    last = blocks(scaled(frame, settings), settings.size, options.dropout)[-1]
+    last = blocks(scaled(frame, settings), settings.size, options.dropout, stride=options.stride)[-1]
     encoder = keras.Model(frame, keras.layers.Flatten()(last), name="encoder")
     return whole(encoder, _head(settings.window, options.units, classes), "lrcn")
 
 
-def blocks(frame: Any, size: int, dropout: float, prefix: str = "") -> list[Any]:
+def blocks(frame: Any, size: int, dropout: float, prefix: str = "", stride: int = 1) -> list[Any]:
     """Outputs of the four blocks of convolution, ReLU and max pooling; the last one is a single pixel.
 
     Args:
         frame: `(batch, size, size, channels)`.
-        size: 60 or 64 pixels.
+        size: 60, 64 or 80 pixels.
         dropout: between the blocks.
         prefix: of the names of layers; without it they are named by Keras.
+        stride: of the first convolution, 1 or 2; the pool behind it makes up for it.
     """
     import keras
 
@@ -75,10 +80,12 @@ def blocks(frame: Any, size: int, dropout: float, prefix: str = "") -> list[Any]
         return f"{prefix}{kind}_{block}" if prefix else None
 
     x, outputs = frame, []
-    for block, (filters, pool) in enumerate(zip(FILTERS, POOLS[size], strict=True)):
+    first, *others = POOLS[size]
+    for block, (filters, pool) in enumerate(zip(FILTERS, (first // stride, *others), strict=True)):
         if block:
             x = keras.layers.Dropout(dropout, name=named("dropout", block))(x)
-        x = keras.layers.Conv2D(filters, 3, padding="same", activation="relu", name=named("conv", block))(x)
+        step = 1 if block else stride
+        x = keras.layers.Conv2D(filters, 3, step, "same", activation="relu", name=named("conv", block))(x)
         x = keras.layers.MaxPooling2D(pool, name=named("pool", block))(x)
         outputs.append(x)
     return outputs

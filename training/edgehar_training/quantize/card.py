@@ -175,9 +175,12 @@ def _accuracy_row(accuracy: Accuracy) -> str:
 
 def _input(manifest: Manifest) -> str:
     shape, temporal = manifest.input, manifest.temporal
+    levels = round(manifest.quantization.input.scale * 128 * 255)
+    bounded = shape.motion != "none" and levels < 128
+    bound = f" Differences beyond {levels} grey levels count as {levels}." if bounded else ""
     text = _paragraph(
         f"A frame is shrunk to {shape.width}x{shape.height} by area averaging, without keeping its shape. The network "
-        f"sees {INPUT_TEXT[shape.motion]}. A window is {temporal.window} frames at {temporal.rate_hz:g} Hz "
+        f"sees {INPUT_TEXT[shape.motion]}.{bound} A window is {temporal.window} frames at {temporal.rate_hz:g} Hz "
         f"({temporal.window / temporal.rate_hz:.2g} s); frames are picked by their time of capture. By default there "
         f"is an answer every {temporal.hop} frames."
     )
