@@ -108,11 +108,24 @@ def run_experiment(template: RunConfig, options: Options) -> dict[str, Any]:
     _train_all(jobs, clips, options)
     if len(jobs) == 1 and jobs[0].folder == options.out:
         return report.read_metrics(options.out / METRICS_FILE)
-    metrics = _pool(jobs, template)
+    return write_pooled(options.out, [(job.folder, job.config) for job in jobs])
+
+
+def write_pooled(out: Path, runs: Sequence[tuple[Path, RunConfig]]) -> dict[str, Any]:
+    """Write the figures over finished runs of one experiment, and draw them.
+
+    Args:
+        out: folder of all runs.
+        runs: the folder and settings of each.
+
+    Returns:
+        What is in `metrics.json` of `out`.
+    """
+    metrics, first = _pool(runs), runs[0][1]
     if "confusion" in metrics:
-        title = f"{metrics['top1']:.1%}, {template.protocol}, {len(options.seeds)} seeds"
-        report.draw_confusion(options.out / "confusion.png", metrics["confusion"], template.labels, title)
-    report.write_metrics(options.out / METRICS_FILE, metrics)
+        title = f"{metrics['top1']:.1%}, {first.protocol}, {len(metrics['seeds'])} seeds"
+        report.draw_confusion(out / "confusion.png", metrics["confusion"], first.labels, title)
+    report.write_metrics(out / METRICS_FILE, metrics)
     return metrics
 
 
@@ -176,7 +189,7 @@ def _train_all(jobs: Sequence[Job], clips: Sequence[Clip], options: Options) -> 
         bar = sys.stderr.isatty()
         for job in jobs:
             train(job, bar=bar)
-            _say_done(job)
+            say_done(job.folder)
         return
     _share_cores(options.jobs)
     with concurrent.futures.ProcessPoolExecutor(
@@ -186,7 +199,7 @@ def _train_all(jobs: Sequence[Job], clips: Sequence[Clip], options: Options) -> 
         try:
             for done in concurrent.futures.as_completed(waiting):
                 done.result()
-                _say_done(waiting[done])
+                say_done(waiting[done].folder)
         except BaseException:
             # The first failure, or Ctrl-C: what is running ends (Ctrl-C reaches it too), nothing new begins.
             pool.shutdown(wait=False, cancel_futures=True)
@@ -220,40 +233,40 @@ def _start_worker(level: int) -> None:
     quiet_tensorflow()
 
 
-def _say_done(job: Job) -> None:
-    metrics = report.read_metrics(job.folder / METRICS_FILE)
+def say_done(folder: Path) -> None:
+    """Log the accuracy of a finished run."""
+    metrics = report.read_metrics(folder / METRICS_FILE)
     part = "test" if "test" in metrics else "val"
-    log.info("%s: %s accuracy %.3f in %.0f s", job.folder, part, metrics[part]["top1"], metrics["seconds"])
+    log.info("%s: %s accuracy %.3f in %.0f s", folder, part, metrics[part]["top1"], metrics["seconds"])
 
 
-def _pool(jobs: Sequence[Job], template: RunConfig) -> dict[str, Any]:
+def _pool(folders: Sequence[tuple[Path, RunConfig]]) -> dict[str, Any]:
     """Figures over all runs: every clip counts once in each seed."""
-    runs = [(job, report.read_metrics(job.folder / METRICS_FILE)) for job in jobs]
+    runs = [(config.split.seed, report.read_metrics(folder / METRICS_FILE)) for folder, config in folders]
+    first = folders[0][1]
     metrics: dict[str, Any] = {
-        "protocol": template.protocol,
-        "seeds": sorted({job.config.split.seed for job in jobs}),
-        "folds": template.split.folds,
-        "labels": template.labels,
-        "skipped": template.skipped,
+        "protocol": first.protocol,
+        "seeds": sorted({seed for seed, _ in runs}),
+        "folds": first.split.folds,
+        "labels": first.labels,
+        "skipped": first.skipped,
         "seconds": round(sum(run["seconds"] for _, run in runs), 1),
     }
     part = "test" if all("test" in run for _, run in runs) else "val"
     metrics["part"] = part
-    metrics |= _pooled([(job.config.split.seed, run[part]["predictions"]) for job, run in runs], template.labels)
+    metrics |= _pooled([(seed, run[part]["predictions"]) for seed, run in runs], first.labels)
     if all("int8" in run for _, run in runs):
-        metrics["int8"] = _pooled(
-            [(job.config.split.seed, run["int8"]["predictions"]) for job, run in runs], template.labels
-        )
+        metrics["int8"] = _pooled([(seed, run["int8"]["predictions"]) for seed, run in runs], first.labels)
     if all(stages.KEY in run for _, run in runs):
-        metrics[stages.KEY] = _pooled_stages(runs, part, template.labels)
+        metrics[stages.KEY] = _pooled_stages(runs, part, first.labels)
     return metrics
 
 
-def _pooled_stages(runs: Sequence[tuple[Job, dict[str, Any]]], part: str, labels: list[str]) -> dict[str, Any]:
+def _pooled_stages(runs: Sequence[tuple[int, dict[str, Any]]], part: str, labels: list[str]) -> dict[str, Any]:
     """What more training made of int8, over all runs, and what the runs chose."""
     pooled: dict[str, Any] = {}
     for name in ("float", *stages.STAGES):
-        rows = [(job.config.split.seed, run[stages.KEY][name][part]["predictions"]) for job, run in runs]
+        rows = [(seed, run[stages.KEY][name][part]["predictions"]) for seed, run in runs]
         pooled[name] = _pooled(rows, labels)
     pooled["gains"] = stages.pooled_differences([run[stages.KEY] for _, run in runs], part)
     pooled["chosen"] = dict(Counter(run[stages.KEY]["best"] for _, run in runs))

@@ -27,6 +27,7 @@ from edgehar_training.runs import (
     load_run,
     with_mean,
 )
+from edgehar_training.settings.network import FUSED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +75,7 @@ def train_run(
     config = with_mean(config, [clips[i] for i in split.train])
     if resume and _finished(folder, config):
         if int8:
-            _add_int8(Run(folder, config))
+            add_int8(Run(folder, config))
         if qat:
             _add_stages(Run(folder, config), clips, split, bar=bar)
         return
@@ -103,7 +104,8 @@ def train_run(
     if int8:
         metrics["int8"] = _int8_metrics(run)
     metrics["seconds"] = round(time.monotonic() - started_s, 1)
-    _draw(run, history, metrics)
+    report.draw_curves(folder / "curves.png", history, config.protocol)
+    draw_test(run, metrics)
     # Last: a run with metrics is a finished one.
     report.write_metrics(folder / METRICS_FILE, metrics)
     if qat:
@@ -119,6 +121,8 @@ def _finished(folder: Path, config: RunConfig) -> bool:
     if not (folder / CONFIG_FILE).exists():
         return False
     before = load_run(folder).config
+    if before.network.model == FUSED:
+        raise ConfigError(f"{folder}: was made by edgehar fuse and is not trained; train its parts and fuse them anew")
     old, new = flat(before), flat(config)
     # Where the learning rate falls depends on the number of epochs.
     free = FREE_SETTINGS if config.fit.schedule == "constant" else FREE_SETTINGS - {"fit.epochs"}
@@ -190,8 +194,8 @@ def _moments(clip: Clip) -> dict[str, float]:
     return {name: s for name, s in (("start_s", clip.start_s), ("end_s", clip.end_s)) if s is not None}
 
 
-def _add_int8(run: Run) -> None:
-    """Test the int8 bundle of a finished run that was trained without doing so."""
+def add_int8(run: Run) -> None:
+    """Convert the network of a finished run and add the test of its int8 bundle to its metrics, where it is missing."""
     metrics = report.read_metrics(run.path / METRICS_FILE)
     if "int8" not in metrics:
         metrics["int8"] = _int8_metrics(run)
@@ -223,10 +227,10 @@ def _int8_metrics(run: Run) -> dict[str, Any]:
     return {"part": part, **part_metrics(run, clips, Result(truth_of(run.config, clips), windows))}
 
 
-def _draw(run: Run, history: Sequence[Row], metrics: dict[str, Any]) -> None:
+def draw_test(run: Run, metrics: dict[str, Any]) -> None:
+    """Draw the confusion of the test clips, or of the validation clips where there are no others."""
     part = "test" if "test" in metrics else "val"
     title = f"{metrics[part]['top1']:.1%} of {metrics[part]['clips']} {part} clips, {run.config.protocol}"
-    report.draw_curves(run.path / "curves.png", history, run.config.protocol)
     report.draw_confusion(run.path / "confusion.png", metrics[part]["confusion"], run.config.labels, title)
 
 

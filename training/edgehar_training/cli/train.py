@@ -83,7 +83,7 @@ def _train(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         log.info("continue with the same command and --resume")
         raise
-    print(_summary(metrics))
+    print(summary(metrics))
     return EXIT_DONE
 
 
@@ -133,7 +133,8 @@ def _absolute(network: NetworkSettings) -> NetworkSettings:
     return replace(network, options=options, flow=network.flow if computed else str(Path(network.flow).resolve()))
 
 
-def _summary(metrics: dict[str, Any]) -> str:
+def summary(metrics: dict[str, Any]) -> str:
+    """The line that tells what a run, or several, reached, from `metrics.json`."""
     part = metrics if "top1" in metrics else metrics.get("test", metrics["val"])
     name = metrics.get("part", "test" if "test" in metrics else "val")
     low, high = part["interval_95"]

@@ -68,7 +68,7 @@ def evaluate_stored(folder: Path, part: Stored) -> Subject:
     known = [run.window_top1 for run in runs if run.window_top1 is not None]
     return Subject(
         target=str(folder),
-        network=f"{'int8' if part == 'int8' else 'float'} {first.network.model}",
+        network=f"{'int8' if part == 'int8' else 'float'} {first.network.title}",
         data=f"{of} part of {describe_data(first.data.dataset, first.data.folder)}",
         protocol=first.protocol,
         scored=Scored(first.labels, rows),

@@ -106,7 +106,7 @@ def evaluate_part(run: Run, part: Part, hop: int, progress: Progress) -> Subject
     rows = all_read(_score_run(run, clips, _root(run.config), hop, progress, skipped), skipped)
     return Subject(
         target=str(run.path),
-        network=f"float {run.config.network.model}",
+        network=f"float {run.config.network.title}",
         data=f"{part} part of {describe_data(run.config.data.dataset, run.config.data.folder)}",
         protocol=run.config.protocol,
         scored=Scored(run.config.labels, rows),
@@ -131,7 +131,7 @@ def evaluate_run_on(run: Run, data: DataSettings, clips: Sequence[Clip], hop: in
     rows = _score_run(run, clips, root, hop, progress, skipped)
     return Subject(
         target=str(run.path),
-        network=f"float {run.config.network.model}",
+        network=f"float {run.config.network.title}",
         data=describe_data(kind, root),
         protocol=", ".join(filter(None, [_foreign_protocol(trained_on), run.config.frame_order.words])),
         scored=_sorted_by_label(run.config.labels, rows),

@@ -9,6 +9,7 @@ import msgspec
 
 from edgehar.config.words import meant
 from edgehar.errors import ConfigError
+from edgehar_training.settings.network import FUSED
 
 if TYPE_CHECKING:
     import keras
@@ -40,6 +41,10 @@ def check(settings: NetworkSettings) -> Any:
     Raises:
         ConfigError: there is no such network, no such option, or the settings do not fit it.
     """
+    if settings.model == FUSED:
+        raise ConfigError(
+            f"model {FUSED} is made of trained networks by edgehar fuse, and is not trained itself; train its parts"
+        )
     if settings.model not in _HOMES:
         raise ConfigError(f"no model {settings.model!r}; there are {', '.join(NAMES)}")
     home = importlib.import_module(_HOMES[settings.model])

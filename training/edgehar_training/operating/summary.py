@@ -65,7 +65,7 @@ def summarize(
     clips = {(clip.name, clip.group) for run in answers for clip in run.test}
     found = {
         "target": str(folder),
-        "network": f"int8 {config.network.model}",
+        "network": f"int8 {config.network.title}",
         "data": f"test part of {describe_data(config.data.dataset, config.data.folder)}",
         "protocol": config.protocol,
         "clips": len(clips),

@@ -339,7 +339,7 @@ def _self_contained(whole: bytes, manifest: Manifest) -> bytes:
 def _facts(run: Run, model: keras.Model, files: Mapping[str, bytes], comparison: Comparison, notes: str) -> CardFacts:
     encoder, head = model.get_layer("encoder"), model.get_layer("head")
     return CardFacts(
-        network=run.config.network.model,
+        network=run.config.network.title,
         parameters=encoder.count_params() + head.count_params(),
         encoder_macs=macs(encoder),
         head_macs=macs(head),

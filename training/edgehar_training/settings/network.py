@@ -8,6 +8,8 @@ import msgspec
 from msgspec import Meta
 
 Option = bool | int | float | str
+# A network made of trained ones by `edgehar fuse`.
+FUSED = "fused"
 # Channels of a frame for each kind of input.
 CHANNELS = {"rgb": 3, "motion": 3, "flow": 2, "rgb+flow": 5}
 
@@ -82,3 +84,8 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     def channels(self) -> int:
         """Channels of a frame of this input."""
         return CHANNELS[self.input]
+
+    @property
+    def title(self) -> str:
+        """What the network is called: its name, and what it was made of where it was made of others."""
+        return f"{FUSED} {self.options['parts']}" if self.model == FUSED else self.model

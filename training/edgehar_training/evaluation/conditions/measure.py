@@ -109,7 +109,7 @@ def bench_of_runs(folder: Path, part: Part) -> Bench:
     def subject(rows: list[Row], skipped: dict[str, str]) -> Subject:
         return Subject(
             target=str(folder),
-            network=f"int8 {first.network.model}",
+            network=f"int8 {first.network.title}",
             data=f"{part} part of {describe_data(first.data.dataset, first.data.folder)}",
             protocol=first.protocol,
             scored=Scored(first.labels, all_read(rows, skipped)),

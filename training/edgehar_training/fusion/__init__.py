@@ -1,0 +1,1 @@
+"""Trained networks fused into one, with one encoder and one head."""

@@ -1,0 +1,121 @@
+"""Runs of fused networks, in folders like those of `edgehar-train`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgehar.errors import ConfigError
+from edgehar.files import write_text
+from edgehar_training import report
+from edgehar_training.evaluate import Result, in_chunks, score_streams
+from edgehar_training.experiment import say_done, write_pooled
+from edgehar_training.fusion.features import equalize, size_of
+from edgehar_training.fusion.network import fused
+from edgehar_training.fusion.parts import PARTS_FILE, check_parts, described, fused_config, matched
+from edgehar_training.runs import BEST_FILE, CONFIG_FILE, METRICS_FILE, SPLITS_FILE, Run
+from edgehar_training.train_run import add_int8, draw_test, part_metrics, truth_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import keras
+    import numpy.typing as npt
+
+    from edgehar_training.datasets import Clip
+
+log = logging.getLogger(__name__)
+
+# Validation clips whose first windows show how large features are.
+SIZED_CLIPS = 32
+
+
+def fuse_runs(folders: Sequence[Path], out: Path, *, int8: bool, resume: bool) -> dict[str, Any]:
+    """Fuse the networks of several experiments, fold by fold and seed by seed.
+
+    Args:
+        folders: what `edgehar-train` wrote, two or more.
+        out: where to; made here.
+        int8: convert every network, and test the int8 bundle too.
+        resume: leave finished runs in `out` as they are, but for a missing int8 test.
+
+    Returns:
+        What is in `metrics.json` of `out`.
+
+    Raises:
+        ConfigError: the runs do not fit each other, or `out` holds something else.
+        DatasetError: a run or its clips cannot be read.
+        EdgeharError: conversion failed.
+    """
+    runs = matched(folders)
+    if not resume and out.exists() and any(out.iterdir()):
+        raise ConfigError(f"{out}: is not empty; continue it with --resume, or give another --out")
+    for place, parts in runs.items():
+        config = parts[0].config
+        if int8:
+            config.check_device()
+        if (out / place / CONFIG_FILE).exists():
+            check_parts(out / place, parts)
+    made = []
+    for place, parts in runs.items():
+        if not (out / place / METRICS_FILE).exists():
+            _fuse_run(out / place, parts)
+        run = Run(out / place, fused_config(parts))
+        if int8:
+            add_int8(run)
+        say_done(run.path)
+        made.append(run)
+    if made[0].path == out:
+        return report.read_metrics(out / METRICS_FILE)
+    return write_pooled(out, [(run.path, run.config) for run in made])
+
+
+def _fuse_run(folder: Path, parts: Sequence[Run]) -> None:
+    """Make one run; its metrics come last: a run with metrics is a finished one."""
+    from edgehar_training.fit import save_model
+
+    started_s = time.monotonic()
+    models = [part.model() for part in parts]
+    factors = equalize(models, _sizes(models, parts[0]))
+    model = fused(models, [str(part.path) for part in parts])
+    folder.mkdir(parents=True, exist_ok=True)
+    config = fused_config(parts)
+    write_text(folder / PARTS_FILE, json.dumps(described(parts, factors), indent=2) + "\n")
+    write_text(folder / SPLITS_FILE, (parts[0].path / SPLITS_FILE).read_text(encoding="utf-8"))
+    write_text(folder / "labels.txt", "".join(f"{label}\n" for label in config.labels))
+    save_model(model, folder / BEST_FILE)
+    config.write(folder)
+    run = Run(folder, config)
+    clips = {part: run.clips(part) for part in ("train", "val", "test")}
+    metrics: dict[str, Any] = {
+        "protocol": config.protocol,
+        "seed": config.split.seed,
+        "fold": config.fold,
+        "parts": {part: len(found) for part, found in clips.items()},
+        "skipped": config.skipped,
+    }
+    for part in ("val", "test"):
+        if clips[part]:
+            metrics[part] = part_metrics(run, clips[part], _scored(run, model, clips[part]))
+    metrics["seconds"] = round(time.monotonic() - started_s, 1)
+    draw_test(run, metrics)
+    report.write_metrics(folder / METRICS_FILE, metrics)
+
+
+def _sizes(models: Sequence[keras.Model], run: Run) -> list[float]:
+    """How large the features of each network are, on windows of validation clips."""
+    clips = (run.clips("val") or run.clips("train"))[:SIZED_CLIPS]
+    frames = np.concatenate([run.stream(clip)[: run.config.network.window] for clip in clips])
+    return [size_of(in_chunks(model.get_layer("encoder"), frames, run.preprocessor)) for model in models]
+
+
+def _scored(run: Run, model: keras.Model, clips: Sequence[Clip]) -> Result:
+    streams: list[npt.NDArray[np.int8]] = [run.stream(clip) for clip in clips]
+    network = run.config.network
+    windows = score_streams(model, run.preprocessor, streams, network.window, order=run.config.frame_order)
+    return Result(truth_of(run.config, clips), windows)
