@@ -22,7 +22,7 @@ COMMANDS = (
     *("edgehar bundle unpack", "edgehar bundle add-edgetpu"),
     *("edgehar devices", "edgehar doctor"),
     *("edgehar data check", "edgehar data list", "edgehar data preview", "edgehar eval", "edgehar compare"),
-    "edgehar operate",
+    *("edgehar operate", "edgehar fuse"),
     *("edgehar service install", "edgehar service uninstall", "edgehar service status"),
     *("edgehar config init", "edgehar config check", "edgehar config show"),
 )
