@@ -184,6 +184,40 @@ def test_fused_runs_are_runs(runs):
     assert_one_line_error(trained, 2, str(out), "edgehar fuse")
 
 
+def copied(run, folder, seed=0):
+    """A finished run as if it had been trained with another seed."""
+    folder.mkdir(parents=True)
+    for name in ("config.json", "splits.csv", "best.keras", "metrics.json"):
+        (folder / name).write_bytes((run / name).read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    config["split"]["seed"] = seed
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_seeds_are_fused_one_by_one_and_pooled(runs, tmp_path):
+    folder, _ = runs
+    for name in ("lrcn", "mobile"):
+        for seed in (0, 1):
+            copied(folder / name, tmp_path / name / f"seed-{seed}", seed)
+    command = ["edgehar", "fuse", tmp_path / "lrcn", tmp_path / "mobile", "--out", tmp_path / "fused"]
+    done = run_command(*command, timeout_s=200)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "fused/metrics.json").read_text())
+    assert metrics["seeds"] == [0, 1]
+    assert metrics["clips"] == len(load_run(folder / "lrcn").clips("test"))
+    assert (tmp_path / "fused/confusion.png").exists()
+    evaluated = run_command("edgehar", "eval", tmp_path / "fused")
+    assert "float fused lrcn+mobile" in evaluated.stdout, evaluated.stderr
+    changed = tmp_path / "lrcn/seed-1/best.keras"
+    changed.write_bytes((folder / "mobile/best.keras").read_bytes())
+    other = run_command(*command, "--resume")
+    assert_one_line_error(other, 2, str(tmp_path / "fused/seed-1"), "other networks")
+    copied(folder / "mobile", tmp_path / "mobile/seed-2", 2)
+    more = run_command(*command, "--resume")
+    assert_one_line_error(more, 2, str(tmp_path / "lrcn"), "seed-2")
+
+
 def test_what_does_not_fit_is_said(runs, tmp_path):
     folder, common = runs
     lrcn, mobile = folder / "lrcn", folder / "mobile"
@@ -191,10 +225,7 @@ def test_what_does_not_fit_is_said(runs, tmp_path):
     assert_one_line_error(alone, 2, str(lrcn), "two runs")
     inside = run_command("edgehar", "fuse", lrcn, mobile, "--out", lrcn / "fused")
     assert_one_line_error(inside, 2, str(lrcn / "fused"))
-    other = tmp_path / "other"
-    other.mkdir()
-    for name in ("config.json", "splits.csv", "best.keras", "metrics.json"):
-        (other / name).write_bytes((mobile / name).read_bytes())
+    other = copied(mobile, tmp_path / "other")
     config = json.loads((other / "config.json").read_text())
     config["network"]["rate_hz"] = 10.0
     (other / "config.json").write_text(json.dumps(config))
