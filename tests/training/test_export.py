@@ -16,6 +16,7 @@ from edgehar_training.quantize.export import INPUT, SEAM, Exporter, observe  # n
 from edgehar_training.quantize.ranges import Ranges, exact  # noqa: E402
 from edgehar_training.quantize.worker import to_int8  # noqa: E402
 from edgehar_training.settings import NetworkSettings  # noqa: E402
+from edgehar_training.tflite_weights import convolutions  # noqa: E402
 
 pytestmark = pytest.mark.training
 
@@ -88,6 +89,26 @@ def test_range_is_cut_at_its_bound():
     ranges("gates", tf.constant([-50.0, 50.0]), bound=6.0)
     ranges.freeze({})
     assert np.allclose(ranges("gates", tf.constant([-50.0, 50.0])).numpy(), [-6.0, 6.0], atol=0.05)
+
+
+def test_weights_that_were_int8_keep_their_steps():
+    rng = np.random.default_rng(3)
+    layers = [keras.layers.Conv2D(6, 3, name="conv"), keras.layers.DepthwiseConv2D(3, name="depthwise")]
+    encoder = sequential(*layers, keras.layers.GlobalAveragePooling2D(), shape=(12, 12, 3))
+    for layer in layers:
+        kernel, bias = layer.get_weights()
+        # Greatest values of 71 to 126 steps: 127 steps would round them all.
+        levels = rng.integers(-70, 71, kernel.shape).astype(np.float32)
+        levels[0, 0] = rng.integers(71, 127, kernel.shape[2:])
+        layer.set_weights([levels * np.float32(0.0137), bias])
+    head = sequential(keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax"), shape=(2, 6))
+    ranges = Ranges()
+    exporter = Exporter(encoder, head, ranges)
+    observe(exporter, rng.integers(-128, 128, (4, 2, 12, 12, 3)).astype(np.int8), RGB)
+    ranges.freeze(exporter.fixed(RGB))
+    found = convolutions(to_int8(exporter.encode, (1, 12, 12, 3)))
+    for layer, (kernel, _) in zip(layers, found, strict=True):
+        np.testing.assert_allclose(kernel, layer.get_weights()[0], rtol=1e-5)
 
 
 def test_dead_place_gets_a_range():

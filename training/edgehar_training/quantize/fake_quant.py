@@ -18,7 +18,7 @@ from edgehar_training.quantize.export import OUTPUT, SEAM, Exporter, observe
 from edgehar_training.quantize.ranges import Ranges, exact, in_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -223,11 +223,14 @@ class _FakeQuantizer:
         limits = ops.clip(ops.reshape(flat, (-1, 2)), -bounds, bounds)
         return ops.stop_gradient(ops.stack([ops.minimum(limits[:, 0], 0.0), ops.maximum(limits[:, 1], 0.0)], axis=1))
 
-    def weight(self, variable: Any, channels: int | None = -1) -> Any:
-        """A weight in steps of its greatest size / 127, zero in the middle."""
+    def weight(self, variable: Any, channels: int | None = -1, *, kept: Sequence[int] | None = None) -> Any:
+        """A weight in the steps of its file, zero in the middle."""
         ops = keras.ops
         weight = ops.convert_to_tensor(variable)
-        rounded, step = in_steps(weight, per_channel=self._per_channel and channels is not None)
+        if kept is not None:
+            weight = ops.reshape(weight, kept)
+        per_channel = self._per_channel and channels is not None
+        rounded, step = in_steps(weight, per_channel=per_channel, kept=kept is not None)
         self._weights.append(ops.stop_gradient(step))
         return weight + ops.stop_gradient(rounded - weight)
 

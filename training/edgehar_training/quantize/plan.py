@@ -8,6 +8,8 @@ from edgehar_training.quantize.graph import TRAINING_ONLY, nodes_of
 from edgehar_training.quantize.steps import KEEPING, SHAPES, is_relu, is_softmax, step_of, takes_relu
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import keras
 
     from edgehar_training.quantize.graph import Node
@@ -64,8 +66,12 @@ class Quantizer(Protocol):
     def __call__(self, place: str, values: Any, *, bound: float = ...) -> Any:
         """The values to go on with at an int8 place, whose range need not go beyond ±`bound`."""
 
-    def weight(self, variable: Any, channels: int | None = -1) -> Any:
-        """A weight as the device has it; `channels` is the axis with a scale of its own for each entry."""
+    def weight(self, variable: Any, channels: int | None = -1, *, kept: Sequence[int] | None = ...) -> Any:
+        """A weight as the device has it.
+
+        `channels` is the axis with a scale of its own for each entry. The weight of a convolution keeps the int8 steps
+        that it came with, in the shape `kept`, of which the last axis are the channels of its output.
+        """
 
     def bias(self, variable: Any) -> Any:
         """A bias as the device has it (int32, so next to exact)."""

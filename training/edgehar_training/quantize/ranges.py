@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from edgehar.errors import ConversionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    import numpy as np
     import numpy.typing as npt
 
     from edgehar.manifest import Affine
@@ -22,6 +23,10 @@ SMALLEST_WIDTH = 1e-3
 SCALE_BITS = 12
 # A channel of zeros still needs a scale.
 SMALLEST_WEIGHT = 1e-6
+# How far from a whole number of steps a weight may be that was stored in such steps, as float32 rounds it.
+WHOLE = 1e-3
+# Bounds the memory.
+MOST_SEARCHED, SEARCHED_AT_ONCE = 1 << 20, 8
 
 
 class Ranges:
@@ -69,17 +74,27 @@ class Ranges:
             raise ConversionError(f"{place}: has no range; ranges were observed or learned for another network")
         return _fake_quantise(values, *self._limits[place])
 
-    def weight(self, variable: Any, channels: int | None = -1) -> Any:
+    def weight(self, variable: Any, channels: int | None = -1, *, kept: Sequence[int] | None = None) -> Any:
         """The weight as a constant, in the steps that its int8 form has (symmetric, one scale for each channel)."""
-        weight = _constant(variable)
+        from keras import ops
+
+        weight = _constant(variable) if kept is None else ops.reshape(_constant(variable), kept)
         if self._observing:
-            return weight
-        weight, step = in_steps(weight, per_channel=self._per_channel and channels is not None)
-        if self._per_channel:
             return weight
         import tensorflow as tf
 
-        # Told by a node of its own: without one the converter gives every channel its scale.
+        per_channel = self._per_channel and channels is not None
+        # Told by a node of its own: without one the converter gives every channel the step that it would choose.
+        if per_channel and kept is not None:
+            with tf.init_scope():
+                # The node takes numbers, not what is computed from a variable.
+                weight, step = in_steps(ops.reshape(_constant(variable), kept), per_channel=True, kept=True)
+                weight, most = weight.numpy(), 127 * step.numpy()
+            told = tf.quantization.fake_quant_with_min_max_vars_per_channel
+            return told(weight, -most, most, num_bits=8, narrow_range=True)
+        weight, step = in_steps(weight, per_channel=per_channel)
+        if self._per_channel:
+            return weight
         most = 127 * step
         return tf.quantization.fake_quant_with_min_max_vars(weight, -most, most, num_bits=8, narrow_range=True)
 
@@ -126,17 +141,39 @@ def exact(low: float, high: float) -> Limits:
     return (-128 - zero_point) * scale, (127 - zero_point) * scale
 
 
-def in_steps(weight: Any, *, per_channel: bool) -> tuple[Any, Any]:
-    """A weight in steps of its greatest size / 127, and the step; by the last axis where each channel has its own.
+def in_steps(weight: Any, *, per_channel: bool, kept: bool = False) -> tuple[Any, Any]:
+    """A weight in its int8 steps, and the step; by the last axis where each channel has its own.
 
-    The converter finds the same steps, and has nothing left to round. Left to itself it rounds halves by the last bit
+    A step is the greatest size / 127. With `kept` a channel that was int8 in another network, with a greatest value of
+    fewer steps, keeps those: rounding it once more costs a deep network more than all its activations do.
+
+    The converter finds the same weights, and has nothing left to round. Left to itself it rounds halves by the last bit
     of a double, and weights that were int8 in another network have many halves.
     """
     from keras import ops
 
     axes = tuple(range(len(weight.shape) - 1)) if per_channel else None
-    step = ops.maximum(ops.max(ops.abs(weight), axis=axes), SMALLEST_WEIGHT) / 127
+    greatest = ops.maximum(ops.max(ops.abs(weight), axis=axes), SMALLEST_WEIGHT)
+    searched = kept and per_channel and math.prod(weight.shape) <= MOST_SEARCHED
+    count = _whole_steps(weight, greatest) if searched else 127
+    step = greatest / count
     return ops.sign(weight) * ops.floor(ops.abs(weight) / step + 0.5) * step, step
+
+
+def _whole_steps(weight: Any, greatest: Any) -> Any:
+    """How many steps, 64 to 127, a channel's greatest value has, so that all its values are whole; 127 if none do."""
+    from keras import ops
+
+    rows, found = ops.reshape(weight, (-1, weight.shape[-1])), ops.full_like(greatest, 127.0)
+    for first in range(64, 127, SEARCHED_AT_ONCE):
+        counts = np.arange(first, first + SEARCHED_AT_ONCE, dtype=np.float32)[:, None, None]
+        steps = rows[None] / greatest * counts
+        off = ops.max(ops.abs(steps - ops.round(steps)), axis=1)
+        # Of several the finest, so that 127 stays where everything fits, as with one weight alone.
+        best = ops.max(ops.where(off < WHOLE, counts[:, 0], 0.0), axis=0)
+        found = ops.where(best > 0, best, found)
+    own = rows / greatest * 127
+    return ops.where(ops.max(ops.abs(own - ops.round(own)), axis=0) < WHOLE, 127.0, found)
 
 
 def _constant(variable: Any) -> Any:

@@ -100,7 +100,7 @@ def _conv(layer: keras.layers.Conv2D, place: str) -> Step:
         raise ConversionError(f"{place}: has {layer.groups} groups; use 1, or a DepthwiseConv2D")
 
     def step(inputs: Sequence[Any], quantizer: Quantizer) -> Any:
-        values = layer.convolution_op(inputs[0], quantizer.weight(layer.kernel))
+        values = layer.convolution_op(inputs[0], quantizer.weight(layer.kernel, kept=tuple(layer.kernel.shape)))
         return quantizer(place, activation(_biased(values, layer, quantizer)))
 
     return step
@@ -115,7 +115,7 @@ def _depthwise(layer: keras.layers.DepthwiseConv2D, place: str) -> Step:
 
         shape = tuple(layer.kernel.shape)
         # A channel of the output has its own scale: (rows, columns, in, multiplier) as (rows, columns, channels).
-        flat = quantizer.weight(ops.reshape(layer.kernel, (*shape[:2], -1)))
+        flat = quantizer.weight(layer.kernel, kept=(*shape[:2], -1))
         values = ops.depthwise_conv(
             inputs[0], ops.reshape(flat, shape), layer.strides, layer.padding, dilation_rate=layer.dilation_rate
         )
