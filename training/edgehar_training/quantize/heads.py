@@ -95,10 +95,12 @@ class _Float:
         del place, bound
         return values
 
-    def weight(self, variable: Any, channels: int | None = -1) -> Any:
+    def weight(self, variable: Any, channels: int | None = -1, *, kept: Sequence[int] | None = None) -> Any:
         """As a constant: what is fused must not be a variable."""
         del channels
-        return _constant(variable)
+        from keras import ops
+
+        return _constant(variable) if kept is None else ops.reshape(_constant(variable), kept)
 
     def bias(self, variable: Any) -> Any:
         """As a constant."""
