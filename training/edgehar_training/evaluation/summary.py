@@ -26,15 +26,9 @@ WORST_CLIPS = 12
 CURVE_POINTS = 200
 
 
-def summarize(subject: Subject, threshold: float = 0.0) -> dict[str, Any]:
-    """Every figure of an evaluation; of clips that are all of labels the network does not know, only what it answers.
-
-    Args:
-        subject: the clips with their scores.
-        threshold: a clip whose best score is under it counts as not answered.
-    """
-    scored = subject.scored
-    said = {
+def origin(subject: Subject, scored: Scored) -> dict[str, Any]:
+    """What was judged on what, as it stands before all figures of a subject."""
+    return {
         "target": subject.target,
         "network": subject.network,
         "data": subject.data,
@@ -43,8 +37,18 @@ def summarize(subject: Subject, threshold: float = 0.0) -> dict[str, Any]:
         "includes_training_clips": subject.includes_training_clips,
         "warnings": subject.warnings + few_groups(scored),
         "labels": scored.labels,
-        "unknown": _unknown(scored, threshold),
     }
+
+
+def summarize(subject: Subject, threshold: float = 0.0) -> dict[str, Any]:
+    """Every figure of an evaluation; of clips that are all of labels the network does not know, only what it answers.
+
+    Args:
+        subject: the clips with their scores.
+        threshold: a clip whose best score is under it counts as not answered.
+    """
+    scored = subject.scored
+    said = origin(subject, scored) | {"unknown": _unknown(scored, threshold)}
     return said | (_figures(subject) if scored.rows else {"clip": None})
 
 

@@ -11,7 +11,7 @@ from edgehar.files import whole_file
 from edgehar_training import intervals
 from edgehar_training.evaluate import group_bootstrap
 from edgehar_training.evaluation.conditions.changes import RECORDED
-from edgehar_training.evaluation.summary import few_groups, right_by_clip, seed_figures
+from edgehar_training.evaluation.summary import origin, right_by_clip, seed_figures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,15 +37,7 @@ COLUMNS = (
 def condition_figures(measured: Measured, hop: int) -> dict[str, Any]:
     """All figures, as they stand in `conditions.json`; intervals are of 95 %, by the bootstrap over groups."""
     subject, recorded = measured.subject, measured.scored[RECORDED]
-    return {
-        "target": subject.target,
-        "network": subject.network,
-        "data": subject.data,
-        "protocol": subject.protocol,
-        "leaky": subject.leaky,
-        "includes_training_clips": subject.includes_training_clips,
-        "warnings": subject.warnings + few_groups(recorded),
-        "labels": recorded.labels,
+    return origin(subject, recorded) | {
         "clips": len({row.name for row in recorded.rows}),
         "groups": len(set(recorded.groups)),
         "seeds": recorded.seeds,
