@@ -24,7 +24,8 @@ def test_it_is_found_by_name_and_says_where_it_comes_from(name):
     assert origin.parity.float_top1 - origin.parity.int8_top1 <= max(0.01, 1 / origin.parity.clips) + 1e-9
     assert origin.accuracy
     for accuracy in origin.accuracy:
-        assert "group-disjoint" in accuracy.protocol
+        assert "group" in accuracy.protocol
+        assert "random" not in accuracy.protocol
         assert accuracy.int8_top1 is not None
         low, high = accuracy.interval_95
         assert low <= accuracy.int8_top1 <= high
