@@ -217,7 +217,7 @@ def test_a_decoder_that_crashes_costs_one_clip(tmp_path, monkeypatch):
     killer.write_text(
         "import json, sys, os\nfrom edgehar_training import fill_worker\n"
         "make = fill_worker.FramesCache.make_missing\n"
-        "def crash(self, clip):\n    if '05' in clip.path: os.abort()\n    return make(self, clip)\n"
+        "def crash(self, clip):\n    if clip.path.endswith('05.mp4'): os.abort()\n    return make(self, clip)\n"
         "fill_worker.FramesCache.make_missing = crash\nfill_worker.main()\n"
     )
     popen = subprocess.Popen
