@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgehar_training.quantize.graph import nodes_of
+from edgehar_training.quantize.steps import SHAPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from edgehar_training.quantize.graph import Node
 
 PERCENTILE = 99.9
-_SHAPES = ("Flatten", "Reshape", "Permute", "FoldTime", "UnfoldTime", "LastAxisSlice", "LastStep", "Concatenate")
 _POOLS = ("MaxPooling2D", "AveragePooling2D", "GlobalMaxPooling2D", "GlobalAveragePooling2D", "GlobalAveragePooling1D")
-_HOMOGENEOUS = (*_SHAPES, *_POOLS, "Dropout", "SpatialDropout1D", "SpatialDropout2D", "ZeroPadding2D", "Add")
+_HOMOGENEOUS = (
+    *SHAPES, *_POOLS, "Concatenate", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "ZeroPadding2D", "Add",
+)  # fmt: skip
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "Dense")
 # They multiply their input by their first weight, and do nothing else with it.
 _MATRICES = (*_CONVOLUTIONS, "LSTM", "GRU", "SimpleRNN", "ConvLSTM2D")

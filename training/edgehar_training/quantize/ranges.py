@@ -149,6 +149,14 @@ def in_steps(weight: Any, *, per_channel: bool, kept: bool = False) -> tuple[Any
 
     The converter finds the same weights, and has nothing left to round. Left to itself it rounds halves by the last bit
     of a double, and weights that were int8 in another network have many halves.
+
+    Args:
+        weight: float32 tensor `(..., channels)`.
+        per_channel: each channel has a step of its own; otherwise one step for all.
+        kept: look for steps that the weight came with; not in weights of more than `MOST_SEARCHED` values.
+
+    Returns:
+        The weight in whole steps, float32 and of the same shape, and the step, `(channels,)` or a scalar.
     """
     from keras import ops
 
@@ -161,7 +169,15 @@ def in_steps(weight: Any, *, per_channel: bool, kept: bool = False) -> tuple[Any
 
 
 def _whole_steps(weight: Any, greatest: Any) -> Any:
-    """How many steps, 64 to 127, a channel's greatest value has, so that all its values are whole; 127 if none do."""
+    """How many steps, 64 to 127, a channel's greatest value has, so that all its values are whole; 127 if none do.
+
+    Args:
+        weight: float32 tensor `(..., channels)`.
+        greatest: largest absolute value of each channel, `(channels,)`.
+
+    Returns:
+        float32 `(channels,)`.
+    """
     from keras import ops
 
     rows, found = ops.reshape(weight, (-1, weight.shape[-1])), ops.full_like(greatest, 127.0)
