@@ -13,7 +13,7 @@ demo: $(VENV)/device.installed
 test: $(VENV)/dev.installed
 	scripts/install_test_tools.sh
 	$(MAKE) lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .

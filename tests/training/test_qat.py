@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -150,6 +151,21 @@ def test_other_heads_answer_as_the_float_network(kind):
     assert np.array_equal(loaded.run(codes[0]), loaded.run(codes[0]))
 
 
+def test_a_float_head_learns_on_int8_features():
+    network, quantized = trained(float_head=True)
+    assert not any(place.startswith("head/") for place in quantized.limits)
+    windows = make_windows(64, 1)
+    expected = quantized.model.predict(real(windows), verbose=0)
+    ranges = Ranges(quantized.limits)
+    exporter = Exporter(network.get_layer("encoder"), network.get_layer("head"), ranges)
+    ranges.freeze(exporter.fixed(RGB))
+    encoder = to_int8(exporter.encode, (1, SIZE, SIZE, 3))
+    head = float_head(network.get_layer("head"), TfliteModel(encoder, name="encoder").output_quantization)
+    model = TfliteModel(merge.merge(encoder, head, STEPS), name="window")
+    scores = np.concatenate([(model.run(window).astype(float) + 128) / 256 for window in windows])
+    assert np.abs(scores - expected).max() < 2 / 256
+
+
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory):
     """A run of random weights, trained on in both ways."""
@@ -202,6 +218,16 @@ def test_stage_that_was_not_trained(tmp_path):
     run = small_run(tmp_path / "run")
     with pytest.raises(DatasetError, match="was not trained on as qat"):
         convert_run(run.path, tmp_path / "a.edgehar", stage="qat")
+
+
+def test_head_is_the_one_that_the_run_names(tmp_path):
+    run = small_run(tmp_path / "run", kind="motion")
+    quantize = msgspec.structs.replace(run.config.quantize, head="float")
+    msgspec.structs.replace(run.config, quantize=quantize).write(run.path)
+    named = convert_run(run.path, tmp_path / "named.edgehar", max_drop=None)
+    assert named.manifest.quantization.head == "float"
+    other = convert_run(run.path, tmp_path / "other.edgehar", max_drop=None, head="unrolled")
+    assert other.manifest.quantization.head == "unrolled"
 
 
 def test_gains_are_of_the_same_clips():

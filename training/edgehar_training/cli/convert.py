@@ -61,8 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--head",
         choices=("unrolled", "fused", "float"),
-        default="unrolled",
-        help="int8 in plain operations, int8 with TFLite's LSTM, or 32-bit floats (default: unrolled)",
+        help="int8 in plain operations, int8 with TFLite's LSTM, or 32-bit floats (default: as the run's settings say)",
     )
     parser.add_argument(
         "--evaluation", type=Path, metavar="RUN", help="another finished run, e.g. of folds, whose accuracy is told too"

@@ -9,12 +9,13 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 from edgehar.errors import ConversionError
+from edgehar_training.settings.quantize import HeadKind
 
 if TYPE_CHECKING:
     import keras
@@ -40,7 +41,7 @@ class Options(msgspec.Struct, frozen=True):
         limits: ranges that were learned, by place; None observes them.
     """
 
-    head: Literal["unrolled", "fused", "float"] = "unrolled"
+    head: HeadKind = "unrolled"
     per_channel: bool = True
     limits: dict[str, tuple[float, float]] | None = None
 

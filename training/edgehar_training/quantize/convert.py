@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar_training.datasets import Clip
-    from edgehar_training.quantize.heads import HeadKind
     from edgehar_training.quantize.ranges import Limits
     from edgehar_training.quantize.stages import Stage
     from edgehar_training.runs import Run, RunConfig
+    from edgehar_training.settings.quantize import HeadKind
 
 # Windows that show the ranges of all values; one of each clip while there are enough clips.
 CALIBRATION_WINDOWS = 128
@@ -75,7 +75,7 @@ def convert_run(
     hop: int | None = None,
     notes: str = "",
     stage: Stage | None = None,
-    head: HeadKind = "unrolled",
+    head: HeadKind | None = None,
     decision: Decision | None = None,
     temperature: float = 1.0,
 ) -> Conversion:
@@ -92,7 +92,7 @@ def convert_run(
         hop: frames between answers by default; a quarter of the window when None.
         notes: Markdown about the data set, for the model card.
         stage: which network of a run that was trained on (`stages`); the best one when None.
-        head: the kind of head, see `heads`.
+        head: the kind of head, see `heads`; that of the run's settings when None.
         decision: defaults for turning scores into answers.
         temperature: what the logits are divided by, in the weights, so that scores say how often they are right.
 
@@ -106,6 +106,7 @@ def convert_run(
     name = out.stem if name is None else name
     _check_out(out, name)
     run, stage, reason = chosen_stage(_open_run(Path(run_dir)), stage)
+    head = run.config.quantize.head if head is None else head
     hop = max(1, run.config.network.window // 4) if hop is None else hop
     _check_options(run.config, hop, max_drop, decision)
     if not 0 < temperature < float("inf"):
@@ -116,7 +117,7 @@ def convert_run(
     int8 = _convert(run, model, head, limits)
     quantization = _quantization(int8, run.config, head)
     whole = merge.merge(int8.encoder, int8.head, run.config.network.window)
-    comparison = _measure(run, as_it_was_trained(run, model, limits), int8, whole)
+    comparison = _measure(run, as_it_was_trained(run, model, limits, float_head=head == "float"), int8, whole)
     _check_drop(comparison, max_drop)
     _check_classes_and_scores(comparison, run.config.labels, max_class_drop, max_difference)
     # A run may be its own evaluation.
@@ -227,8 +228,11 @@ def _load_model(run: Run) -> keras.Model:
 
 
 def _convert(run: Run, model: keras.Model, head: HeadKind, limits: dict[str, Limits] | None) -> Int8Files:
+    trained = run.config.quantize.head
     if run.config.stage == "qat" and head == "fused":
         raise ConfigError("a network that was trained as int8 has an unrolled or float head; use --stage finetune")
+    if run.config.stage == "qat" and trained == "float" != head:
+        raise ConfigError(f"the ranges of a {head} head were not learned, as the run's head is float; use --head float")
     options = Options(head=head, per_channel=run.config.quantize.per_channel, limits=limits)
     encoder, classifier = model.get_layer("encoder"), model.get_layer("head")
     return convert_networks(encoder, classifier, calibration_windows(run), run.config.affine, options)

@@ -36,6 +36,7 @@ class FakeQuantization:
         affine: quantization of the network's input.
         momentum: of the running mean of a range over steps.
         per_channel: weights have a scale for each output channel; otherwise one.
+        float_head: the head's file computes in float, on int8 features.
         round_scores: scores come in the file's steps of 1/256, so that ties are its ties. Not for training: what is
             rounded to 0 or 1 has no gradient.
 
@@ -54,6 +55,7 @@ class FakeQuantization:
         *,
         momentum: float = 0.95,
         per_channel: bool = True,
+        float_head: bool = False,
         round_scores: bool = False,
     ) -> None:
         encoder, head = network.get_layer("encoder"), network.get_layer("head")
@@ -71,9 +73,11 @@ class FakeQuantization:
         of_head = {place: limits.pop(place) for place in list(limits) if place.startswith("head/")}
         self._momentum, self._round_scores = momentum, round_scores
         self._parts = [
-            _Quantized(encoder, exporter.encode_with, limits, same, per_channel, affine.scale, name="encoder_places"),
-            _Quantized(head, exporter.classify_with, of_head, {}, per_channel, seam, name="head_places"),
+            _Quantized(encoder, exporter.encode_with, limits, same, per_channel, affine.scale, name="encoder_places")
         ]
+        if not float_head:
+            places = _Quantized(head, exporter.classify_with, of_head, {}, per_channel, seam, name="head_places")
+            self._parts.append(places)
         self.model = self._whole(network, encoder, head)
         self.move_ranges(moving=True)
 
@@ -81,7 +85,7 @@ class FakeQuantization:
         window = head.input_shape[1]
         frame, features = keras.Input(encoder.input_shape[1:]), keras.Input(head.input_shape[1:])
         encode = keras.Model(frame, self._parts[0](frame), name="encoder")
-        scores = self._parts[1](features)
+        scores = self._parts[1](features) if self._parts[1:] else head(features)
         if self._round_scores:
             scores = _Scores(name="rounded")(scores)
         classify = keras.Model(features, scores, name="head")
@@ -112,7 +116,7 @@ class FakeQuantization:
 
     def _tell_seam(self) -> None:
         """Let the head know the scale of what it takes, which may have moved."""
-        if (seam := self._parts[0].limits.get(SEAM)) is not None:
+        if self._parts[1:] and (seam := self._parts[0].limits.get(SEAM)) is not None:
             self._parts[1].entry_scale.assign((seam[1] - seam[0]) / 255)
 
 

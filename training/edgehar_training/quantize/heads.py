@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from edgehar_training.quantize.export import SCORES, SEAM
 from edgehar_training.quantize.merge import pack, parse
 from edgehar_training.quantize.plan import Plan
 from edgehar_training.quantize.simplify import simplified
+from edgehar_training.settings.quantize import HeadKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from edgehar.manifest import Affine
     from edgehar_training.quantize.ranges import Ranges
 
-HeadKind = Literal["unrolled", "fused", "float"]
-HEADS: tuple[HeadKind, ...] = ("unrolled", "fused", "float")
+HEADS: tuple[HeadKind, ...] = get_args(HeadKind)
 
 
 def fused_head(head: keras.Model, ranges: Ranges, features: npt.NDArray[np.float32]) -> bytes:

@@ -90,6 +90,7 @@ def fake_quantization(run: Run, network: keras.Model) -> FakeQuantization:
         run.config.affine,
         momentum=settings.range_momentum,
         per_channel=settings.per_channel,
+        float_head=settings.head == "float",
     )
 
 
@@ -113,20 +114,29 @@ def read_ranges(run: Run) -> dict[str, Limits] | None:
         raise DatasetError(f"{path}: cannot be read ({error}); finish the run with edgehar-train --resume") from error
 
 
-def as_it_was_trained(run: Run, model: keras.Model, limits: Mapping[str, Limits] | None) -> keras.Model:
+def as_it_was_trained(
+    run: Run, model: keras.Model, limits: Mapping[str, Limits] | None, *, float_head: bool
+) -> keras.Model:
     """What the int8 file is to be compared with: the float network, or for a "qat" run that with fake quantization.
 
     Args:
         run: whose network it is.
         model: the float network.
         limits: the ranges that a "qat" run learned; None for others.
+        float_head: the file's head computes in float.
     """
     if limits is None:
         return model
     from edgehar_training.quantize.fake_quant import FakeQuantization
 
-    per_channel = run.config.quantize.per_channel
-    return FakeQuantization(model, limits, run.config.affine, per_channel=per_channel, round_scores=True).model
+    return FakeQuantization(
+        model,
+        limits,
+        run.config.affine,
+        per_channel=run.config.quantize.per_channel,
+        float_head=float_head,
+        round_scores=True,
+    ).model
 
 
 def compare_stages(run: Run, metrics: Mapping[str, Any]) -> dict[str, Any]:

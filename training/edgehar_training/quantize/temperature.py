@@ -59,6 +59,8 @@ def tempered_ranges(
     if limits is None or temperature == 1:
         return None if limits is None else dict(limits)
     place = f"{head.name}/{_last_dense(simplified(head)).name}"
+    if place not in limits:  # the head is float
+        return dict(limits)
     low, high = limits[place]
     return {**limits, place: (low / temperature, high / temperature)}
 
