@@ -182,6 +182,28 @@ def test_fused_runs_are_runs(runs):
     assert ModelBundle.open(out / "model.edgehar").manifest.provenance.parity.max_score_difference < 0.1
     trained = run_command("edgehar-train", *common, "--out", out, "--resume")
     assert_one_line_error(trained, 2, str(out), "edgehar fuse")
+    head = run_command(*command, "--resume", "--head", "float")
+    assert_one_line_error(head, 2, str(out), "--head unrolled")
+
+
+def test_the_head_of_a_fused_network_is_trained_on(runs):
+    folder, _ = runs
+    out = folder / "trained"
+    command = ["edgehar", "fuse", folder / "lrcn", folder / "mobile", "--out", out, "--qat", "--head", "float"]
+    done = run_command(*command, timeout_s=280)
+    assert done.returncode == 0, done.stderr
+    told = json.loads((out / "metrics.json").read_text())["quantization"]
+    assert told["qat"]["window_agreement"] > 0.99
+    for stage in ("finetune", "qat"):
+        before, after = load_run(out).model(), load_run(out / stage).model()
+        old, new = ([layer for layer in m.get_layer("head").layers if layer.weights] for m in (before, after))
+        assert not all(np.array_equal(a.get_weights()[0], b.get_weights()[0]) for a, b in zip(old, new, strict=True))
+        x = np.random.default_rng(0).random((3, 64, 64, 3), np.float32)
+        assert after.get_layer("encoder")(x).numpy() == pytest.approx(before.get_layer("encoder")(x).numpy(), abs=1e-3)
+    written = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    again = run_command(*command, "--resume", timeout_s=200)
+    assert again.returncode == 0, again.stderr
+    assert written == {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
 
 
 def copied(run, folder, seed=0):

@@ -77,7 +77,7 @@ def train_run(
         if int8:
             add_int8(Run(folder, config))
         if qat:
-            _add_stages(Run(folder, config), clips, split, bar=bar)
+            add_stages(Run(folder, config), clips, split, bar=bar)
         return
     started_s = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def train_run(
     # Last: a run with metrics is a finished one.
     report.write_metrics(folder / METRICS_FILE, metrics)
     if qat:
-        _add_stages(run, clips, split, bar=bar)
+        add_stages(run, clips, split, bar=bar)
 
 
 def truth_of(config: RunConfig, clips: Sequence[Clip]) -> Any:
@@ -121,7 +121,7 @@ def _finished(folder: Path, config: RunConfig) -> bool:
     if not (folder / CONFIG_FILE).exists():
         return False
     before = load_run(folder).config
-    if before.network.model == FUSED:
+    if before.network.model == FUSED and before.stage == "float":
         raise ConfigError(f"{folder}: was made by edgehar fuse and is not trained; train its parts and fuse them anew")
     old, new = flat(before), flat(config)
     # Where the learning rate falls depends on the number of epochs.
@@ -202,7 +202,7 @@ def add_int8(run: Run) -> None:
         report.write_metrics(run.path / METRICS_FILE, metrics)
 
 
-def _add_stages(run: Run, clips: Sequence[Clip], split: Split, *, bar: bool) -> None:
+def add_stages(run: Run, clips: Sequence[Clip], split: Split, *, bar: bool) -> None:
     """Train on from a finished run, in float and as int8, and add the comparison to its metrics."""
     from edgehar_training.quantize.stages import KEY, compare_stages, stage_config
 

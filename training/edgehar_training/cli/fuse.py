@@ -31,6 +31,16 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the fused run or runs")
     parser.add_argument("--int8", action="store_true", help="convert the networks and test their int8 bundles too")
+    parser.add_argument(
+        "--qat",
+        action="store_true",
+        help="also train the head on, once in float and once as int8, and compare (docs/quantization.md)",
+    )
+    parser.add_argument(
+        "--head",
+        choices=("unrolled", "fused", "float"),
+        help="head of the int8 files (default: that of the first RUN's settings)",
+    )
     parser.add_argument("--resume", action="store_true", help="continue in --out; finished runs are left as they are")
     parser.set_defaults(run=run)
 
@@ -44,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     from edgehar_training.cli.train import summary
     from edgehar_training.fusion.fuse_runs import fuse_runs
 
-    print(summary(fuse_runs(args.runs, args.out, int8=args.int8, resume=args.resume)))
+    made = fuse_runs(args.runs, args.out, int8=args.int8, resume=args.resume, qat=args.qat, head=args.head)
+    print(summary(made))
     return EXIT_DONE
 
 
@@ -57,6 +68,8 @@ def _check(args: argparse.Namespace) -> None:
     folders, out = {folder.resolve() for folder in args.runs}, args.out.resolve()
     if len(folders) < len(args.runs):
         raise ConfigError("a run is fused with itself; give different ones")
+    if args.qat and args.head == "fused":
+        raise ConfigError("--head fused cannot be trained as int8 (--qat); give --head unrolled or float")
     if args.out.exists() and not args.out.is_dir():
         raise ConfigError(f"{args.out}: is a file; --out names a folder")
     # The runs of a folder are found by looking through it.

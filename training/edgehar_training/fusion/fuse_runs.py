@@ -12,13 +12,14 @@ import numpy as np
 from edgehar.errors import ConfigError
 from edgehar.files import write_text
 from edgehar_training import report
+from edgehar_training.datasets.splits import Split
 from edgehar_training.evaluate import Result, in_chunks, score_streams
 from edgehar_training.experiment import say_done, write_pooled
 from edgehar_training.fusion.features import equalize, size_of
 from edgehar_training.fusion.network import fused
-from edgehar_training.fusion.parts import PARTS_FILE, check_parts, described, fused_config, matched
+from edgehar_training.fusion.parts import PARTS_FILE, check_head, check_parts, described, fused_config, matched
 from edgehar_training.runs import BEST_FILE, CONFIG_FILE, METRICS_FILE, SPLITS_FILE, Run
-from edgehar_training.train_run import add_int8, draw_test, part_metrics, truth_of
+from edgehar_training.train_run import add_int8, add_stages, draw_test, part_metrics, truth_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar_training.datasets import Clip
+    from edgehar_training.runs import RunConfig
+    from edgehar_training.settings.quantize import HeadKind
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,9 @@ log = logging.getLogger(__name__)
 SIZED_CLIPS = 32
 
 
-def fuse_runs(folders: Sequence[Path], out: Path, *, int8: bool, resume: bool) -> dict[str, Any]:
+def fuse_runs(
+    folders: Sequence[Path], out: Path, *, int8: bool, resume: bool, qat: bool = False, head: HeadKind | None = None
+) -> dict[str, Any]:
     """Fuse the networks of several experiments, fold by fold and seed by seed.
 
     Args:
@@ -43,6 +48,8 @@ def fuse_runs(folders: Sequence[Path], out: Path, *, int8: bool, resume: bool) -
         out: where to; made here.
         int8: convert every network, and test the int8 bundle too.
         resume: leave finished runs in `out` as they are, but for a missing int8 test.
+        qat: also train the head of every network on, in float and as int8, and compare what is made of each.
+        head: of the int8 files; as the first parts' runs have it when None.
 
     Returns:
         What is in `metrics.json` of `out`.
@@ -57,17 +64,20 @@ def fuse_runs(folders: Sequence[Path], out: Path, *, int8: bool, resume: bool) -
         raise ConfigError(f"{out}: is not empty; continue it with --resume, or give another --out")
     for place, parts in runs.items():
         config = parts[0].config
-        if int8:
+        if int8 or qat:
             config.check_device()
         if (out / place / CONFIG_FILE).exists():
             check_parts(out / place, parts)
+            check_head(out / place, fused_config(parts, head))
     made = []
     for place, parts in runs.items():
         if not (out / place / METRICS_FILE).exists():
-            _fuse_run(out / place, parts)
-        run = Run(out / place, fused_config(parts))
+            _fuse_run(out / place, parts, fused_config(parts, head))
+        run = Run(out / place, fused_config(parts, head))
         if int8:
             add_int8(run)
+        if qat:
+            add_stages(run, *_split_of(run), bar=False)
         say_done(run.path)
         made.append(run)
     if made[0].path == out:
@@ -75,7 +85,15 @@ def fuse_runs(folders: Sequence[Path], out: Path, *, int8: bool, resume: bool) -
     return write_pooled(out, [(run.path, run.config) for run in made])
 
 
-def _fuse_run(folder: Path, parts: Sequence[Run]) -> None:
+def _split_of(run: Run) -> tuple[list[Clip], Split]:
+    """The clips of a run, and where in the list those of each part are."""
+    parts = [run.clips(part) for part in ("train", "val", "test")]
+    ends = np.cumsum([len(part) for part in parts])
+    split = Split(*([*range(end - len(part), end)] for part, end in zip(parts, ends, strict=True)))
+    return [clip for part in parts for clip in part], split
+
+
+def _fuse_run(folder: Path, parts: Sequence[Run], config: RunConfig) -> None:
     """Make one run; its metrics come last: a run with metrics is a finished one."""
     from edgehar_training.fit import save_model
 
@@ -84,7 +102,6 @@ def _fuse_run(folder: Path, parts: Sequence[Run]) -> None:
     factors = equalize(models, _sizes(models, parts[0]))
     model = fused(models, [str(part.path) for part in parts])
     folder.mkdir(parents=True, exist_ok=True)
-    config = fused_config(parts)
     write_text(folder / PARTS_FILE, json.dumps(described(parts, factors), indent=2) + "\n")
     write_text(folder / SPLITS_FILE, (parts[0].path / SPLITS_FILE).read_text(encoding="utf-8"))
     write_text(folder / "labels.txt", "".join(f"{label}\n" for label in config.labels))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgehar_training.runs import Run
+    from edgehar_training.settings.quantize import HeadKind
 
 PARTS_FILE = "parts.json"
 # What must be the same in all parts; how they scale colours is their own, since their encoders do that.
@@ -76,14 +77,28 @@ def _check_same(first: Run, other: Run) -> None:
         )
 
 
-def fused_config(runs: Sequence[Run]) -> RunConfig:
-    """Settings of the network made of the networks of `runs`: those of the first, but for the network's options."""
+def fused_config(runs: Sequence[Run], head: HeadKind | None = None) -> RunConfig:
+    """Settings of the network made of the networks of `runs`: those of the first, but for the network's options.
+
+    Trained on, it learns in its head only: there the parts meet, and features can be computed once.
+
+    Args:
+        runs: the parts.
+        head: of its int8 files; as those of the first when None.
+    """
     config = runs[0].config
     options: dict[str, Any] = {"parts": "+".join(run.config.network.model for run in runs)}
     for number, run in enumerate(runs, 1):
         options |= {f"part{number}.{name}": value for name, value in run.config.network.options.items()}
     network = msgspec.structs.replace(config.network, model=FUSED, options=options)
-    return msgspec.structs.replace(config, network=network, stage="float")
+    return msgspec.structs.replace(
+        config,
+        network=network,
+        fit=msgspec.structs.replace(config.fit, freeze=["encoder"]),
+        augment=msgspec.structs.replace(config.augment, on=False),
+        quantize=msgspec.structs.replace(config.quantize, head=head or config.quantize.head),
+        stage="float",
+    )
 
 
 def described(runs: Sequence[Run], factors: Sequence[float]) -> list[dict[str, Any]]:
@@ -125,3 +140,15 @@ def check_parts(folder: Path, runs: Sequence[Run]) -> None:
         raise DatasetError(f"{path}: cannot be read ({error!r}); fuse into another --out") from error
     if known != [checksum(run) for run in runs]:
         raise ConfigError(f"{folder}: was fused of other networks than these; give the same ones or another --out")
+
+
+def check_head(folder: Path, config: RunConfig) -> None:
+    """Make sure that the files of a folder that is to be resumed have the head of these settings.
+
+    Raises:
+        ConfigError: they have another.
+        DatasetError: it cannot be read.
+    """
+    before = load_run(folder).config.quantize.head
+    if before != config.quantize.head:
+        raise ConfigError(f"{folder}: has int8 files with --head {before}; give the same, or another --out")

@@ -58,7 +58,8 @@ def _fits(encoder: keras.Model, stem: Any) -> bool:
         and isinstance(pool, keras.layers.MaxPooling2D)
         and convolution.input is frame.output
         and pool.input is convolution.output
-        and [node.operation for node in convolution._outbound_nodes] == [pool]  # noqa: SLF001 - Keras has no other way
+        and _readers(frame) == [convolution]
+        and _readers(convolution) == [pool]
         and convolution.kernel.shape == (3, 3, stem.CHANNELS, stem.FILTERS)
         and convolution.padding == "same"
         and tuple(convolution.strides) == (1, 1)
@@ -67,6 +68,10 @@ def _fits(encoder: keras.Model, stem: Any) -> bool:
         and tuple(pool.pool_size) == tuple(pool.strides) == (stem.POOL, stem.POOL)
         and not any(side % stem.POOL for side in encoder.input_shape[1:3])
     )
+
+
+def _readers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    return [node.operation for node in layer._outbound_nodes]  # noqa: SLF001 - Keras has no other way
 
 
 def _stem_layer(stem: Any, convolution: keras.layers.Conv2D) -> keras.layers.Layer:

@@ -242,6 +242,8 @@ class _FakeQuantizer:
         """A bias in its int32 steps; behind a branch they are those of the last place, which is near enough."""
         ops = keras.ops
         bias, step = ops.convert_to_tensor(variable), ops.stop_gradient(self._before * self._weights[0])
+        # The end of a branch may have no place of its own, and the next weight is then another layer's.
+        self._weights.clear()
         return bias + ops.stop_gradient(ops.round(bias / step) * step - bias)
 
     def fixed(self, values: Any, low: float, high: float) -> Any:

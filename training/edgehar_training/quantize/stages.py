@@ -16,6 +16,7 @@ from edgehar.errors import DatasetError
 from edgehar.files import write_text
 from edgehar_training.evaluate import Result, group_bootstrap
 from edgehar_training.runs import BEST_FILE, Run, RunConfig, load_network, load_run
+from edgehar_training.settings.network import FUSED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +50,8 @@ def stage_folder(run: Path, stage: Stage) -> Path:
 def stage_config(config: RunConfig, stage: Literal["finetune", "qat"]) -> RunConfig:
     """Settings of a run that trains on from a float run: those of that run, but for epochs and learning rate.
 
-    The best epoch is taken, and every epoch is run, so that both stages take the same steps.
+    The best epoch is taken, and every epoch is run, so that both stages take the same steps. What the float run froze
+    is frozen in its network; a fused one, which no training made, says it in its settings.
     """
     fit = msgspec.structs.replace(
         config.fit,
@@ -57,7 +59,7 @@ def stage_config(config: RunConfig, stage: Literal["finetune", "qat"]) -> RunCon
         learning_rate=config.quantize.qat_learning_rate,
         patience=0,
         init_from=None,
-        freeze=[],
+        freeze=config.fit.freeze if config.network.model == FUSED else [],
         precision="float32",
         jit=False,
     )
@@ -71,11 +73,15 @@ def start_network(run: Run) -> keras.Model:
         DatasetError: the float run is not there.
         ConversionError: its network cannot be exported.
     """
+    from edgehar_training.layer_names import freeze
     from edgehar_training.models.layers import whole
     from edgehar_training.quantize.simplify import simplified
 
     model = load_network(run.path.parent / BEST_FILE)
-    return whole(simplified(model.get_layer("encoder")), simplified(model.get_layer("head")), model.name)
+    network = whole(simplified(model.get_layer("encoder")), simplified(model.get_layer("head")), model.name)
+    if run.config.fit.freeze:
+        freeze(network, run.config.fit.freeze)
+    return network
 
 
 def fake_quantization(run: Run, network: keras.Model) -> FakeQuantization:
