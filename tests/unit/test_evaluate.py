@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from edgehar_training.evaluate import Result, figures, group_bootstrap
+from edgehar_training.evaluation.stored import runs_in
 
 LABELS = ["calm", "fight"]
 
@@ -45,3 +46,11 @@ def test_the_interval_is_about_the_mean_and_wider_for_larger_groups():
 
 def test_an_interval_of_what_is_always_right_is_a_point():
     assert group_bootstrap([1.0] * 5, list("abcde")) == (1.0, 1.0)
+
+
+def test_what_was_trained_on_is_no_run_of_an_experiment(tmp_path):
+    for place in ("seed-0/fold-0", "seed-0/fold-0/qat", "seed-0/fold-0/finetune", "seed-0/fold-1"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "config.json").write_text("{}")
+    assert runs_in(tmp_path) == [tmp_path / "seed-0/fold-0", tmp_path / "seed-0/fold-1"]
+    assert runs_in(tmp_path / "seed-0/fold-0/qat") == [tmp_path / "seed-0/fold-0/qat"]

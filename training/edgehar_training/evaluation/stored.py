@@ -23,15 +23,17 @@ Stored = Literal["test", "val", "int8"]
 def runs_in(folder: Path) -> list[Path]:
     """The folder itself where it is a run, else the runs under it: folds and seeds of one experiment.
 
+    What was trained on from a run (`quantize.stages`) lies within it, and is not another one.
+
     Raises:
         ConfigError: there is neither.
     """
     if (folder / CONFIG_FILE).exists():
         return [folder]
-    found = sorted((path.parent for path in folder.glob(f"**/{CONFIG_FILE}")), key=_in_order)
+    found = {path.parent for path in folder.glob(f"**/{CONFIG_FILE}")}
     if not found:
         raise ConfigError(f"{folder}: holds no run of edgehar-train, and is no .edgehar bundle; give either")
-    return found
+    return sorted((path for path in found if found.isdisjoint(path.parents)), key=_in_order)
 
 
 def evaluate_stored(folder: Path, part: Stored) -> Subject:

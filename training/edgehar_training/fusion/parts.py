@@ -52,14 +52,12 @@ def matched(folders: Sequence[Path]) -> dict[Path, list[Run]]:
 
 def _by_place(folder: Path) -> dict[Path, Run]:
     runs = [load_run(path) for path in runs_in(folder)]
-    # What was trained on lies within the run that it began with.
-    chosen = runs if len(runs) == 1 else [run for run in runs if run.config.stage == "float"]
-    for run in chosen:
+    for run in runs:
         if run.config.network.model == FUSED:
             raise ConfigError(f"{run.path}: is itself made of several; give all its parts to one edgehar fuse")
         if not (run.path / METRICS_FILE).exists() or not (run.path / BEST_FILE).exists():
             raise DatasetError(f"{run.path}: its training is not finished; continue it with edgehar-train --resume")
-    return {run.path.relative_to(folder): run for run in chosen}
+    return {run.path.relative_to(folder): run for run in runs}
 
 
 def _check_same(first: Run, other: Run) -> None:

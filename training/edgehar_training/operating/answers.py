@@ -109,7 +109,7 @@ def int8_runs(folder: Path) -> list[Run]:
         ConfigError: the folder holds no run.
         DatasetError: none is finished, one lacks its bundle, or they are not of one experiment.
     """
-    runs = [run for run in map(load_run, runs_in(folder)) if run.config.stage == "float"]
+    runs = [load_run(path) for path in runs_in(folder)]
     done = [run for run in runs if (run.path / METRICS_FILE).exists()]
     if len(done) < len(runs) or not done:
         raise DatasetError(
