@@ -184,6 +184,8 @@ def test_fused_runs_are_runs(runs):
     assert_one_line_error(trained, 2, str(out), "edgehar fuse")
     head = run_command(*command, "--resume", "--head", "float")
     assert_one_line_error(head, 2, str(out), "--head unrolled")
+    head = run_command(*command, "--resume", "--qat", "--head", "fused")
+    assert_one_line_error(head, 2, "--head fused", "--qat")
 
 
 def test_the_head_of_a_fused_network_is_trained_on(runs):

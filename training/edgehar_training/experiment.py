@@ -88,8 +88,8 @@ def run_experiment(template: RunConfig, options: Options) -> dict[str, Any]:
     models.prepare(template.network)
     if options.int8 or options.qat:
         template.check_device()
-    if options.qat and template.quantize.head == "fused":
-        raise ConfigError("--head fused cannot be trained as int8 (--qat); give --head unrolled or float")
+    if options.qat:
+        stages.check_stages(template)
     if not options.resume and options.out.exists() and any(options.out.iterdir()):
         raise ConfigError(f"{options.out}: is not empty; continue it with --resume, or give another --out")
     clips = load_dataset(template.data)

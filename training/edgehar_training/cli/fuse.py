@@ -68,8 +68,6 @@ def _check(args: argparse.Namespace) -> None:
     folders, out = {folder.resolve() for folder in args.runs}, args.out.resolve()
     if len(folders) < len(args.runs):
         raise ConfigError("a run is fused with itself; give different ones")
-    if args.qat and args.head == "fused":
-        raise ConfigError("--head fused cannot be trained as int8 (--qat); give --head unrolled or float")
     if args.out.exists() and not args.out.is_dir():
         raise ConfigError(f"{args.out}: is a file; --out names a folder")
     # The runs of a folder are found by looking through it.

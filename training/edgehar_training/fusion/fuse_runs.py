@@ -18,6 +18,7 @@ from edgehar_training.experiment import say_done, write_pooled
 from edgehar_training.fusion.features import equalize, size_of
 from edgehar_training.fusion.network import fused
 from edgehar_training.fusion.parts import PARTS_FILE, check_head, check_parts, described, fused_config, matched
+from edgehar_training.quantize.stages import check_stages
 from edgehar_training.runs import BEST_FILE, CONFIG_FILE, METRICS_FILE, SPLITS_FILE, Run
 from edgehar_training.train_run import add_int8, add_stages, draw_test, part_metrics, truth_of
 
@@ -63,12 +64,14 @@ def fuse_runs(
     if not resume and out.exists() and any(out.iterdir()):
         raise ConfigError(f"{out}: is not empty; continue it with --resume, or give another --out")
     for place, parts in runs.items():
-        config = parts[0].config
+        config = fused_config(parts, head)
         if int8 or qat:
             config.check_device()
+        if qat:
+            check_stages(config)
         if (out / place / CONFIG_FILE).exists():
             check_parts(out / place, parts)
-            check_head(out / place, fused_config(parts, head))
+            check_head(out / place, config)
     made = []
     for place, parts in runs.items():
         if not (out / place / METRICS_FILE).exists():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
-from edgehar.errors import DatasetError
+from edgehar.errors import ConfigError, DatasetError
 from edgehar.files import write_text
 from edgehar_training.evaluate import Result, group_bootstrap
 from edgehar_training.runs import BEST_FILE, Run, RunConfig, load_network, load_run
@@ -40,6 +40,16 @@ WORDS = {
 }
 RANGES_FILE = "ranges.json"
 KEY = "quantization"
+
+
+def check_stages(config: RunConfig) -> None:
+    """Make sure that a run with these settings can be trained on as int8.
+
+    Raises:
+        ConfigError: its head cannot.
+    """
+    if config.quantize.head == "fused":
+        raise ConfigError("--head fused cannot be trained as int8 (--qat); give --head unrolled or float")
 
 
 def stage_folder(run: Path, stage: Stage) -> Path:
