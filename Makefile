@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Processes that tests run in. Not as many as there are cores: a container may see more of them than it may use.
+JOBS ?= 2
 # A kernel must never be tested from the source tree, so tests import what is installed in the virtual environment.
 SOURCES := pyproject.toml $(shell find edgehar ext training models -type f -not -name '*.so' -not -path '*/__pycache__/*' -not -path '*.egg-info/*' -not -name '_*.c')
 
@@ -13,7 +15,7 @@ demo: $(VENV)/device.installed
 test: $(VENV)/dev.installed
 	scripts/install_test_tools.sh
 	$(MAKE) lint
-	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
