@@ -2,12 +2,17 @@
 
 import os
 import shutil
+import signal
 
 import pytest
 from brokers import MOSQUITTO, Broker, Certificates, Listener
 
 # Tests import what is installed, and so must the Pythons that they start: not what lies in the folder they run in.
 os.environ["PYTHONSAFEPATH"] = "1"
+
+# What a shell starts in the background ignores Ctrl-C, and so would every command that a test starts to interrupt it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
