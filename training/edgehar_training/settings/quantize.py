@@ -17,7 +17,6 @@ class QuantizeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         HeadKind,
         Meta(description="Head of the int8 files: plain operations, TFLite's LSTM, or computing in 32-bit floats."),
     ] = "unrolled"
-
     qat_epochs: Annotated[int, Meta(ge=1, description="Epochs of each of the two fine-tunes.")] = 12
     qat_learning_rate: Annotated[float, Meta(gt=0, le=100, description="Learning rate of both.")] = 2e-4
     range_momentum: Annotated[
