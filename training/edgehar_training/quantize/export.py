@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.manifest import Affine
+from edgehar_training.quantize.bias import correct_biases
 from edgehar_training.quantize.plan import Plan
 from edgehar_training.quantize.simplify import simplified
 
@@ -52,6 +53,15 @@ class Exporter:
     def before_seam(self) -> str:
         """The place of the encoder whose values the seam gets, rearranged at most."""
         return self._encoder.last_place
+
+    def correct(self, windows: npt.NDArray[np.int8], affine: Affine) -> None:
+        """Take back with the encoder's biases what int8 adds to its channels on average; see `bias`.
+
+        Args:
+            windows: input of the encoder, int8 `(n, window, height, width, channels)`.
+            affine: quantization of that input.
+        """
+        correct_biases(self._encoder, windows, affine, self._quantizer)
 
     def encode(self, frames: Any) -> Any:
         """float32 `(batch, height, width, channels)` to features, float32 `(batch, features)`."""

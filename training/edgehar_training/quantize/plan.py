@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import keras
 
     from edgehar_training.quantize.graph import Node
+    from edgehar_training.quantize.steps import Step
 
 
 class Plan:
@@ -40,6 +41,11 @@ class Plan:
             ranges[index] = ranges[node.inputs[0]] if node.kind in KEEPING else place
             self._steps.append(step_of(node, ranges[index], quiet=index in joined))
             self.last_place = ranges[index]
+
+    @property
+    def steps(self) -> list[tuple[Node, Step]]:
+        """The nodes in the order they are computed, each with its function."""
+        return list(zip(self._nodes, self._steps, strict=True))
 
     @property
     def computes(self) -> bool:

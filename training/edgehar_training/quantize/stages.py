@@ -95,19 +95,28 @@ def start_network(run: Run) -> keras.Model:
 
 
 def fake_quantization(run: Run, network: keras.Model) -> FakeQuantization:
-    """A network with fake quantization over its weights, as the run's settings want it; ranges are first observed."""
-    from edgehar_training.quantize.convert import calibration_windows
-    from edgehar_training.quantize.fake_quant import FakeQuantization
+    """A network with fake quantization over its weights, as the run's settings want it.
 
-    settings = run.config.quantize
-    return FakeQuantization(
+    Ranges are first observed. Its encoder begins with the biases that `ptq` is given; they are changed in `network`,
+    which is `simplified` already.
+    """
+    from edgehar_training.quantize.convert import calibration_windows
+    from edgehar_training.quantize.export import Exporter
+    from edgehar_training.quantize.fake_quant import FakeQuantization
+    from edgehar_training.quantize.ranges import Ranges
+
+    settings, windows = run.config.quantize, calibration_windows(run)
+    quantized = FakeQuantization(
         network,
-        calibration_windows(run),
+        windows,
         run.config.affine,
         momentum=settings.range_momentum,
         per_channel=settings.per_channel,
         float_head=settings.head == "float",
     )
+    ranges = Ranges(quantized.limits, per_channel=settings.per_channel)
+    Exporter(network.get_layer("encoder"), network.get_layer("head"), ranges).correct(windows, run.config.affine)
+    return quantized
 
 
 def write_ranges(run: Run, limits: Mapping[str, Limits]) -> None:

@@ -63,6 +63,9 @@ def _convert(job: Path) -> None:
     exporter = Exporter(encoder, head, ranges)
     features = None if options.limits is not None else observe(exporter, windows, affine)
     ranges.freeze(exporter.fixed(affine))
+    if options.limits is None:
+        # What was trained as int8 has learned its biases.
+        exporter.correct(windows, affine)
     made = to_int8(exporter.encode, (1, *windows.shape[2:]))
     (job / ENCODER_FILE).write_bytes(made)
     if options.head == "unrolled":
