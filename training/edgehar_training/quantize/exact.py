@@ -230,21 +230,25 @@ def mean_of_parts(function: Function, codes: Codes) -> Codes:
     return Codes(passing(means, away), codes.steps)
 
 
-def rounded(values: Unrounded, steps: Steps) -> tuple[Codes, Any, Any]:
+def rounded(values: Unrounded, steps: Steps, *, exactly: bool = True) -> tuple[Codes, Any]:
     """Values at a place.
 
+    Args:
+        values: what was computed.
+        steps: those of the place.
+        exactly: as the operation rounds; otherwise to the nearest, which differs for few of sums and means.
+
     Returns:
-        Their codes, and the least and the greatest of the values before they were rounded, real and scalar.
+        Their codes, and the values in these steps before they were rounded or cut.
     """
     ops, (least, most) = keras.ops, values.limits
     within = values.within(steps.scale)
     # Zero is among the codes of every place.
-    low = ops.zeros_like(steps.low) if least == 0 else steps.low
+    low = 0.0 * steps.low if least == 0 else steps.low
     high = steps.high if math.isinf(most) else ops.minimum(steps.high, ops.round(most / steps.scale))
-    cut = _cut_open if least == 0 else _cut
-    codes = cut(within, values.whole(ops.stop_gradient(within), steps), low, high)
-    seen = (ops.clip(extreme(within) * steps.scale, least, most) for extreme in (ops.min, ops.max))
-    return Codes(codes, steps, values), *seen
+    cut = _cut_positive if least == 0 else _cut
+    whole = values.whole(ops.stop_gradient(within), steps) if exactly else ops.round(ops.stop_gradient(within))
+    return Codes(cut(within, whole, low, high), steps, values), within
 
 
 def _nearest(values: Any) -> tuple[Any, Callable[..., Any]]:
@@ -262,7 +266,7 @@ def passing(values: Any, whole: Any) -> Any:
     return values + keras.ops.stop_gradient(whole - values)
 
 
-def _cutting(inside: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any, Any], Any]:
+def _cutting(*, positive: bool) -> Callable[[Any, Any, Any, Any], Any]:
     """Whole numbers cut to a range; backwards what `values` has gradients for where it is inside."""
 
     def cut(values: Any, whole: Any, low: Any, high: Any) -> tuple[Any, Any]:
@@ -270,7 +274,7 @@ def _cutting(inside: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any,
 
         def gradient(*args: Any, upstream: Any = None) -> tuple[Any, ...]:
             upstream = args[0] if upstream is None else upstream
-            passed = ops.where(inside(values, low, high), upstream, ops.zeros_like(upstream))
+            passed = _inside(upstream, values, low, high, positive=positive)
             return passed, ops.zeros_like(whole), ops.zeros_like(low), ops.zeros_like(high)
 
         return ops.minimum(ops.maximum(whole, low), high), gradient
@@ -279,6 +283,17 @@ def _cutting(inside: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any,
     return made
 
 
-_cut = _cutting(lambda values, low, high: keras.ops.logical_and(values >= low, values <= high))
-# A ReLU lets nothing through at 0.
-_cut_open = _cutting(lambda values, low, high: keras.ops.logical_and(values > low, values <= high))
+def _inside(gradients: Any, values: Any, low: Any, high: Any, *, positive: bool) -> Any:
+    """Gradients where values are from `low` to `high`; a ReLU, with `low` 0, lets nothing through at 0."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # One pass over memory each.
+        if positive:
+            gradients, low = tf.raw_ops.ReluGrad(gradients=gradients, features=values), high - 255.0
+        return tf.raw_ops.FakeQuantWithMinMaxVarsGradient(gradients=gradients, inputs=values, min=low, max=high)[0]
+    above = values > low if positive else values >= low
+    return keras.ops.where(keras.ops.logical_and(above, values <= high), gradients, keras.ops.zeros_like(gradients))
+
+
+_cut, _cut_positive = _cutting(positive=False), _cutting(positive=True)

@@ -184,7 +184,7 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Any, training: bool = False) -> Any:
         """The part's output, real numbers; in training, ranges then follow what was seen."""
         entry = steps_of(self.entry, [""])[""] if self._affine is None else steps_of_affine(self._affine)
-        quantizer = FakeQuantizer(self.ranges, self._rows, entry, per_channel=self._per_channel)
+        quantizer = FakeQuantizer(self.ranges, self._rows, entry, per_channel=self._per_channel, training=training)
         outputs = self._compute(inputs, quantizer)
         if training and self._rows:
             self.ranges.assign(self.momentum * self.ranges + (1 - self.momentum) * quantizer.seen(self._same))

@@ -41,13 +41,16 @@ class FakeQuantizer:
         rows: the row of every place.
         entry: steps of the int8 values that the part takes.
         per_channel: weights have a scale for each output channel; otherwise one.
+        training: sums and means are rounded to the nearest, which is faster.
     """
 
-    def __init__(self, ranges: Any, rows: Mapping[str, int], entry: Steps, *, per_channel: bool) -> None:
+    def __init__(
+        self, ranges: Any, rows: Mapping[str, int], entry: Steps, *, per_channel: bool, training: bool
+    ) -> None:
         self._steps = steps_of(ranges, list(rows)) if rows else {}
-        self._entry, self._per_channel = entry, per_channel
+        self._entry, self._per_channel, self._exactly = entry, per_channel, not training
         self._seen: dict[str, tuple[Any, Any]] = {}
-        self._bounds: dict[str, float] = {}
+        self._bounds: dict[str, tuple[float, float]] = {}
 
     def __call__(self, place: str, values: Any, *, bound: float = math.inf) -> Any:
         if place == OUTPUT:
@@ -57,25 +60,27 @@ class FakeQuantizer:
             return values if isinstance(values, (Codes, Unrounded)) else self._entered(values)
         if isinstance(values, Codes) and values.steps.place == place:
             return values
-        codes, low, high = rounded(_unrounded(values), self._steps[place])
-        self._note(place, low, high, bound)
+        values = _unrounded(values)
+        codes, within = rounded(values, self._steps[place], exactly=self._exactly)
+        self._note(place, values, within, bound)
         return codes
 
     def seen(self, same: Mapping[str, str]) -> Any:
         """Ranges of what was seen, zero among them, `(places, 2)`; those of places that are the same as another."""
         ops, places = keras.ops, [same.get(place, place) for place in self._steps]
+        scales = ops.stack([self._steps[place].scale for place in places])[:, None]
         flat = ops.stack([limit for place in places for limit in self._seen[place]])
-        bounds = np.array([[self._bounds[place]] for place in places], np.float32)
-        limits = ops.clip(ops.reshape(flat, (-1, 2)), -bounds, bounds)
+        low, high = np.array([self._bounds[place] for place in places], np.float32).T[:, :, None]
+        limits = ops.clip(ops.reshape(flat, (-1, 2)) * scales, low, high)
         return ops.stop_gradient(ops.stack([ops.minimum(limits[:, 0], 0.0), ops.maximum(limits[:, 1], 0.0)], axis=1))
 
-    def weight(self, variable: Any, channels: int | None = -1, *, kept: Sequence[int] | None = None) -> Weight:
+    def weight(self, variable: Any, *, kept: Sequence[int] | None = None, often: bool = False) -> Weight:
         """A weight in the steps of its file, zero in the middle."""
         ops = keras.ops
         weight = ops.convert_to_tensor(variable)
         if kept is not None:
             weight = ops.reshape(weight, kept)
-        per_channel = self._per_channel and channels is not None
+        per_channel = self._per_channel or often
         whole, step = whole_steps(weight, per_channel=per_channel, kept=kept is not None)
         step = ops.stop_gradient(step)
         # The converter finds its scale in the greatest weight, 127 steps as a float32.
@@ -109,8 +114,14 @@ class FakeQuantizer:
     def curve(self, function: Function, values: Any, limits: Limits) -> Codes:
         """A sigmoid, tanh or softmax in the steps that TFLite prescribes."""
         scale = (limits[1] - limits[0]) / 255
-        steps = known_steps(scale, limits[0] / scale)
-        return rounded(Real(function(values.real())), steps)[0]
+        steps, values = known_steps(scale, limits[0] / scale), function(values.real())
+        if keras.backend.backend() != "tensorflow":
+            return rounded(Real(values), steps)[0]
+        import tensorflow as tf
+
+        # The same in one pass over memory, as the scale is a power of two.
+        near = tf.quantization.fake_quant_with_min_max_args(values, *limits, num_bits=8)
+        return Codes(near * (1 / scale), steps)
 
     def arrange(self, function: Function, values: Any) -> Any:
         """Values in another order, or some of them."""
@@ -121,8 +132,8 @@ class FakeQuantizer:
         steps, made = self._steps[place], []
         for part, only in zip(parts, alone, strict=True):
             origin = part.origin if only and isinstance(part, Codes) and part.origin is not None else _unrounded(part)
-            codes, low, high = rounded(origin, steps)
-            self._note(place, low, high, math.inf)
+            codes, within = rounded(origin, steps, exactly=self._exactly)
+            self._note(place, origin, within, math.inf)
             made.append(codes.values)
         return Codes(function(made), steps)
 
@@ -150,10 +161,15 @@ class FakeQuantizer:
         within = values / self._entry.scale
         return Codes(passing(within, keras.ops.round(within)), self._entry)
 
-    def _note(self, place: str, low: Any, high: Any, bound: float) -> None:
+    def _note(self, place: str, values: Unrounded, within: Any, bound: float) -> None:
+        """Note the range of values, that were `within` in steps, while ranges may move."""
+        if self._exactly:
+            return
+        low, high = keras.ops.min(within), keras.ops.max(within)
         if place in self._seen:
             low, high = keras.ops.minimum(low, self._seen[place][0]), keras.ops.maximum(high, self._seen[place][1])
-        self._seen[place], self._bounds[place] = (low, high), bound
+        self._seen[place] = low, high
+        self._bounds[place] = max(values.limits[0], -bound), min(values.limits[1], bound)
 
 
 def steps_of(ranges: Any, places: Sequence[str]) -> dict[str, Steps]:

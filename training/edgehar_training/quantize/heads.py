@@ -96,9 +96,9 @@ class _Float(RealArithmetic):
         del place, bound
         return values
 
-    def weight(self, variable: Any, channels: int | None = -1, *, kept: Sequence[int] | None = None) -> Any:
+    def weight(self, variable: Any, *, kept: Sequence[int] | None = None, often: bool = False) -> Any:
         """As a constant: what is fused must not be a variable."""
-        del channels
+        del often
         from keras import ops
 
         return _constant(variable) if kept is None else ops.reshape(_constant(variable), kept)

@@ -72,11 +72,12 @@ class Quantizer(Protocol):
     def __call__(self, place: str, values: Any, *, bound: float = ...) -> Any:
         """The values to go on with at an int8 place, whose range need not go beyond ±`bound`."""
 
-    def weight(self, variable: Any, channels: int | None = -1, *, kept: Sequence[int] | None = ...) -> Any:
+    def weight(self, variable: Any, *, kept: Sequence[int] | None = ..., often: bool = ...) -> Any:
         """A weight as the device has it.
 
-        `channels` is the axis with a scale of its own for each entry. The weight of a convolution keeps the int8 steps
-        that it came with, in the shape `kept`, of which the last axis are the channels of its output.
+        The weight of a convolution keeps the int8 steps that it came with, in the shape `kept`, of which the last axis
+        are the channels of its output. One that is used `often` has a step for each channel of its output in any case:
+        the converter does not keep what it is told of those.
         """
 
     def bias(self, variable: Any) -> Any:

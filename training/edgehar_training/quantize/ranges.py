@@ -75,7 +75,7 @@ class Ranges(RealArithmetic):
             raise ConversionError(f"{place}: has no range; ranges were observed or learned for another network")
         return _fake_quantise(values, *self._limits[place])
 
-    def weight(self, variable: Any, channels: int | None = -1, *, kept: Sequence[int] | None = None) -> Any:
+    def weight(self, variable: Any, *, kept: Sequence[int] | None = None, often: bool = False) -> Any:
         """The weight as a constant, in the steps that its int8 form has (symmetric, one scale for each channel)."""
         from keras import ops
 
@@ -84,7 +84,7 @@ class Ranges(RealArithmetic):
             return weight
         import tensorflow as tf
 
-        per_channel = self._per_channel and channels is not None
+        per_channel = self._per_channel or often
         # Told by a node of its own: without one the converter gives every channel the step that it would choose.
         if per_channel and kept is not None:
             with tf.init_scope():
@@ -94,7 +94,7 @@ class Ranges(RealArithmetic):
             told = tf.quantization.fake_quant_with_min_max_vars_per_channel
             return told(weight, -most, most, num_bits=8, narrow_range=True)
         weight, step = in_steps(weight, per_channel=per_channel)
-        if self._per_channel:
+        if per_channel:
             return weight
         most = 127 * step
         return tf.quantization.fake_quant_with_min_max_vars(weight, -most, most, num_bits=8, narrow_range=True)

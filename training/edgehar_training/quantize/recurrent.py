@@ -123,7 +123,8 @@ class _Cell:
 
     def __init__(self, cell: Any, place: str, quantizer: Quantizer) -> None:
         self._place, self._quantizer = place, quantizer
-        self._kernel, self._recurrent = quantizer.weight(cell.kernel), quantizer.weight(cell.recurrent_kernel)
+        self._kernel = quantizer.weight(cell.kernel)
+        self._recurrent = quantizer.weight(cell.recurrent_kernel, often=True)
         self._bias, self._units = quantizer.bias(cell.bias), cell.recurrent_kernel.shape[-2]
         self._recurrent_bias: Any = None
         self.hidden: Any = None
@@ -233,7 +234,8 @@ class _GruCell(_Cell):
         from_hidden = q(f"{at}/recurrent", recurrent[:, : 2 * units])
         both = q(f"{at}/gates", from_input + from_hidden, bound=GATE_BOUND)
         update, reset = self.sigmoid(self.gate(both, 0)), self.sigmoid(self.gate(both, 1))
-        remembered = q(f"{at}/remembered", reset * self.gate(recurrent, 2))
+        candidate = q(f"{at}/recurrent", self.gate(recurrent, 2))
+        remembered = q(f"{at}/remembered", reset * candidate)
         fresh = q(f"{self._place}/input", self.gate(gates, 2))
         content = self.tanh(q(f"{at}/content", fresh + remembered, bound=GATE_BOUND))
         change = q(f"{at}/change", self.hidden - content)
