@@ -7,18 +7,18 @@ ties of rounding.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from edgehar_training.models.layers import FoldTime, UnfoldTime
-from edgehar_training.quantize.export import OUTPUT, SEAM, Exporter, observe
-from edgehar_training.quantize.ranges import Ranges, exact, in_steps
+from edgehar_training.quantize.export import SEAM, Exporter, observe
+from edgehar_training.quantize.fake_quantizer import FakeQuantizer, steps_of, steps_of_affine
+from edgehar_training.quantize.ranges import Ranges, exact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     import numpy.typing as npt
 
@@ -69,11 +69,12 @@ class FakeQuantization:
         # Of the same values: a range of its own would follow what the other has clipped, and cost one more rounding.
         same = {SEAM: exporter.before_seam} if {SEAM, exporter.before_seam} <= set(limits) else {}
         limits |= {place: limits[other] for place, other in same.items()}
-        seam = (limits[SEAM][1] - limits[SEAM][0]) / 255 if SEAM in limits else affine.scale
+        # Where the encoder only flattens frames, the head takes what it takes.
+        seam = None if SEAM in limits else affine
         of_head = {place: limits.pop(place) for place in list(limits) if place.startswith("head/")}
         self._momentum, self._round_scores = momentum, round_scores
         self._parts = [
-            _Quantized(encoder, exporter.encode_with, limits, same, per_channel, affine.scale, name="encoder_places")
+            _Quantized(encoder, exporter.encode_with, limits, same, per_channel, affine, name="encoder_places")
         ]
         if not float_head:
             places = _Quantized(head, exporter.classify_with, of_head, {}, per_channel, seam, name="head_places")
@@ -115,9 +116,9 @@ class FakeQuantization:
         self._tell_seam()
 
     def _tell_seam(self) -> None:
-        """Let the head know the scale of what it takes, which may have moved."""
+        """Let the head know the range of what it takes, which may have moved."""
         if self._parts[1:] and (seam := self._parts[0].limits.get(SEAM)) is not None:
-            self._parts[1].entry_scale.assign((seam[1] - seam[0]) / 255)
+            self._parts[1].entry.assign([seam])
 
 
 class _Scores(keras.layers.Layer):  # type: ignore[misc]
@@ -125,7 +126,7 @@ class _Scores(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Any) -> Any:
         """Round."""
-        return _rounded(inputs, 0.0, 255 / 256)
+        return keras.ops.clip(keras.ops.floor(256.0 * inputs + 0.5), 0.0, 255.0) / 256.0
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """As it was."""
@@ -141,7 +142,7 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
         limits: first range of every place.
         same: places whose range is that of another one.
         per_channel: weights have a scale for each output channel.
-        entry_scale: of the values it takes.
+        affine: quantization of the values it takes; None where `entry` has their range.
     """
 
     def __init__(
@@ -151,7 +152,7 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
         limits: Mapping[str, Limits],
         same: Mapping[str, str],
         per_channel: bool,
-        entry_scale: float,
+        affine: Affine | None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -162,8 +163,8 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
         self.ranges = self.add_weight(name="ranges", shape=first.shape, initializer="zeros", trainable=False)
         self.ranges.assign(first)
         self.momentum = self.add_weight(name="momentum", shape=(), initializer="ones", trainable=False)
-        self.entry_scale = self.add_weight(name="entry_scale", shape=(), initializer="ones", trainable=False)
-        self.entry_scale.assign(entry_scale)
+        self._affine = affine
+        self.entry = self.add_weight(name="entry", shape=(1, 2), initializer="ones", trainable=False)
 
     def get_config(self) -> dict[str, Any]:
         """What it computes besides its network and weights; it is not loaded from that."""
@@ -181,80 +182,14 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
             self.ranges.assign(np.array([exact(*limits) for limits in self.limits.values()], np.float32))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """The part's output; in training, ranges then follow what was seen."""
-        quantizer = _FakeQuantizer(self.ranges, self._rows, self._per_channel, self.entry_scale)
+        """The part's output, real numbers; in training, ranges then follow what was seen."""
+        entry = steps_of(self.entry, [""])[""] if self._affine is None else steps_of_affine(self._affine)
+        quantizer = FakeQuantizer(self.ranges, self._rows, entry, per_channel=self._per_channel, training=training)
         outputs = self._compute(inputs, quantizer)
         if training and self._rows:
             self.ranges.assign(self.momentum * self.ranges + (1 - self.momentum) * quantizer.seen(self._same))
-        return outputs
+        return outputs.real()
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape of the network's output."""
         return (input_shape[0], *self.network.output_shape[1:])
-
-
-class _FakeQuantizer:
-    """What happens at places in one call: values are rounded to the ranges as they are, and their own are noted."""
-
-    def __init__(self, ranges: Any, rows: Mapping[str, int], per_channel: bool, entry_scale: Any) -> None:
-        # All at once: a graph of an unrolled layer has hundreds of places.
-        limits = keras.ops.unstack(keras.ops.reshape(ranges, (-1,))) if rows else []
-        self._limits = {place: (limits[2 * row], limits[2 * row + 1]) for place, row in rows.items()}
-        self._per_channel = per_channel
-        self._seen: dict[str, tuple[Any, Any]] = {}
-        # Scales of the place before a layer and of the layer's first weight, whose product is the step of its bias.
-        self._before: Any = keras.ops.convert_to_tensor(entry_scale)
-        self._weights: list[Any] = []
-        self._bounds: dict[str, float] = {}
-
-    def __call__(self, place: str, values: Any, *, bound: float = math.inf) -> Any:
-        if place not in self._limits:
-            # The input is int8 already, and so are the features that a head gets.
-            return self.fixed(values, 0.0, 255 / 256) if place == OUTPUT else values
-        low, high = keras.ops.min(values), keras.ops.max(values)
-        if place in self._seen:
-            low, high = keras.ops.minimum(low, self._seen[place][0]), keras.ops.maximum(high, self._seen[place][1])
-        self._seen[place], self._bounds[place] = (low, high), bound
-        self._before = (self._limits[place][1] - self._limits[place][0]) / 255
-        self._weights.clear()
-        return _rounded(values, *self._limits[place])
-
-    def seen(self, same: Mapping[str, str]) -> Any:
-        """Ranges of what was seen, zero among them, `(places, 2)`; those of places that are the same as another."""
-        ops, places = keras.ops, [same.get(place, place) for place in self._limits]
-        flat = ops.stack([limit for place in places for limit in self._seen[place]])
-        bounds = np.array([[self._bounds[place]] for place in places], np.float32)
-        limits = ops.clip(ops.reshape(flat, (-1, 2)), -bounds, bounds)
-        return ops.stop_gradient(ops.stack([ops.minimum(limits[:, 0], 0.0), ops.maximum(limits[:, 1], 0.0)], axis=1))
-
-    def weight(self, variable: Any, channels: int | None = -1, *, kept: Sequence[int] | None = None) -> Any:
-        """A weight in the steps of its file, zero in the middle."""
-        ops = keras.ops
-        weight = ops.convert_to_tensor(variable)
-        if kept is not None:
-            weight = ops.reshape(weight, kept)
-        per_channel = self._per_channel and channels is not None
-        rounded, step = in_steps(weight, per_channel=per_channel, kept=kept is not None)
-        self._weights.append(ops.stop_gradient(step))
-        return weight + ops.stop_gradient(rounded - weight)
-
-    def bias(self, variable: Any) -> Any:
-        """A bias in its int32 steps; behind a branch they are those of the last place, which is near enough."""
-        ops = keras.ops
-        bias, step = ops.convert_to_tensor(variable), ops.stop_gradient(self._before * self._weights[0])
-        # The end of a branch may have no place of its own, and the next weight is then another layer's.
-        self._weights.clear()
-        return bias + ops.stop_gradient(ops.round(bias / step) * step - bias)
-
-    def fixed(self, values: Any, low: float, high: float) -> Any:
-        """Values in the steps that TFLite prescribes."""
-        return _rounded(values, low, high)
-
-
-def _rounded(values: Any, low: Any, high: Any) -> Any:
-    if keras.backend.backend() == "tensorflow":
-        # What Keras calls too, without what it puts around it.
-        import tensorflow as tf
-
-        return tf.quantization.fake_quant_with_min_max_vars(values, low, high, num_bits=8)
-    return keras.quantizers.fake_quant_with_min_max_vars(values, low, high, num_bits=8)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from edgehar.errors import ConversionError
+from edgehar_training.quantize.arithmetic import RealArithmetic
 from edgehar_training.quantize.export import SCORES, SEAM
 from edgehar_training.quantize.merge import pack, parse
 from edgehar_training.quantize.plan import Plan
@@ -88,16 +89,16 @@ def float_head(head: keras.Model, seam: Affine) -> bytes:
     return _with_int8_ends(content, seam)
 
 
-class _Float:
+class _Float(RealArithmetic):
     """A quantizer that does nothing."""
 
     def __call__(self, place: str, values: Any, *, bound: float = np.inf) -> Any:
         del place, bound
         return values
 
-    def weight(self, variable: Any, channels: int | None = -1, *, kept: Sequence[int] | None = None) -> Any:
+    def weight(self, variable: Any, *, kept: Sequence[int] | None = None, often: bool = False) -> Any:
         """As a constant: what is fused must not be a variable."""
-        del channels
+        del often
         from keras import ops
 
         return _constant(variable) if kept is None else ops.reshape(_constant(variable), kept)
@@ -105,11 +106,6 @@ class _Float:
     def bias(self, variable: Any) -> Any:
         """As a constant."""
         return _constant(variable)
-
-    def fixed(self, values: Any, low: float, high: float) -> Any:
-        """The values themselves."""
-        del low, high
-        return values
 
 
 class _SeamOnly(_Float):

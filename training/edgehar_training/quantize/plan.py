@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgehar_training.quantize.graph import TRAINING_ONLY, nodes_of
 from edgehar_training.quantize.steps import KEEPING, SHAPES, is_relu, is_softmax, step_of, takes_relu
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import keras
 
@@ -31,6 +32,7 @@ class Plan:
     def __init__(self, network: keras.Model, entry: str, *, training: bool = False) -> None:
         self._nodes = nodes_of(network, training=training)
         joined = _joined(self._nodes)
+        readers = Counter(source for node in self._nodes for source in node.inputs)
         # The place whose range each node's values have; what only arranges them, or averages, has that of its input.
         ranges = {-1: entry}
         self._steps = []
@@ -39,7 +41,8 @@ class Plan:
         for index, node in enumerate(self._nodes):
             place = f"{network.name}/{node.layer.name}"
             ranges[index] = ranges[node.inputs[0]] if node.kind in KEEPING else place
-            self._steps.append(step_of(node, ranges[index], quiet=index in joined))
+            alone = [readers[source] == 1 for source in node.inputs]
+            self._steps.append(step_of(node, ranges[index], quiet=index in joined, alone=alone))
             self.last_place = ranges[index]
 
     @property
@@ -67,23 +70,54 @@ class Plan:
 
 
 class Quantizer(Protocol):
-    """What is done with values at a place, and with weights."""
+    """What is done with values at a place and between places, and with weights.
+
+    Values are what the quantizer makes of them: float32 tensors, or `exact.Codes`.
+    """
 
     def __call__(self, place: str, values: Any, *, bound: float = ...) -> Any:
         """The values to go on with at an int8 place, whose range need not go beyond ±`bound`."""
 
-    def weight(self, variable: Any, channels: int | None = -1, *, kept: Sequence[int] | None = ...) -> Any:
+    def weight(self, variable: Any, *, kept: Sequence[int] | None = ..., often: bool = ...) -> Any:
         """A weight as the device has it.
 
-        `channels` is the axis with a scale of its own for each entry. The weight of a convolution keeps the int8 steps
-        that it came with, in the shape `kept`, of which the last axis are the channels of its output.
+        The weight of a convolution keeps the int8 steps that it came with, in the shape `kept`, of which the last axis
+        are the channels of its output. One that is used `often` has a step for each channel of its output in any case:
+        the converter does not keep what it is told of those.
         """
 
     def bias(self, variable: Any) -> Any:
-        """A bias as the device has it (int32, so next to exact)."""
+        """A bias, for `linear`."""
 
-    def fixed(self, values: Any, low: float, high: float) -> Any:
-        """Values whose int8 steps TFLite prescribes: those of a sigmoid or tanh."""
+    def linear(self, operate: Callable[[Any, Any], Any], values: Any, weight: Any, bias: Any = None) -> Any:
+        """`operate(values, weight) + bias`, not yet at a place; int32 on the device."""
+
+    def product(self, operate: Callable[[Any, Any], Any], one: Any, other: Any) -> Any:
+        """`operate(one, other)`, linear in both; the operators + - * of values do for single values."""
+
+    def activate(self, function: Callable[[Any], Any], values: Any, limits: tuple[float, float]) -> Any:
+        """A ReLU that cuts to real `limits`, or nothing where they are infinite."""
+
+    def curve(self, function: Callable[[Any], Any], values: Any, limits: tuple[float, float]) -> Any:
+        """A sigmoid, tanh or softmax, whose int8 steps TFLite prescribes: 255 of them between `limits`."""
+
+    def arrange(self, function: Callable[[Any], Any], values: Any) -> Any:
+        """Values in another order, or some of them."""
+
+    def join(self, place: str, function: Callable[[Any], Any], parts: Sequence[Any], alone: Sequence[bool]) -> Any:
+        """The list of `parts` put together at a place; `alone` says of each that nothing else reads it."""
+
+    def mean(self, function: Callable[[Any], Any], values: Any) -> Any:
+        """The mean over all of time, or of a picture, not yet at a place."""
+
+    def pool(self, place: str, function: Callable[[Any], Any], values: Any) -> Any:
+        """The means of parts of a picture, in the steps of their place."""
+
+    def real(self, function: Callable[..., Any], *values: Any) -> Any:
+        """Anything else, not yet at a place."""
+
+    def zeros_like(self, values: Any) -> Any:
+        """A state before the first step."""
 
 
 def _joined(nodes: list[Node]) -> set[int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.errors import ConversionError
+from edgehar_training.quantize.arithmetic import RealArithmetic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ WHOLE = 1e-3
 MOST_SEARCHED, SEARCHED_AT_ONCE = 1 << 20, 8
 
 
-class Ranges:
+class Ranges(RealArithmetic):
     """The range of every place of a network, first observed on real data, then written into its graph.
 
     The converter takes the ranges of fake-quantisation nodes as they are (8 bits, zero exactly representable: Jacob et
@@ -74,7 +75,7 @@ class Ranges:
             raise ConversionError(f"{place}: has no range; ranges were observed or learned for another network")
         return _fake_quantise(values, *self._limits[place])
 
-    def weight(self, variable: Any, channels: int | None = -1, *, kept: Sequence[int] | None = None) -> Any:
+    def weight(self, variable: Any, *, kept: Sequence[int] | None = None, often: bool = False) -> Any:
         """The weight as a constant, in the steps that its int8 form has (symmetric, one scale for each channel)."""
         from keras import ops
 
@@ -83,7 +84,7 @@ class Ranges:
             return weight
         import tensorflow as tf
 
-        per_channel = self._per_channel and channels is not None
+        per_channel = self._per_channel or often
         # Told by a node of its own: without one the converter gives every channel the step that it would choose.
         if per_channel and kept is not None:
             with tf.init_scope():
@@ -93,7 +94,7 @@ class Ranges:
             told = tf.quantization.fake_quant_with_min_max_vars_per_channel
             return told(weight, -most, most, num_bits=8, narrow_range=True)
         weight, step = in_steps(weight, per_channel=per_channel)
-        if self._per_channel:
+        if per_channel:
             return weight
         most = 127 * step
         return tf.quantization.fake_quant_with_min_max_vars(weight, -most, most, num_bits=8, narrow_range=True)
@@ -101,11 +102,6 @@ class Ranges:
     def bias(self, variable: Any) -> Any:
         """The bias as a constant; the converter rounds it to int32."""
         return _constant(variable)
-
-    def fixed(self, values: Any, low: float, high: float) -> Any:
-        """The values themselves: the converter knows the steps of a sigmoid and tanh."""
-        del low, high
-        return values
 
     def freeze(self, fixed: Mapping[str, Affine]) -> None:
         """End observing: from now on values are fake-quantised.
@@ -158,17 +154,24 @@ def in_steps(weight: Any, *, per_channel: bool, kept: bool = False) -> tuple[Any
     Returns:
         The weight in whole steps, float32 and of the same shape, and the step, `(channels,)` or a scalar.
     """
+    whole, step = whole_steps(weight, per_channel=per_channel, kept=kept)
+    return whole * step, step
+
+
+def whole_steps(weight: Any, *, per_channel: bool, kept: bool = False) -> tuple[Any, Any]:
+    """The same with the weight as whole numbers from -127 to 127, float32."""
     from keras import ops
 
     axes = tuple(range(len(weight.shape) - 1)) if per_channel else None
     greatest = ops.maximum(ops.max(ops.abs(weight), axis=axes), SMALLEST_WEIGHT)
     searched = kept and per_channel and math.prod(weight.shape) <= MOST_SEARCHED
-    count = _whole_steps(weight, greatest) if searched else 127
+    # A graph's compiler turns a division by a constant into a product with its inverse, which is not the same.
+    count = _steps_of_greatest(weight, greatest) if searched else ops.where(greatest > 0, 127.0, 1.0)
     step = greatest / count
-    return ops.sign(weight) * ops.floor(ops.abs(weight) / step + 0.5) * step, step
+    return ops.sign(weight) * ops.floor(ops.abs(weight) / step + 0.5), step
 
 
-def _whole_steps(weight: Any, greatest: Any) -> Any:
+def _steps_of_greatest(weight: Any, greatest: Any) -> Any:
     """How many steps, 64 to 127, a channel's greatest value has, so that all its values are whole; 127 if none do.
 
     Args:

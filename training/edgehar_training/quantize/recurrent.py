@@ -7,6 +7,7 @@ writes crashes the converter.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # Beyond this int8 sigmoid (in steps of 1/256, up to 255/256) and tanh (in steps of 1/128, up to 127/128) do not change.
 GATE_BOUND = math.log(511)
+# Steps of 1/256 and 1/128, which TFLite prescribes for the int8 output of these functions.
+SIGMOID_LIMITS, TANH_LIMITS = (0.0, 255 / 256), (-1.0, 127 / 128)
 
 
 def lstm(layer: keras.layers.LSTM, place: str) -> Step:
@@ -80,21 +83,39 @@ def conv_lstm(layer: keras.layers.ConvLSTM2D, place: str) -> Step:
 
 def _over_time(layer: keras.layers.Layer, values: Any, cell: Any, place: str, quantizer: Quantizer) -> Any:
     """The last state, or all of them; `(batch, window, ...)` in."""
-    from keras import ops
-
-    batch, window = ops.shape(values)[0], values.shape[1]
+    window = values.shape[1]
     # What comes from the input is one product for all steps, of rows sorted by step.
-    axes = list(range(len(values.shape)))
-    rows = ops.reshape(ops.transpose(values, [1, 0, *axes[2:]]), (-1, *values.shape[2:]))
-    from_input = quantizer(f"{place}/input", cell.from_input(rows))
+    from_input = quantizer(f"{place}/input", cell.from_input(quantizer.arrange(_sorted_by_step, values)))
     states = []
     for step in range(window):
-        cell.advance(from_input[step * batch : (step + 1) * batch], f"{place}/{step}")
+        rows = quantizer.arrange(functools.partial(_rows_of_step, step=step, window=window), from_input)
+        cell.advance(rows, f"{place}/{step}")
         states.append(cell.hidden)
     if not layer.return_sequences:
         return states[-1]
-    # One scale for all of them.
-    return quantizer(f"{place}/sequence", ops.stack(states, axis=1))
+    # One scale for all of them; what is before the last one is read by the next step too.
+    return quantizer.join(f"{place}/sequence", _stacked, states, [*[False] * (window - 1), True])
+
+
+def _sorted_by_step(values: Any) -> Any:
+    """`(batch, window, ...)` to `(window * batch, ...)`."""
+    from keras import ops
+
+    axes = list(range(len(values.shape)))
+    return ops.reshape(ops.transpose(values, [1, 0, *axes[2:]]), (-1, *values.shape[2:]))
+
+
+def _rows_of_step(rows: Any, step: int, window: int) -> Any:
+    from keras import ops
+
+    batch = ops.shape(rows)[0] // window
+    return rows[step * batch : (step + 1) * batch]
+
+
+def _stacked(states: list[Any]) -> Any:
+    from keras import ops
+
+    return ops.stack(states, axis=1)
 
 
 class _Cell:
@@ -102,8 +123,10 @@ class _Cell:
 
     def __init__(self, cell: Any, place: str, quantizer: Quantizer) -> None:
         self._place, self._quantizer = place, quantizer
-        self._kernel, self._recurrent = quantizer.weight(cell.kernel), quantizer.weight(cell.recurrent_kernel)
+        self._kernel = quantizer.weight(cell.kernel)
+        self._recurrent = quantizer.weight(cell.recurrent_kernel, often=True)
         self._bias, self._units = quantizer.bias(cell.bias), cell.recurrent_kernel.shape[-2]
+        self._recurrent_bias: Any = None
         self.hidden: Any = None
 
     @property
@@ -119,13 +142,13 @@ class _Cell:
         """What the gates get from the input, for all steps."""
         from keras import ops
 
-        return ops.matmul(rows, self._kernel) + self._bias
+        return self._quantizer.linear(ops.matmul, rows, self._kernel, self._bias)
 
     def from_hidden(self) -> Any:
         """What the gates get from the step before."""
         from keras import ops
 
-        return ops.matmul(self.hidden, self._recurrent)
+        return self._quantizer.linear(ops.matmul, self.hidden, self._recurrent, self._recurrent_bias)
 
     def gate(self, gates: Any, number: int) -> Any:
         """One of the gates; a slice, as the converter leaves a split in float when one of its outputs is not used."""
@@ -135,13 +158,13 @@ class _Cell:
         """In steps of 1/256."""
         from keras import ops
 
-        return self._quantizer.fixed(ops.sigmoid(values), 0.0, 255 / 256)
+        return self._quantizer.curve(ops.sigmoid, values, SIGMOID_LIMITS)
 
     def tanh(self, values: Any) -> Any:
         """In steps of 1/128."""
         from keras import ops
 
-        return self._quantizer.fixed(ops.tanh(values), -1.0, 127 / 128)
+        return self._quantizer.curve(ops.tanh, values, TANH_LIMITS)
 
 
 class _LstmCell(_Cell):
@@ -183,12 +206,14 @@ class _ConvLstmCell(_LstmCell):
 
         cell = self._layer
         options = {"strides": cell.strides, "padding": cell.padding, "dilation_rate": cell.dilation_rate}
-        return ops.conv(rows, self._kernel, **options) + self._bias
+        convolve = functools.partial(ops.conv, **options)
+        return self._quantizer.linear(convolve, rows, self._kernel, self._bias)
 
     def from_hidden(self) -> Any:
         from keras import ops
 
-        return ops.conv(self.hidden, self._recurrent, strides=1, padding="same")
+        convolve = functools.partial(ops.conv, strides=1, padding="same")
+        return self._quantizer.linear(convolve, self.hidden, self._recurrent)
 
 
 class _GruCell(_Cell):
@@ -198,24 +223,19 @@ class _GruCell(_Cell):
         super().__init__(cell, place, quantizer)
         self._bias, self._recurrent_bias = self._bias[0], self._bias[1]
 
-    def from_hidden(self) -> Any:
-        return super().from_hidden() + self._recurrent_bias
-
     def advance(self, gates: Any, at: str) -> None:
         """Take a step: h = c + z (h - c), with c = tanh(x + r (U h + b))."""
-        from keras import ops
-
         q, units = self._quantizer, self._units
-        first = self.hidden is None
-        if first:
-            self.hidden = ops.zeros_like(gates[:, :units])
+        if self.hidden is None:
+            self.hidden = q.zeros_like(gates[:, :units])
         recurrent = q(f"{at}/recurrent", self.from_hidden())
         # Ranges are said once more of what was sliced: the converter would give a slice another, or leave it float.
         from_input = q(f"{self._place}/input", gates[:, : 2 * units])
         from_hidden = q(f"{at}/recurrent", recurrent[:, : 2 * units])
         both = q(f"{at}/gates", from_input + from_hidden, bound=GATE_BOUND)
         update, reset = self.sigmoid(self.gate(both, 0)), self.sigmoid(self.gate(both, 1))
-        remembered = q(f"{at}/remembered", reset * self.gate(recurrent, 2))
+        candidate = q(f"{at}/recurrent", self.gate(recurrent, 2))
+        remembered = q(f"{at}/remembered", reset * candidate)
         fresh = q(f"{self._place}/input", self.gate(gates, 2))
         content = self.tanh(q(f"{at}/content", fresh + remembered, bound=GATE_BOUND))
         change = q(f"{at}/change", self.hidden - content)
@@ -239,7 +259,7 @@ class _SimpleCell(_Cell):
         if self._bounded:
             self.hidden = self.tanh(q(f"{at}/gates", gates, bound=GATE_BOUND))
         else:
-            self.hidden = q(f"{at}/hidden", ops.relu(gates))
+            self.hidden = q(f"{at}/hidden", q.activate(ops.relu, gates, (0.0, math.inf)))
 
 
 def cell_of(layer: keras.layers.Layer, place: str, quantizer: Quantizer) -> Any:

@@ -6,11 +6,12 @@ Written with `keras.ops`: the same functions are trained with fake quantization 
 from __future__ import annotations
 
 import math
+import operator
 from typing import TYPE_CHECKING, Any
 
 from edgehar.errors import ConversionError
 from edgehar_training.quantize.graph import TRAINING_ONLY
-from edgehar_training.quantize.recurrent import conv_lstm, gru, lstm, simple_rnn
+from edgehar_training.quantize.recurrent import SIGMOID_LIMITS, TANH_LIMITS, conv_lstm, gru, lstm, simple_rnn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,26 +29,30 @@ FUSED_ACTIVATIONS = ("linear", "relu", "relu6")
 SHAPES = ("Flatten", "Reshape", "Permute", "FoldTime", "UnfoldTime", "LastAxisSlice", "LastStep")
 # Layers whose int8 output has the scale of their input, by TFLite's rules or because they only choose among values.
 KEEPING = (*SHAPES, *TRAINING_ONLY, "MaxPooling2D", "GlobalMaxPooling2D", "AveragePooling2D", "ZeroPadding2D")
-# Steps of 1/256 and 1/128, which TFLite prescribes for the int8 output of these functions.
-SIGMOID_LIMITS, TANH_LIMITS = (0.0, 255 / 256), (-1.0, 127 / 128)
+# Real values that a fused activation leaves.
+LIMITS = {"linear": (-math.inf, math.inf), "relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
 
 
-def step_of(node: Node, place: str, *, quiet: bool) -> Step:
+def step_of(node: Node, place: str, *, quiet: bool, alone: Sequence[bool]) -> Step:
     """The function of a node.
 
     Args:
         node: the layer and what it reads.
         place: name of its place.
         quiet: the node is no place, because the ReLU behind it is one with it.
+        alone: of each of its inputs, whether no other node reads it.
 
     Raises:
         ConversionError: such a layer cannot be exported.
     """
-    if node.kind not in _STEPS:
+    if node.kind not in (*_STEPS, "Concatenate"):
         raise ConversionError(
-            f"layer {node.layer.name} is a {node.kind}, which cannot be exported; known are {', '.join(sorted(_STEPS))}"
+            f"layer {node.layer.name} is a {node.kind}, which cannot be exported; known are "
+            f"{', '.join(sorted([*_STEPS, 'Concatenate']))}"
         )
-    step = _STEPS[node.kind](node.layer, place)
+    step = (
+        _concatenate(node.layer, place, alone) if node.kind == "Concatenate" else _STEPS[node.kind](node.layer, place)
+    )
     if not quiet:
         return step
     return lambda inputs, quantizer: step(inputs, _Quiet(quantizer, place))
@@ -85,12 +90,30 @@ def is_softmax(layer: keras.layers.Layer) -> bool:
 
 def _plain(layer: keras.layers.Layer, _: str) -> Step:
     """A layer whose output has the quantization of its input."""
-    return lambda inputs, _: layer(inputs[0])
+    return lambda inputs, quantizer: quantizer.arrange(layer, inputs[0])
 
 
-def _placed(layer: keras.layers.Layer, place: str) -> Step:
-    """A layer without weights whose output has a range of its own."""
-    return lambda inputs, quantizer: quantizer(place, layer(inputs[0] if len(inputs) == 1 else list(inputs)))
+def _noise(layer: keras.layers.GaussianNoise, _: str) -> Step:
+    """Noise of a real size."""
+    return lambda inputs, quantizer: quantizer.real(layer, inputs[0])
+
+
+def _several(combine: Callable[[Any, Any], Any]) -> Callable[[Any, str], Step]:
+    """Sum, difference or product of two or more."""
+
+    def step_of_layer(layer: keras.layers.Layer, place: str) -> Step:
+        def step(inputs: Sequence[Any], quantizer: Quantizer) -> Any:
+            if len(inputs) == 2:
+                return quantizer(place, combine(*inputs))
+            return quantizer(place, quantizer.real(lambda *values: layer(list(values)), *inputs))
+
+        return step
+
+    return step_of_layer
+
+
+def _concatenate(layer: keras.layers.Concatenate, place: str, alone: Sequence[bool]) -> Step:
+    return lambda inputs, quantizer: quantizer.join(place, layer, inputs, alone)
 
 
 def _conv(layer: keras.layers.Conv2D, place: str) -> Step:
@@ -100,8 +123,9 @@ def _conv(layer: keras.layers.Conv2D, place: str) -> Step:
         raise ConversionError(f"{place}: has {layer.groups} groups; use 1, or a DepthwiseConv2D")
 
     def step(inputs: Sequence[Any], quantizer: Quantizer) -> Any:
-        values = layer.convolution_op(inputs[0], quantizer.weight(layer.kernel, kept=tuple(layer.kernel.shape)))
-        return quantizer(place, activation(_biased(values, layer, quantizer)))
+        weight = quantizer.weight(layer.kernel, kept=tuple(layer.kernel.shape))
+        values = quantizer.linear(layer.convolution_op, inputs[0], weight, _bias(layer, quantizer))
+        return quantizer(place, _activated_by(activation, values, quantizer))
 
     return step
 
@@ -111,15 +135,17 @@ def _depthwise(layer: keras.layers.DepthwiseConv2D, place: str) -> Step:
     _check_format(layer, place)
 
     def step(inputs: Sequence[Any], quantizer: Quantizer) -> Any:
-        from keras import ops
-
         shape = tuple(layer.kernel.shape)
         # A channel of the output has its own scale: (rows, columns, in, multiplier) as (rows, columns, channels).
-        flat = quantizer.weight(layer.kernel, kept=(*shape[:2], -1))
-        values = ops.depthwise_conv(
-            inputs[0], ops.reshape(flat, shape), layer.strides, layer.padding, dilation_rate=layer.dilation_rate
-        )
-        return quantizer(place, activation(_biased(values, layer, quantizer)))
+        weight = quantizer.weight(layer.kernel, kept=(*shape[:2], -1))
+        values = quantizer.linear(convolve, inputs[0], weight, _bias(layer, quantizer))
+        return quantizer(place, _activated_by(activation, values, quantizer))
+
+    def convolve(values: Any, flat: Any) -> Any:
+        from keras import ops
+
+        kernel = ops.reshape(flat, tuple(layer.kernel.shape))
+        return ops.depthwise_conv(values, kernel, layer.strides, layer.padding, dilation_rate=layer.dilation_rate)
 
     return step
 
@@ -132,40 +158,46 @@ def _dense(layer: keras.layers.Dense, place: str) -> Step:
     def step(inputs: Sequence[Any], quantizer: Quantizer) -> Any:
         from keras import ops
 
-        values, size = inputs[0], inputs[0].shape[-1]
+        shape = inputs[0].shape
+        values, flat = inputs[0], len(shape) == 2
         # As rows: only then it is one FULLY_CONNECTED.
-        rows = values if len(values.shape) == 2 else ops.reshape(values, (-1, size))
-        rows = _biased(ops.matmul(rows, quantizer.weight(layer.kernel)), layer, quantizer)
+        rows = values if flat else quantizer.arrange(lambda v: ops.reshape(v, (-1, shape[-1])), values)
+        rows = quantizer.linear(ops.matmul, rows, quantizer.weight(layer.kernel), _bias(layer, quantizer))
         if activation is not None:
-            rows = quantizer(place, activation(rows))
+            rows = quantizer(place, _activated_by(activation, rows, quantizer))
         elif curved is not None:
-            rows = quantizer.fixed(layer.activation(quantizer(place, rows)), *curved)
+            rows = quantizer.curve(layer.activation, quantizer(place, rows), curved)
         else:
             # The softmax itself is no place: its int8 output is always in steps of 1/256 from 0.
-            rows = ops.softmax(quantizer(place, rows))
-        return rows if len(values.shape) == 2 else ops.reshape(rows, (-1, *values.shape[1:-1], rows.shape[-1]))
+            rows = quantizer.real(ops.softmax, quantizer(place, rows))
+        return rows if flat else quantizer.arrange(lambda v: ops.reshape(v, (-1, *shape[1:-1], v.shape[-1])), rows)
 
     return step
 
 
-def _biased(values: Any, layer: keras.layers.Layer, quantizer: Quantizer) -> Any:
-    return values + quantizer.bias(layer.bias) if layer.use_bias else values
+def _bias(layer: keras.layers.Layer, quantizer: Quantizer) -> Any:
+    return quantizer.bias(layer.bias) if layer.use_bias else None
+
+
+def _activated_by(activation: Any, values: Any, quantizer: Quantizer) -> Any:
+    return quantizer.activate(activation, values, LIMITS[str(activation.__name__)])
 
 
 def _relu(layer: keras.layers.ReLU, place: str) -> Step:
     if layer.negative_slope or layer.threshold or layer.max_value not in (None, 6):
         raise ConversionError(f"{place}: a ReLU is exported with no slope or threshold, and a maximum of 6 or none")
-    return _placed(layer, place)
+    limits = LIMITS["relu" if layer.max_value is None else "relu6"]
+    return lambda inputs, quantizer: quantizer(place, quantizer.activate(layer, inputs[0], limits))
 
 
 def _activated(layer: keras.layers.Activation, place: str) -> Step:
     name = _activation(layer)
     if name in FUSED_ACTIVATIONS:
-        return _placed(layer, place)
+        return lambda inputs, quantizer: quantizer(place, quantizer.activate(layer, inputs[0], LIMITS[name]))
     limits = {"tanh": TANH_LIMITS, "sigmoid": SIGMOID_LIMITS, "softmax": SIGMOID_LIMITS}
     if name not in limits:
         raise ConversionError(f"{place}: activation {name} cannot be exported; use one of {_known_activations()}")
-    return lambda inputs, quantizer: quantizer.fixed(layer(inputs[0]), *limits[name])
+    return lambda inputs, quantizer: quantizer.curve(layer, inputs[0], limits[name])
 
 
 def _softmax(layer: keras.layers.Softmax, place: str) -> Step:
@@ -174,29 +206,38 @@ def _softmax(layer: keras.layers.Softmax, place: str) -> Step:
     def step(inputs: Sequence[Any], quantizer: Quantizer) -> Any:
         from keras import ops
 
-        values = inputs[0]
+        shape = inputs[0].shape
         axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0]
-        if axis in (-1, len(values.shape) - 1):
-            return quantizer.fixed(ops.softmax(values), *SIGMOID_LIMITS)
-        if len(values.shape) != 3 or values.shape[2] != 1:
+        if axis in (-1, len(shape) - 1):
+            return quantizer.curve(ops.softmax, inputs[0], SIGMOID_LIMITS)
+        if len(shape) != 3 or shape[2] != 1:
             raise ConversionError(f"{place}: a softmax is exported over the last axis, or over time of one value each")
-        flat = quantizer.fixed(ops.softmax(ops.reshape(values, (-1, values.shape[1]))), *SIGMOID_LIMITS)
-        return ops.reshape(flat, (-1, values.shape[1], 1))
+        rows = quantizer.arrange(lambda values: ops.reshape(values, (-1, shape[1])), inputs[0])
+        flat = quantizer.curve(ops.softmax, rows, SIGMOID_LIMITS)
+        return quantizer.arrange(lambda values: ops.reshape(values, (-1, shape[1], 1)), flat)
 
     return step
 
 
-def _pool_to_one(layer: keras.layers.Layer, place: str) -> Step:
+def _mean(layer: keras.layers.Layer, place: str) -> Step:
+    """The mean of a picture, or over time."""
     _check_format(layer, place)
-    return _placed(layer, place)
+    return lambda inputs, quantizer: quantizer(place, quantizer.mean(layer, inputs[0]))
+
+
+def _pool(layer: keras.layers.AveragePooling2D, place: str) -> Step:
+    return lambda inputs, quantizer: quantizer.pool(place, layer, inputs[0])
 
 
 def _average(_: keras.layers.Average, place: str) -> Step:
     """The mean of several, as their sum and a product with a constant."""
 
     def step(inputs: Sequence[Any], quantizer: Quantizer) -> Any:
-        total = quantizer(f"{place}/sum", sum(inputs[1:], inputs[0]))
-        return quantizer(place, total * (1.0 / len(inputs)))
+        def total(*values: Any) -> Any:
+            return sum(values[1:], values[0])
+
+        values = inputs[0] + inputs[1] if len(inputs) == 2 else quantizer.real(total, *inputs)
+        return quantizer(place, quantizer.real(lambda v: v * (1.0 / len(inputs)), quantizer(f"{place}/sum", values)))
 
     return step
 
@@ -207,18 +248,28 @@ def _dot(layer: keras.layers.Dot, place: str) -> Step:
         raise ConversionError(f"{place}: a Dot is exported without normalization")
 
     def step(inputs: Sequence[Any], quantizer: Quantizer) -> Any:
-        from keras import ops
-
         left, right = inputs
         axes = (layer.axes,) * 2 if isinstance(layer.axes, int) else tuple(layer.axes)
         ranks = len(left.shape), len(right.shape)
         if ranks == (3, 2) and axes == (2, 1):
-            return quantizer(place, ops.matmul(left, ops.expand_dims(right, 2))[..., 0])
+            return quantizer(place, quantizer.product(_weighed_sum, left, right))
         if ranks == (2, 3) and axes == (1, 1):
-            return quantizer(place, ops.matmul(ops.expand_dims(left, 1), right)[:, 0])
+            return quantizer(place, quantizer.product(_one_row, left, right))
         raise ConversionError(f"{place}: a Dot is exported that weighs the steps of a sequence, or compares them")
 
     return step
+
+
+def _weighed_sum(sequence: Any, weights: Any) -> Any:
+    from keras import ops
+
+    return ops.matmul(sequence, ops.expand_dims(weights, 2))[..., 0]
+
+
+def _one_row(weights: Any, sequence: Any) -> Any:
+    from keras import ops
+
+    return ops.matmul(ops.expand_dims(weights, 1), sequence)[:, 0]
 
 
 def _check_format(layer: keras.layers.Layer, place: str) -> None:
@@ -252,15 +303,15 @@ _STEPS: dict[str, Callable[[Any, str], Step]] = {
     **dict.fromkeys((*SHAPES, *TRAINING_ONLY), _plain),
     "MaxPooling2D": _plain,
     "GlobalMaxPooling2D": _plain,
-    "AveragePooling2D": _placed,
-    "GlobalAveragePooling2D": _pool_to_one,
-    "GlobalAveragePooling1D": _placed,
+    "GaussianNoise": _noise,
+    "AveragePooling2D": _pool,
+    "GlobalAveragePooling2D": _mean,
+    "GlobalAveragePooling1D": _mean,
     "ZeroPadding2D": _plain,
-    "Add": _placed,
-    "Subtract": _placed,
-    "Multiply": _placed,
+    "Add": _several(operator.add),
+    "Subtract": _several(operator.sub),
+    "Multiply": _several(operator.mul),
     "Average": _average,
-    "Concatenate": _placed,
     "Dot": _dot,
     "LSTM": lstm,
     "GRU": gru,

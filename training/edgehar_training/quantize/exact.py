@@ -1,0 +1,299 @@
+"""Sums, products and means of int8 values to the bit as XNNPACK computes them on x86-64, with gradients.
+
+An int8 value less its zero point is a whole number. Products of two, and their sums, are exact in float32 while they
+stay below 2^24, in whatever order and on whatever device they are added: a convolution of 255 * 127 at most stays there
+up to 518 products of greatest size, and real weights are far smaller. Only the way back to 8 bits rounds. XNNPACK
+takes float32(sum) * float32(input scale * weight scale / output scale) to the nearest whole number, of two the even
+one ("fp32" requantization: src/qs8-gemm, src/operators/convolution-nhwc.c); other operations have their own ways, which
+their classes name.
+
+Backwards rounding is left out, and what lies beyond a range gets no gradient (Jacob et al., CVPR 2018).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Function = Callable[[Any], Any]
+
+ANY = (-math.inf, math.inf)
+# Multipliers of a sum have 21 bits (src/microparams-init.c), of which float32 multiplies 11 and 10 exactly.
+_POWERS = np.ldexp(np.float32(1), np.arange(-40, 41))
+_MULTIPLIER, _PART = 2.0**20, 2.0**10
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The int8 steps of a place, float32 scalars each.
+
+    Attributes:
+        scale: real size of a step.
+        low: the least code less the zero point, a whole number of steps from -255 to 0.
+        high: the greatest, `low + 255`.
+        wide: the scale to more digits, where it is not a float32 number; that of int32 biases.
+        place: its name, "" where there is none.
+    """
+
+    scale: Any
+    low: Any
+    high: Any
+    wide: Any = None
+    place: str = ""
+
+    @property
+    def zero_point(self) -> Any:
+        """The code of 0."""
+        return -128.0 - self.low
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A weight in int8 steps.
+
+    Attributes:
+        values: whole numbers from -127 to 127, float32.
+        scale: real size of a step, `(channels,)` or a scalar.
+        wide: the same to more digits.
+    """
+
+    values: Any
+    scale: Any
+    wide: Any
+
+
+@dataclass(frozen=True)
+class Codes:
+    """int8 values less their zero point.
+
+    Attributes:
+        values: whole numbers, float32.
+        steps: theirs.
+        origin: what they were rounded from.
+    """
+
+    values: Any
+    steps: Steps
+    origin: Unrounded | None = None
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Of the values."""
+        return tuple(self.values.shape)
+
+    def real(self) -> Any:
+        """As real numbers, float32."""
+        return self.values * self.steps.scale
+
+    def arranged(self, function: Function) -> Codes:
+        """In another order, or some of them."""
+        return Codes(function(self.values), self.steps)
+
+    def __getitem__(self, key: Any) -> Codes:
+        return self.arranged(lambda values: values[key])
+
+    def __add__(self, other: Codes) -> Unrounded:
+        return Sum(self, other, 1.0)
+
+    def __sub__(self, other: Codes) -> Unrounded:
+        return Sum(self, other, -1.0)
+
+    def __mul__(self, other: Codes) -> Unrounded:
+        # Rounded, though whole: a compiler would multiply by the scale first.
+        return Products(nearest(self.values * other.values), self.steps.scale * other.steps.scale)
+
+
+@dataclass(frozen=True)
+class Unrounded:
+    """The result of an operation that has no int8 steps yet."""
+
+    limits: tuple[float, float] = dataclasses.field(default=ANY, kw_only=True)
+
+    def real(self) -> Any:
+        """As real numbers, float32."""
+        return keras.ops.clip(self.within(1.0), *self.limits)
+
+    def within(self, scale: Any) -> Any:
+        """In steps of `scale`, not rounded, not yet cut by an activation; gradients take this way."""
+        raise NotImplementedError
+
+    def whole(self, values: Any, steps: Steps) -> Any:
+        """The nearest whole number of steps as XNNPACK finds it, of `values` in these steps."""
+        del steps
+        return keras.ops.round(values)
+
+    def activated(self, limits: tuple[float, float]) -> Unrounded:
+        """Cut to real limits, those of a ReLU."""
+        return dataclasses.replace(self, limits=limits)
+
+    def arranged(self, function: Function) -> Unrounded:
+        """In another order, channels last as before."""
+        return Real(function(self.real()))
+
+
+@dataclass(frozen=True)
+class Products(Unrounded):
+    """Sums of products, whole numbers below 2^24, in steps of `scale`, by channel or all the same."""
+
+    values: Any
+    scale: Any
+
+    def within(self, scale: Any) -> Any:
+        return self.values * (self.scale / scale)
+
+    def arranged(self, function: Function) -> Unrounded:
+        return dataclasses.replace(self, values=function(self.values))
+
+
+@dataclass(frozen=True)
+class Real(Unrounded):
+    """Real numbers, float32, which are rounded as they are."""
+
+    values: Any
+
+    def within(self, scale: Any) -> Any:
+        return self.values / scale
+
+
+@dataclass(frozen=True)
+class Sum(Unrounded):
+    """The sum (sign 1) or difference (sign -1) of two, by multipliers of 21 bits, halves upwards (src/qs8-vadd)."""
+
+    one: Codes
+    other: Codes
+    sign: float
+
+    def within(self, scale: Any) -> Any:
+        one, other = self.one, self.other
+        return one.values * (one.steps.scale / scale) + other.values * (self.sign * other.steps.scale / scale)
+
+    def whole(self, values: Any, steps: Steps) -> Any:
+        del values
+        ops = keras.ops
+        ratios = ops.stack([self.one.steps.scale / steps.scale, self.other.steps.scale / steps.scale])
+        power = ops.max(ops.where(ops.max(ratios) >= _POWERS, _POWERS, 0.0))
+        multipliers = ops.round(ratios / power * _MULTIPLIER) * np.array([1.0, self.sign], np.float32)
+        upper = ops.floor(multipliers / _PART)
+        lower = multipliers - upper * _PART
+        one, other = ops.stop_gradient(self.one.values), ops.stop_gradient(self.other.values)
+        carry = ops.floor((one * lower[0] + other * lower[1]) / _PART)
+        return ops.floor((one * upper[0] + other * upper[1] + carry) * (power * (_PART / _MULTIPLIER)) + 0.5)
+
+
+@dataclass(frozen=True)
+class Moved(Unrounded):
+    """Codes that get other steps, by a multiplier in steps of 1/256, halves upwards (src/qs8-vcvt)."""
+
+    codes: Codes
+
+    def within(self, scale: Any) -> Any:
+        return self.codes.values * (self.codes.steps.scale / scale)
+
+    def whole(self, values: Any, steps: Steps) -> Any:
+        del values
+        multiplier = keras.ops.round(256.0 * (self.codes.steps.scale / steps.scale))
+        return keras.ops.floor((keras.ops.stop_gradient(self.codes.values) * multiplier + 128.0) / 256.0)
+
+
+@dataclass(frozen=True)
+class Mean(Unrounded):
+    """A mean over `count` values: their codes' sum, zero points and all, by a float32 (src/operators/reduce-nd.c)."""
+
+    sums: Any
+    steps: Steps
+    count: int
+
+    def within(self, scale: Any) -> Any:
+        return self.sums * (self.steps.scale / scale * np.float32(1 / self.count))
+
+    def whole(self, values: Any, steps: Steps) -> Any:
+        del values
+        zeros = self.count * self.steps.zero_point
+        ratio = self.steps.scale / steps.scale * np.float32(1 / self.count)
+        shift = steps.zero_point - zeros * ratio
+        return keras.ops.round((keras.ops.stop_gradient(self.sums) + zeros) * ratio + shift) - steps.zero_point
+
+
+def mean_of_parts(function: Function, codes: Codes) -> Codes:
+    """Pooling by means, in the steps that values had: halves of a code away from 0, as TFLite's own kernel does."""
+    means, zero = function(codes.values), codes.steps.zero_point
+    of_codes = keras.ops.stop_gradient(means) + zero
+    away = keras.ops.sign(of_codes) * keras.ops.floor(keras.ops.abs(of_codes) + 0.5) - zero
+    return Codes(passing(means, away), codes.steps)
+
+
+def rounded(values: Unrounded, steps: Steps, *, exactly: bool = True) -> tuple[Codes, Any]:
+    """Values at a place.
+
+    Args:
+        values: what was computed.
+        steps: those of the place.
+        exactly: as the operation rounds; otherwise to the nearest, which differs for few of sums and means.
+
+    Returns:
+        Their codes, and the values in these steps before they were rounded or cut.
+    """
+    ops, (least, most) = keras.ops, values.limits
+    within = values.within(steps.scale)
+    # Zero is among the codes of every place.
+    low = 0.0 * steps.low if least == 0 else steps.low
+    high = steps.high if math.isinf(most) else ops.minimum(steps.high, ops.round(most / steps.scale))
+    cut = _cut_positive if least == 0 else _cut
+    whole = values.whole(ops.stop_gradient(within), steps) if exactly else ops.round(ops.stop_gradient(within))
+    return Codes(cut(within, whole, low, high), steps, values), within
+
+
+def _nearest(values: Any) -> tuple[Any, Callable[..., Any]]:
+    def gradient(*args: Any, upstream: Any = None) -> Any:
+        return args[0] if upstream is None else upstream
+
+    return keras.ops.round(values), gradient
+
+
+nearest = keras.ops.custom_gradient(_nearest)
+
+
+def passing(values: Any, whole: Any) -> Any:
+    """Whole numbers, with the gradient of what they were rounded from."""
+    return values + keras.ops.stop_gradient(whole - values)
+
+
+def _cutting(*, positive: bool) -> Callable[[Any, Any, Any, Any], Any]:
+    """Whole numbers cut to a range; backwards what `values` has gradients for where it is inside."""
+
+    def cut(values: Any, whole: Any, low: Any, high: Any) -> tuple[Any, Any]:
+        ops = keras.ops
+
+        def gradient(*args: Any, upstream: Any = None) -> tuple[Any, ...]:
+            upstream = args[0] if upstream is None else upstream
+            passed = _inside(upstream, values, low, high, positive=positive)
+            return passed, ops.zeros_like(whole), ops.zeros_like(low), ops.zeros_like(high)
+
+        return ops.minimum(ops.maximum(whole, low), high), gradient
+
+    made: Callable[[Any, Any, Any, Any], Any] = keras.ops.custom_gradient(cut)
+    return made
+
+
+def _inside(gradients: Any, values: Any, low: Any, high: Any, *, positive: bool) -> Any:
+    """Gradients where values are from `low` to `high`; a ReLU, with `low` 0, lets nothing through at 0."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # One pass over memory each.
+        if positive:
+            gradients, low = tf.raw_ops.ReluGrad(gradients=gradients, features=values), high - 255.0
+        return tf.raw_ops.FakeQuantWithMinMaxVarsGradient(gradients=gradients, inputs=values, min=low, max=high)[0]
+    above = values > low if positive else values >= low
+    return keras.ops.where(keras.ops.logical_and(above, values <= high), gradients, keras.ops.zeros_like(gradients))
+
+
+_cut, _cut_positive = _cutting(positive=False), _cutting(positive=True)
