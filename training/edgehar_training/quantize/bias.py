@@ -73,7 +73,7 @@ def _before_activation(node: Node) -> Step:
     layer = node.layer
     activation, layer.activation = layer.activation, keras.activations.linear
     try:
-        return step_of(node, layer.name, quiet=True)
+        return step_of(node, layer.name, quiet=True, alone=[False])
     finally:
         layer.activation = activation
 
