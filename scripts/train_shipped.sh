@@ -49,19 +49,19 @@ edgehar fuse "$out/survfight-mobile" "$out/survfight-lrcn" --out "$out/survfight
 interactions ut --folds 10 --seeds 3 --jobs 2 --int8 --qat
 edgehar-train --dataset synthetic --input motion --seeds 3 --int8 --qat --resume --out "$out/synthetic"
 
-# Whether they look at what happens: frames in a random order, a single picture of motion, and one in colours; of fights
-# with the larger of the networks that are fused. The crops of `point` have a shape of their own, which other ways to
-# make them square hide better.
-for control in none shuffled single single-rgb; do
+# Whether they look at what happens: frames in a random order, a single picture of motion, and one in colours. The crops
+# of `point` have a shape of their own, which other ways to make them square hide better.
+for control in shuffled single single-rgb; do
     case $control in
-    none) options="" ;;
     shuffled) options="--frame-order shuffled" ;;
     single) options="--frame-order single" ;;
     single-rgb) options="--frame-order single --input rgb" ;;
     esac
     # shellcheck disable=SC2086 # words are meant
-    fights_mobile "survfight-$control" --folds 5 --seeds 3 --jobs 2 --size 88 \
-        --model-option "weights=$weights" alpha=0.5 blocks=10 $options
+    fights_mobile "survfight-mobile-$control" --folds 5 --jobs 2 $options
+    # shellcheck disable=SC2086
+    fights_lrcn "survfight-lrcn-$control" --folds 5 --jobs 2 $options
+    edgehar fuse "$out/survfight-mobile-$control" "$out/survfight-lrcn-$control" --out "$out/survfight-$control" --resume
     # shellcheck disable=SC2086
     interactions "ut-$control" --folds 10 --jobs 2 $options
 done
