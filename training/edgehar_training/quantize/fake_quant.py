@@ -1,8 +1,8 @@
 """A network trained as its int8 file will compute it (Jacob et al., CVPR 2018): every int8 place is rounded on the way
 forward, and gradients go straight through where a value is within its range.
 
-The places are those of the export (`plan`), so the trained network and its file are the same function but for
-ties of rounding.
+The places are those of the export (`plan`), and between them `exact` computes what XNNPACK does, so the trained network
+and its file are the same function.
 """
 
 from __future__ import annotations
