@@ -88,4 +88,4 @@ done
 
 # How the fight detector fares on changed video, and at what threshold.
 edgehar eval "$out/survfight" --conditions --out "$out/survfight-conditions"
-edgehar operate "$out/survfight" --background noFight --out "$out/survfight-operate"
+edgehar operate "$out/survfight" --background noFight --false-alarms-per-hour 100 --out "$out/survfight-operate"

@@ -104,6 +104,13 @@ def test_features_are_right_on_average(body, per_channel):
         np.testing.assert_array_equal(kernel, kept)
 
 
+def test_equal_biases_are_each_in_the_steps_of_their_channel():
+    network = make_network(chain)
+    encoder = to_int8(frozen(network, make_windows(20, 0)).encode, (1, SIZE, SIZE, 3))
+    for _, bias_of_file in convolutions(encoder):
+        np.testing.assert_allclose(bias_of_file, 0.3, rtol=1e-3)
+
+
 def test_only_biases_change_and_only_a_little():
     network = make_network(chain)
     before = {weight.path: weight.numpy() for weight in network.weights}

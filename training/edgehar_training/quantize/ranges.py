@@ -100,8 +100,23 @@ class Ranges(RealArithmetic):
         return tf.quantization.fake_quant_with_min_max_vars(weight, -most, most, num_bits=8, narrow_range=True)
 
     def bias(self, variable: Any) -> Any:
-        """The bias as a constant; the converter rounds it to int32."""
-        return _constant(variable)
+        """The bias as a constant; the converter rounds it to int32.
+
+        It keeps a constant of equal elements as one of them, and rounds that to the steps of the first channel for all
+        (TensorFlow 2.21), so they are told apart by the last bit of one.
+        """
+        bias = _constant(variable)
+        if self._observing:
+            return bias
+        import tensorflow as tf
+
+        with tf.init_scope():
+            values = np.array(_constant(variable))
+        first = values.flat[0]
+        if first == 0 or (values != first).any():
+            return bias
+        values.flat[-1] = np.nextafter(first, np.float32(0))
+        return tf.constant(values)
 
     def freeze(self, fixed: Mapping[str, Affine]) -> None:
         """End observing: from now on values are fake-quantised.
