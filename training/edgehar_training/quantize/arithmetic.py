@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,12 +11,12 @@ if TYPE_CHECKING:
     Limits = tuple[float, float]
 
 
-class RealArithmetic:
+class RealArithmetic(abc.ABC):
     """The operations of `plan.Quantizer`, on float32 tensors; a quantizer adds what happens at a place."""
 
+    @abc.abstractmethod
     def __call__(self, place: str, values: Any, *, bound: float = ...) -> Any:
         """The values to go on with at a place."""
-        raise NotImplementedError
 
     def linear(self, operate: Callable[[Any, Any], Any], values: Any, weight: Any, bias: Any = None) -> Any:
         """A convolution or a matrix product, and a bias."""

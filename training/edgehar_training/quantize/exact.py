@@ -12,6 +12,7 @@ Backwards rounding is left out, and what lies beyond a range gets no gradient (J
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -112,7 +113,7 @@ class Codes:
 
 
 @dataclass(frozen=True)
-class Unrounded:
+class Unrounded(abc.ABC):
     """The result of an operation that has no int8 steps yet."""
 
     limits: tuple[float, float] = dataclasses.field(default=ANY, kw_only=True)
@@ -121,9 +122,9 @@ class Unrounded:
         """As real numbers, float32."""
         return keras.ops.clip(self.within(1.0), *self.limits)
 
+    @abc.abstractmethod
     def within(self, scale: Any) -> Any:
         """In steps of `scale`, not rounded, not yet cut by an activation; gradients take this way."""
-        raise NotImplementedError
 
     def whole(self, values: Any, steps: Steps) -> Any:
         """The nearest whole number of steps as XNNPACK finds it, of `values` in these steps."""
