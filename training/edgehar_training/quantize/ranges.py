@@ -109,9 +109,10 @@ class Ranges(RealArithmetic):
         if self._observing:
             return bias
         import tensorflow as tf
+        from keras import ops
 
         with tf.init_scope():
-            values = np.array(_constant(variable))
+            values = ops.convert_to_numpy(_constant(variable)).copy()
         first = values.flat[0]
         if first == 0 or (values != first).any():
             return bias
