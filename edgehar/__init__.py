@@ -12,10 +12,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from edgehar._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from edgehar._ring import FrameRing
-    from edgehar.bundle import ModelBundle
-    from edgehar.classifier import Classifier
     from edgehar.errors import (
         BundleError,
         ConfigError,
@@ -27,18 +27,20 @@ if TYPE_CHECKING:
         SourceError,
     )
     from edgehar.frames import Frame, PixelFormat, YuvMatrix
-    from edgehar.results import Event, Prediction
+    from edgehar.model.bundle import ModelBundle
+    from edgehar.model.classifier import Classifier
+    from edgehar.records import Event, Prediction
     from edgehar.sources import open_source
 
 # Where each public name lives. They are imported at first use, so that `import edgehar` stays light on a slow SD card.
 _HOMES = {
-    "Classifier": "edgehar.classifier",
-    "Event": "edgehar.results",
+    "Classifier": "edgehar.model.classifier",
+    "Event": "edgehar.records",
     "Frame": "edgehar.frames",
     "FrameRing": "edgehar._ring",
-    "ModelBundle": "edgehar.bundle",
+    "ModelBundle": "edgehar.model.bundle",
     "PixelFormat": "edgehar.frames",
-    "Prediction": "edgehar.results",
+    "Prediction": "edgehar.records",
     "YuvMatrix": "edgehar.frames",
     "open_source": "edgehar.sources",
     **dict.fromkeys(
@@ -55,8 +57,6 @@ _HOMES = {
         "edgehar.errors",
     ),
 }
-
-__version__ = "0.1.0"
 
 __all__ = [
     "BundleError",

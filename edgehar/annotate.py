@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar.frames import Frame
-    from edgehar.results import Prediction
+    from edgehar.records import Prediction
 
     Picture = npt.NDArray[np.uint8]
 

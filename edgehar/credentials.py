@@ -1,8 +1,9 @@
-"""Passwords and certificates in files, as sinks use them. Messages name the table, the key and the file."""
+"""Passwords, certificates and addresses: read from files, masked when shown. Messages name the table, key and file."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,51 @@ from edgehar.errors import ConfigError
 
 if TYPE_CHECKING:
     import ssl
+
+MASK = "********"
+# Cheap cameras take the password in the path or query: rtsp://host/user=admin&password=secret&channel=1.
+_SECRET_FIELD = re.compile(r"(?i)\b(user|username|login|pass|passwd|password|pwd|token|key|auth|secret)=[^&;/]*")
+
+
+class Secret(str):
+    """A password or token: printed, formatted or shown within anything else, it is `********`.
+
+    It compares and hashes as its text does, msgspec refuses to encode it, and `reveal()` gives the text for the one
+    place that needs it. Adding and joining strings, and the `json` module, use the text itself: mind them.
+
+    >>> f"{Secret('hunter2')} {Secret('hunter2')!r}"
+    "******** '********'"
+    """
+
+    __slots__ = ()
+
+    def reveal(self) -> str:
+        """The text itself, as a plain `str`."""
+        return str.__str__(self)
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __repr__(self) -> str:
+        return repr(MASK)
+
+    def __format__(self, specification: str) -> str:
+        return format(MASK, specification)
+
+
+def without_credentials(url: str) -> str:
+    """The URL without user and password before the host, without its query, and with `password=` and the like masked.
+
+    >>> without_credentials("rtsp://admin:secret@192.0.2.7:554/stream?token=abc")
+    'rtsp://192.0.2.7:554/stream'
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    # A password with an unescaped "/", "?" or "#" still ends at the last "@".
+    rest = rest.rpartition("@")[2].partition("?")[0].partition("#")[0]
+    masked = _SECRET_FIELD.sub(lambda found: f"{found[1]}=***", rest)
+    return f"{scheme}://{masked}"
 
 
 def read_secret(table: str, key: str, path: str) -> str:

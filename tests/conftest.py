@@ -5,7 +5,7 @@ import shutil
 import signal
 
 import pytest
-from brokers import MOSQUITTO, Broker, Certificates, Listener
+from support.brokers import MOSQUITTO, Broker, Certificates, Listener
 
 # Tests import what is installed, and so must the Pythons that they start: not what lies in the folder they run in.
 os.environ["PYTHONSAFEPATH"] = "1"
@@ -24,7 +24,7 @@ def _state_of_its_own(tmp_path_factory, monkeypatch):
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory):
     """Path of a bundle that tells bright from dark frames: 10 Hz, window 4, hop 2."""
-    from tiny_bundle import write_tiny_bundle
+    from support.tiny_bundle import write_tiny_bundle
 
     return write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny.edgehar")
 

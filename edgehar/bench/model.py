@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgehar.bench import macs
 from edgehar.bench.frames import frame_bytes
 from edgehar.bench.results import EndToEnd, Model, Step
 from edgehar.bench.timing import interleaved
-from edgehar.classifier import Classifier
 from edgehar.frames import PixelFormat
-from edgehar.interpreter import TfliteModel, load_runtime
+from edgehar.model import macs
+from edgehar.model.classifier import Classifier
+from edgehar.model.interpreter import TfliteModel, load_runtime
 
 if TYPE_CHECKING:
     from edgehar.bench.chains import Pixels
     from edgehar.bench.frames import FramePool
     from edgehar.bench.timing import Contender, Protocol, Timing
-    from edgehar.bundle import ModelBundle
+    from edgehar.model.bundle import ModelBundle
 
 _WIDTH, _HEIGHT = 640, 480
 # Which file of a bundle runs in which step.

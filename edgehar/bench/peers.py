@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgehar.bench import macs
 from edgehar.bench.model import answering, gmacs_per_s, vga_frames
 from edgehar.bench.results import Peer, Peers
 from edgehar.bench.timing import interleaved
 from edgehar.errors import ConfigError
-from edgehar.interpreter import load_runtime
+from edgehar.model import macs
+from edgehar.model.interpreter import load_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from edgehar.bench.frames import FramePool
     from edgehar.bench.timing import Contender, Protocol, Timing
-    from edgehar.bundle import ModelBundle
+    from edgehar.model.bundle import ModelBundle
 
 
 @dataclass(frozen=True)

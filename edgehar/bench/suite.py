@@ -13,9 +13,9 @@ from edgehar.bench import machine, mjpeg, model, peers, preprocess, targets, thr
 from edgehar.bench.frames import FramePool, pool_bytes
 from edgehar.bench.results import Method, Report, Temperature
 from edgehar.bench.timing import Protocol
-from edgehar.bundle import ModelBundle
 from edgehar.errors import ConfigError
-from edgehar.results import utc_now
+from edgehar.model.bundle import ModelBundle
+from edgehar.records import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

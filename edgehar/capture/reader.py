@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from edgehar.capture.freshness import Freshness
+from edgehar.capture.mailbox import Closed, Mailbox
 from edgehar.errors import ConfigError, SourceError
-from edgehar.freshness import Freshness
-from edgehar.mailbox import Closed, Mailbox
 from edgehar.sources.base import AccessRefusedError
 
 if TYPE_CHECKING:

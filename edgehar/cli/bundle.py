@@ -40,8 +40,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def _unpack(args: argparse.Namespace) -> int:
-    from edgehar.bundle import ModelBundle, manifest_json
     from edgehar.files import whole_file
+    from edgehar.model.bundle import ModelBundle, manifest_json
 
     bundle = ModelBundle.open(args.model)
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -55,9 +55,9 @@ def _unpack(args: argparse.Namespace) -> int:
 
 
 def _add_edge_tpu(args: argparse.Namespace) -> int:
-    from edgehar.bundle import EDGE_TPU_FILE, SUFFIX, ModelBundle, write_bundle
     from edgehar.errors import ConfigError
     from edgehar.inspect.edgetpu import check_compiled
+    from edgehar.model.bundle import EDGE_TPU_FILE, SUFFIX, ModelBundle, write_bundle
 
     if args.out.suffix != SUFFIX:
         raise ConfigError(f"{args.out}: a bundle's name ends in {SUFFIX}")

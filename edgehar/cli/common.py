@@ -9,9 +9,9 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from edgehar import __version__
+from edgehar._version import __version__
 from edgehar.errors import ConfigError, EdgeharError
-from edgehar.health.journal import JournalFormatter, is_journal
+from edgehar.systemd.journal import JournalFormatter, is_journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

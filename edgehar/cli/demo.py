@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from edgehar.results import Prediction
+    from edgehar.records import Prediction
     from edgehar.sources.base import Source
 
 
@@ -32,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Classify the source, print every prediction, and write the annotated video."""
     from edgehar.annotate import AnnotatedVideo
-    from edgehar.classifier import Classifier
+    from edgehar.model.classifier import Classifier
     from edgehar.sinks.jsonl import JsonLinesSink, LineWriter, stdout_descriptor
     from edgehar.sources import open_source
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 def _report(out: Path, source: Source, answers: list[Prediction]) -> None:
     """Say on stderr where the video is and, where the truth is known, how many answers were right."""
     print(f"edgehar demo: {len(answers)} answers; the video is {out}", file=sys.stderr)
-    from edgehar.sources.synthetic import SyntheticSource
+    from edgehar.sources.synthetic.source import SyntheticSource
 
     if isinstance(source, SyntheticSource):
         told = [(answer, source.true_action_at(answer.window.start_s)) for answer in answers]

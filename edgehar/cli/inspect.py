@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from edgehar.bundle import ModelBundle
-    from edgehar.manifest import Accuracy, Manifest
+    from edgehar.model.bundle import ModelBundle
+    from edgehar.model.manifest import Accuracy, Manifest
 
 _WINDOWS = 1000
 # Frames that a page's histograms are made of.
@@ -67,7 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open the bundle, which checks it, and show what is asked for."""
-    from edgehar.bundle import ModelBundle, manifest_json
+    from edgehar.model.bundle import ModelBundle, manifest_json
 
     _check(args)
     bundle = ModelBundle.open(args.model)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from edgehar.config import Config
-    from edgehar.program import Program
+    from edgehar.pipeline.program import Program
 
 DEFAULT_MODEL = "fight"
 
@@ -141,12 +141,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     import os
 
-    from edgehar import memory
+    from edgehar.pipeline import memory
 
     # Before libraries are loaded, that start threads.
     memory.share_arena()
     from edgehar.config import find_config, load
-    from edgehar.program import Program
+    from edgehar.pipeline.program import Program
 
     def read_config() -> Config:
         return load(find_config(args.config, os.environ), os.environ, _overrides(args))

@@ -62,7 +62,7 @@ def _add_action(actions: Any, name: str, what: str, run: Any) -> argparse.Argume
 
 def _install(args: argparse.Namespace) -> int:
     from edgehar.files import write_text
-    from edgehar.service import Service, unit_path
+    from edgehar.systemd.unit import Service, unit_path
 
     if args.run_as is not None and args.user:
         raise ConfigError("--run-as is for a service of the machine's; a service of yours runs as you")
@@ -93,7 +93,7 @@ def _install(args: argparse.Namespace) -> int:
 
 
 def _remove(args: argparse.Namespace) -> int:
-    from edgehar.service import ENVIRONMENT_FILE, STATE, unit_path
+    from edgehar.systemd.unit import ENVIRONMENT_FILE, STATE, unit_path
 
     path = unit_path(user=args.user, root=args.root or Path("/"))
     if not path.exists():
@@ -111,7 +111,7 @@ def _remove(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from edgehar.service import unit_path
+    from edgehar.systemd.unit import unit_path
 
     path = unit_path(user=args.user, root=args.root or Path("/"))
     if not path.exists():

@@ -28,8 +28,8 @@ def problems_here(config: Config) -> list[str]:
 
 def _of_receivers(config: Config) -> Iterator[str]:
     """Addresses, log-ins and certificates that cannot be used."""
-    from edgehar.sinks.mqtt_options import read_broker
-    from edgehar.sinks.webhook_options import read_receiver
+    from edgehar.sinks.mqtt.options import read_broker
+    from edgehar.sinks.webhook.options import read_receiver
 
     try:
         if config.mqtt.url is not None:
@@ -44,8 +44,8 @@ def _of_receivers(config: Config) -> Iterator[str]:
 
 
 def _of_camera(config: Config, number: int, camera: CameraOptions) -> Iterator[str]:
-    from edgehar.bundle import ModelBundle
-    from edgehar.decision import Decider
+    from edgehar.events.decider import Decider
+    from edgehar.model.bundle import ModelBundle
 
     where = "model" if camera.model is None else dotted(("camera", number, "model"))
     try:

@@ -14,8 +14,8 @@ import msgspec
 
 from edgehar.config.settings import every_path, settings_of
 from edgehar.config.words import dotted, meant, shown
+from edgehar.credentials import Secret
 from edgehar.errors import ConfigError
-from edgehar.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

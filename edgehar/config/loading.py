@@ -14,9 +14,8 @@ from edgehar.config.layers import Given, Layer, build, lay_upon
 from edgehar.config.options import Config
 from edgehar.config.settings import settings_of
 from edgehar.config.words import dotted
+from edgehar.credentials import Secret, without_credentials
 from edgehar.errors import ConfigError
-from edgehar.secret import Secret
-from edgehar.urls import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,16 +7,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from edgehar.capture import ReconnectOptions
+from edgehar.capture.governor import GovernorOptions
+from edgehar.capture.reader import ReconnectOptions
 from edgehar.config.words import toml
-from edgehar.decision import DecisionOptions
-from edgehar.delegates import CPU, PATTERN
-from edgehar.governor import GovernorOptions
+from edgehar.events.decider import DecisionOptions
 from edgehar.health.options import HealthOptions
+from edgehar.model.edgetpu import CPU, PATTERN
 from edgehar.sinks.files import FileOptions
-from edgehar.sinks.mqtt_options import MqttOptions
-from edgehar.sinks.webhook_options import WebhookOptions
-from edgehar.spool import SpoolOptions
+from edgehar.sinks.mqtt.options import MqttOptions
+from edgehar.sinks.spool.queue import SpoolOptions
+from edgehar.sinks.webhook.options import WebhookOptions
 
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _Count = Annotated[int, Meta(ge=1, le=100_000)]

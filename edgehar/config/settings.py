@@ -10,7 +10,7 @@ import msgspec
 from msgspec import inspect as shapes
 
 from edgehar.config.words import expected
-from edgehar.secret import Secret
+from edgehar.credentials import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

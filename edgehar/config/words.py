@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import inspect as shapes
 
-from edgehar.secret import Secret
-from edgehar.urls import without_credentials
+from edgehar.credentials import Secret, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,8 +10,8 @@ import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgehar.credentials import without_credentials
 from edgehar.doctor.finding import Finding
-from edgehar.urls import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

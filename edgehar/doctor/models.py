@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgehar.config import Config
-    from edgehar.network import Network
+    from edgehar.model.network import Network
 
 # How long frames are classified to see how fast that goes.
 _MEASURE_S = 0.3
@@ -23,7 +23,7 @@ _BUSY_SHARE = 0.5
 
 def check_models(config: Config) -> Iterator[Finding]:
     """Every model that some camera uses: its checksums, whether it loads, and what a frame costs."""
-    from edgehar.network import Network
+    from edgehar.model.network import Network
 
     cameras = [config.model_of(camera) for camera in config.cameras]
     for model in dict.fromkeys(cameras):
@@ -40,7 +40,7 @@ def _speed(network: Network, cameras: int) -> Finding:
     """Classify noise as fast as it goes."""
     import numpy as np
 
-    from edgehar.classifier import Classifier
+    from edgehar.model.classifier import Classifier
 
     manifest = network.bundle.manifest
     frame = np.random.default_rng(0).integers(0, 256, (_HEIGHT, _WIDTH, 3), np.uint8)

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
     from edgehar.config import Config
-    from edgehar.sinks.mqtt_options import Broker, MqttOptions
+    from edgehar.sinks.mqtt.options import Broker, MqttOptions
 
 _TIMEOUT_S = 5.0
 
 
 def check_broker(config: Config) -> Iterator[Finding]:
     """Log in to the broker, under a name of its own so that a service that runs is not cut off, and publish nothing."""
-    from edgehar.sinks.mqtt_options import read_broker
+    from edgehar.sinks.mqtt.options import read_broker
 
     if config.mqtt.url is None:
         return
@@ -94,7 +94,7 @@ def _client(broker: Broker, options: MqttOptions, answers: list[str]) -> Client:
 
 def check_webhook(config: Config) -> Iterator[Finding]:
     """Whether someone listens at the webhook's address, with a certificate we trust; nothing is sent."""
-    from edgehar.sinks.webhook_options import read_receiver
+    from edgehar.sinks.webhook.options import read_receiver
 
     if config.webhook.url is None:
         return

@@ -37,7 +37,7 @@ def check_python(_config: Config) -> Iterator[Finding]:
 
 def check_runtime(config: Config) -> Iterator[Finding]:
     """The TFLite runtime, together with the numpy there is."""
-    from edgehar.interpreter import load_runtime
+    from edgehar.model.interpreter import load_runtime
 
     try:
         runtime = load_runtime()
@@ -132,7 +132,7 @@ def _scheme(source: str) -> str:
 
 def _delegate(config: Config) -> Finding:
     """What runs the encoder; an Edge TPU is tried if it is asked for."""
-    from edgehar.delegates import CPU, EDGE_TPU, edge_tpus, load_edge_tpu
+    from edgehar.model.edgetpu import CPU, EDGE_TPU, edge_tpus, load_edge_tpu
 
     wanted, there = config.delegate, edge_tpus()
     if wanted == CPU:

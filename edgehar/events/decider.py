@@ -13,13 +13,13 @@ import msgspec
 from msgspec import Meta
 
 from edgehar.errors import ConfigError
-from edgehar.results import Event, utc_now
-from edgehar.smoothing import MovingAverage, Vote
+from edgehar.events.smoothing import MovingAverage, Vote
+from edgehar.records import Event, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from edgehar.results import Prediction
+    from edgehar.records import Prediction
 
 UNKNOWN = "unknown"
 

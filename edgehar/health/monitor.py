@@ -11,12 +11,12 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from edgehar.health.machine import Machine, Readings
-from edgehar.results import Status, utc_now
+from edgehar.records import Status, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgehar.results import Prediction
+    from edgehar.records import Prediction
 
 _log = logging.getLogger(__name__)
 

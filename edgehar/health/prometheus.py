@@ -6,7 +6,7 @@ import time
 from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
-from edgehar import __version__
+from edgehar._version import __version__
 from edgehar.health.monitor import INFERENCE_BOUNDS_S
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from edgehar.errors import BundleError
-from edgehar.inspect.graph import read_graph
+from edgehar.model.tflite import read_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgehar.inspect.graph import Graph, Operator, Tensor
+    from edgehar.model.tflite import Graph, Operator, Tensor
 
     # Why an operator is not taken; nothing when it is.
     Limit: TypeAlias = Callable[[Graph, Operator], str]

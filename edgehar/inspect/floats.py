@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.errors import EdgeharError
-from edgehar.inspect.graph import load_schema, read_graph
+from edgehar.model.tflite import load_schema, read_graph
 
 if TYPE_CHECKING:
-    from edgehar.inspect.graph import Tensor
+    from edgehar.model.tflite import Tensor
 
 
 # The fused LSTM keeps quantized intermediates; the others change types themselves.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from edgehar.bundle import ModelBundle
+    from edgehar.model.bundle import ModelBundle
 
 # Enough to fill an int8 network's range: people who move, and what no camera sees.
 _SECONDS = 2.0
@@ -33,7 +33,7 @@ def drawn_scenes(rate_hz: float, seed: int = 0) -> Iterator[list[Frame]]:
         seed: of everything that is drawn by chance.
     """
     from edgehar.sources import open_source
-    from edgehar.sources.figures import ACTIONS
+    from edgehar.sources.synthetic.people import ACTIONS
 
     rng = np.random.default_rng(seed)
     count = math.ceil(_SECONDS * rate_hz)
@@ -71,7 +71,7 @@ def model_frames(bundle: ModelBundle, frames: list[Frame]) -> npt.NDArray[np.int
     Returns:
         int8 `(n, height, width, 3)`: the frames on the model's time grid, shrunk and quantized.
     """
-    from edgehar.timegrid import TimeGrid
+    from edgehar.model.timegrid import TimeGrid
 
     ring, grid = bundle.make_ring(window=1), TimeGrid(bundle.manifest.temporal.rate_hz)
     seen = []

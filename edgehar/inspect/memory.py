@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgehar.inspect.graph import Graph
+    from edgehar.model.tflite import Graph
 
 # Where TFLite lets tensors begin (kDefaultTensorAlignment).
 _ALIGNMENT = 64

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgehar.inspect.graph import is_trained
 from edgehar.inspect.report import Part, Seen, quantization
 from edgehar.inspect.values import BINS, Histogram
+from edgehar.model.tflite import is_trained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from edgehar.bundle import ModelBundle
-    from edgehar.inspect.graph import Tensor
     from edgehar.inspect.values import Values
+    from edgehar.model.bundle import ModelBundle
+    from edgehar.model.tflite import Tensor
 
 _WIDTH, _HEIGHT = 160, 40
 # A bar of the ratio of signal to error is full at this.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgehar.interpreter import load_runtime, make_interpreter
+from edgehar.model.interpreter import load_runtime, make_interpreter
 
 if TYPE_CHECKING:
-    from edgehar.inspect.graph import Graph
+    from edgehar.model.tflite import Graph
 
 # What the interpreter calls operators that stand for others.
 _DELEGATE = "delegate"

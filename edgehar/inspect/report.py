@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgehar.bundle import EDGE_TPU_FILE, STEP_FILE
 from edgehar.errors import EdgeharError
 from edgehar.inspect.edgetpu import map_operators
 from edgehar.inspect.floats import FloatCopyError, float_copy
 from edgehar.inspect.frames import model_frames
-from edgehar.inspect.graph import Graph, Tensor, read_graph
 from edgehar.inspect.memory import arena_bytes
 from edgehar.inspect.placement import Placement, place
 from edgehar.inspect.values import Values, Watched, watch
+from edgehar.model.bundle import EDGE_TPU_FILE, STEP_FILE
+from edgehar.model.tflite import Graph, Tensor, read_graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 
-    from edgehar.bundle import ModelBundle
     from edgehar.frames import Frame
+    from edgehar.model.bundle import ModelBundle
 
 ENCODER, HEAD = "encoder.tflite", "head.tflite"
 # Constants are told by their quantization; so many channels are written out.

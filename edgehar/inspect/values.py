@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.errors import BundleError, RuntimeUnavailableError
-from edgehar.interpreter import load_runtime
+from edgehar.model.interpreter import load_runtime
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from edgehar.inspect.graph import Graph, Operator
+    from edgehar.model.tflite import Graph, Operator
 
 BINS = 64
 

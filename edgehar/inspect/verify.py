@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgehar.classifier import Classifier
-from edgehar.delegates import CPU
 from edgehar.frames import Frame
 from edgehar.inspect.frames import drawn_scenes
-from edgehar.interpreter import TfliteModel, load_runtime
-from edgehar.network import Network
-from edgehar.timegrid import TimeGrid
+from edgehar.model.classifier import Classifier
+from edgehar.model.edgetpu import CPU
+from edgehar.model.interpreter import TfliteModel, load_runtime
+from edgehar.model.network import Network
+from edgehar.model.timegrid import TimeGrid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     import numpy.typing as npt
 
-    from edgehar.bundle import ModelBundle
+    from edgehar.model.bundle import ModelBundle
 
 # Drawn scenes that streams are cut from: drawing takes longer than looking.
 _SCENES = 12

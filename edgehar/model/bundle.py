@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgehar.errors import BundleError, ConfigError
-from edgehar.manifest import SCHEMA_VERSION, Manifest
+from edgehar.model.manifest import SCHEMA_VERSION, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from edgehar.delegates import CPU
 from edgehar.errors import ConfigError, SourceError
 from edgehar.frames import Frame, PixelFormat
-from edgehar.history import History, StatefulHistory, WindowHistory
-from edgehar.network import Network
-from edgehar.results import Prediction, TimingMs, Window, utc_now
-from edgehar.timegrid import TimeGrid
+from edgehar.model.edgetpu import CPU
+from edgehar.model.history import History, StatefulHistory, WindowHistory
+from edgehar.model.network import Network
+from edgehar.model.timegrid import TimeGrid
+from edgehar.records import Prediction, TimingMs, Window, utc_now
 
 if TYPE_CHECKING:
     import os
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar._ring import Region
-    from edgehar.bundle import ModelBundle
+    from edgehar.model.bundle import ModelBundle
 
 # A window that took this much longer than it should have was not seen at the model's rate.
 RATE_TOLERANCE = 1.1

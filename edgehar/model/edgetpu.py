@@ -53,7 +53,7 @@ def load_edge_tpu(delegate: str = EDGE_TPU) -> Any:
     Raises:
         RuntimeUnavailableError: it cannot be had; the message says why, as far as that can be found out.
     """
-    from edgehar.interpreter import load_runtime
+    from edgehar.model.interpreter import load_runtime
 
     runtime = load_runtime()
     library = os.environ.get(LIBRARY_VARIABLE) or LIBRARY

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import numpy as np
 
-from edgehar.bundle import STEP_FILE
 from edgehar.errors import ConfigError
+from edgehar.model.bundle import STEP_FILE
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from edgehar.bundle import ModelBundle
-    from edgehar.network import Network
+    from edgehar.model.bundle import ModelBundle
+    from edgehar.model.network import Network
 
 STATE_VERSION = 1
 

@@ -9,9 +9,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgehar.delegates import why_not_prepared
 from edgehar.errors import BundleError, ConfigError, RuntimeUnavailableError
-from edgehar.manifest import Affine
+from edgehar.model.edgetpu import why_not_prepared
+from edgehar.model.manifest import Affine
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,7 +92,7 @@ def make_interpreter(content: bytes, *, name: str, threads: int = 1, delegate: A
         content: the TFLite file.
         name: what errors call it.
         threads: CPU threads.
-        delegate: what `edgehar.delegates.load_edge_tpu` gave; None for the CPU.
+        delegate: what `edgehar.model.edgetpu.load_edge_tpu` gave; None for the CPU.
 
     Raises:
         RuntimeUnavailableError: there is no TFLite runtime, or the delegate does not take the model.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Self
 
-from edgehar.bundle import EDGE_TPU_FILE, STEP_FILE, ModelBundle
-from edgehar.delegates import AUTO, CPU, EDGE_TPU, check_delegate, load_edge_tpu
 from edgehar.errors import BundleError, ConfigError, EdgeharError
-from edgehar.interpreter import StepModel, TfliteModel
+from edgehar.model.bundle import EDGE_TPU_FILE, STEP_FILE, ModelBundle
+from edgehar.model.edgetpu import AUTO, CPU, EDGE_TPU, check_delegate, load_edge_tpu
+from edgehar.model.interpreter import StepModel, TfliteModel
 
 if TYPE_CHECKING:
     import os
@@ -34,7 +34,7 @@ class Network:
             model: a bundle, its path, or the name of a shipped one.
             threads: CPU threads of the interpreter; 1 is best for networks this small.
             delegate: what runs the encoder: "cpu"; "edgetpu", or one of several as in
-                `edgehar.delegates.load_edge_tpu`; "auto" for the Edge TPU if it can be had, else the CPU.
+                `edgehar.model.edgetpu.load_edge_tpu`; "auto" for the Edge TPU if it can be had, else the CPU.
 
         Raises:
             ConfigError: no such model, `threads` or `delegate` out of range, or an Edge TPU asked for with a bundle

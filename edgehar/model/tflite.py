@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgehar.bench import macs
 from edgehar.errors import BundleError, RuntimeUnavailableError
+from edgehar.model import macs
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -7,19 +7,19 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from edgehar.classifier import Classifier
-from edgehar.decision import Decider
-from edgehar.governor import Governor
-from edgehar.network import Network
-from edgehar.stream import Stream
-from edgehar.urls import without_credentials
+from edgehar.capture.governor import Governor
+from edgehar.credentials import without_credentials
+from edgehar.events.decider import Decider
+from edgehar.model.classifier import Classifier
+from edgehar.model.network import Network
+from edgehar.pipeline.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgehar.bundle import ModelBundle
     from edgehar.config import CameraOptions, Config
     from edgehar.health.monitor import Monitor
+    from edgehar.model.bundle import ModelBundle
     from edgehar.sinks.base import Sink
     from edgehar.sources.base import Source
 
@@ -120,10 +120,10 @@ def _local_sinks(config: Config) -> list[Sink]:
 
 
 def _mqtt_sink(config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[str, Any], None]) -> Sink:
-    from edgehar.sinks.mqtt import MqttSink
-    from edgehar.sinks.mqtt_discovery import Watched
-    from edgehar.sinks.mqtt_options import read_broker
-    from edgehar.spool import Spool
+    from edgehar.sinks.mqtt.discovery import Watched
+    from edgehar.sinks.mqtt.options import read_broker
+    from edgehar.sinks.mqtt.sink import MqttSink
+    from edgehar.sinks.spool.queue import Spool
 
     spool = Spool.open(f"mqtt-{_digest(read_broker(config.mqtt).client_id)}", config.spool)
     watched = [
@@ -146,9 +146,9 @@ def _mqtt_sink(config: Config, streams: list[Stream], monitor: Monitor, on_comma
 
 
 def _webhook_sink(config: Config, monitor: Monitor) -> Sink:
-    from edgehar.sinks.webhook import WebhookSink
-    from edgehar.sinks.webhook_options import read_receiver
-    from edgehar.spool import Spool
+    from edgehar.sinks.spool.queue import Spool
+    from edgehar.sinks.webhook.options import read_receiver
+    from edgehar.sinks.webhook.sink import WebhookSink
 
     receiver = read_receiver(config.webhook)
     spool = Spool.open(f"webhook-{_digest(receiver.where + receiver.target)}", config.spool)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from edgehar import assembly, memory
 from edgehar.config import diff
 from edgehar.errors import EdgeharError
 from edgehar.health.monitor import Monitor
-from edgehar.health.systemd import Notifier
 from edgehar.pictures import as_jpeg
-from edgehar.runner import Runner
+from edgehar.pipeline import build as assembly
+from edgehar.pipeline import memory
+from edgehar.pipeline.runner import Runner
+from edgehar.systemd.notify import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from edgehar.config import Config
     from edgehar.health.metrics_server import MetricsServer
     from edgehar.sinks.base import Sink
-    from edgehar.sinks.mqtt import MqttSink
+    from edgehar.sinks.mqtt.sink import MqttSink
 
 _log = logging.getLogger(__name__)
 

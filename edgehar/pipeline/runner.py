@@ -15,17 +15,17 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from edgehar.capture import CaptureState
+from edgehar.capture.mailbox import Closed, Mailbox
+from edgehar.capture.reader import CaptureState
 from edgehar.errors import EdgeharError
-from edgehar.mailbox import Closed, Mailbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from edgehar.frames import Frame
-    from edgehar.results import Record
+    from edgehar.pipeline.stream import Stream
+    from edgehar.records import Record
     from edgehar.sinks.base import Sink
-    from edgehar.stream import Stream
 
 _log = logging.getLogger(__name__)
 

@@ -6,19 +6,19 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from edgehar.capture import Capture, CaptureState
+from edgehar.capture.reader import Capture, CaptureState
 from edgehar.errors import SourceError
 from edgehar.health.monitor import StreamHealth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgehar.capture import ReconnectOptions
-    from edgehar.classifier import Classifier
-    from edgehar.decision import Decider
+    from edgehar.capture.governor import Governor
+    from edgehar.capture.reader import ReconnectOptions
+    from edgehar.events.decider import Decider
     from edgehar.frames import Frame
-    from edgehar.governor import Governor
-    from edgehar.results import Prediction, Record, Status
+    from edgehar.model.classifier import Classifier
+    from edgehar.records import Prediction, Record, Status
     from edgehar.sources.base import Source
 
 _log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from edgehar.bench.results import Report
-from edgehar.manifest import Manifest
-from edgehar.results import Record
+from edgehar.model.manifest import Manifest
+from edgehar.records import Record
 
 SCHEMAS: dict[str, Any] = {
     "record.schema.json": Record,

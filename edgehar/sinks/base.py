@@ -6,7 +6,7 @@ import abc
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgehar.results import Record
+    from edgehar.records import Record
 
 
 class Sink(abc.ABC):

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from edgehar.errors import ConfigError
-from edgehar.results import Prediction, Status
+from edgehar.records import Prediction, Status
 from edgehar.sinks.base import Sink
 
 if TYPE_CHECKING:
-    from edgehar.results import Record
+    from edgehar.records import Record
 
 _log = logging.getLogger(__name__)
 

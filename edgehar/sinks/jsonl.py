@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgehar.errors import SinkError
-from edgehar.results import Status
+from edgehar.records import Status
 from edgehar.sinks.base import Sink
 
 if TYPE_CHECKING:
-    from edgehar.results import Record
+    from edgehar.records import Record
 
 
 def stdout_descriptor() -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgehar.results import Event, Prediction
+from edgehar.records import Event, Prediction
 from edgehar.sinks.base import Sink
 
 if TYPE_CHECKING:
-    from edgehar.results import Record
+    from edgehar.records import Record
     from edgehar.sinks.jsonl import LineWriter
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgehar.credentials import without_credentials
 from edgehar.errors import ConfigError, SourceError
 from edgehar.sources.base import Source
 from edgehar.sources.registry import BY_SCHEME
-from edgehar.urls import without_credentials
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,7 @@ def open_source(
             - `"picamera2:0"`: a camera module of a Raspberry Pi, by its number in libcamera's list;
             - the path of a video file, or an `rtsp://`, `rtsps://`, `http://` or `https://` address;
             - a folder of images, a glob such as `"shots/*.png"`, or one image: frames in natural order of the names;
-            - `"synthetic:walking?duration_s=4"`: drawn figures, see `edgehar.sources.synthetic`;
+            - `"synthetic:walking?duration_s=4"`: drawn figures, see `edgehar.sources.synthetic.source`;
             - `"stdin:?width=640&height=480&format=bgr24"`: raw frames on standard input, see `edgehar.sources.stdin`;
             - an iterable of `Frame`s or of uint8 `(height, width, 3)` BGR arrays; a source is given back as it is.
         **options: passed to the back end: `rate_hz` for images, arrays, standard input and cameras, `width` and

@@ -61,7 +61,7 @@ BACK_ENDS = (
     ),
     BackEnd("images", "image files", ("images",), f"{_SOURCES}.images:ImagesSource", replays=True),
     BackEnd("stdin", "raw frames on standard input", ("stdin",), f"{_SOURCES}.stdin:StdinSource"),
-    BackEnd("synthetic", "drawn figures", ("synthetic",), f"{_SOURCES}.synthetic:SyntheticSource"),
+    BackEnd("synthetic", "drawn figures", ("synthetic",), f"{_SOURCES}.synthetic.source:SyntheticSource"),
 )
 BY_SCHEME = {scheme: back_end for back_end in BACK_ENDS for scheme in back_end.schemes}
 

@@ -11,12 +11,12 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace, VideoReformatter
 
+from edgehar.credentials import without_credentials
 from edgehar.errors import ConfigError, SourceError
 from edgehar.frames import Frame, PixelFormat, YuvMatrix
 from edgehar.sources.base import AccessRefusedError, HandleSource
 from edgehar.sources.clock import FileClock, LiveClock
 from edgehar.sources.planes import in_place, is_full_range, yuv_matrix
-from edgehar.urls import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Estimate what a frame costs on a Raspberry Pi 4 and 5, from the instructions that qemu counts here:
-#   scripts/arm_estimate.sh [--cache FOLDER] [--report FILE.md] [--peer FILE.tflite=MS]...
+#   scripts/arm64/estimate.sh [--cache FOLDER] [--report FILE.md] [--peer FILE.tflite=MS]...
 #
-# Run scripts/arm64.sh first: it makes the arm64 system in FOLDER and installs the wheel there. For each piece of work
+# Run scripts/arm64/run.sh first: it makes the arm64 system in FOLDER and installs the wheel there. For each piece of work
 # qemu logs every instruction of our library (or of the TFLite runtime), and llvm-mca says how many cycles they take on
 # the processor's units (scripts/arm64/cycles.py). Memory comes on top: a frame is read from it once.
 # --peer checks the method: a network whose time on a Pi 4 with four threads, MS milliseconds, is published. What four
@@ -11,7 +11,7 @@
 # Everything assumed of the boards stands in scripts/arm64/estimate.py. Needs root; installs llvm-19 where it is missing.
 # Takes about 10 minutes and 3 GB under build/ for a while, and twice as long with two peers.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 usage() { sed -n 's/^#   //p' "$0" | head -1 >&2; exit 2; }
 fail() { echo "arm_estimate.sh: $1" >&2; exit 1; }
@@ -27,7 +27,7 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 root=$cache/rootfs
-[ -x "$root/venv/bin/edgehar-run" ] && [ -x build/arm64/host/bin/python ] || fail "there is no edgehar in $root or build/arm64; run scripts/arm64.sh first"
+[ -x "$root/venv/bin/edgehar-run" ] && [ -x build/arm64/host/bin/python ] || fail "there is no edgehar in $root or build/arm64; run scripts/arm64/run.sh first"
 export LLVM_VERSION=${LLVM_VERSION:-19}
 if ! command -v "llvm-mca-$LLVM_VERSION" >/dev/null; then
     [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null || fail "install llvm-$LLVM_VERSION"

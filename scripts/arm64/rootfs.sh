@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Make a Debian bookworm arm64 root file system with Python 3.11 for scripts/arm64.sh: scripts/arm64/rootfs.sh FOLDER
+# Make a Debian bookworm arm64 root file system with Python 3.11 for scripts/arm64/run.sh: scripts/arm64/rootfs.sh FOLDER
 #
 # Takes about five minutes and 0.5 GB, once: each stage leaves a stamp and is not repeated. Needs root and the packages
-# that scripts/arm64.sh installs.
+# that scripts/arm64/run.sh installs.
 #
 # SUITE=trixie   another Debian
 # ARCH=amd64     another architecture, which has to be this machine's own: nothing is emulated then

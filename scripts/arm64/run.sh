@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # Run the installed arm64 wheel on this machine, under qemu, and compare it with the x86-64 one:
-#   scripts/arm64.sh [--cache FOLDER] [--report FILE.md] [--no-tests] [CLIP...]
+#   scripts/arm64/run.sh [--cache FOLDER] [--report FILE.md] [--no-tests] [CLIP...]
 #
 # 1. Makes a Debian bookworm arm64 root file system (once; kept in FOLDER, by default ~/.cache/edgehar/arm64, 0.9 GB).
-# 2. Builds both wheels with scripts/wheels.sh, the arm64 one by cross-compiling.
+# 2. Builds both wheels with scripts/release/wheels.sh, the arm64 one by cross-compiling.
 # 3. Installs each in a new virtual environment with the TFLite runtime and nothing else.
 # 4. Has both compute the same things (scripts/arm64/probe.py: kernel, networks, `edgehar-run` on every CLIP), the arm64
 #    one as the processor of a Raspberry Pi 4 and of a Pi 5, and compares them. Without a CLIP a built-in scene is used.
-# 5. Runs the tests of what runs on the device (scripts/device_tests.txt) as a Pi 4, but for those of time limits.
+# 5. Runs the tests of what runs on the device (scripts/release/device_tests.txt) as a Pi 4, but for those of time limits.
 #
 # The report goes to standard output, and as Markdown to FILE.md. Exits with 1 when anything must not be as it is. Needs
 # root; on Debian and Ubuntu missing packages are installed. The first run takes about 20 minutes, others 15, most of
 # them for the tests.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 usage() { sed -n 's/^#   //p' "$0" | head -1 >&2; exit 2; }
 fail() { echo "arm64.sh: $1" >&2; exit 1; }
@@ -28,7 +28,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ "$(uname -m)" = x86_64 ] || fail "compares with x86-64, so it runs there; on arm64 use scripts/test_wheel.sh"
+[ "$(uname -m)" = x86_64 ] || fail "compares with x86-64, so it runs there; on arm64 use scripts/release/test_wheel.sh"
 [ "$(id -u)" -eq 0 ] || fail "needs root, to make a root file system; run it with sudo or in a container"
 
 missing=()
@@ -43,7 +43,7 @@ work=$PWD/build/arm64
 root=$(scripts/arm64/rootfs.sh "$cache")
 exec 9>"$cache/lock"
 flock --nonblock 9 || fail "another run uses $cache"
-scripts/wheels.sh x86_64 aarch64
+scripts/release/wheels.sh x86_64 aarch64
 rm -rf "$work"
 mkdir -p "$work/shared"
 cp -r build/wheels/source dist/*aarch64.whl scripts/arm64/probe.py "$work/shared"
@@ -79,7 +79,7 @@ if [ -n "$tests" ]; then
     slow=(integration/test_run.py::test_help_is_quick integration/test_demo.py::test_ctrl_c_keeps_the_video_and_says_130
         unit/test_synthetic.py::test_real_time_skips_frames_that_nobody_fetched)
     inside cortex-a72 /venv/bin/pip install -qq pytest pytest-timeout hypothesis jsonschema
-    inside cortex-a72 sh -c 'cd /shared/source && CI=1 exec /venv/bin/pytest -q -p no:cacheprovider "$@"' sh $(cat scripts/device_tests.txt) "${slow[@]/#/--deselect=tests/}" >"$work/tests.log" 2>&1 || status=1
+    inside cortex-a72 sh -c 'cd /shared/source && CI=1 exec /venv/bin/pytest -q -p no:cacheprovider "$@"' sh $(cat scripts/release/device_tests.txt) "${slow[@]/#/--deselect=tests/}" >"$work/tests.log" 2>&1 || status=1
     { echo '### Tests'; echo; sed -n '/short test summary info/,$p' "$work/tests.log" | sed 's/^=* \(.*[^=]\) *=*$/\1/'; } >>"$work/report.md"
 fi
 

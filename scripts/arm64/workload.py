@@ -1,4 +1,4 @@
-"""What `scripts/arm_estimate.sh` counts: workload.py LIBRARY KIND [ARGUMENT...], run inside the arm64 system.
+"""What `scripts/arm64/estimate.sh` counts: workload.py LIBRARY KIND [ARGUMENT...], run inside the arm64 system.
 
 Prints where the code of LIBRARY and of the C library is mapped, as qemu's QEMU_DFILTER wants it, and the address of
 getppid. Then does the work twice, and calls getppid before and after the second time. KIND is `frame FORMAT WIDTH
@@ -17,7 +17,7 @@ import numpy as np
 
 from edgehar import Frame, FrameRing, ModelBundle, PixelFormat
 from edgehar.frames import plane_shapes
-from edgehar.interpreter import load_runtime
+from edgehar.model.interpreter import load_runtime
 
 
 def frame(format_name: str, width: str, height: str) -> Callable[[], object]:

@@ -4,7 +4,7 @@ The usual script keeps a deque of frames, shrinks each with cv2.resize, divides 
 window, as most action recognition tutorials do. Both see the same frames, hop 1, one answer per frame once the window
 is full; CPU time is that of the whole process, all threads. Needs the train extra.
 
-    python scripts/bench_answer.py [--model actions-synthetic] [--rounds 9]
+    python scripts/bench/answer.py [--model actions-synthetic] [--rounds 9]
 """
 
 from __future__ import annotations

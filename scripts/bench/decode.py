@@ -4,7 +4,7 @@ The plain loop is that of most tutorials: cv2.VideoCapture, cv2.resize with INTE
 array on disk. All contenders read the same files, which the system has in memory by then, and write to a fresh folder;
 they take turns, and medians are told. cv2 decodes with as many threads as there are cores.
 
-    python scripts/bench_decode.py FOLDER [--clips 40] [--size 60] [--rounds 3]
+    python scripts/bench/decode.py FOLDER [--clips 40] [--size 60] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgehar_training.datasets import Clip
-from edgehar_training.frames_cache import FramesCache
+from edgehar_training.data.datasets import Clip
+from edgehar_training.data.frames_cache import FramesCache
 
 SUFFIXES = {".avi", ".mkv", ".mov", ".mp4", ".mpg", ".webm"}
 PLAIN = "plain cv2 loop"

@@ -4,7 +4,7 @@ The loop of edgehar picks random windows of clips, augments and preprocesses the
 given finished windows. All take turns in one process. The loop is timed over the plain network, like for like, without
 and with augmentation, and as it is used on a CPU, over the network whose first block is compiled.
 
-python scripts/bench_fit.py [--rounds 5]
+python scripts/bench/fit.py [--rounds 5]
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import keras
 import numpy as np
 
 from edgehar.bench.timing import Protocol, interleaved
-from edgehar.memory import keep_freed
-from edgehar_training.datasets import Clip
-from edgehar_training.fit import Training
+from edgehar.pipeline.memory import keep_freed
+from edgehar_training.data.datasets import Clip
+from edgehar_training.data.pixels import Pixels
 from edgehar_training.models import build, stem
-from edgehar_training.pixels import Pixels
-from edgehar_training.runs import Run, RunConfig
+from edgehar_training.runs.run import Run, RunConfig
 from edgehar_training.settings import AugmentSettings, FitSettings, NetworkSettings
+from edgehar_training.training.fit import Training
 
 if TYPE_CHECKING:
     import numpy.typing as npt

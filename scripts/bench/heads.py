@@ -1,6 +1,6 @@
 """The three kinds of int8 head side by side, on one run: accuracy, agreement, size, time and instructions.
 
-python scripts/bench_heads.py RUN [--rounds N] [--no-callgrind]
+python scripts/bench/heads.py RUN [--rounds N] [--no-callgrind]
 
 Times are medians of one call on one thread, the heads taking turns, for the run's own window and, with the same
 weights, for windows of 20 and 40 frames. Instructions are counted by valgrind's callgrind, where it is installed, as
@@ -29,7 +29,7 @@ CALLS = 20
 COUNTED = """
 import sys
 from pathlib import Path
-from edgehar.interpreter import TfliteModel
+from edgehar.model.interpreter import TfliteModel
 model = TfliteModel(Path(sys.argv[1]).read_bytes(), name="head")
 for _ in range(int(sys.argv[2])):
     model.invoke()
@@ -69,8 +69,8 @@ def _accuracy(run: Path, folder: Path) -> dict[str, bytes]:
 
 
 def _cost(run: Path, own: dict[str, bytes], folder: Path, rounds: int, *, count: bool) -> None:
-    from edgehar.interpreter import TfliteModel
-    from edgehar_training.runs import load_run
+    from edgehar.model.interpreter import TfliteModel
+    from edgehar_training.runs.run import load_run
 
     print("| window | head | ms, median of a call | instructions of a call | bytes |")
     print("|---|---|---|---|---|")
@@ -92,7 +92,7 @@ def _of_window(path: Path, window: int) -> dict[str, bytes]:
     from edgehar_training.quantize.child import Options, convert_networks
     from edgehar_training.quantize.convert import calibration_windows
     from edgehar_training.quantize.heads import HEADS
-    from edgehar_training.runs import load_run
+    from edgehar_training.runs.run import load_run
 
     run = load_run(path)
     settings = run.config.network

@@ -1,6 +1,6 @@
 """Instructions and allocations of one push, counted by valgrind's callgrind.
 
-python scripts/count_instructions.py [--json FILE]
+python scripts/bench/instructions.py [--json FILE]
 
 Counts those of the installed edgehar, Python's share included, as the difference between 2N and N pushes of the same
 frame, so that all else drops out. Allocations are calls of malloc and its kind from anywhere; Python's small objects

@@ -1,6 +1,6 @@
 """CPU time of one training step of `lrcn`: plain Keras against the compiled first block, side by side in one run.
 
-python scripts/bench_training_step.py [--rounds 5]
+python scripts/bench/training_step.py [--rounds 5]
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from edgehar.bench.timing import Protocol, interleaved
-from edgehar.memory import keep_freed
+from edgehar.pipeline.memory import keep_freed
 from edgehar_training.models import build
 from edgehar_training.models.stem import with_compiled_stem
 from edgehar_training.settings import NetworkSettings

@@ -1,4 +1,4 @@
-/* Random images through ext/area.h, compared with a plain reference. scripts/fuzz_kernel.sh builds and runs it.
+/* Random images through ext/area.h, compared with a plain reference. scripts/kernel/fuzz_kernel.sh builds and runs it.
  *
  * libFuzzer calls LLVMFuzzerTestOneInput; with -DSTANDALONE there is a main instead that draws the inputs itself, for
  * compilers without libFuzzer: `fuzz_kernel CASES [SEED]`. Every buffer ends with its last byte, so that under

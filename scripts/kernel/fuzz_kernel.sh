@@ -1,8 +1,8 @@
 #!/bin/sh
 # Drive the C kernel with random images under AddressSanitizer and UBSan; compare every value with a plain reference.
 #
-#     scripts/fuzz_kernel.sh [CASES]    (1000000 when not given)
-#     scripts/fuzz_kernel.sh FILE       once more, an input that failed
+#     scripts/kernel/fuzz_kernel.sh [CASES]    (1000000 when not given)
+#     scripts/kernel/fuzz_kernel.sh FILE       once more, an input that failed
 #
 # CASES go through libFuzzer, which follows the branches of the code; a quarter as many each go through what is shipped:
 # gcc -O3 for each instruction set that the processor has, and a twentieth, without sanitizers, through the NEON code
@@ -10,7 +10,7 @@
 # libclang-rt-14-dev). Everything is built in a temporary folder; inputs that fail are left in build/.
 set -eu
 cases=${1:-1000000}
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Run FrameRing's tests with the extension built under AddressSanitizer and UndefinedBehaviorSanitizer.
 #
-#     scripts/sanitize.sh [PYTEST ARGUMENTS]
+#     scripts/kernel/sanitize.sh [PYTEST ARGUMENTS]
 #
 # Builds once for each instruction set that the processor has, without run-time dispatch, so that the code that runs is
 # the code that is meant. Needs gcc with its sanitizers, Python with venv and headers, and a package index; everything
 # is made in a temporary folder. PYTHON names another interpreter than python3.
 set -eu
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 sanitizers="-fsanitize=address,undefined -fno-sanitize-recover=all"
@@ -50,7 +50,7 @@ for build in $builds; do
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
         ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
         PYTHONMALLOC=malloc PYTHONDONTWRITEBYTECODE=1 \
-        "$bin/pytest" -q -p no:cacheprovider -p no:faulthandler --capture=sys tests/unit/test_ring*.py "$@" || status=$?
+        "$bin/pytest" -q -p no:cacheprovider -p no:faulthandler --capture=sys tests/unit/ring/ "$@" || status=$?
     if [ $status -eq 0 ]; then
         summary="$summary$build: no finding\n"
     else

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Run edgehar's source for camera modules on the real picamera2 and the real libcamera, without a camera:
-#   scripts/picamera2_virtual.sh [--cache FOLDER] [WHEEL]
+#   scripts/picamera2_virtual/run.sh [--cache FOLDER] [WHEEL]
 #
 # 1. Makes a Debian trixie amd64 root file system with Debian's libcamera and PyPI's picamera2 (once, in about five
 #    minutes; kept in FOLDER, by default ~/.cache/edgehar/picamera2, 1.5 GB).
-# 2. Installs the WHEEL there, by default one that scripts/wheels.sh builds now.
+# 2. Installs the WHEEL there, by default one that scripts/release/wheels.sh builds now.
 # 3. Has libcamera's virtual camera show pictures of a walking figure, reads it with open_source("picamera2:0") and with
 #    edgehar-run, and compares what comes out with the pictures (scripts/picamera2_virtual/check.py).
 #
@@ -20,7 +20,7 @@
 #
 # Ends with "all checks passed" and 0, or 1. Needs root; on Debian and Ubuntu debootstrap is installed.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 usage() { sed -n 's/^#   //p' "$0" | head -1 >&2; exit 2; }
 fail() { echo "picamera2_virtual.sh: $1" >&2; exit 1; }
@@ -61,7 +61,7 @@ if [ ! -e "$cache/picamera2.done" ]; then
 fi
 
 if [ -z "$wheel" ]; then
-    scripts/wheels.sh x86_64 >&2
+    scripts/release/wheels.sh x86_64 >&2
     wheel=$(ls dist/edgehar-*x86_64.whl)
 fi
 work=$PWD/build/picamera2_virtual

@@ -1,6 +1,6 @@
 """Streaming predictions against window.tflite on every clip under a folder: the bytes must be the same.
 
-python scripts/check_identity.py CLIPS MODEL... [--hop 1]
+python scripts/release/check_identity.py CLIPS MODEL... [--hop 1]
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from edgehar import Classifier, EdgeharError, ModelBundle, open_source
-from edgehar.interpreter import TfliteModel
-from edgehar.timegrid import TimeGrid
+from edgehar.model.interpreter import TfliteModel
+from edgehar.model.timegrid import TimeGrid
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".mov"}
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Test a built wheel as people install it: scripts/test_wheel.sh [--only LABEL] WHEEL
+# Test a built wheel as people install it: scripts/release/test_wheel.sh [--only LABEL] WHEEL
 #
 # In new virtual environments, none of which sees the source tree, the tests of what runs on the device
-# (scripts/device_tests.txt) run with each pair of runtime and numpy that people have:
+# (scripts/release/device_tests.txt) run with each pair of runtime and numpy that people have:
 #
 #   py3.11, py3.12, py3.13    ai-edge-litert and numpy 2, with each of these Pythons that is found
 #   tflite-runtime            tflite-runtime 2.14 and numpy 1.26, with Python 3.11
@@ -10,9 +10,9 @@
 # The last one then meets the pairs that cannot work or must choose: what edgehar says about them is checked too.
 # --only runs one of these; PYTHONS="python3.11 /opt/py/bin/python3.13" names Pythons that are not on PATH.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
-usage() { echo "usage: scripts/test_wheel.sh [--only py3.11|py3.12|py3.13|tflite-runtime] WHEEL" >&2; exit 2; }
+usage() { echo "usage: scripts/release/test_wheel.sh [--only py3.11|py3.12|py3.13|tflite-runtime] WHEEL" >&2; exit 2; }
 fail() { echo "test_wheel.sh: $1" >&2; exit 1; }
 
 only=''
@@ -20,7 +20,7 @@ if [ "${1:-}" = --only ]; then only=${2:-} && shift 2; fi
 [ $# -eq 1 ] && [ -f "$1" ] || usage
 wheel=$(realpath "$1")
 work=$PWD/build/test_wheel
-read -r -a device_tests <<<"$(tr '\n' ' ' <scripts/device_tests.txt)"
+read -r -a device_tests <<<"$(tr '\n' ' ' <scripts/release/device_tests.txt)"
 tools=(pytest pytest-timeout hypothesis jsonschema)
 
 # python_of 3.12: the first Python of that version that runs.
@@ -44,10 +44,10 @@ fresh() {
     "$venv/bin/pip" install -qq "${@:3}" "${tools[@]}"
     # Run where no source is: an installed package must not lean on the tree.
     (cd "$work" && "$venv/bin/python" - <<'PYTHON'
-import sys, edgehar, edgehar._ring, edgehar.interpreter, numpy
+import sys, edgehar, edgehar._ring, edgehar.model.interpreter, numpy
 for module in (edgehar, edgehar._ring):
     assert module.__file__.startswith(sys.prefix) and "site-packages" in module.__file__, module.__file__
-runtime = edgehar.interpreter.load_runtime()
+runtime = edgehar.model.interpreter.load_runtime()
 print(f"Python {sys.version.split()[0]}, numpy {numpy.__version__}, {runtime.package} {runtime.version}, {edgehar._ring.__file__}")
 PYTHON
     )
@@ -93,7 +93,7 @@ test_tflite_runtime() {
 }
 
 chosen() {
-    (cd "$work" && "$venv/bin/python" -c "from edgehar.interpreter import load_runtime as l; assert l().package == '$1', l()")
+    (cd "$work" && "$venv/bin/python" -c "from edgehar.model.interpreter import load_runtime as l; assert l().package == '$1', l()")
 }
 
 ran=0

@@ -1,18 +1,18 @@
 #!/bin/sh
 # Train, judge and convert the shipped models, exactly as they were; resumable: run it again after a stop.
 #
-#     scripts/train_shipped.sh DATA OUT WEIGHTS
+#     scripts/release/train_shipped.sh DATA OUT WEIGHTS
 #
 # DATA holds survfight/ and ut_interaction_set1/; OUT takes the runs; the bundles go to models/. WEIGHTS is
 # mobilenet_v1_0.5_160_quant.tflite of github.com/google-coral/test_data (Apache-2.0), a MobileNetV1 of ImageNet: its
 # first blocks are in the encoders of both real models, and stay as they are. Needs the train extra and takes hours on
 # two cores. One thread in each of two processes is faster there than two threads in one.
 set -eu
-[ $# -eq 3 ] || { echo "usage: scripts/train_shipped.sh DATA OUT WEIGHTS" >&2; exit 2; }
+[ $# -eq 3 ] || { echo "usage: scripts/release/train_shipped.sh DATA OUT WEIGHTS" >&2; exit 2; }
 data=$(realpath "$1")
 out=$(realpath "$2")
 weights=$(realpath "$3")
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 export TF_CPP_MIN_LOG_LEVEL=3
 
 # fights_mobile RUN OPTION... and fights_lrcn RUN OPTION...: the two parts of the fight detector.
@@ -77,11 +77,11 @@ interactions interactions --test-fraction 0 --int8 --qat
 
 # One of the validation clips is 2.6 points of the fight detector's 38, and 9.1 of the 11 interactions.
 edgehar-convert "$out/fight" --out models/fight.edgehar --evaluation "$out/survfight" \
-    --notes scripts/cards/fight.md --background noFight --max-drop 2.7
+    --notes scripts/release/cards/fight.md --background noFight --max-drop 2.7
 edgehar-convert "$out/interactions" --out models/interactions.edgehar --evaluation "$out/ut" \
-    --notes scripts/cards/interactions.md --max-drop 9.1
+    --notes scripts/release/cards/interactions.md --max-drop 9.1
 edgehar-convert "$out/synthetic/seed-0" --out models/actions-synthetic.edgehar --evaluation "$out/synthetic" \
-    --notes scripts/cards/actions-synthetic.md
+    --notes scripts/release/cards/actions-synthetic.md
 for name in fight interactions actions-synthetic; do
     edgehar inspect "models/$name.edgehar" --card >"models/$name.md"
 done

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Build the wheels that users install: scripts/wheels.sh [x86_64] [aarch64]      (both when none is named)
+# Build the wheels that users install: scripts/release/wheels.sh [x86_64] [aarch64]      (both when none is named)
 #
 # One wheel for each architecture serves every Python from 3.11 on (abi3) and every Linux with glibc from 2.17 on
 # (manylinux); they are written to dist/. The other architecture's is cross-compiled: the limited API of Python reads
-# the same in the headers of any 64-bit Linux, so this machine's are used, and scripts/arm64.sh runs the result.
+# the same in the headers of any 64-bit Linux, so this machine's are used, and scripts/arm64/run.sh runs the result.
 # Missing compilers are installed through apt where the script may (root on Debian or Ubuntu); Python packages go into
 # a virtual environment under build/. What is compiled is a copy of the working tree without what git ignores.
 #
 # PYTHON=python3.12   the Python to build with, 3.11 or newer, with venv and headers
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 fail() { echo "wheels.sh: $1" >&2; exit "${2:-1}"; }
 

@@ -2,7 +2,7 @@
 # Every network on both sets of real clips, by group and, to show the leak, at random; resumable: run it again after a
 # stop. `edgehar compare OUT/survfight-*-group` puts them side by side.
 #
-#     scripts/compare_networks.sh DATA OUT [NETWORK...]
+#     scripts/studies/compare_networks.sh DATA OUT [NETWORK...]
 #
 # DATA holds survfight/ and ut_interaction_set1/; OUT takes the runs. Needs the train extra and takes hours on two cores.
 set -eu

@@ -1,6 +1,6 @@
 """Where quantization after training hurts, and what training as int8 is worth there beside its float control.
 
-python scripts/quantization_study.py [--seeds 3] [--epochs 25] [--more-epochs 8] [--clips 60] [--out FILE.md]
+python scripts/studies/quantization_study.py [--seeds 3] [--epochs 25] [--more-epochs 8] [--clips 60] [--out FILE.md]
 
 A small problem, made by code: a bright bar on a dim, noisy picture moves left, right, up or down (4 labels, 16x16
 pixels, 8 frames), with less contrast and more noise in the clips that are tested. Every setting trains a float network
@@ -34,9 +34,8 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 import keras
 import numpy as np
 
-from edgehar.interpreter import TfliteModel
-from edgehar.manifest import Affine
-from edgehar_training.evaluate import group_bootstrap
+from edgehar.model.interpreter import TfliteModel
+from edgehar.model.manifest import Affine
 from edgehar_training.models.layers import whole
 from edgehar_training.quantize.export import Exporter, observe
 from edgehar_training.quantize.fake_quant import FakeQuantization
@@ -44,6 +43,7 @@ from edgehar_training.quantize.heads import fused_head
 from edgehar_training.quantize.ranges import Ranges
 from edgehar_training.quantize.simplify import simplified
 from edgehar_training.quantize.worker import to_int8
+from edgehar_training.scoring.clips import group_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import assert_one_line_error, environment, predictions, run_command
-from tiny_bundle import write_tiny_bundle
+from support.helpers import assert_one_line_error, environment, predictions, run_command
+from support.tiny_bundle import write_tiny_bundle
 
-from edgehar import Classifier, ConfigError, ModelBundle, RuntimeUnavailableError, delegates
-from edgehar.bundle import EDGE_TPU_FILE, write_bundle
+from edgehar import Classifier, ConfigError, ModelBundle, RuntimeUnavailableError
 from edgehar.config import Config
 from edgehar.doctor.software import check_runtime
-from edgehar.network import Network
+from edgehar.model import edgetpu as delegates
+from edgehar.model.bundle import EDGE_TPU_FILE, write_bundle
+from edgehar.model.network import Network
 
 SOURCE = Path(__file__).with_name("dummy_delegate.c")
 

@@ -8,7 +8,7 @@ from device.fake_capture import Camera
 from device.fake_picamera2 import Sensor, library
 
 from edgehar import open_source
-from edgehar.capture import Capture, ReconnectOptions
+from edgehar.capture.reader import Capture, ReconnectOptions
 
 QUICK = ReconnectOptions(first_delay_s=0.01, max_delay_s=0.01)
 

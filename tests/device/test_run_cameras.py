@@ -6,10 +6,10 @@ import cv2
 import pytest
 from device import fake_picamera2
 from device.fake_capture import Camera
-from helpers import predictions
+from support.helpers import predictions
 
-from edgehar.bundle import ModelBundle
 from edgehar.cli.run import main
+from edgehar.model.bundle import ModelBundle
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What users give `edgehar-run` by mistake: one clear line, the right exit code, no traceback."""
 
 import pytest
-from helpers import assert_one_line_error, flat_frames, predictions, run_command, write_video
+from support.helpers import assert_one_line_error, flat_frames, predictions, run_command, write_video
 
 
 def missing(folder):

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from helpers import COMMANDS, assert_one_line_error, run_command
+from support.helpers import COMMANDS, assert_one_line_error, run_command
 
 from edgehar import schemas
 from edgehar.bench.preprocess import FORMATS, SIZES
-from edgehar.bundle import ModelBundle
+from edgehar.model.bundle import ModelBundle
 
 SCHEMA = json.loads((Path(schemas.__file__).parent / "bench.schema.json").read_text())
 

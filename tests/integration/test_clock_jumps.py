@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
-from brokers import BASE, wait_until
-from helpers import environment, records, start_command
+from support.brokers import BASE, wait_until
+from support.helpers import environment, records, start_command
 
 LIBRARY = next(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"), None)
 HOUR_S = 3600

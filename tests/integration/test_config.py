@@ -5,7 +5,7 @@ import tomllib
 
 import msgspec
 import pytest
-from helpers import assert_one_line_error, environment, run_command
+from support.helpers import assert_one_line_error, environment, run_command
 
 from edgehar.config import Config
 

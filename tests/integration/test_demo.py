@@ -4,7 +4,7 @@ import signal
 
 import av
 import pytest
-from helpers import assert_one_line_error, flat_frames, predictions, run_command, start_command, write_video
+from support.helpers import assert_one_line_error, flat_frames, predictions, run_command, start_command, write_video
 
 
 def arguments(bundle, **changes):

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from helpers import environment, flat_frames, run_command, write_video
+from support.helpers import environment, flat_frames, run_command, write_video
 
 from edgehar.doctor import cameras, software
 from edgehar.doctor.finding import Finding, from_error

@@ -13,12 +13,12 @@ import av
 import msgspec
 import numpy as np
 import pytest
-from helpers import assert_one_line_error, flat_frames, run_command, write_video
+from support.helpers import assert_one_line_error, flat_frames, run_command, write_video
 
-from edgehar_training.datasets.clip import Clip
-from edgehar_training.datasets.splits import Split, write_splits
+from edgehar_training.data.datasets.clip import Clip
+from edgehar_training.data.datasets.splits import Split, write_splits
 from edgehar_training.evaluation.scored import clip_name
-from edgehar_training.runs import RunConfig
+from edgehar_training.runs.run import RunConfig
 from edgehar_training.settings import DataSettings, NetworkSettings, SplitSettings
 
 LEVELS = {"bright": (220, 210, 40), "dark": (30, 50, 215)}
@@ -354,14 +354,14 @@ def test_a_part_of_a_video_is_named_with_its_times(tmp_path):
     ],
 )
 def test_whether_clips_may_have_been_trained_on(trained, tested, same):
-    from edgehar_training.evaluation.subjects import _may_be_same
+    from edgehar_training.evaluation.evaluated import _may_be_same
 
     assert _may_be_same(trained, tested) == same
 
 
 def test_manifests_say_the_data_in_the_words_that_are_compared(tmp_path):
     """A bundle tells its data set as `describe_data` does; else its training clips would not be recognised."""
-    from edgehar_training.evaluation.subjects import describe_data
+    from edgehar_training.evaluation.evaluated import describe_data
 
     shipped = run_command("edgehar", "inspect", "actions-synthetic", "--json")
     if shipped.returncode:

@@ -7,8 +7,8 @@ import time
 import urllib.request
 
 import pytest
-from helpers import environment, start_command
-from service_manager import ServiceManager
+from support.helpers import environment, start_command
+from support.service_manager import ServiceManager
 
 WIDTH, HEIGHT, RATE_HZ = 64, 48, 20
 # Fed at most four times in this span.

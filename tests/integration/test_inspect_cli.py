@@ -6,9 +6,9 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from altered import compiled, with_other_window_model
-from helpers import assert_one_line_error, environment, run_command
-from tiny_bundle import write_tiny_bundle
+from support.altered import compiled, with_other_window_model
+from support.helpers import assert_one_line_error, environment, run_command
+from support.tiny_bundle import write_tiny_bundle
 
 from edgehar import ModelBundle
 
@@ -124,7 +124,7 @@ def test_the_page_is_one_file_that_needs_no_other(tmp_path):
 
 
 def test_the_page_of_clips(tmp_path, tiny):
-    from helpers import flat_frames, write_video
+    from support.helpers import flat_frames, write_video
 
     clips = tmp_path / "clips"
     clips.mkdir()

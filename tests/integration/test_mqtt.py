@@ -7,8 +7,8 @@ import time
 import urllib.parse
 
 import pytest
-from brokers import BASE
-from helpers import (
+from support.brokers import BASE
+from support.helpers import (
     assert_one_line_error,
     environment,
     flat_frames,

@@ -4,12 +4,12 @@ import json
 import time
 
 import pytest
-from brokers import BASE, event, mqtt_options, prediction, wait_until
+from support.brokers import BASE, event, mqtt_options, prediction, wait_until
 
 from edgehar import SinkError
-from edgehar.sinks import mqtt
-from edgehar.sinks.mqtt import MqttSink
-from edgehar.sinks.mqtt_discovery import Watched
+from edgehar.sinks.mqtt import sink as mqtt
+from edgehar.sinks.mqtt.discovery import Watched
+from edgehar.sinks.mqtt.sink import MqttSink
 
 pytestmark = pytest.mark.broker
 CONFIG = "homeassistant/device/edgehar-test/config"

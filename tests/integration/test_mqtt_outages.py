@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 
 import pytest
-from brokers import BASE, event, mqtt_options, prediction, wait_until
+from support.brokers import BASE, event, mqtt_options, prediction, wait_until
 
-from edgehar.sinks import mqtt_link
-from edgehar.sinks.mqtt import MqttSink
-from edgehar.sinks.mqtt_link import WINDOW
-from edgehar.sinks.mqtt_options import MqttOptions
-from edgehar.spool import Spool, SpoolOptions
+from edgehar.sinks.mqtt import connection as mqtt_link
+from edgehar.sinks.mqtt.connection import WINDOW
+from edgehar.sinks.mqtt.options import MqttOptions
+from edgehar.sinks.mqtt.sink import MqttSink
+from edgehar.sinks.spool.queue import Spool, SpoolOptions
 
 pytestmark = pytest.mark.broker
 
@@ -207,11 +207,11 @@ def test_events_left_at_the_end_come_with_the_next_run(make_broker, listen, tmp_
 KILLED = """
     import sys, time
     sys.path.insert(0, {tests!r})
-    from brokers import event
-    from edgehar.secret import Secret
-    from edgehar.sinks.mqtt import MqttSink
-    from edgehar.sinks.mqtt_options import MqttOptions
-    from edgehar.spool import Spool, SpoolOptions
+    from support.brokers import event
+    from edgehar.credentials import Secret
+    from edgehar.sinks.mqtt.sink import MqttSink
+    from edgehar.sinks.mqtt.options import MqttOptions
+    from edgehar.sinks.spool.queue import Spool, SpoolOptions
 
     options = MqttOptions(url={url!r}, password=Secret({password!r}), ca_file={ca!r})
     sink = MqttSink(options, spool=Spool.open("mqtt", SpoolOptions(directory={folder!r})))

@@ -7,12 +7,12 @@ import shutil
 from xml.dom import minidom
 
 import pytest
-from helpers import assert_one_line_error, flat_frames, run_command, write_video
-from tiny_bundle import write_tiny_bundle
+from support.helpers import assert_one_line_error, flat_frames, run_command, write_video
+from support.tiny_bundle import write_tiny_bundle
 
-from edgehar_training.datasets.clip import Clip
-from edgehar_training.datasets.splits import Split, write_splits
-from edgehar_training.runs import RunConfig
+from edgehar_training.data.datasets.clip import Clip
+from edgehar_training.data.datasets.splits import Split, write_splits
+from edgehar_training.runs.run import RunConfig
 from edgehar_training.settings import DataSettings, NetworkSettings, SplitSettings
 
 # The score of "bright" rises with the level and is 1/2 at 127.5; one clip of each label looks like the other.

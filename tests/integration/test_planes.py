@@ -5,7 +5,7 @@ import gc
 import av
 import numpy as np
 import pytest
-from helpers import flat_frames, write_video
+from support.helpers import flat_frames, write_video
 
 from edgehar import FrameRing, PixelFormat, YuvMatrix, open_source
 from edgehar.pictures import as_bgr

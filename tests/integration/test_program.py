@@ -7,8 +7,16 @@ import time
 import cv2
 import numpy as np
 import pytest
-from brokers import BASE, wait_until
-from helpers import assert_one_line_error, flat_frames, predictions, records, run_command, start_command, write_video
+from support.brokers import BASE, wait_until
+from support.helpers import (
+    assert_one_line_error,
+    flat_frames,
+    predictions,
+    records,
+    run_command,
+    start_command,
+    write_video,
+)
 
 LIVE = "synthetic:all?realtime=1&duration_s=60"
 

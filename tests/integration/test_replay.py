@@ -8,11 +8,11 @@ import time
 import cv2
 import numpy as np
 import pytest
-from helpers import flat_frames, write_video
+from support.helpers import flat_frames, write_video
 
 from edgehar import ConfigError, FrameRing, PixelFormat, SourceError, YuvMatrix, open_source
-from edgehar.capture import Capture
-from edgehar.mailbox import Closed
+from edgehar.capture.mailbox import Closed
+from edgehar.capture.reader import Capture
 from edgehar.sources.stdin import Layout, StdinSource
 
 

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-import rtsp_camera
+from support import rtsp_camera
 
 from edgehar import open_source
-from edgehar.capture import Capture, ReconnectOptions
+from edgehar.capture.reader import Capture, ReconnectOptions
 
 SERVER = Path(rtsp_camera.__file__)
 # Debian's bindings of GStreamer are for its own Python.

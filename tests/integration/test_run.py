@@ -11,7 +11,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
-from helpers import (
+from support.helpers import (
     COMMANDS,
     assert_one_line_error,
     flat_frames,

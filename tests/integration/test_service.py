@@ -8,10 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from helpers import COMMANDS, environment, run_command
+from support.helpers import COMMANDS, environment, run_command
 
 from edgehar.errors import ConfigError
-from edgehar.service import Service, unit_path
+from edgehar.systemd.unit import Service, unit_path
 
 needs_analyze = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 RUN = COMMANDS / "edgehar-run"
@@ -234,6 +234,6 @@ def test_what_the_service_could_not_reach_is_said(tmp_path):
 
 def test_a_configuration_with_mode_600_is_told_to_whoever_installs(tmp_path, monkeypatch):
     config = Path("/usr/lib/os-release")
-    monkeypatch.setattr("edgehar.service._closed_part", lambda path: path if path == config else None)
+    monkeypatch.setattr("edgehar.systemd.unit._closed_part", lambda path: path if path == config else None)
     (problem,) = Service(Path("/usr/bin/env"), config).problems()
     assert problem.startswith(f"{config} is closed to the user that systemd makes for the service; chmod 644 it, with ")

@@ -4,12 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers import run_command
+from support.helpers import run_command
 
 from edgehar import Classifier, ModelBundle, open_source
 from edgehar.cli.run import DEFAULT_MODEL
-from edgehar.interpreter import TfliteModel
-from edgehar.sources.figures import ACTIONS
+from edgehar.model.interpreter import TfliteModel
+from edgehar.sources.synthetic.people import ACTIONS
 
 SHIPPED = ("fight", "interactions", "actions-synthetic")
 

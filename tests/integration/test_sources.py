@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers import flat_frames, write_video
+from support.helpers import flat_frames, write_video
 
 from edgehar import PixelFormat, SourceError, open_source
 from edgehar.pictures import as_bgr

@@ -8,14 +8,14 @@ import sys
 import threading
 
 import pytest
-from disks import fill_up, small_disk
+from support.disks import fill_up, small_disk
 
 from edgehar import SinkError
-from edgehar.spool import HELD_MAX, Spool, SpoolOptions
+from edgehar.sinks.spool.queue import HELD_MAX, Spool, SpoolOptions
 
 APPENDING = """
 import sys
-from edgehar.spool import Spool, SpoolOptions
+from edgehar.sinks.spool.queue import Spool, SpoolOptions
 spool = Spool.open("test", SpoolOptions(directory=sys.argv[1], sync=sys.argv[2]))
 for number in range(1_000_000):
     spool.append(b"x" * (number % 5000), str(number))

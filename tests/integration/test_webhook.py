@@ -9,16 +9,16 @@ import threading
 import time
 
 import pytest
-from brokers import event
-from helpers import flat_frames, run_command, write_video
-from receiver import Receiver, ReceiverProgram
+from support.brokers import event
+from support.helpers import flat_frames, run_command, write_video
+from support.receiver import Receiver, ReceiverProgram
 
 from edgehar import ConfigError
-from edgehar.results import Status
-from edgehar.secret import Secret
-from edgehar.sinks.webhook import WebhookSink
-from edgehar.sinks.webhook_options import WebhookOptions
-from edgehar.spool import Spool, SpoolOptions
+from edgehar.credentials import Secret
+from edgehar.records import Status
+from edgehar.sinks.spool.queue import Spool, SpoolOptions
+from edgehar.sinks.webhook.options import WebhookOptions
+from edgehar.sinks.webhook.sink import WebhookSink
 
 
 def numbers(bodies):

@@ -1,9 +1,8 @@
 """Models that are not as they were: as an Edge TPU's compiler leaves them, or with one weight off."""
 
-from tiny_bundle import Operator, _Graph
-
-from edgehar.bundle import write_bundle
-from edgehar.inspect.graph import read_graph
+from edgehar.model.bundle import write_bundle
+from edgehar.model.tflite import read_graph
+from support.tiny_bundle import Operator, _Graph
 
 
 def compiled(encoder, *, name=b"edgetpu-custom-op", scale=None, shape=None):

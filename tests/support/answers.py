@@ -1,9 +1,9 @@
 """Answers of a model, for the tests of who counts them."""
 
 import msgspec
-from predictions import make_prediction
 
-from edgehar.results import TimingMs
+from edgehar.records import TimingMs
+from support.predictions import make_prediction
 
 
 def answer(label="fight", age_ms=10.0, encode_ms=1.0):

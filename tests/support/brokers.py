@@ -9,9 +9,9 @@ import time
 
 import paho.mqtt.client as mqtt
 
-from edgehar.results import Event, Prediction, TimingMs, Window
-from edgehar.secret import Secret
-from edgehar.sinks.mqtt_options import MqttOptions
+from edgehar.credentials import Secret
+from edgehar.records import Event, Prediction, TimingMs, Window
+from edgehar.sinks.mqtt.options import MqttOptions
 
 BASE = "edgehar/test"
 _FOLDERS = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin:/opt/homebrew/bin"

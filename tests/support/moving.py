@@ -1,7 +1,8 @@
 """A data set that a network learns in seconds: a bright bar that moves, and one that stands still."""
 
 import numpy as np
-from helpers import write_video
+
+from support.helpers import write_video
 
 LABELS = ("moving", "still")
 

@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 from hypothesis import strategies as st
 
-from edgehar.decision import Decider, DecisionOptions
-from edgehar.results import Prediction, TimingMs, Window
+from edgehar.events.decider import Decider, DecisionOptions
+from edgehar.records import Prediction, TimingMs, Window
 
 LABELS = ("idle", "fight", "hug")
 

@@ -1,6 +1,6 @@
 """Small valid objects for tests to change one thing of."""
 
-from edgehar import manifest as m
+from edgehar.model import manifest as m
 
 
 def sample_manifest(labels=("fight", "noFight"), *, size=16, window=4, motion="none", rate_hz=10.0, hop=2):

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from helpers import write_video
 
-from edgehar_training.datasets.clip import Clip
-from edgehar_training.datasets.splits import Split, write_splits
-from edgehar_training.evaluate import score_streams
+from edgehar_training.data.datasets.clip import Clip
+from edgehar_training.data.datasets.splits import Split, write_splits
 from edgehar_training.models import build
-from edgehar_training.runs import Run, RunConfig
+from edgehar_training.runs.run import Run, RunConfig
+from edgehar_training.scoring.clips import score_streams
 from edgehar_training.settings import AugmentSettings, DataSettings, FitSettings, NetworkSettings, SplitSettings
+from support.helpers import write_video
 
 WINDOW, CLIPS = 4, 12
 SPLIT = Split(train=[0, 1, 2, 3, 4], val=[5, 6, 7, 8], test=[9, 10, 11])

@@ -10,10 +10,10 @@ import flatbuffers
 import msgspec
 import numpy as np
 from ai_edge_litert import schema_py_generated as tfl
-from samples import sample_manifest
 
-from edgehar import manifest
-from edgehar.bundle import write_bundle
+from edgehar.model import manifest
+from edgehar.model.bundle import write_bundle
+from support.samples import sample_manifest
 
 LABELS = ("bright", "dark")
 FEATURES = 8

@@ -7,17 +7,18 @@ import pytest
 tf = pytest.importorskip("tensorflow", reason="needs the train extra")
 keras = pytest.importorskip("keras", reason="needs the train extra")
 
-from edgehar.interpreter import TfliteModel  # noqa: E402
-from edgehar.manifest import Affine  # noqa: E402
+from tests.small_run import small_run  # noqa: E402
+
+from edgehar.model.interpreter import TfliteModel  # noqa: E402
+from edgehar.model.manifest import Affine  # noqa: E402
 from edgehar_training.models.layers import whole  # noqa: E402
+from edgehar_training.models.tflite_weights import convolutions  # noqa: E402
 from edgehar_training.quantize import bias, merge  # noqa: E402
 from edgehar_training.quantize.child import Options, convert_networks  # noqa: E402
 from edgehar_training.quantize.export import Exporter, observe  # noqa: E402
 from edgehar_training.quantize.ranges import Ranges  # noqa: E402
 from edgehar_training.quantize.stages import fake_quantization  # noqa: E402
 from edgehar_training.quantize.worker import to_int8  # noqa: E402
-from edgehar_training.tflite_weights import convolutions  # noqa: E402
-from tests.small_run import small_run  # noqa: E402
 
 pytestmark = pytest.mark.training
 

@@ -5,12 +5,12 @@ import json
 import shutil
 
 import pytest
-from helpers import assert_one_line_error, run_command
-from tiny_bundle import write_tiny_bundle
+from support.helpers import assert_one_line_error, run_command
+from support.tiny_bundle import write_tiny_bundle
 
 pytest.importorskip("keras", reason="needs the train extra")
 
-from small_run import SPLIT, WINDOW, small_run
+from support.small_run import SPLIT, WINDOW, small_run
 
 pytestmark = pytest.mark.training
 LABELS = ("bright", "dark")

@@ -12,16 +12,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from helpers import assert_one_line_error, run_command, start_command
+from support.helpers import assert_one_line_error, run_command, start_command
 
 pytest.importorskip("tensorflow", reason="needs the train extra")
 
-from small_run import SPLIT, WINDOW, small_run
+from support.small_run import SPLIT, WINDOW, small_run
 
 from edgehar import Classifier, ModelBundle
 from edgehar.errors import ConfigError, ConversionError, DatasetError
-from edgehar.interpreter import TfliteModel
-from edgehar.manifest import Decision, Manifest
+from edgehar.model.interpreter import TfliteModel
+from edgehar.model.manifest import Decision, Manifest
 from edgehar_training.models import build
 from edgehar_training.quantize.child import convert_networks
 from edgehar_training.quantize.convert import calibration_windows, convert_run

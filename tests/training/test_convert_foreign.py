@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import assert_one_line_error, run_command, write_video
+from support.helpers import assert_one_line_error, run_command, write_video
 
 keras = pytest.importorskip("keras", reason="needs the train extra")
 pytest.importorskip("tensorflow", reason="needs the train extra")

@@ -4,19 +4,19 @@ import re
 
 import numpy as np
 import pytest
-from helpers import assert_one_line_error, run_command
+from support.helpers import assert_one_line_error, run_command
 
 pytest.importorskip("keras", reason="needs the train extra")
 
 import keras
-from small_run import WINDOW, small_run
+from support.small_run import WINDOW, small_run
 
-from edgehar.bundle import ModelBundle
 from edgehar.errors import ConversionError
-from edgehar_training.evaluate import score_bundle
+from edgehar.model.bundle import ModelBundle
 from edgehar_training.models.layers import whole
 from edgehar_training.operating.temperature import at_temperature
 from edgehar_training.quantize.temperature import tempered, tempered_ranges
+from edgehar_training.scoring.clips import score_bundle
 
 pytestmark = pytest.mark.training
 TEMPERATURE = 2.5

@@ -6,17 +6,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers import assert_one_line_error, run_command
+from support.helpers import assert_one_line_error, run_command
 
 pytest.importorskip("sklearn", reason="needs the train extra")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from moving import write_moving_bars
+from support.moving import write_moving_bars
 
-from edgehar_training.datasets import Clip
-from edgehar_training.preview import in_turn, words_of
+from edgehar_training.data.datasets import Clip
 from edgehar_training.settings import AugmentSettings
+from edgehar_training.training.preview import in_turn, words_of
 
 pytestmark = pytest.mark.training
 

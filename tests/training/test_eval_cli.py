@@ -7,20 +7,20 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from helpers import assert_one_line_error, run_command
-from tiny_bundle import write_tiny_bundle
+from support.helpers import assert_one_line_error, run_command
+from support.tiny_bundle import write_tiny_bundle
 
 pytest.importorskip("keras", reason="needs the train extra")
 
-from small_run import SPLIT, WINDOW, small_run
+from support.small_run import SPLIT, WINDOW, small_run
 
-from edgehar.bundle import ModelBundle
 from edgehar.errors import DatasetError
-from edgehar_training.evaluation import subjects
+from edgehar.model.bundle import ModelBundle
+from edgehar_training.evaluation import evaluated as subjects
 from edgehar_training.evaluation.attention import mean_attention
 from edgehar_training.evaluation.comparison import _cost
 from edgehar_training.models import build
-from edgehar_training.runs import load_run
+from edgehar_training.runs.run import load_run
 from edgehar_training.settings import DataSettings
 
 pytestmark = pytest.mark.training

@@ -6,8 +6,8 @@ import pytest
 tf = pytest.importorskip("tensorflow", reason="needs the train extra")
 keras = pytest.importorskip("keras", reason="needs the train extra")
 
-from edgehar.interpreter import TfliteModel  # noqa: E402
-from edgehar.manifest import Affine  # noqa: E402
+from edgehar.model.interpreter import TfliteModel  # noqa: E402
+from edgehar.model.manifest import Affine  # noqa: E402
 from edgehar_training.models import build  # noqa: E402
 from edgehar_training.models.layers import whole  # noqa: E402
 from edgehar_training.quantize.exact import Codes, Products, Steps, rounded  # noqa: E402

@@ -7,16 +7,16 @@ tf = pytest.importorskip("tensorflow", reason="needs the train extra")
 keras = pytest.importorskip("keras", reason="needs the train extra")
 
 from edgehar.errors import ConversionError  # noqa: E402
-from edgehar.interpreter import TfliteModel  # noqa: E402
-from edgehar.manifest import Affine  # noqa: E402
+from edgehar.model.interpreter import TfliteModel  # noqa: E402
+from edgehar.model.manifest import Affine  # noqa: E402
 from edgehar_training.models import build  # noqa: E402
+from edgehar_training.models.tflite_weights import convolutions  # noqa: E402
 from edgehar_training.quantize import merge  # noqa: E402
 from edgehar_training.quantize.cost import macs  # noqa: E402
 from edgehar_training.quantize.export import INPUT, SEAM, Exporter, observe  # noqa: E402
 from edgehar_training.quantize.ranges import Ranges, exact  # noqa: E402
 from edgehar_training.quantize.worker import to_int8  # noqa: E402
 from edgehar_training.settings import NetworkSettings  # noqa: E402
-from edgehar_training.tflite_weights import convolutions  # noqa: E402
 
 pytestmark = pytest.mark.training
 

@@ -10,20 +10,20 @@ keras = pytest.importorskip("keras", reason="needs the train extra")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from moving import LABELS, write_moving_bars  # noqa: E402
 from msgspec.structs import replace  # noqa: E402
+from support.moving import LABELS, write_moving_bars  # noqa: E402
 
-from edgehar_training import features_cache  # noqa: E402
-from edgehar_training.datasets import load_dataset  # noqa: E402
-from edgehar_training.datasets.splits import Split, make_splits, write_splits  # noqa: E402
-from edgehar_training.evaluate import in_chunks, score_streams  # noqa: E402
-from edgehar_training.features_cache import FeatureBatches, FeaturesCache, features_of  # noqa: E402
-from edgehar_training.fit import Training  # noqa: E402
+from edgehar_training.data.datasets import load_dataset  # noqa: E402
+from edgehar_training.data.datasets.splits import Split, make_splits, write_splits  # noqa: E402
 from edgehar_training.models import build  # noqa: E402
 from edgehar_training.quantize.fake_quant import FakeQuantization  # noqa: E402
 from edgehar_training.quantize.stages import stage_config  # noqa: E402
-from edgehar_training.runs import Run, RunConfig  # noqa: E402
+from edgehar_training.runs.run import Run, RunConfig  # noqa: E402
+from edgehar_training.scoring.clips import in_chunks, score_streams  # noqa: E402
 from edgehar_training.settings import AugmentSettings, DataSettings, FitSettings, NetworkSettings  # noqa: E402
+from edgehar_training.training import features_cache  # noqa: E402
+from edgehar_training.training.features_cache import FeatureBatches, FeaturesCache, features_of  # noqa: E402
+from edgehar_training.training.fit import Training  # noqa: E402
 
 pytestmark = pytest.mark.training
 

@@ -10,15 +10,15 @@ pytest.importorskip("keras", reason="needs the train extra")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from moving import LABELS, write_moving_bars
+from support.moving import LABELS, write_moving_bars
 
 from edgehar.errors import ConfigError, EdgeharError
-from edgehar_training.batches import Batches
-from edgehar_training.datasets import load_dataset
-from edgehar_training.datasets.splits import make_splits
-from edgehar_training.fit import Training
-from edgehar_training.runs import Run, RunConfig
+from edgehar_training.data.datasets import load_dataset
+from edgehar_training.data.datasets.splits import make_splits
+from edgehar_training.runs.run import Run, RunConfig
 from edgehar_training.settings import AugmentSettings, DataSettings, FitSettings, NetworkSettings, SplitSettings
+from edgehar_training.training.batches import Batches
+from edgehar_training.training.fit import Training
 
 pytestmark = pytest.mark.training
 

@@ -12,15 +12,15 @@ pytest.importorskip("keras", reason="needs the train extra")
 sys.path.insert(0, str(Path(__file__).parent))
 
 import keras
-from moving import LABELS, write_moving_bars
+from support.moving import LABELS, write_moving_bars
 
 from edgehar.errors import ConfigError, DatasetError, EdgeharError
-from edgehar_training import accelerators
-from edgehar_training.datasets import Clip
-from edgehar_training.fit import Training
-from edgehar_training.optimisation import Schedule, class_weights, make_loss, make_optimizer
-from edgehar_training.runs import Run, RunConfig
+from edgehar_training.data.datasets import Clip
+from edgehar_training.runs.run import Run, RunConfig
 from edgehar_training.settings import AugmentSettings, DataSettings, FitSettings, NetworkSettings
+from edgehar_training.training import accelerators
+from edgehar_training.training.fit import Training
+from edgehar_training.training.optimisation import Schedule, class_weights, make_loss, make_optimizer
 
 pytestmark = pytest.mark.training
 
@@ -249,7 +249,7 @@ import hashlib, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r}); sys.path.insert(0, str(Path({tests!r}).parent))
 import test_fit_options as t
-from edgehar_training.runs import Run
+from edgehar_training.runs.run import Run
 folder = Path(sys.argv[1]); folder.mkdir()
 made = t.train(Run(folder, t.config({data!r}, folder.parent, deterministic=True)))
 print(hashlib.sha256(b"".join(w.tobytes() for w in made.model.get_weights())).hexdigest())
@@ -265,7 +265,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import test_fit_options as t
 from edgehar_training import accelerators
-from edgehar_training.runs import Run
+from edgehar_training.runs.run import Run
 one, plain = accelerators.Replicas, []
 for names in (None, ["CPU:0", "CPU:1"]):
     accelerators.Replicas = lambda names=names: one(names)

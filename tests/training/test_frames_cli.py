@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import assert_one_line_error, run_command
+from support.helpers import assert_one_line_error, run_command
 
 pytest.importorskip("keras", reason="needs the train extra")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from moving import write_moving_bars
+from support.moving import write_moving_bars
 
-from edgehar_training.report import read_metrics
-from edgehar_training.runs import load_run
+from edgehar_training.runs.report import read_metrics
+from edgehar_training.runs.run import load_run
 
 pytestmark = pytest.mark.training
 

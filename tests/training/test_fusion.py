@@ -7,21 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import assert_one_line_error, run_command
+from support.helpers import assert_one_line_error, run_command
 
 keras = pytest.importorskip("keras", reason="needs the train extra")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from moving import write_moving_bars  # noqa: E402
+from support.moving import write_moving_bars  # noqa: E402
 
-from edgehar.bundle import ModelBundle  # noqa: E402
 from edgehar.errors import ConfigError  # noqa: E402
+from edgehar.model.bundle import ModelBundle  # noqa: E402
 from edgehar_training.fusion.features import equalize, size_of  # noqa: E402
 from edgehar_training.fusion.network import fused  # noqa: E402
 from edgehar_training.models import build  # noqa: E402
 from edgehar_training.quantize.cost import macs  # noqa: E402
-from edgehar_training.runs import load_run  # noqa: E402
+from edgehar_training.runs.run import load_run  # noqa: E402
 from edgehar_training.settings import NetworkSettings  # noqa: E402
 
 pytestmark = pytest.mark.training

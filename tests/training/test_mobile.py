@@ -6,21 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import run_command
+from support.helpers import run_command
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra")
 keras = pytest.importorskip("keras", reason="needs the train extra")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from moving import write_moving_bars  # noqa: E402
+from support.moving import write_moving_bars  # noqa: E402
 
 from edgehar.errors import ConfigError  # noqa: E402
 from edgehar_training import models  # noqa: E402
+from edgehar_training.models.tflite_weights import convolutions  # noqa: E402
 from edgehar_training.quantize.simplify import simplified  # noqa: E402
-from edgehar_training.runs import load_run  # noqa: E402
+from edgehar_training.runs.run import load_run  # noqa: E402
 from edgehar_training.settings import NetworkSettings  # noqa: E402
-from edgehar_training.tflite_weights import convolutions  # noqa: E402
 
 pytestmark = pytest.mark.training
 

@@ -2,11 +2,11 @@
 
 import importlib
 import re
-from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from support.paths import ROOT
 
 keras = pytest.importorskip("keras", reason="needs the train extra")
 
@@ -83,7 +83,7 @@ def test_a_network_learns_and_survives_saving(name, tmp_path):
     np.testing.assert_allclose(called(head, codes), scores, atol=1e-5)
 
 
-PAGE = (Path(__file__).parents[2] / "docs" / "networks.md").read_text()
+PAGE = (ROOT / "docs" / "networks.md").read_text()
 
 
 @pytest.mark.parametrize("variant", ["s", "m", "l"])

@@ -4,7 +4,7 @@ import csv
 import json
 
 import pytest
-from helpers import assert_one_line_error, flat_frames, run_command, write_video
+from support.helpers import assert_one_line_error, flat_frames, run_command, write_video
 
 pytest.importorskip("keras", reason="needs the train extra")
 

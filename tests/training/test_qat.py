@@ -9,13 +9,13 @@ import pytest
 tf = pytest.importorskip("tensorflow", reason="needs the train extra")
 keras = pytest.importorskip("keras", reason="needs the train extra")
 
-from small_run import SPLIT, small_run  # noqa: E402
+from support.small_run import SPLIT, small_run  # noqa: E402
 
 from edgehar import ModelBundle  # noqa: E402
 from edgehar.errors import ConfigError, DatasetError  # noqa: E402
-from edgehar.interpreter import TfliteModel  # noqa: E402
-from edgehar.manifest import Affine  # noqa: E402
-from edgehar_training.datasets.splits import read_splits  # noqa: E402
+from edgehar.model.interpreter import TfliteModel  # noqa: E402
+from edgehar.model.manifest import Affine  # noqa: E402
+from edgehar_training.data.datasets.splits import read_splits  # noqa: E402
 from edgehar_training.models.layers import whole  # noqa: E402
 from edgehar_training.quantize import merge  # noqa: E402
 from edgehar_training.quantize.convert import convert_run  # noqa: E402
@@ -26,7 +26,7 @@ from edgehar_training.quantize.ranges import Ranges  # noqa: E402
 from edgehar_training.quantize.simplify import simplified  # noqa: E402
 from edgehar_training.quantize.stages import pooled_differences  # noqa: E402
 from edgehar_training.quantize.worker import to_int8  # noqa: E402
-from edgehar_training.train_run import train_run  # noqa: E402
+from edgehar_training.training.train_run import train_run  # noqa: E402
 
 pytestmark = pytest.mark.training
 

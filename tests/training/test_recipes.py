@@ -2,17 +2,17 @@
 
 import json
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import assert_one_line_error, run_command, write_video
+from support.helpers import assert_one_line_error, run_command, write_video
+from support.paths import ROOT
 
 pytest.importorskip("keras", reason="needs the train extra")
 
 from edgehar.errors import ConfigError
-from edgehar_training.recipe import SETTINGS, names, read_recipe
-from edgehar_training.runs import load_run
+from edgehar_training.runs.run import load_run
+from edgehar_training.settings.recipe import SETTINGS, names, read_recipe
 
 pytestmark = pytest.mark.training
 
@@ -103,7 +103,7 @@ def test_an_unknown_recipe_is_one_line(tmp_path):
 
 
 def test_every_recipe_says_what_the_settings_know():
-    folder = Path(__file__).parents[2] / "training/recipes"
+    folder = ROOT / "training/recipes"
     for path in folder.glob("*.toml"):
         tables = tomllib.loads(path.read_text())
         assert set(tables) <= {"paper", *SETTINGS}

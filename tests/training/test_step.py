@@ -7,8 +7,8 @@ tf = pytest.importorskip("tensorflow", reason="needs the train extra")
 keras = pytest.importorskip("keras", reason="needs the train extra")
 
 from edgehar.errors import ConversionError  # noqa: E402
-from edgehar.interpreter import StepModel, TfliteModel  # noqa: E402
-from edgehar.manifest import Affine  # noqa: E402
+from edgehar.model.interpreter import StepModel, TfliteModel  # noqa: E402
+from edgehar.model.manifest import Affine  # noqa: E402
 from edgehar_training.quantize import step as steps  # noqa: E402
 from edgehar_training.quantize.export import Exporter, observe  # noqa: E402
 from edgehar_training.quantize.merge import check_int8, operators  # noqa: E402

@@ -8,15 +8,15 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import assert_one_line_error, run_command, start_command
+from support.helpers import assert_one_line_error, run_command, start_command
 
 pytest.importorskip("keras", reason="needs the train extra")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from moving import write_moving_bars
+from support.moving import write_moving_bars
 
-from edgehar_training.runs import load_run
+from edgehar_training.runs.run import load_run
 
 pytestmark = pytest.mark.training
 

@@ -9,11 +9,11 @@ import keras
 
 from edgehar import Classifier, ModelBundle
 from edgehar.errors import ConfigError
-from edgehar_training.layer_names import freeze, is_frozen, named_layers
 from edgehar_training.models import build
-from edgehar_training.runs import RunConfig
+from edgehar_training.models.layer_names import freeze, is_frozen, named_layers
+from edgehar_training.runs.run import RunConfig
 from edgehar_training.settings import NetworkSettings
-from edgehar_training.transfer import init_from
+from edgehar_training.training.transfer import init_from
 
 pytestmark = pytest.mark.training
 

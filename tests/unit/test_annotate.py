@@ -9,7 +9,7 @@ import pytest
 
 from edgehar import Frame, PixelFormat, SinkError
 from edgehar.annotate import AnnotatedVideo, annotate
-from edgehar.results import Prediction, TimingMs, Window
+from edgehar.records import Prediction, TimingMs, Window
 
 
 def a_frame(number=0, shape=(120, 160, 3), pixel_format=PixelFormat.BGR24, rate_hz=25.0):

@@ -4,12 +4,12 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.paths import ROOT
 
-SCRIPTS = Path(__file__).parents[2] / "scripts" / "arm64"
+SCRIPTS = ROOT / "scripts" / "arm64"
 
 
 def computed(**changes):

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from helpers import flat_frames, run_command, write_video
-from tiny_bundle import write_tiny_bundle
+from support.helpers import flat_frames, run_command, write_video
+from support.paths import ROOT
+from support.tiny_bundle import write_tiny_bundle
 
-from edgehar import manifest, results
+from edgehar import records as results
 from edgehar.bench import results as bench_results
+from edgehar.model import manifest
 
-ROOT = Path(__file__).parents[2]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 }

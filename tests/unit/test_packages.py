@@ -1,11 +1,10 @@
 """Every package of the source tree is installed: an editable install works without it, a user's does not."""
 
 import tomllib
-from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 # Folders that only hold data, with their names in the distribution.
 DATA = {"edgehar.shipped", "edgehar_training.recipes"}
 

@@ -6,7 +6,7 @@ import pickle
 import msgspec
 import pytest
 
-from edgehar.secret import MASK, Secret
+from edgehar.credentials import MASK, Secret
 
 SECRET = Secret("hunter2")
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehar.urls import without_credentials
+from edgehar.credentials import without_credentials
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from edgehar.errors import SinkError
-from edgehar.sinks.mqtt_options import broker_context
+from edgehar.sinks.mqtt.options import broker_context
 
 if TYPE_CHECKING:
     import socket
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from edgehar.sinks.mqtt_options import Broker, MqttOptions
+    from edgehar.sinks.mqtt.options import Broker, MqttOptions
 
 # For TCP and TLS each, and for the broker's answer to CONNECT.
 CONNECT_TIMEOUT_S = 5.0

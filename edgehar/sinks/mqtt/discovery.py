@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 import msgspec
 
 import edgehar
-from edgehar import results
-from edgehar.decision import UNKNOWN
-from edgehar.results import Status
+from edgehar import records as results
+from edgehar.events.decider import UNKNOWN
+from edgehar.records import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from edgehar.sinks.mqtt_options import Broker
+    from edgehar.sinks.mqtt.options import Broker
 
 # Readings are called unavailable when three in a row did not come, but not for a hiccup.
 _SHORTEST_EXPIRY_S = 30

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from edgehar.credentials import read_secret, tls_context
+from edgehar.credentials import Secret, read_secret, tls_context, without_credentials
 from edgehar.errors import ConfigError
-from edgehar.secret import Secret
-from edgehar.urls import without_credentials
 
 if TYPE_CHECKING:
     import ssl

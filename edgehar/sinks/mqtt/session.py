@@ -18,14 +18,14 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from edgehar.errors import ConfigError
-from edgehar.sinks.mqtt_link import Link
+from edgehar.sinks.mqtt.connection import Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from edgehar.sinks.mqtt_link import Tag
-    from edgehar.sinks.mqtt_options import Broker, MqttOptions
-    from edgehar.spool import Spool
+    from edgehar.sinks.mqtt.connection import Tag
+    from edgehar.sinks.mqtt.options import Broker, MqttOptions
+    from edgehar.sinks.spool.queue import Spool
 
 _log = logging.getLogger(__name__)
 

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgehar.errors import EdgeharError
-from edgehar.results import Event, Prediction
+from edgehar.records import Event, Prediction
 from edgehar.sinks.base import Sink
-from edgehar.sinks.mqtt_commands import COMMAND_TOPICS, read_command
-from edgehar.sinks.mqtt_options import MqttOptions, read_broker
-from edgehar.sinks.mqtt_session import Session
-from edgehar.spool import Spool
+from edgehar.sinks.mqtt.commands import COMMAND_TOPICS, read_command
+from edgehar.sinks.mqtt.options import MqttOptions, read_broker
+from edgehar.sinks.mqtt.session import Session
+from edgehar.sinks.spool.queue import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from edgehar.results import Record
-    from edgehar.sinks.mqtt_commands import Value
-    from edgehar.sinks.mqtt_discovery import Watched
+    from edgehar.records import Record
+    from edgehar.sinks.mqtt.commands import Value
+    from edgehar.sinks.mqtt.discovery import Watched
 
 _log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class MqttSink(Sink):
     def _first_messages(self, streams: Sequence[Watched]) -> dict[str, bytes]:
         messages = {}
         if self._options.discovery:
-            from edgehar.sinks.mqtt_discovery import discovery_payload, discovery_topic
+            from edgehar.sinks.mqtt.discovery import discovery_payload, discovery_topic
 
             topic = discovery_topic(self._options.discovery_prefix, self._broker)
             messages[topic] = discovery_payload(self._broker, streams, commands=self._on_command is not None)

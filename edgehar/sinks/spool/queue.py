@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import msgspec
 
 from edgehar.errors import ConfigError, SinkError
-from edgehar.spool_file import Row, SpoolFile, is_damage, is_full, move_aside
+from edgehar.sinks.spool.store import Row, SpoolFile, is_damage, is_full, move_aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgehar.sinks.webhook_options import Receiver
+    from edgehar.sinks.webhook.options import Receiver
 
 # A connection that was silent for so long is not used again: servers close theirs after 5 s or more.
 _IDLE_S = 4.0

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from edgehar import __version__
-from edgehar.credentials import read_secret, tls_context
+from edgehar._version import __version__
+from edgehar.credentials import Secret, read_secret, tls_context
 from edgehar.errors import ConfigError
-from edgehar.secret import Secret
 
 if TYPE_CHECKING:
     import ssl

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgehar.results import Event
+from edgehar.records import Event
 from edgehar.sinks.base import Sink
-from edgehar.sinks.webhook_link import Answer, Link
-from edgehar.sinks.webhook_options import read_receiver
-from edgehar.spool import Spool
+from edgehar.sinks.spool.queue import Spool
+from edgehar.sinks.webhook.connection import Answer, Link
+from edgehar.sinks.webhook.options import read_receiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgehar.results import Record
-    from edgehar.sinks.webhook_options import WebhookOptions
-    from edgehar.spool import Spooled
+    from edgehar.records import Record
+    from edgehar.sinks.spool.queue import Spooled
+    from edgehar.sinks.webhook.options import WebhookOptions
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgehar.sources.costume import Colour, luma, random_colour
+from edgehar.sources.synthetic.costume import Colour, luma, random_colour
 
 if TYPE_CHECKING:
     import numpy.typing as npt

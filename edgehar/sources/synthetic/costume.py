@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgehar.sources import figures as f
+from edgehar.sources.synthetic import people as f
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from edgehar.sources.figures import Body
+    from edgehar.sources.synthetic.people import Body
 
     Array = npt.NDArray[np.float64]
 

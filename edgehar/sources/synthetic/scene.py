@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgehar.sources import figures
-from edgehar.sources.backgrounds import draw_background
-from edgehar.sources.costume import SUBPIXEL_BITS, Costume, Painter
-from edgehar.sources.figures import ACTIONS, GAITS, Body, Track
+from edgehar.sources.synthetic import people as figures
+from edgehar.sources.synthetic.backgrounds import draw_background
+from edgehar.sources.synthetic.costume import SUBPIXEL_BITS, Costume, Painter
+from edgehar.sources.synthetic.people import ACTIONS, GAITS, Body, Track
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from edgehar.errors import ConfigError
 from edgehar.frames import Frame, PixelFormat
 from edgehar.sources.base import Source
-from edgehar.sources.figures import ACTIONS
+from edgehar.sources.synthetic.people import ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +129,7 @@ class SyntheticSource(Source):
 
     def _pixels(self) -> Iterator[npt.NDArray[np.uint8]]:
         """The pixels of every frame: uint8 `(height, width, 3)`, BGR."""
-        from edgehar.sources.scene import Scene
+        from edgehar.sources.synthetic.scene import Scene
 
         for place, action in enumerate(self._actions):
             person = self._subject + place

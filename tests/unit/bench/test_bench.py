@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgehar import FrameRing, PixelFormat
-from edgehar.bench import machine, macs, targets
+from edgehar.bench import machine, targets
 from edgehar.bench.chains import cv2_chain, cv2_layout, numpy_chain, pillow_chain
 from edgehar.bench.frames import COLD_BYTES, FramePool, as_frame, frame_bytes, largest_cache_bytes, pool_bytes
 from edgehar.bench.photo import photo
@@ -16,8 +16,9 @@ from edgehar.bench.preprocess import FORMATS, Case, cases, measure
 from edgehar.bench.results import Jpeg, Other, Preprocess, Threads
 from edgehar.bench.tables import Table, as_markdown, as_text
 from edgehar.bench.timing import Protocol
-from edgehar.bundle import ModelBundle
-from edgehar.interpreter import load_runtime
+from edgehar.model import macs
+from edgehar.model.bundle import ModelBundle
+from edgehar.model.interpreter import load_runtime
 
 GIB = 1 << 30
 

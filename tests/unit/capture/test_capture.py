@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgehar import ConfigError, Frame, PixelFormat, SourceError
-from edgehar.capture import Backoff, Capture, CaptureState, ReconnectOptions
-from edgehar.mailbox import Closed
+from edgehar.capture.mailbox import Closed
+from edgehar.capture.reader import Backoff, Capture, CaptureState, ReconnectOptions
 from edgehar.sources.base import AccessRefusedError, Source
 
 PIXELS = np.zeros((8, 8, 3), np.uint8)
@@ -222,7 +222,7 @@ def test_a_frozen_source_is_opened_again_though_its_read_never_returns(capture):
 
 
 def test_an_opening_that_hangs_is_given_up_and_its_source_closed(capture, monkeypatch):
-    monkeypatch.setattr("edgehar.capture._OPEN_DEADLINE_S", 0.2)
+    monkeypatch.setattr("edgehar.capture.reader._OPEN_DEADLINE_S", 0.2)
     never, late = threading.Event(), Script(*ENDLESS)
 
     def hanging():

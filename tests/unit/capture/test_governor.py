@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehar.governor import Governor, GovernorOptions
+from edgehar.capture.governor import Governor, GovernorOptions
 
 RATE_HZ = 12.5
 

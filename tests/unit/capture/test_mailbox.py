@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from edgehar.mailbox import Closed, Mailbox
+from edgehar.capture.mailbox import Closed, Mailbox
 
 
 def test_keeps_only_the_newest_and_counts_what_it_drops():

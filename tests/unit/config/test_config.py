@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.paths import ROOT
 
 from edgehar.config import CameraOptions, Config, ConfigProblemsError, diff, find_config, load, read, search_path
 from edgehar.config.__main__ import BEGIN, renewed
@@ -13,8 +14,8 @@ from edgehar.config.layers import build
 from edgehar.config.pages import as_set
 from edgehar.config.settings import every_path
 from edgehar.config.words import toml
-from edgehar.decision import DecisionOptions
 from edgehar.errors import ConfigError
+from edgehar.events.decider import DecisionOptions
 
 
 @pytest.fixture
@@ -326,13 +327,13 @@ def test_every_setting_is_described_and_its_default_is_one(path, setting):
 
 def test_the_tables_of_the_user_guide_are_those_of_the_schema():
     """If not: python -m edgehar.config docs/config.md."""
-    page = (Path(__file__).parents[2] / "docs/config.md").read_text()
+    page = (ROOT / "docs/config.md").read_text()
     assert renewed(page) == page
     assert BEGIN in page
 
 
 def test_the_examples_of_the_user_guide_are_right(written):
-    page = (Path(__file__).parents[2] / "docs/config.md").read_text()
+    page = (ROOT / "docs/config.md").read_text()
     examples = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert examples
     for example in examples:

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import msgspec
 import numpy as np
 import pytest
-from predictions import LABELS, decide, fights, make_decider, make_prediction, scores_of, story
+from support.predictions import LABELS, decide, fights, make_decider, make_prediction, scores_of, story
 
-from edgehar.decision import TOLERANCE_S, UNKNOWN, Decider, DecisionOptions
 from edgehar.errors import ConfigError
+from edgehar.events.decider import TOLERANCE_S, UNKNOWN, Decider, DecisionOptions
 from edgehar.sinks.text import TextSink
 
 

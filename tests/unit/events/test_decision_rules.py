@@ -4,9 +4,18 @@ import itertools
 
 import msgspec
 from hypothesis import given
-from predictions import decide, decider_with, eighths, make_decider, make_prediction, option_sets, shares, streams
+from support.predictions import (
+    decide,
+    decider_with,
+    eighths,
+    make_decider,
+    make_prediction,
+    option_sets,
+    shares,
+    streams,
+)
 
-from edgehar.decision import UNKNOWN
+from edgehar.events.decider import UNKNOWN
 
 
 @given(streams(), option_sets())

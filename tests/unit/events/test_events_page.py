@@ -2,16 +2,16 @@
 
 import re
 import tomllib
-from pathlib import Path
 
 import msgspec
 import pytest
-from predictions import make_prediction
+from support.paths import ROOT
+from support.predictions import make_prediction
 
-from edgehar.decision import Decider, DecisionOptions
-from edgehar.governor import GovernorOptions
+from edgehar.capture.governor import GovernorOptions
+from edgehar.events.decider import Decider, DecisionOptions
 
-PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+PAGE = (ROOT / "docs" / "events.md").read_text()
 SCORES = (0.1, 0.4, 0.8, 0.9, 0.6, 0.6, 0.7, 0.3, 0.2, 0.9, 0.9, 0.2, 0.1)
 WIDTH = 20
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehar.smoothing import MovingAverage, Vote
+from edgehar.events.smoothing import MovingAverage, Vote
 
 
 def average_of(times_s, scores, seconds):

@@ -4,7 +4,7 @@ import os
 import time
 
 import pytest
-from answers import answer
+from support.answers import answer
 
 from edgehar.health.machine import Machine, temperature_c, throttled_bits
 from edgehar.health.monitor import Monitor, StreamHealth

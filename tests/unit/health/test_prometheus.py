@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from answers import answer
+from support.answers import answer
+from support.paths import ROOT
 
 import edgehar
 from edgehar.errors import SinkError
@@ -111,7 +112,7 @@ def test_the_histogram_adds_up():
 
 
 def test_every_metric_is_explained():
-    page = (Path(__file__).parents[2] / "docs" / "service.md").read_text()
+    page = (ROOT / "docs" / "service.md").read_text()
     assert [family for family in parse(exposition(busy_monitor())) if f"`{family}`" not in page] == []
 
 

@@ -6,21 +6,32 @@ import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as tfl
-from altered import compiled
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_bundle import CODES, FEATURES, LOGITS, PIXELS, SCORES, Operator, Tensor, _classify, _Graph, write_tiny_bundle
+from support.altered import compiled
+from support.tiny_bundle import (
+    CODES,
+    FEATURES,
+    LOGITS,
+    PIXELS,
+    SCORES,
+    Operator,
+    Tensor,
+    _classify,
+    _Graph,
+    write_tiny_bundle,
+)
 
 from edgehar import BundleError, ModelBundle, RuntimeUnavailableError
 from edgehar.inspect import edgetpu
-from edgehar.inspect import graph as graphs
 from edgehar.inspect.floats import FloatCopyError, float_copy
-from edgehar.inspect.graph import read_graph
 from edgehar.inspect.memory import arena_bytes, live_bytes
 from edgehar.inspect.placement import place
 from edgehar.inspect.report import parts, see
 from edgehar.inspect.values import Watched, watch
-from edgehar.interpreter import load_runtime
+from edgehar.model import tflite as graphs
+from edgehar.model.interpreter import load_runtime
+from edgehar.model.tflite import read_graph
 
 SHIPPED = ("fight", "interactions", "actions-synthetic")
 WINDOW = 4

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import sample_manifest
+from support.samples import sample_manifest
 
 from edgehar import BundleError, ConfigError, ModelBundle
-from edgehar.bundle import find_bundle, is_bundle_name, write_bundle
+from edgehar.model.bundle import find_bundle, is_bundle_name, write_bundle
 
 CONTENTS = {
     "encoder.tflite": b"encoder",

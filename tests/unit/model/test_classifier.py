@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_bundle import write_tiny_bundle
+from support.tiny_bundle import write_tiny_bundle
 
 from edgehar import BundleError, Classifier, ConfigError, Frame, ModelBundle, PixelFormat, RuntimeUnavailableError
-from edgehar import interpreter as runtimes
-from edgehar.bundle import write_bundle
 from edgehar.errors import SourceError
-from edgehar.interpreter import TfliteModel
-from edgehar.network import Network
+from edgehar.model import interpreter as runtimes
+from edgehar.model.bundle import write_bundle
+from edgehar.model.interpreter import TfliteModel
+from edgehar.model.network import Network
 
 WINDOW = 4
 

@@ -5,15 +5,15 @@ from collections import deque
 
 import numpy as np
 import pytest
-from altered import with_other_window_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_bundle import write_tiny_bundle
+from support.altered import with_other_window_model
+from support.tiny_bundle import write_tiny_bundle
 
 from edgehar import Classifier, Frame, ModelBundle, PixelFormat
 from edgehar.inspect.frames import drawn_scenes, model_frames
 from edgehar.inspect.verify import draw_stream, verify
-from edgehar.interpreter import TfliteModel
+from edgehar.model.interpreter import TfliteModel
 
 SHIPPED = ("fight", "interactions", "actions-synthetic")
 

@@ -3,13 +3,13 @@
 import msgspec
 import numpy as np
 import pytest
-from helpers import assert_one_line_error, predictions, run_command
-from tiny_bundle import write_tiny_bundle
+from support.helpers import assert_one_line_error, predictions, run_command
+from support.tiny_bundle import write_tiny_bundle
 
 from edgehar import BundleError, Classifier, ConfigError, ModelBundle
-from edgehar.bundle import write_bundle
-from edgehar.history import SavedState
-from edgehar.network import Network
+from edgehar.model.bundle import write_bundle
+from edgehar.model.history import SavedState
+from edgehar.model.network import Network
 
 WINDOW = 4
 

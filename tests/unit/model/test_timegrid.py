@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehar.timegrid import EARLY_PERIODS, TimeGrid
+from edgehar.model.timegrid import EARLY_PERIODS, TimeGrid
 
 
 def picked(times_s, rate_hz):

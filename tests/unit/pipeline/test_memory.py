@@ -6,11 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from helpers import flat_frames, write_video
+from support.helpers import flat_frames, write_video
 
-from edgehar import memory, program
 from edgehar.config import load
-from edgehar.program import Program
+from edgehar.pipeline import memory, program
+from edgehar.pipeline.program import Program
 
 needs_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="speaks of glibc's memory")
 

@@ -3,17 +3,17 @@ import time
 
 import numpy as np
 import pytest
-from helpers import flat_frames
+from support.helpers import flat_frames
 
 from edgehar import Classifier, Frame, PixelFormat, SinkError, SourceError, open_source
-from edgehar import runner as runner_module
-from edgehar.capture import CaptureState
-from edgehar.decision import Decider, DecisionOptions
-from edgehar.results import Event, Prediction, Status
-from edgehar.runner import Runner
+from edgehar.capture.reader import CaptureState
+from edgehar.events.decider import Decider, DecisionOptions
+from edgehar.pipeline import runner as runner_module
+from edgehar.pipeline.runner import Runner
+from edgehar.pipeline.stream import Stream
+from edgehar.records import Event, Prediction, Status
 from edgehar.sinks.base import Sink
 from edgehar.sources.base import Source
-from edgehar.stream import Stream
 
 
 class Collected(Sink):
@@ -242,7 +242,7 @@ def test_a_sink_that_hangs_holds_up_a_stop_no_longer_than_the_deadline(run, monk
 
 
 def test_each_change_of_state_is_logged_once(run, caplog):
-    caplog.set_level("DEBUG", logger="edgehar.runner")
+    caplog.set_level("DEBUG", logger="edgehar.pipeline.runner")
     run(clip(*[255] * 6), Collected())
     said = [record.getMessage() for record in caplog.records]
     assert said == [

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from edgehar import Classifier, Frame, PixelFormat
-from edgehar.decision import Decider, DecisionOptions
-from edgehar.governor import Governor, GovernorOptions
-from edgehar.results import Event, Prediction
-from edgehar.stream import INFERENCE_ERRORS, Stream
+from edgehar.capture.governor import Governor, GovernorOptions
+from edgehar.events.decider import Decider, DecisionOptions
+from edgehar.pipeline.stream import INFERENCE_ERRORS, Stream
+from edgehar.records import Event, Prediction
 
 
 class Failing(Classifier):

@@ -7,11 +7,11 @@ import time
 import tracemalloc
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import bgr_frame, random_frame
+from support import oracle
+from support.pictures import bgr_frame, random_frame
 
 from edgehar import FrameRing, PixelFormat
 

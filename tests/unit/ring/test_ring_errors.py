@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from pictures import as_frame, plane_shapes
+from support.pictures import as_frame, plane_shapes
 
 from edgehar import Frame, FrameRing, PixelFormat
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import FRAMES, TARGETS, as_frame, bgr_frame, bgr_image, random_frame, shrunk
+from support import oracle
+from support.pictures import FRAMES, TARGETS, as_frame, bgr_frame, bgr_image, random_frame, shrunk
 
 from edgehar import Frame, PixelFormat
 from edgehar.frames import YuvMatrix

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from pictures import FRAMES, SEEDS, SIDES, TARGETS, as_frame, bgr_image, random_frame, shrunk
+from support import oracle
+from support.pictures import FRAMES, SEEDS, SIDES, TARGETS, as_frame, bgr_image, random_frame, shrunk
 
 from edgehar import Frame, FrameRing, PixelFormat
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import oracle
 import pytest
-from pictures import as_frame, bgr_frame, bgr_image, random_frame
+from support import oracle
+from support.pictures import as_frame, bgr_frame, bgr_image, random_frame
 
 from edgehar import PixelFormat
 from edgehar.frames import YuvMatrix

@@ -9,11 +9,11 @@ import stat
 
 import msgspec
 import pytest
-from brokers import event, prediction
-from disks import fill_up, small_disk
+from support.brokers import event, prediction
+from support.disks import fill_up, small_disk
 
 from edgehar import ConfigError
-from edgehar.results import Status
+from edgehar.records import Status
 from edgehar.sinks.files import FileOptions, FileSink
 
 STATUS = Status("2026-11-21T05:40:00.123Z", "camera:0", "running", 0, 0, 0, 0.0)

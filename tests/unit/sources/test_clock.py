@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehar.freshness import Freshness
+from edgehar.capture.freshness import Freshness
 from edgehar.sources.clock import LiveClock
 
 steps = st.lists(st.tuples(st.floats(-5, 5), st.floats(0, 5)), min_size=1, max_size=50)

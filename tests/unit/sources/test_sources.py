@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers import flat_frames
+from support.helpers import flat_frames
 
 from edgehar import ConfigError, Frame, PixelFormat, SourceError, open_source
 from edgehar.sources.base import HandleSource

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from edgehar import ConfigError, PixelFormat, open_source
-from edgehar.sources import figures
-from edgehar.sources.figures import ACTIONS, GAITS, Body, Track
-from edgehar.sources.scene import Scene
-from edgehar.sources.synthetic import SyntheticSource
-from edgehar_training.datasets.synthetic import synthetic_clips
+from edgehar.sources.synthetic import people as figures
+from edgehar.sources.synthetic.people import ACTIONS, GAITS, Body, Track
+from edgehar.sources.synthetic.scene import Scene
+from edgehar.sources.synthetic.source import SyntheticSource
+from edgehar_training.data.datasets.synthetic import synthetic_clips
 
 RATE_HZ = 25.0
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from helpers import COMMANDS
+from support.helpers import COMMANDS
 
 _TALK = """
 import logging, sys

@@ -8,9 +8,9 @@ import time
 import uuid
 
 import pytest
-from service_manager import ServiceManager
+from support.service_manager import ServiceManager
 
-from edgehar.health.systemd import Notifier
+from edgehar.systemd.notify import Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -142,5 +142,5 @@ def test_a_systemd_that_does_not_read_delays_only_a_little(tmp_path):
 
 
 def test_it_needs_no_numpy():
-    code = "import sys, edgehar.health.systemd; sys.exit('numpy' in sys.modules or 'msgspec' in sys.modules)"
+    code = "import sys, edgehar.systemd.notify; sys.exit('numpy' in sys.modules or 'msgspec' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -126,7 +126,7 @@ def _source(args: argparse.Namespace, folder: Path) -> Path:
 
 def _convert(args: argparse.Namespace) -> int:
     prepare("tensorflow")  # the backend whose graphs become TFLite
-    from edgehar.manifest import Decision
+    from edgehar.model.manifest import Decision
     from edgehar_training.quantize.convert import convert_run
 
     with tempfile.TemporaryDirectory(prefix="edgehar-convert-") as folder:
@@ -186,7 +186,7 @@ def _class_lines(conversion: Conversion) -> list[str]:
 
 def _median_ms(content: bytes, name: str) -> float:
     """Median time of a call on this machine, one thread, in milliseconds."""
-    from edgehar.interpreter import make_interpreter
+    from edgehar.model.interpreter import make_interpreter
 
     model = make_interpreter(content, name=name)
     times_s = []

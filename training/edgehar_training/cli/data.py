@@ -13,8 +13,8 @@ from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from edgehar_training.datasets import Clip
-    from edgehar_training.datasets.check import Check, Durations
+    from edgehar_training.data.datasets import Clip
+    from edgehar_training.data.datasets.check import Check, Durations
 
 EXAMPLES = """\
 examples:
@@ -81,8 +81,8 @@ def _add_preview(actions: argparse._SubParsersAction[Any]) -> None:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    from edgehar_training.cli.options import add_options
-    from edgehar_training.recipe import SETTINGS
+    from edgehar_training.settings.arguments import add_options
+    from edgehar_training.settings.recipe import SETTINGS
 
     add_options(parser, {name: SETTINGS[name] for name in PREVIEWED})
 
@@ -104,7 +104,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def _clips(args: argparse.Namespace) -> list[Clip]:
-    from edgehar_training.datasets import load_dataset
+    from edgehar_training.data.datasets import load_dataset
     from edgehar_training.settings import DataSettings
 
     return load_dataset(DataSettings(dataset=args.dataset, folder=args.folder, classes=args.classes))
@@ -113,7 +113,7 @@ def _clips(args: argparse.Namespace) -> list[Clip]:
 def _list(args: argparse.Namespace) -> int:
     import dataclasses
 
-    from edgehar_training.datasets.manifest import is_file_path, write_csv
+    from edgehar_training.data.datasets.manifest import is_file_path, write_csv
 
     def absolute(clip: Clip) -> Clip:
         # The table may be kept anywhere.
@@ -128,8 +128,8 @@ def _check(args: argparse.Namespace) -> int:
 
     from edgehar.errors import ConfigError
     from edgehar_training.cli.workstation import prepare
-    from edgehar_training.datasets.check import check_clips
-    from edgehar_training.datasets.probe import probe_videos
+    from edgehar_training.data.datasets.check import check_clips
+    from edgehar_training.data.datasets.probe import probe_videos
 
     prepare()
     workers = len(os.sched_getaffinity(0)) if args.workers is None else args.workers
@@ -146,7 +146,7 @@ def _check(args: argparse.Namespace) -> int:
     else:
         print("\n".join(_lines(check)))
     if args.sheet is not None:
-        from edgehar_training.datasets.sheet import shown_count, write_contact_sheet
+        from edgehar_training.data.datasets.sheet import shown_count, write_contact_sheet
 
         with _bar(shown_count(clips), "drawing") as progress:
             title = f"{args.dataset} {args.folder or ''}: {check.clips} clips, {check.groups} groups"
@@ -212,8 +212,8 @@ def _preview(args: argparse.Namespace) -> int:
     from edgehar.errors import ConfigError
     from edgehar_training.cli.train import chosen_settings, run_config
     from edgehar_training.cli.workstation import prepare
-    from edgehar_training.datasets import load_dataset
-    from edgehar_training.recipe import read_recipe
+    from edgehar_training.data.datasets import load_dataset
+    from edgehar_training.settings.recipe import read_recipe
 
     if args.rows < 1 or args.seed < 0:
         raise ConfigError(f"--rows {args.rows} --seed {args.seed}: there must be one row or more, and no negative seed")
@@ -223,7 +223,7 @@ def _preview(args: argparse.Namespace) -> int:
     prepare()
     from msgspec.structs import replace
 
-    from edgehar_training.preview import write_preview
+    from edgehar_training.training.preview import write_preview
 
     config = run_config({**groups, "split": replace(groups["split"], seed=args.seed)})
     rows = write_preview(args.out, config, load_dataset(config.data), rows=args.rows)

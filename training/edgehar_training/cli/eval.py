@@ -14,10 +14,10 @@ from edgehar_training.cli import eval_conditions
 from edgehar_training.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
-    from edgehar.bundle import ModelBundle
-    from edgehar_training.datasets import Clip
-    from edgehar_training.evaluation.subjects import Subject
-    from edgehar_training.runs import Run
+    from edgehar.model.bundle import ModelBundle
+    from edgehar_training.data.datasets import Clip
+    from edgehar_training.evaluation.evaluated import Subject
+    from edgehar_training.runs.run import Run
     from edgehar_training.settings import DataSettings
 
 EXAMPLES = """\
@@ -122,13 +122,13 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _hop(args: argparse.Namespace) -> int:
-    from edgehar_training.runs import EVALUATION_HOP
+    from edgehar_training.runs.run import EVALUATION_HOP
 
     return EVALUATION_HOP if args.hop is None else int(args.hop)
 
 
 def _bundle(target: str) -> ModelBundle:
-    from edgehar.bundle import SUFFIX, ModelBundle
+    from edgehar.model.bundle import SUFFIX, ModelBundle
 
     path = Path(target)
     if len(path.parts) > 1 and not path.exists():
@@ -138,9 +138,9 @@ def _bundle(target: str) -> ModelBundle:
 
 def _of_folder(folder: Path, args: argparse.Namespace) -> Subject:
     """A run, or all runs under a folder."""
+    from edgehar_training.evaluation.evaluated import evaluate_part, evaluate_run_on
     from edgehar_training.evaluation.stored import evaluate_stored, runs_in
-    from edgehar_training.evaluation.subjects import evaluate_part, evaluate_run_on
-    from edgehar_training.runs import load_run
+    from edgehar_training.runs.run import load_run
 
     if args.split_of is not None:
         raise ConfigError("--run names the run whose split a bundle is measured on; a run has its own")
@@ -174,8 +174,8 @@ def _check_hop(args: argparse.Namespace, window: int) -> None:
 
 def _of_bundle(bundle: ModelBundle, args: argparse.Namespace) -> Subject:
     """A bundle on the clips of a folder, or of a run's split."""
-    from edgehar_training.evaluation.subjects import evaluate_bundle, evaluate_bundle_part
-    from edgehar_training.runs import load_run
+    from edgehar_training.evaluation.evaluated import evaluate_bundle, evaluate_bundle_part
+    from edgehar_training.runs.run import load_run
 
     if args.stored or args.int8:
         raise ConfigError("--stored and --int8 are of runs; a bundle is measured on --data or the split of a --run")
@@ -196,8 +196,8 @@ def _of_bundle(bundle: ModelBundle, args: argparse.Namespace) -> Subject:
 def _clips(args: argparse.Namespace, labels: list[str], model: str) -> tuple[DataSettings, list[Clip]]:
     """The clips of `--data`, whose labels the model must know."""
     from edgehar.errors import DatasetError
-    from edgehar_training.datasets import load_dataset
-    from edgehar_training.evaluation.subjects import check_labels
+    from edgehar_training.data.datasets import load_dataset
+    from edgehar_training.evaluation.evaluated import check_labels
     from edgehar_training.settings import DataSettings
 
     folder = None if args.data is None else str(Path(args.data).resolve())
@@ -221,7 +221,7 @@ def _annotate(args: argparse.Namespace) -> int:
     if args.out is None:
         raise ConfigError("--annotate needs --out FILE.mp4, the video to write")
     if Path(args.target).is_dir():
-        from edgehar_training.train_run import BUNDLE_FILE
+        from edgehar_training.training.train_run import BUNDLE_FILE
 
         model = Path(args.target) / BUNDLE_FILE
         if not model.exists():

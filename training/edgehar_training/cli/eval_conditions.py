@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from edgehar.bundle import ModelBundle
-    from edgehar_training.datasets import Clip
+    from edgehar.model.bundle import ModelBundle
+    from edgehar_training.data.datasets import Clip
     from edgehar_training.evaluation.conditions.measure import Bench
     from edgehar_training.settings import DataSettings
 
@@ -95,7 +95,7 @@ def _of_folder(args: argparse.Namespace) -> Bench:
 
 def _of_bundle(bundle: ModelBundle, args: argparse.Namespace, find_clips: FindClips) -> Bench:
     from edgehar_training.evaluation.conditions.measure import bench_of_bundle, bench_of_bundle_part
-    from edgehar_training.runs import load_run
+    from edgehar_training.runs.run import load_run
 
     if args.int8:
         raise ConfigError("--int8 is of runs; a bundle is measured on --data or the split of a --run")

@@ -13,10 +13,10 @@ from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError, DatasetError
 
 if TYPE_CHECKING:
-    from edgehar_training.datasets import Clip
+    from edgehar_training.data.datasets import Clip
     from edgehar_training.operating.answers import RunAnswers
     from edgehar_training.operating.decisions import Rule
-    from edgehar_training.runs import Run
+    from edgehar_training.runs.run import Run
 
 EXAMPLES = """\
 examples:
@@ -127,8 +127,8 @@ def _unknown(args: argparse.Namespace, first: Run) -> tuple[list[Clip], dict[str
     """The clips of `--unknown`, none of a label that the model knows, and what they are."""
     if args.unknown is None:
         return [], None
-    from edgehar_training.datasets import load_dataset
-    from edgehar_training.evaluation.subjects import describe_data
+    from edgehar_training.data.datasets import load_dataset
+    from edgehar_training.evaluation.evaluated import describe_data
     from edgehar_training.settings import DataSettings
 
     folder = args.unknown.resolve()

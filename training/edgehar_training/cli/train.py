@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE, make_parser, run_command
 from edgehar.errors import ConfigError
-from edgehar_training.cli.options import add_options, given_options
 from edgehar_training.cli.workstation import prepare
-from edgehar_training.recipe import SETTINGS, names, read_recipe
+from edgehar_training.settings.arguments import add_options, given_options
+from edgehar_training.settings.recipe import SETTINGS, names, read_recipe
 
 if TYPE_CHECKING:
     import argparse
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from edgehar_training.recipe import Recipe
-    from edgehar_training.runs import RunConfig
+    from edgehar_training.runs.run import RunConfig
     from edgehar_training.settings import NetworkSettings
+    from edgehar_training.settings.recipe import Recipe
 
 EXAMPLES = """\
   edgehar-train --dataset synthetic --out runs/actions
@@ -67,14 +67,14 @@ def _train(args: argparse.Namespace) -> int:
     prepare()
     if recipe is not None and recipe.paper is not None:
         log.info("%s; the paper: %s", recipe.paper.title, recipe.paper.claim)
-    from edgehar_training.experiment import Options, run_experiment
+    from edgehar_training.training.experiment import Options, run_experiment
 
     run: Any = groups["run"]
     config = run_config(groups)
     seeds = list(range(config.split.seed, config.split.seed + run.seeds))
     options = Options(args.out, seeds, args.resume, run.int8, run.jobs, run.qat, run.tensorboard)
     if args.dry_run:
-        from edgehar_training.plan import describe_plan
+        from edgehar_training.training.dry_run import describe_plan
 
         print(describe_plan(config, options))
         return EXIT_DONE
@@ -107,8 +107,8 @@ def run_config(groups: dict[str, Any]) -> RunConfig:
     """The settings of the runs; folders are made absolute, since a run may be resumed from elsewhere."""
     from msgspec.structs import replace
 
-    from edgehar_training.frames_cache import default_folder
-    from edgehar_training.runs import GROUPS, RunConfig
+    from edgehar_training.data.frames_cache import default_folder
+    from edgehar_training.runs.run import GROUPS, RunConfig
 
     data = groups["data"]
     folder = None if data.folder is None else str(Path(data.folder).resolve())
@@ -124,7 +124,7 @@ def _absolute(network: NetworkSettings) -> NetworkSettings:
     """The same with a file of weights, and a folder of optical flow, that are found from anywhere."""
     from msgspec.structs import replace
 
-    from edgehar_training.flow import METHODS
+    from edgehar_training.data.flow import METHODS
 
     weights, options = network.options.get("weights"), network.options
     if isinstance(weights, str) and Path(weights).is_file():

@@ -7,7 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from edgehar import __version__
+from edgehar._version import __version__
 
 LIST_FILE = "contents.txt"
 

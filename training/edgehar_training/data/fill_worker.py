@@ -1,4 +1,4 @@
-"""A process that makes entries of a cache: `python -m edgehar_training.fill_worker SETTINGS`.
+"""A process that makes entries of a cache: `python -m edgehar_training.data.fill_worker SETTINGS`.
 
 It reads clips as JSON from standard input, one a line, and answers each with one line of JSON. It ends with its input.
 """
@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgehar.errors import DatasetError, SourceError
-from edgehar_training.datasets import Clip
-from edgehar_training.flow_cache import FlowCache
-from edgehar_training.frames_cache import FramesCache
+from edgehar_training.data.datasets import Clip
+from edgehar_training.data.flow_cache import FlowCache
+from edgehar_training.data.frames_cache import FramesCache
 
 if TYPE_CHECKING:
-    from edgehar_training.filling import Cache
+    from edgehar_training.data.filling import Cache
 
 
 class _Kept(logging.Handler):

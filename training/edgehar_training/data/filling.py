@@ -19,7 +19,7 @@ from edgehar.errors import DatasetError, SourceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from edgehar_training.datasets import Clip
+    from edgehar_training.data.datasets import Clip
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Cache(Protocol):
         """Make the clip's entry unless it is there; returns the number of its frames, 0 when it was there."""
 
     def describe(self) -> dict[str, Any]:
-        """What `edgehar_training.fill_worker` needs to make the same cache."""
+        """What `edgehar_training.data.fill_worker` needs to make the same cache."""
 
 
 @dataclasses.dataclass
@@ -184,7 +184,7 @@ class _Pool:
                 _end(process)
 
     def _start(self) -> subprocess.Popen[str] | None:
-        command = [sys.executable, "-m", "edgehar_training.fill_worker", self._settings]
+        command = [sys.executable, "-m", "edgehar_training.data.fill_worker", self._settings]
         with self._lock:
             if self._stopped:
                 return None

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgehar_training.preprocess import FLOW_STEPS_PER_SIDE
-from edgehar_training.sampling import earlier_frames
+from edgehar_training.data.preprocess import FLOW_STEPS_PER_SIDE
+from edgehar_training.data.sampling import earlier_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgehar.errors import ConfigError
-from edgehar_training import filling, flow, flow_folder
-from edgehar_training.frames_cache import clip_part
-from edgehar_training.shards import write_shard
+from edgehar_training.data import filling, flow, flow_folder
+from edgehar_training.data.frames_cache import clip_part
+from edgehar_training.data.shards import write_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from edgehar_training.datasets import Clip
-    from edgehar_training.frames_cache import FramesCache
+    from edgehar_training.data.datasets import Clip
+    from edgehar_training.data.frames_cache import FramesCache
 
 # Raise it when the same frames give other flow.
 VERSION = "flow-1"

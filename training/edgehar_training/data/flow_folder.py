@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgehar.errors import DatasetError
-from edgehar_training.flow import quantized_flow
-from edgehar_training.sampling import earlier_frames
+from edgehar_training.data.flow import quantized_flow
+from edgehar_training.data.sampling import earlier_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy.typing as npt
 
-    from edgehar_training.datasets import Clip
-    from edgehar_training.frames_cache import Crop
+    from edgehar_training.data.datasets import Clip
+    from edgehar_training.data.frames_cache import Crop
 
 BOUND_PIXELS = 20.0
 # Tools differ in what they do about the first and last frame.

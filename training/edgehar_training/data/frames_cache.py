@@ -15,16 +15,16 @@ import numpy as np
 
 from edgehar import FrameRing, open_source
 from edgehar.errors import DatasetError, SourceError
-from edgehar_training.contents import Contents
-from edgehar_training.filling import fill
-from edgehar_training.shards import BrokenShardError, read_shard, write_shard
+from edgehar_training.data.contents import Contents
+from edgehar_training.data.filling import fill
+from edgehar_training.data.shards import BrokenShardError, read_shard, write_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     import numpy.typing as npt
 
-    from edgehar_training.datasets import Clip
+    from edgehar_training.data.datasets import Clip
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgehar_training import sampling
-from edgehar_training.flow_cache import FlowCache
-from edgehar_training.frames_cache import FramesCache
+from edgehar_training.data import sampling
+from edgehar_training.data.flow_cache import FlowCache
+from edgehar_training.data.frames_cache import FramesCache
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from edgehar_training.datasets import Clip
-    from edgehar_training.frames_cache import Crop
+    from edgehar_training.data.datasets import Clip
+    from edgehar_training.data.frames_cache import Crop
     from edgehar_training.settings import NetworkSettings
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from edgehar import Frame, FrameRing, PixelFormat
-from edgehar.manifest import Affine
+from edgehar.model.manifest import Affine
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from edgehar.manifest import Input
+    from edgehar.model.manifest import Input
 
 # Frames before a window that its motion input looks back at.
 HISTORY = 2

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgehar.timegrid import TimeGrid
-from edgehar_training.preprocess import HISTORY
+from edgehar.model.timegrid import TimeGrid
+from edgehar_training.data.preprocess import HISTORY
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgehar.frames import Frame
-    from edgehar.results import Prediction
+    from edgehar.records import Prediction
 
 
 def annotate_video(
@@ -34,7 +34,7 @@ def annotate_video(
         SinkError: `out` cannot be written.
     """
     from edgehar.annotate import AnnotatedVideo
-    from edgehar.classifier import Classifier
+    from edgehar.model.classifier import Classifier
     from edgehar.sources import open_source
 
     frames = answers = 0

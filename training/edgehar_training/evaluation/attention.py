@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgehar_training.runs import load_run
+from edgehar_training.runs.run import load_run
 
 if TYPE_CHECKING:
     from pathlib import Path

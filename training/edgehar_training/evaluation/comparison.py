@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.errors import DatasetError
-from edgehar_training import intervals
-from edgehar_training.evaluate import group_bootstrap
 from edgehar_training.evaluation.stored import evaluate_stored
 from edgehar_training.evaluation.summary import right_by_clip
-from edgehar_training.runs import BEST_FILE
+from edgehar_training.runs.run import BEST_FILE
+from edgehar_training.scoring import intervals
+from edgehar_training.scoring.clips import group_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from edgehar_training.evaluation.evaluated import Subject
     from edgehar_training.evaluation.scored import Scored
     from edgehar_training.evaluation.stored import Stored
-    from edgehar_training.evaluation.subjects import Subject
 
 TIMED_CALLS = 200
 
@@ -170,12 +170,12 @@ def _test(first: Subject, other: Subject) -> dict[str, Any]:
 
 def _cost(folder: Path) -> Cost:
     """Of a run: its network counted, and its int8 bundle timed where it has one."""
-    from edgehar_training.train_run import BUNDLE_FILE
+    from edgehar_training.training.train_run import BUNDLE_FILE
 
     cost = Cost()
     if (folder / BEST_FILE).exists():
         from edgehar_training.quantize.cost import macs
-        from edgehar_training.runs import load_run
+        from edgehar_training.runs.run import load_run
 
         model = load_run(folder).model()
         encoder, head = model.get_layer("encoder"), model.get_layer("head")
@@ -189,8 +189,8 @@ def _cost(folder: Path) -> Cost:
 
 def bundle_ms(path: Path) -> tuple[float, float]:
     """Median time of a frame and of a window by an int8 bundle on this machine, one thread, in milliseconds."""
-    from edgehar.bundle import ModelBundle
-    from edgehar.interpreter import TfliteModel
+    from edgehar.model.bundle import ModelBundle
+    from edgehar.model.interpreter import TfliteModel
 
     bundle, found = ModelBundle.open(path), []
     for name in ("encoder.tflite", "head.tflite"):

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from edgehar.errors import DatasetError, SourceError
-from edgehar_training.evaluate import score_bundle, score_streams
+from edgehar_training.data.frames_cache import FramesCache, default_folder
 from edgehar_training.evaluation.scored import Row, Scored, clip_name
-from edgehar_training.frames_cache import FramesCache, default_folder
+from edgehar_training.scoring.clips import score_bundle, score_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from edgehar.bundle import ModelBundle
-    from edgehar_training.datasets import Clip
-    from edgehar_training.frames_cache import SmallClip
-    from edgehar_training.runs import Run, RunConfig
+    from edgehar.model.bundle import ModelBundle
+    from edgehar_training.data.datasets import Clip
+    from edgehar_training.data.frames_cache import SmallClip
+    from edgehar_training.runs.run import Run, RunConfig
     from edgehar_training.settings import DataSettings
 
     Progress: TypeAlias = Callable[[int], object]

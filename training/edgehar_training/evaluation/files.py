@@ -14,7 +14,7 @@ from edgehar_training.evaluation.summary import worst_rows
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edgehar_training.evaluation.subjects import Subject
+    from edgehar_training.evaluation.evaluated import Subject
 
 
 def write_files(

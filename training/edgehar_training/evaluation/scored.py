@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from edgehar_training.datasets import Clip
+    from edgehar_training.data.datasets import Clip
 
 
 @dataclasses.dataclass(frozen=True)

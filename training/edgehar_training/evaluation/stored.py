@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edgehar.errors import ConfigError, DatasetError
-from edgehar_training import report
-from edgehar_training.datasets import Clip
+from edgehar_training.data.datasets import Clip
+from edgehar_training.evaluation.evaluated import RunFigures, Subject, describe_data, leak_warnings
 from edgehar_training.evaluation.scored import Row, Scored, clip_name
-from edgehar_training.evaluation.subjects import RunFigures, Subject, describe_data, leak_warnings
-from edgehar_training.runs import CONFIG_FILE, METRICS_FILE, RunConfig, load_run
+from edgehar_training.runs import report
+from edgehar_training.runs.run import CONFIG_FILE, METRICS_FILE, RunConfig, load_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgehar_training import intervals, measures
-from edgehar_training.evaluate import group_bootstrap, per_class
+from edgehar_training.scoring import intervals, measures
+from edgehar_training.scoring.clips import group_bootstrap, per_class
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
+    from edgehar_training.evaluation.evaluated import Subject
     from edgehar_training.evaluation.scored import Row, Scored
-    from edgehar_training.evaluation.subjects import Subject
 
     Floats = npt.NDArray[np.float32]
     Indices = npt.NDArray[np.intp]

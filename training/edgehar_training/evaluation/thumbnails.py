@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from edgehar_training.datasets import Clip
+    from edgehar_training.data.datasets import Clip
 
 HEIGHT_PX = 84
 PICTURES = 4

@@ -11,16 +11,16 @@ import numpy as np
 
 from edgehar.errors import ConfigError
 from edgehar.files import write_text
-from edgehar_training import report
-from edgehar_training.datasets.splits import Split
-from edgehar_training.evaluate import Result, in_chunks, score_streams
-from edgehar_training.experiment import say_done, write_pooled
+from edgehar_training.data.datasets.splits import Split
 from edgehar_training.fusion.features import equalize, size_of
 from edgehar_training.fusion.network import fused
 from edgehar_training.fusion.parts import PARTS_FILE, check_head, check_parts, described, fused_config, matched
 from edgehar_training.quantize.stages import check_stages
-from edgehar_training.runs import BEST_FILE, CONFIG_FILE, METRICS_FILE, SPLITS_FILE, Run
-from edgehar_training.train_run import add_int8, add_stages, draw_test, part_metrics, truth_of
+from edgehar_training.runs import report
+from edgehar_training.runs.run import BEST_FILE, CONFIG_FILE, METRICS_FILE, SPLITS_FILE, Run
+from edgehar_training.scoring.clips import Result, in_chunks, score_streams
+from edgehar_training.training.experiment import say_done, write_pooled
+from edgehar_training.training.train_run import add_int8, add_stages, draw_test, part_metrics, truth_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import keras
     import numpy.typing as npt
 
-    from edgehar_training.datasets import Clip
-    from edgehar_training.runs import RunConfig
+    from edgehar_training.data.datasets import Clip
+    from edgehar_training.runs.run import RunConfig
     from edgehar_training.settings.quantize import HeadKind
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def _split_of(run: Run) -> tuple[list[Clip], Split]:
 
 def _fuse_run(folder: Path, parts: Sequence[Run], config: RunConfig) -> None:
     """Make one run; its metrics come last: a run with metrics is a finished one."""
-    from edgehar_training.fit import save_model
+    from edgehar_training.training.fit import save_model
 
     started_s = time.monotonic()
     models = [part.model() for part in parts]

@@ -11,14 +11,14 @@ import msgspec
 
 from edgehar.errors import ConfigError, DatasetError
 from edgehar_training.evaluation.stored import runs_in
-from edgehar_training.report import read_metrics
-from edgehar_training.runs import BEST_FILE, CONFIG_FILE, METRICS_FILE, SPLITS_FILE, RunConfig, flat, load_run
+from edgehar_training.runs.report import read_metrics
+from edgehar_training.runs.run import BEST_FILE, CONFIG_FILE, METRICS_FILE, SPLITS_FILE, RunConfig, flat, load_run
 from edgehar_training.settings.network import FUSED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgehar_training.runs import Run
+    from edgehar_training.runs.run import Run
     from edgehar_training.settings.quantize import HeadKind
 
 PARTS_FILE = "parts.json"

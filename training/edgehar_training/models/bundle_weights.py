@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.errors import ConfigError
-from edgehar_training.tflite_weights import parse, real_values
+from edgehar_training.models.tflite_weights import parse, real_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ def read_bundle(path: Path, layers: Mapping[str, keras.layers.Layer]) -> tuple[d
         BundleError: the bundle cannot be read.
         ConfigError: it is not of such a network, or one that cannot be turned back.
     """
-    from edgehar.bundle import ModelBundle
+    from edgehar.model.bundle import ModelBundle
 
     bundle = ModelBundle.open(path)
     weights: dict[str, list[Array]] = {}

@@ -134,7 +134,7 @@ def _load(encoder: keras.Model, settings: NetworkSettings, options: Options) -> 
     Raises:
         ConfigError: the file holds no MobileNetV1 of this width.
     """
-    from edgehar_training.tflite_weights import convolutions
+    from edgehar_training.models.tflite_weights import convolutions
 
     layers = [layer for layer in encoder.layers if layer.weights]
     try:
@@ -158,7 +158,7 @@ def _of_motion(kernel: Array) -> Array:
     """The first kernel, for the device's motion input instead of colours from -1 to 1.
 
     It is to see three pictures of motion: d1 = g(t) - g(t-1), 3/4 of d2 = g(t) - g(t-2), and g(t-1) - g(t-2) = d2 - d1.
-    The device gives d1, d2 and |d1| (`edgehar.manifest.Input`), of 255 levels; the third is not looked at.
+    The device gives d1, d2 and |d1| (`edgehar.model.manifest.Input`), of 255 levels; the third is not looked at.
 
     Args:
         kernel: float32 `(3, 3, 3, filters)`.

@@ -2,7 +2,7 @@
 
 TensorFlow keeps every pixel of the first convolution for the way back (74 MB for 320 frames of 60x60), although max
 pooling passes a gradient to one pixel in sixteen. The compiled block keeps which one. A training step of `lrcn` takes
-less than a third of the time (`scripts/bench_training_step.py`).
+less than a third of the time (`scripts/bench/training_step.py`).
 """
 
 from __future__ import annotations

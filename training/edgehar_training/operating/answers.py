@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edgehar import Classifier
-from edgehar.bundle import ModelBundle
 from edgehar.errors import ConfigError, DatasetError, SourceError
-from edgehar_training import report
+from edgehar.model.bundle import ModelBundle
 from edgehar_training.evaluation.scored import clip_name
 from edgehar_training.evaluation.stored import runs_in
 from edgehar_training.operating.streams import Splice, Stream, joined, play, spliced
-from edgehar_training.runs import METRICS_FILE, load_run
-from edgehar_training.train_run import BUNDLE_FILE
+from edgehar_training.runs import report
+from edgehar_training.runs.run import METRICS_FILE, load_run
+from edgehar_training.training.train_run import BUNDLE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from edgehar.results import Prediction
-    from edgehar_training.datasets import Clip
-    from edgehar_training.frames_cache import SmallClip
+    from edgehar.records import Prediction
+    from edgehar_training.data.datasets import Clip
+    from edgehar_training.data.frames_cache import SmallClip
     from edgehar_training.operating.decisions import Rule
-    from edgehar_training.runs import Run
+    from edgehar_training.runs.run import Run
 
     Progress: TypeAlias = Callable[[int], object]
 

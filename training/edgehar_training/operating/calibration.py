@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgehar_training import intervals, measures
 from edgehar_training.operating.temperature import at_temperature, error_of_perfect, fit_temperature, is_found
+from edgehar_training.scoring import intervals, measures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,13 +9,13 @@ import msgspec
 import numpy as np
 
 from edgehar.config.words import meant
-from edgehar.decision import UNKNOWN, Decider, DecisionOptions
 from edgehar.errors import ConfigError
+from edgehar.events.decider import UNKNOWN, Decider, DecisionOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgehar.results import Event, Prediction
+    from edgehar.records import Event, Prediction
 
 # Without `--decision`: a moving average over about as long as an action takes to be seen.
 DEFAULT = DecisionOptions(smoothing="ema", ema_seconds=1.0)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgehar import Frame, PixelFormat
-from edgehar_training.frames_cache import SmallClip
+from edgehar_training.data.frames_cache import SmallClip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from edgehar import Classifier
-    from edgehar.results import Prediction
+    from edgehar.records import Prediction
 
 
 def joined(clips: Sequence[SmallClip], period_s: float) -> tuple[SmallClip, list[float]]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.errors import DatasetError
-from edgehar_training import intervals, measures
-from edgehar_training.evaluation.subjects import describe_data, leak_warnings
+from edgehar_training.evaluation.evaluated import describe_data, leak_warnings
 from edgehar_training.operating import points
 from edgehar_training.operating.calibration import calibration
 from edgehar_training.operating.decisions import CANDIDATES, describe
+from edgehar_training.scoring import intervals, measures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from edgehar_training.operating.answers import RunAnswers
     from edgehar_training.operating.decisions import Rule
-    from edgehar_training.runs import Run
+    from edgehar_training.runs.run import Run
 
     Floats = npt.NDArray[np.float64]
     Bools = npt.NDArray[np.bool_]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgehar_training import measures
+from edgehar_training.scoring import measures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

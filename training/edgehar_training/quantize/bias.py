@@ -19,7 +19,7 @@ from edgehar_training.quantize.steps import step_of
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from edgehar.manifest import Affine
+    from edgehar.model.manifest import Affine
     from edgehar_training.quantize.graph import Node
     from edgehar_training.quantize.plan import Plan, Quantizer
     from edgehar_training.quantize.steps import Step

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgehar.manifest import Accuracy, Manifest
+    from edgehar.model.manifest import Accuracy, Manifest
     from edgehar_training.quantize.parity import Comparison
 
 INPUT_TEXT = {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import keras
     import numpy.typing as npt
 
-    from edgehar.manifest import Affine
+    from edgehar.model.manifest import Affine
 
 # What a job's folder holds.
 ENCODER_NETWORK, HEAD_NETWORK, CALIBRATION_FILE = "encoder.keras", "head.keras", "calibration.npz"

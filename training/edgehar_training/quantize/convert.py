@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec.structs import replace
 
-from edgehar.bundle import STEP_FILE, SUFFIX, is_bundle_name, manifest_json, write_bundle
 from edgehar.errors import ConfigError, ConversionError, DatasetError
-from edgehar.interpreter import TfliteModel
-from edgehar.manifest import Accuracy, Affine, Decision, Manifest, Provenance, Quantization, Stateful, Temporal
-from edgehar_training.evaluate import Result, group_bootstrap
+from edgehar.model.bundle import STEP_FILE, SUFFIX, is_bundle_name, manifest_json, write_bundle
+from edgehar.model.interpreter import TfliteModel
+from edgehar.model.manifest import Accuracy, Affine, Decision, Manifest, Provenance, Quantization, Stateful, Temporal
 from edgehar_training.quantize import merge, provenance, step
 from edgehar_training.quantize.card import CardFacts, model_card
 from edgehar_training.quantize.child import Int8Files, Options, convert_networks
@@ -23,7 +22,8 @@ from edgehar_training.quantize.cost import macs
 from edgehar_training.quantize.parity import Comparison, compare, score_int8
 from edgehar_training.quantize.stages import as_it_was_trained, chosen_stage, read_ranges
 from edgehar_training.quantize.temperature import tempered, tempered_ranges
-from edgehar_training.runs import BEST_FILE, load_run
+from edgehar_training.runs.run import BEST_FILE, load_run
+from edgehar_training.scoring.clips import Result, group_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     import keras
     import numpy.typing as npt
 
-    from edgehar_training.datasets import Clip
+    from edgehar_training.data.datasets import Clip
     from edgehar_training.quantize.ranges import Limits
     from edgehar_training.quantize.stages import Stage
-    from edgehar_training.runs import Run, RunConfig
+    from edgehar_training.runs.run import Run, RunConfig
     from edgehar_training.settings.quantize import HeadKind
 
 # Windows that show the ranges of all values; one of each clip while there are enough clips.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgehar.manifest import Affine
+from edgehar.model.manifest import Affine
 from edgehar_training.quantize.bias import correct_biases
 from edgehar_training.quantize.plan import Plan
 from edgehar_training.quantize.simplify import simplified

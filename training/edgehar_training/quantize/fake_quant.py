@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from edgehar.manifest import Affine
+    from edgehar.model.manifest import Affine
     from edgehar_training.quantize.ranges import Limits
 
 

@@ -27,7 +27,7 @@ from edgehar_training.quantize.ranges import whole_steps
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from edgehar.manifest import Affine
+    from edgehar.model.manifest import Affine
 
     Limits = tuple[float, float]
     Function = Callable[[Any], Any]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from edgehar.errors import ConfigError, ConversionError
-from edgehar_training.datasets import load_dataset
-from edgehar_training.datasets.splits import make_splits, write_splits
-from edgehar_training.runs import BEST_FILE, SPLITS_FILE, RunConfig
+from edgehar_training.data.datasets import load_dataset
+from edgehar_training.data.datasets.splits import make_splits, write_splits
+from edgehar_training.runs.run import BEST_FILE, SPLITS_FILE, RunConfig
 from edgehar_training.settings import DataSettings, NetworkSettings
 
 if TYPE_CHECKING:

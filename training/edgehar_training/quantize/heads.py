@@ -1,6 +1,6 @@
 """The other two heads: TFLite's fused int8 LSTM, and a head that stays float between int8 features and scores.
 
-The unrolled head of `export` is the default, by measurement (`scripts/bench_heads.py`, docs/quantization.md).
+The unrolled head of `export` is the default, by measurement (`scripts/bench/heads.py`, docs/quantization.md).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import keras
     import numpy.typing as npt
 
-    from edgehar.manifest import Affine
+    from edgehar.model.manifest import Affine
     from edgehar_training.quantize.ranges import Ranges
 
 HEADS: tuple[HeadKind, ...] = get_args(HeadKind)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.errors import ConversionError
-from edgehar.interpreter import TfliteModel
+from edgehar.model.interpreter import TfliteModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

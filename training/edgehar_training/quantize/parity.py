@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgehar.interpreter import TfliteModel
-from edgehar.manifest import Parity
-from edgehar_training import sampling
-from edgehar_training.evaluate import Result, score_streams
-from edgehar_training.runs import EVALUATION_HOP
+from edgehar.model.interpreter import TfliteModel
+from edgehar.model.manifest import Parity
+from edgehar_training.data import sampling
+from edgehar_training.runs.run import EVALUATION_HOP
+from edgehar_training.scoring.clips import Result, score_streams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import keras
     import numpy.typing as npt
 
-    from edgehar_training.preprocess import Preprocessor
+    from edgehar_training.data.preprocess import Preprocessor
     from edgehar_training.quantize.child import Int8Files
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import edgehar
 from edgehar.errors import ConfigError, ConversionError
-from edgehar.interpreter import load_runtime
-from edgehar.manifest import Accuracy
-from edgehar_training.report import read_metrics
-from edgehar_training.runs import CONFIG_FILE, METRICS_FILE, flat, load_run
+from edgehar.model.interpreter import load_runtime
+from edgehar.model.manifest import Accuracy
+from edgehar_training.runs.report import read_metrics
+from edgehar_training.runs.run import CONFIG_FILE, METRICS_FILE, flat, load_run
 
 if TYPE_CHECKING:
-    from edgehar_training.runs import RunConfig
+    from edgehar_training.runs.run import RunConfig
 
 # What must be the same in two runs for the accuracy of one to say something about the other.
 SAME_NETWORK = ("data.dataset", "data.crop", "labels", "network")

@@ -14,8 +14,8 @@ import numpy as np
 
 from edgehar.errors import ConfigError, DatasetError
 from edgehar.files import write_text
-from edgehar_training.evaluate import Result, group_bootstrap
-from edgehar_training.runs import BEST_FILE, Run, RunConfig, load_network, load_run
+from edgehar_training.runs.run import BEST_FILE, Run, RunConfig, load_network, load_run
+from edgehar_training.scoring.clips import Result, group_bootstrap
 from edgehar_training.settings.network import FUSED
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def start_network(run: Run) -> keras.Model:
         DatasetError: the float run is not there.
         ConversionError: its network cannot be exported.
     """
-    from edgehar_training.layer_names import freeze
+    from edgehar_training.models.layer_names import freeze
     from edgehar_training.models.layers import whole
     from edgehar_training.quantize.simplify import simplified
 
@@ -190,7 +190,7 @@ def _measured(run: Run) -> dict[str, Any]:
     from edgehar_training.quantize.child import Int8Files
     from edgehar_training.quantize.convert import convert_run
     from edgehar_training.quantize.parity import score_int8
-    from edgehar_training.train_run import BUNDLE_FILE, part_metrics, truth_of
+    from edgehar_training.training.train_run import BUNDLE_FILE, part_metrics, truth_of
 
     conversion = convert_run(run.path, run.path / BUNDLE_FILE, max_drop=None, stage="ptq")
     files = Int8Files(conversion.files["encoder.tflite"], conversion.files["head.tflite"])
@@ -219,8 +219,8 @@ def chosen_stage(run: Run, wanted: Stage | None) -> tuple[Run, Stage, str]:
     Raises:
         DatasetError: the stage was not trained, or metrics cannot be read.
     """
-    from edgehar_training import report
-    from edgehar_training.runs import METRICS_FILE
+    from edgehar_training.runs import report
+    from edgehar_training.runs.run import METRICS_FILE
 
     if run.config.stage != "float":
         return run, run.config.stage, "it was asked for"

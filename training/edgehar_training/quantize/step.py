@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.errors import ConversionError
-from edgehar.interpreter import StepModel
-from edgehar.manifest import State, Stateful
+from edgehar.model.interpreter import StepModel
+from edgehar.model.manifest import State, Stateful
 from edgehar_training.quantize.export import OUTPUT, SEAM
 from edgehar_training.quantize.graph import nodes_of
 from edgehar_training.quantize.plan import Plan
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import keras
     import numpy.typing as npt
 
-    from edgehar.manifest import Affine
+    from edgehar.model.manifest import Affine
     from edgehar_training.quantize.graph import Node
     from edgehar_training.quantize.plan import Quantizer
     from edgehar_training.quantize.ranges import Limits

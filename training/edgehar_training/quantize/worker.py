@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 
 from edgehar.errors import EdgeharError
-from edgehar.interpreter import TfliteModel
-from edgehar.manifest import Affine
+from edgehar.model.interpreter import TfliteModel
+from edgehar.model.manifest import Affine
 from edgehar_training.quantize.child import (
     CALIBRATION_FILE,
     ENCODER_FILE,

@@ -10,14 +10,14 @@ import numpy as np
 
 from edgehar.errors import ConfigError, DatasetError
 from edgehar.files import write_text
-from edgehar.manifest import Affine, Input
-from edgehar_training import sampling
-from edgehar_training.datasets import Clip
-from edgehar_training.datasets.splits import read_splits
-from edgehar_training.frame_order import FrameOrder
-from edgehar_training.frames_cache import FramesCache, SmallClip, default_folder
-from edgehar_training.pixels import Pixels, caches, load_pixels, training_mean
-from edgehar_training.preprocess import FLOW_AFFINE, FlowUse, Preprocessor
+from edgehar.model.manifest import Affine, Input
+from edgehar_training.data import sampling
+from edgehar_training.data.datasets import Clip
+from edgehar_training.data.datasets.splits import read_splits
+from edgehar_training.data.frame_order import FrameOrder
+from edgehar_training.data.frames_cache import FramesCache, SmallClip, default_folder
+from edgehar_training.data.pixels import Pixels, caches, load_pixels, training_mean
+from edgehar_training.data.preprocess import FLOW_AFFINE, FlowUse, Preprocessor
 from edgehar_training.settings import (
     AugmentSettings,
     DataSettings,

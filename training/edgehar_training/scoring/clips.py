@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgehar_training import sampling
-from edgehar_training.frame_order import ORDERED
-from edgehar_training.intervals import RESAMPLES
-from edgehar_training.measures import class_measures, confusion_matrix
-from edgehar_training.runs import EVALUATION_HOP
+from edgehar_training.data import sampling
+from edgehar_training.data.frame_order import ORDERED
+from edgehar_training.runs.run import EVALUATION_HOP
+from edgehar_training.scoring.intervals import RESAMPLES
+from edgehar_training.scoring.measures import class_measures, confusion_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import keras
     import numpy.typing as npt
 
-    from edgehar_training.frame_order import FrameOrder
-    from edgehar_training.frames_cache import SmallClip
-    from edgehar_training.preprocess import Preprocessor
+    from edgehar_training.data.frame_order import FrameOrder
+    from edgehar_training.data.frames_cache import SmallClip
+    from edgehar_training.data.preprocess import Preprocessor
 
 CHUNK = 64
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.config.settings import settings_of
 from edgehar.config.words import toml
-from edgehar_training.cli.options import flag_of
-from edgehar_training.recipe import SETTINGS
+from edgehar_training.settings.arguments import flag_of
+from edgehar_training.settings.recipe import SETTINGS
 
 if TYPE_CHECKING:
     from edgehar.config.settings import Setting

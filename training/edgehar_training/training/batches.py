@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
-from edgehar_training import sampling
-from edgehar_training.augment import augment, lose_frames, random_timing
-from edgehar_training.augment.geometry import scale_flow
+from edgehar_training.data import sampling
+from edgehar_training.data.augment import augment, lose_frames, random_timing
+from edgehar_training.data.augment.geometry import scale_flow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
-    from edgehar_training.datasets import Clip
-    from edgehar_training.runs import Run
+    from edgehar_training.data.datasets import Clip
+    from edgehar_training.runs.run import Run
 
 Item = TypeVar("Item")
 Batch = tuple["npt.NDArray[np.float32]", "npt.NDArray[np.float32]"]

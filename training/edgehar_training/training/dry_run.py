@@ -14,17 +14,17 @@ import numpy as np
 
 from edgehar.errors import ConfigError, DatasetError
 from edgehar_training import models
-from edgehar_training.datasets import labels_of, load_dataset
-from edgehar_training.datasets.splits import make_splits
+from edgehar_training.data.datasets import labels_of, load_dataset
+from edgehar_training.data.datasets.splits import make_splits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import keras
 
-    from edgehar_training.datasets import Clip
-    from edgehar_training.experiment import Options
-    from edgehar_training.runs import RunConfig
+    from edgehar_training.data.datasets import Clip
+    from edgehar_training.runs.run import RunConfig
+    from edgehar_training.training.experiment import Options
 
 # Files whose headers are looked at, and training steps that are timed after the first, which compiles.
 PROBED, TIMED = 64, 3
@@ -36,7 +36,7 @@ def check_start(config: RunConfig, *, resume: bool) -> None:
     Raises:
         ConfigError: the settings do not fit each other or the network, or there is nothing at --init-from.
     """
-    from edgehar_training.optimisation import check
+    from edgehar_training.training.optimisation import check
 
     models.check(config.network)
     check(config.fit)
@@ -144,10 +144,10 @@ def _frames(path: str) -> int:
 
 def _timed(model: keras.Model, config: RunConfig, classes: int, batch: int, steps: int) -> tuple[float, str]:
     """Seconds of a training step on random windows, and the memory it took, in words."""
-    from edgehar_training import accelerators
-    from edgehar_training.layer_names import freeze, named_layers
+    from edgehar_training.models.layer_names import freeze, named_layers
     from edgehar_training.models.stem import with_compiled_stem
-    from edgehar_training.optimisation import make_loss, make_optimizer
+    from edgehar_training.training import accelerators
+    from edgehar_training.training.optimisation import make_loss, make_optimizer
 
     if config.fit.freeze:
         freeze(model, config.fit.freeze)
@@ -172,7 +172,7 @@ def _timed(model: keras.Model, config: RunConfig, classes: int, batch: int, step
 def _gpu() -> str:
     import keras
 
-    from edgehar_training.accelerators import gpus
+    from edgehar_training.training.accelerators import gpus
 
     found: list[Any] = gpus()
     if not found or keras.backend.backend() != "tensorflow":

@@ -18,17 +18,18 @@ import msgspec
 import numpy as np
 
 from edgehar.errors import ConfigError, DatasetError
-from edgehar_training import models, report
-from edgehar_training.datasets import Clip, labels_of, load_dataset
-from edgehar_training.datasets.official import check_official
-from edgehar_training.datasets.splits import Split, describe_split, make_splits
-from edgehar_training.evaluate import group_bootstrap, per_class
-from edgehar_training.pixels import caches
-from edgehar_training.plan import check_start
+from edgehar_training import models
+from edgehar_training.data.datasets import Clip, labels_of, load_dataset
+from edgehar_training.data.datasets.official import check_official
+from edgehar_training.data.datasets.splits import Split, describe_split, make_splits
+from edgehar_training.data.pixels import caches
 from edgehar_training.quantize import stages
 from edgehar_training.quiet import quiet_tensorflow
-from edgehar_training.runs import METRICS_FILE, RunConfig
-from edgehar_training.train_run import train_run
+from edgehar_training.runs import report
+from edgehar_training.runs.run import METRICS_FILE, RunConfig
+from edgehar_training.scoring.clips import group_bootstrap, per_class
+from edgehar_training.training.dry_run import check_start
+from edgehar_training.training.train_run import train_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from edgehar_training.evaluate import in_chunks
-from edgehar_training.shards import write_shard
+from edgehar_training.data.shards import write_shard
+from edgehar_training.scoring.clips import in_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import keras
     import numpy.typing as npt
 
-    from edgehar_training.batches import Batch
-    from edgehar_training.datasets import Clip
-    from edgehar_training.runs import Run
+    from edgehar_training.data.datasets import Clip
+    from edgehar_training.runs.run import Run
+    from edgehar_training.training.batches import Batch
 
     Array = npt.NDArray[np.float32]
 

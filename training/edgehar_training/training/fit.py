@@ -13,9 +13,9 @@ import numpy as np
 
 from edgehar.errors import DatasetError, EdgeharError
 from edgehar.files import whole_file
-from edgehar_training.batches import Batches
-from edgehar_training.evaluate import Result, score_features, score_streams
-from edgehar_training.runs import BEST_FILE
+from edgehar_training.runs.run import BEST_FILE
+from edgehar_training.scoring.clips import Result, score_features, score_streams
+from edgehar_training.training.batches import Batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     import keras
     import numpy.typing as npt
 
-    from edgehar_training.checkpoint import Arrays
-    from edgehar_training.datasets import Clip
-    from edgehar_training.features_cache import FeatureBatches
+    from edgehar_training.data.datasets import Clip
     from edgehar_training.quantize.fake_quant import FakeQuantization
-    from edgehar_training.runs import Run
+    from edgehar_training.runs.run import Run
+    from edgehar_training.training.checkpoint import Arrays
+    from edgehar_training.training.features_cache import FeatureBatches
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Training:
     """
 
     def __init__(self, run: Run, train: Sequence[Clip], val: Sequence[Clip], *, resume: bool = False) -> None:
-        from edgehar_training import accelerators
+        from edgehar_training.training import accelerators
 
         _check_parts(run, train, val)
         config = run.config
@@ -105,11 +105,11 @@ class Training:
         """The network to be saved, the one whose weights learn, and the one that is run over the same weights."""
         import keras
 
-        from edgehar_training import accelerators
-        from edgehar_training.layer_names import freeze, named_layers
         from edgehar_training.models import build
+        from edgehar_training.models.layer_names import freeze, named_layers
         from edgehar_training.models.stem import with_compiled_stem
-        from edgehar_training.transfer import init_from
+        from edgehar_training.training import accelerators
+        from edgehar_training.training.transfer import init_from
 
         config = self.run.config
         self.fake_quantization: FakeQuantization | None = None
@@ -151,7 +151,7 @@ class Training:
         """Windows of frames; or of their features, which are computed once, where only the head learns."""
         import keras
 
-        from edgehar_training.features_cache import FeatureBatches, features_of
+        from edgehar_training.training.features_cache import FeatureBatches, features_of
 
         self._features = features_of(self.run, self._learning)
         if self._features is None:
@@ -162,9 +162,9 @@ class Training:
         return FeatureBatches(self.run, train, self._features)
 
     def _compile(self) -> None:
-        from edgehar_training import accelerators
-        from edgehar_training.layer_names import named_layers
-        from edgehar_training.optimisation import make_loss, make_optimizer
+        from edgehar_training.models.layer_names import named_layers
+        from edgehar_training.training import accelerators
+        from edgehar_training.training.optimisation import make_loss, make_optimizer
 
         fit, learning = self.run.config.fit, self._fast.trainable_variables
         self._fast.compile(
@@ -193,7 +193,7 @@ class Training:
         Raises:
             EdgeharError: the loss is no longer a number, or memory ran out. The model has the best weights until then.
         """
-        from edgehar_training.accelerators import memory_errors
+        from edgehar_training.training.accelerators import memory_errors
 
         try:
             while not self.finished:
@@ -272,7 +272,7 @@ class Training:
         """
         from tqdm import tqdm
 
-        from edgehar_training.accelerators import memory_errors
+        from edgehar_training.training.accelerators import memory_errors
 
         if self._features is None:
             return [self.run.stream(clip) for clip in clips]
@@ -305,7 +305,7 @@ class Training:
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:
         """The network with the running mean of its weights, where one is kept."""
-        from edgehar_training.checkpoint import arrays_of, assign
+        from edgehar_training.training.checkpoint import arrays_of, assign
 
         if not self.run.config.fit.average_weights:
             yield
@@ -321,7 +321,7 @@ class Training:
             assign(learning, now)
 
     def _leave_best(self) -> None:
-        from edgehar_training.checkpoint import assign
+        from edgehar_training.training.checkpoint import assign
 
         assign(self._learning.variables, self._best)
         if self.fake_quantization is not None:
@@ -330,7 +330,7 @@ class Training:
             assign(self.model.variables, self._best)
 
     def _weights(self) -> Arrays:
-        from edgehar_training.checkpoint import arrays_of
+        from edgehar_training.training.checkpoint import arrays_of
 
         return arrays_of(self._learning.variables)
 
@@ -339,13 +339,13 @@ class Training:
         return [*self._learning.variables, *self._fast.optimizer.variables]
 
     def _checkpoint(self) -> None:
-        from edgehar_training.checkpoint import write_checkpoint
+        from edgehar_training.training.checkpoint import write_checkpoint
 
         progress = dataclasses.asdict(self.progress)
         write_checkpoint(self.run.path / LAST_FILE, self._state(), self._best, progress)
 
     def _restore(self) -> None:
-        from edgehar_training.checkpoint import read_checkpoint
+        from edgehar_training.training.checkpoint import read_checkpoint
 
         self._best, progress = read_checkpoint(self.run.path / LAST_FILE, self._state(), self._best)
         self.progress = Progress(**progress)
@@ -365,7 +365,7 @@ def _check_parts(run: Run, train: Sequence[Clip], val: Sequence[Clip]) -> None:
 
 
 def _weights_of_labels(run: Run, train: Sequence[Clip]) -> npt.NDArray[np.float32] | None:
-    from edgehar_training.optimisation import class_weights
+    from edgehar_training.training.optimisation import class_weights
 
     return class_weights(train, run.config.labels) if run.config.fit.class_weights else None
 

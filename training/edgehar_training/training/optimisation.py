@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from edgehar_training.datasets import Clip
+    from edgehar_training.data.datasets import Clip
     from edgehar_training.settings import FitSettings
 
 # Where "step" divides the learning rate by ten, as shares of all epochs.

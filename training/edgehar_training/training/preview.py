@@ -10,18 +10,18 @@ import msgspec
 import numpy as np
 
 from edgehar.errors import DatasetError
-from edgehar_training.batches import Batches
-from edgehar_training.datasets.clip import labels_of
-from edgehar_training.runs import Run
-from edgehar_training.sheets import Row, write_sheet
+from edgehar_training.data.contact_sheets import Row, write_sheet
+from edgehar_training.data.datasets.clip import labels_of
+from edgehar_training.runs.run import Run
+from edgehar_training.training.batches import Batches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
-    from edgehar_training.datasets.clip import Clip
-    from edgehar_training.runs import RunConfig
+    from edgehar_training.data.datasets.clip import Clip
+    from edgehar_training.runs.run import RunConfig
     from edgehar_training.settings import AugmentSettings
 
 SHOWN_FRAMES = 10

@@ -12,11 +12,10 @@ import numpy as np
 
 from edgehar.errors import ConfigError, EdgeharError
 from edgehar.files import write_text
-from edgehar.memory import keep_freed
-from edgehar_training import report
-from edgehar_training.datasets.splits import Split, write_splits
-from edgehar_training.evaluate import Result, figures, group_bootstrap, score_bundle
-from edgehar_training.runs import (
+from edgehar.pipeline.memory import keep_freed
+from edgehar_training.data.datasets.splits import Split, write_splits
+from edgehar_training.runs import report
+from edgehar_training.runs.run import (
     BEST_FILE,
     CONFIG_FILE,
     METRICS_FILE,
@@ -27,13 +26,14 @@ from edgehar_training.runs import (
     load_run,
     with_mean,
 )
+from edgehar_training.scoring.clips import Result, figures, group_bootstrap, score_bundle
 from edgehar_training.settings.network import FUSED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgehar_training.datasets import Clip
-    from edgehar_training.fit import Row, Training
+    from edgehar_training.data.datasets import Clip
+    from edgehar_training.training.fit import Row, Training
 
 log = logging.getLogger(__name__)
 
@@ -138,9 +138,9 @@ def _finished(folder: Path, config: RunConfig) -> bool:
 def _fit(
     run: Run, train: Sequence[Clip], val: Sequence[Clip], *, resume: bool, bar: bool, tensorboard: bool = False
 ) -> Training:
-    from edgehar_training.fit import Training, save_model
     from edgehar_training.quantize.stages import write_ranges
-    from edgehar_training.tensorboard import EventFile
+    from edgehar_training.training.fit import Training, save_model
+    from edgehar_training.training.tensorboard import EventFile
 
     keep_freed()
     training = Training(run, train, val, resume=resume)

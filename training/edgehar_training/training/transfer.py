@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.errors import ConfigError, DatasetError
-from edgehar_training.layer_names import named_layers
+from edgehar_training.models.layer_names import named_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,14 +151,14 @@ def _open(path: Path, layers: Mapping[str, keras.layers.Layer]) -> Source:
     if path.suffix == ".keras":
         return _of_file(path)
     if path.suffix == ".edgehar":
-        from edgehar_training.bundle_weights import read_bundle
+        from edgehar_training.models.bundle_weights import read_bundle
 
         return Source(*read_bundle(path, layers))
     raise ConfigError(f"--init-from {path}: is no run's folder, no .keras file and no bundle (.edgehar)")
 
 
 def _of_run(path: Path) -> Source:
-    from edgehar_training.runs import load_run
+    from edgehar_training.runs.run import load_run
 
     try:
         run = load_run(path)
@@ -168,7 +168,7 @@ def _of_run(path: Path) -> Source:
 
 
 def _of_file(path: Path) -> Source:
-    from edgehar_training.runs import load_network
+    from edgehar_training.runs.run import load_network
 
     try:
         network = load_network(path)

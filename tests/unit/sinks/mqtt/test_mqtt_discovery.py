@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehar.results import Status
-from edgehar.sinks.mqtt_commands import COMMAND_TOPICS, LONGEST_PAYLOAD, read_command
-from edgehar.sinks.mqtt_discovery import Watched, discovery_payload, discovery_topic
-from edgehar.sinks.mqtt_options import MqttOptions, read_broker
+from edgehar.records import Status
+from edgehar.sinks.mqtt.commands import COMMAND_TOPICS, LONGEST_PAYLOAD, read_command
+from edgehar.sinks.mqtt.discovery import Watched, discovery_payload, discovery_topic
+from edgehar.sinks.mqtt.options import MqttOptions, read_broker
 
 BROKER = read_broker(MqttOptions(url="mqtt://host/edgehar/Hall"))
 HALL = Watched(source="camera:0", labels=("fight", "noFight"), model="m", answer_every_s=20, status_every_s=1)

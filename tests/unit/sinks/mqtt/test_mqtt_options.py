@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgehar import ConfigError
-from edgehar.secret import Secret
-from edgehar.sinks.mqtt_options import PASSWORD_VARIABLE, MqttOptions, read_broker
+from edgehar.credentials import Secret
+from edgehar.sinks.mqtt.options import PASSWORD_VARIABLE, MqttOptions, read_broker
 
 
 @pytest.fixture(autouse=True)
@@ -164,7 +164,7 @@ def test_an_encrypted_key_is_refused_and_not_asked_for(certificates, tmp_path):
 
 
 def test_certificates_are_checked():
-    from edgehar.sinks.mqtt_options import broker_context
+    from edgehar.sinks.mqtt.options import broker_context
 
     context = broker_context(MqttOptions(url="mqtts://host"))
     assert context.verify_mode == ssl.CERT_REQUIRED

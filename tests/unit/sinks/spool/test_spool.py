@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from edgehar import SinkError
-from edgehar.spool import HELD_MAX, Spool, SpoolOptions, state_directory
+from edgehar.sinks.spool.queue import HELD_MAX, Spool, SpoolOptions, state_directory
 
 
 class Clock:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehar_training.augment import augment, lose_frames, random_timing
+from edgehar_training.data.augment import augment, lose_frames, random_timing
 from edgehar_training.settings import AugmentSettings
 
 NOTHING = {"flip": False, "shift": 0, "zoom": 0, "contrast": 0, "brightness": 0}

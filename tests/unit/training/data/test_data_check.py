@@ -8,17 +8,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers import assert_one_line_error, flat_frames, run_command, write_video
+from support.helpers import assert_one_line_error, flat_frames, run_command, write_video
+from support.paths import CLIPS
 
 pytest.importorskip("keras", reason="needs the train extra")
 
-from edgehar_training.datasets import Clip, load_dataset
-from edgehar_training.datasets.check import check_clips
-from edgehar_training.datasets.probe import Probe, length_s, probe, probe_videos
-from edgehar_training.datasets.sheet import PER_CLASS, shown_clips
+from edgehar_training.data.datasets import Clip, load_dataset
+from edgehar_training.data.datasets.check import check_clips
+from edgehar_training.data.datasets.probe import Probe, length_s, probe, probe_videos
+from edgehar_training.data.datasets.sheet import PER_CLASS, shown_clips
 from edgehar_training.settings import DataSettings
-
-REAL = Path(os.environ.get("EDGEHAR_TEST_DATA", Path(__file__).parents[3] / "shared/data"))
 
 
 @pytest.fixture(scope="module")
@@ -196,9 +195,9 @@ def test_sources_made_by_code_are_probed_too():
     assert probe("synthetic:nonsense").unreadable
 
 
-@pytest.mark.skipif(not (REAL / "ut_interaction_set1").is_dir(), reason="needs real clips in EDGEHAR_TEST_DATA")
+@pytest.mark.skipif(not (CLIPS / "ut_interaction_set1").is_dir(), reason="needs real clips in EDGEHAR_TEST_DATA")
 def test_real_clips_are_whole():
-    clips = load_dataset(DataSettings(dataset="ut-interaction", folder=str(REAL / "ut_interaction_set1")))
+    clips = load_dataset(DataSettings(dataset="ut-interaction", folder=str(CLIPS / "ut_interaction_set1")))
     check = check_clips(clips, "ut-interaction", probe_videos(clips, workers=2))
     assert check.unreadable == check.damaged == {}
     assert check.rates_hz == {"30": 60}

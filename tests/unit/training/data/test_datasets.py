@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from edgehar.errors import ConfigError, DatasetError
-from edgehar_training.datasets import Clip, labels_of
-from edgehar_training.datasets import load_dataset as load_settings
+from edgehar_training.data.datasets import Clip, labels_of
+from edgehar_training.data.datasets import load_dataset as load_settings
 from edgehar_training.settings import DataSettings
 
 

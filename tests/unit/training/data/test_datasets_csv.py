@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgehar.errors import ConfigError, DatasetError
-from edgehar_training.datasets import Clip, load_dataset
-from edgehar_training.datasets.manifest import load_csv, write_csv
+from edgehar_training.data.datasets import Clip, load_dataset
+from edgehar_training.data.datasets.manifest import load_csv, write_csv
 from edgehar_training.settings import DataSettings
 
 

@@ -1,22 +1,22 @@
 """KTH: names, the file of frame ranges with its oddities, and the split by person."""
 
 import logging
-import os
 import shutil
 from pathlib import Path
 
 import pytest
-from helpers import flat_frames, write_video
 from hypothesis import given
 from hypothesis import strategies as st
+from support.helpers import flat_frames, write_video
+from support.paths import CLIPS
 
 from edgehar.errors import ConfigError, DatasetError
-from edgehar_training.datasets import labels_of, load_dataset
-from edgehar_training.datasets.kth import official_part, read_sequences
-from edgehar_training.frames_cache import FramesCache
+from edgehar_training.data.datasets import labels_of, load_dataset
+from edgehar_training.data.datasets.kth import official_part, read_sequences
+from edgehar_training.data.frames_cache import FramesCache
 from edgehar_training.settings import DataSettings
 
-REAL = Path(os.environ.get("EDGEHAR_TEST_DATA", Path(__file__).parents[3] / "shared/data")) / "kth_like"
+REAL = CLIPS / "kth_like"
 real = pytest.mark.skipif(not REAL.is_dir(), reason="needs real clips in EDGEHAR_TEST_DATA or ../shared/data")
 
 

@@ -1,19 +1,16 @@
 """UCF50, UCF101, HMDB51 and Weizmann: names, official lists, and what is said when they do not fit."""
 
 import logging
-import os
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.paths import CLIPS
 
 from edgehar.errors import DatasetError
-from edgehar_training.datasets import labels_of, load_dataset
-from edgehar_training.datasets.hmdb51 import source_video
+from edgehar_training.data.datasets import labels_of, load_dataset
+from edgehar_training.data.datasets.hmdb51 import source_video
 from edgehar_training.settings import DataSettings
-
-REAL = Path(os.environ.get("EDGEHAR_TEST_DATA", Path(__file__).parents[3] / "shared/data"))
 
 
 def load(kind, folder):
@@ -128,12 +125,12 @@ def test_ucf_clips_of_other_names_are_explained(tmp_path):
             load(kind, tmp_path)
 
 
-@pytest.mark.skipif(not (REAL / "ucf101_sample").is_dir(), reason="needs real clips in EDGEHAR_TEST_DATA")
+@pytest.mark.skipif(not (CLIPS / "ucf101_sample").is_dir(), reason="needs real clips in EDGEHAR_TEST_DATA")
 def test_a_real_part_of_ucf101_is_read():
-    clips = load("ucf101", REAL / "ucf101_sample")
+    clips = load("ucf101", CLIPS / "ucf101_sample")
     assert len(clips) == 41
     assert len(labels_of(clips)) == 14
-    assert load("ucf50", REAL / "ucf101_sample")[0].fold == int(clips[0].group[1:])
+    assert load("ucf50", CLIPS / "ucf101_sample")[0].fold == int(clips[0].group[1:])
 
 
 HMDB = ("{}_clap_u_nm_np1_fr_med_0.avi", "{}_clap_u_nm_np1_fr_med_1.avi")

@@ -3,14 +3,14 @@
 import cv2
 import numpy as np
 import pytest
-from helpers import write_video
+from support.helpers import write_video
 
 from edgehar.errors import ConfigError, DatasetError
-from edgehar_training.datasets import Clip
-from edgehar_training.flow import flow_of, quantized_flow
-from edgehar_training.flow_cache import FlowCache
-from edgehar_training.flow_folder import flow_from
-from edgehar_training.frames_cache import FramesCache
+from edgehar_training.data.datasets import Clip
+from edgehar_training.data.flow import flow_of, quantized_flow
+from edgehar_training.data.flow_cache import FlowCache
+from edgehar_training.data.flow_folder import flow_from
+from edgehar_training.data.frames_cache import FramesCache
 
 SIZE = 60
 
@@ -87,7 +87,7 @@ def test_flow_is_computed_once_for_each_method_and_rate(frames, video, monkeypat
     assert all(flow.shape == (8, SIZE, SIZE, 2) and flow.dtype == np.int8 for flow in loaded)
     assert loaded[0][5:, 20:40, 20:40, 0].mean() > 1.5 * loaded[2][5:, 20:40, 20:40, 0].mean() > 5
     assert len(list(frames.folder.glob("*.flow.npy"))) == 3
-    monkeypatch.setattr("edgehar_training.flow.flow_of", None)
+    monkeypatch.setattr("edgehar_training.data.flow.flow_of", None)
     assert np.array_equal(FlowCache(frames, "dis", 12.5).load(clip_of(video)), loaded[0])
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehar_training.evaluate import score_features
-from edgehar_training.frame_order import ORDERED, FrameOrder
+from edgehar_training.data.frame_order import ORDERED, FrameOrder
+from edgehar_training.scoring.clips import score_features
 
 places = {"window": st.integers(1, 40), "start": st.integers(0, 60), "seed": st.integers(0, 99)}
 

@@ -10,13 +10,13 @@ import time
 
 import numpy as np
 import pytest
-from helpers import flat_frames, write_video
+from support.helpers import flat_frames, write_video
 
 from edgehar import FrameRing, open_source
 from edgehar.errors import DatasetError, SourceError
-from edgehar_training import filling
-from edgehar_training.datasets import Clip
-from edgehar_training.frames_cache import FramesCache, default_folder
+from edgehar_training.data import filling
+from edgehar_training.data.datasets import Clip
+from edgehar_training.data.frames_cache import FramesCache, default_folder
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_a_damaged_entry_is_made_again_once_with_a_warning(cache, video, caplog,
 
 
 def test_a_shard_is_read_whole_once_for_each_start_of_the_machine(cache, video, monkeypatch):
-    from edgehar_training import frames_cache
+    from edgehar_training.data import frames_cache
 
     read, verified = frames_cache.read_shard, []
     monkeypatch.setattr(
@@ -236,8 +236,8 @@ def test_a_decoder_that_crashes_costs_one_clip(tmp_path, monkeypatch):
 FILL = """
 import sys
 from pathlib import Path
-from edgehar_training.datasets import Clip
-from edgehar_training.frames_cache import FramesCache
+from edgehar_training.data.datasets import Clip
+from edgehar_training.data.frames_cache import FramesCache
 clips = [Clip(f"synthetic:walking?subject={i}&duration_s=4", "a", "g") for i in range(40)]
 try:
     FramesCache(Path(sys.argv[1]), 60, 60).fill(clips, lambda: print("clip", flush=True), workers=int(sys.argv[2]))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from edgehar import Frame, FrameRing, PixelFormat
-from edgehar.manifest import Affine, Input
-from edgehar_training.preprocess import HISTORY, Preprocessor
-from edgehar_training.runs import RunConfig
+from edgehar.model.manifest import Affine, Input
+from edgehar_training.data.preprocess import HISTORY, Preprocessor
+from edgehar_training.runs.run import RunConfig
 from edgehar_training.settings import NetworkSettings
 
 

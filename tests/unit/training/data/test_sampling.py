@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehar.timegrid import TimeGrid
-from edgehar_training.preprocess import HISTORY
-from edgehar_training.sampling import (
+from edgehar.model.timegrid import TimeGrid
+from edgehar_training.data.preprocess import HISTORY
+from edgehar_training.data.sampling import (
     earlier_frames,
     evaluation_indices,
     evaluation_stream,

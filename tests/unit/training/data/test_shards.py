@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgehar_training.shards import BrokenShardError, read_shard, write_shard
+from edgehar_training.data.shards import BrokenShardError, read_shard, write_shard
 
 
 def pictures(count=5):

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 pytest.importorskip("sklearn", reason="needs the train extra")
 
 from edgehar.errors import ConfigError, DatasetError
-from edgehar_training.datasets import Clip
-from edgehar_training.datasets.splits import (
+from edgehar_training.data.datasets import Clip
+from edgehar_training.data.datasets.splits import (
     Split,
     check_disjoint,
     describe_split,

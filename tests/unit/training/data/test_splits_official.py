@@ -5,10 +5,10 @@ import pytest
 pytest.importorskip("sklearn", reason="needs the train extra")
 
 from edgehar.errors import ConfigError, DatasetError
-from edgehar_training.datasets import Clip
-from edgehar_training.datasets.kth import official_part
-from edgehar_training.datasets.official import check_official
-from edgehar_training.datasets.splits import describe_split, make_splits
+from edgehar_training.data.datasets import Clip
+from edgehar_training.data.datasets.kth import official_part
+from edgehar_training.data.datasets.official import check_official
+from edgehar_training.data.datasets.splits import describe_split, make_splits
 
 
 def kth(persons=range(1, 26)):

@@ -7,15 +7,15 @@ import re
 import av
 import numpy as np
 import pytest
-from helpers import flat_frames, write_video
-from tiny_bundle import write_tiny_bundle
+from support.helpers import flat_frames, write_video
+from support.tiny_bundle import write_tiny_bundle
 
 from edgehar import Frame, PixelFormat
-from edgehar.bundle import ModelBundle
 from edgehar.errors import ConfigError, DatasetError
+from edgehar.model.bundle import ModelBundle
 from edgehar.pictures import as_bgr
-from edgehar_training.datasets import Clip
-from edgehar_training.evaluate import score_bundle
+from edgehar_training.data.datasets import Clip
+from edgehar_training.data.frames_cache import FramesCache
 from edgehar_training.evaluation.conditions import changes
 from edgehar_training.evaluation.conditions.changes import CONDITIONS, RECORDED, Place, chosen, clip_seed
 from edgehar_training.evaluation.conditions.figures import condition_figures, write_csv
@@ -23,9 +23,9 @@ from edgehar_training.evaluation.conditions.measure import Bench, BundleClips, M
 from edgehar_training.evaluation.conditions.pages import conditions_section, conditions_text
 from edgehar_training.evaluation.conditions.recode import Recoder, Timed
 from edgehar_training.evaluation.conditions.scoring import Task, score_conditions
+from edgehar_training.evaluation.evaluated import Subject
 from edgehar_training.evaluation.scored import Row, Scored
-from edgehar_training.evaluation.subjects import Subject
-from edgehar_training.frames_cache import FramesCache
+from edgehar_training.scoring.clips import score_bundle
 from edgehar_training.settings import DataSettings
 
 FRAME = Place(seed=7, index=3)

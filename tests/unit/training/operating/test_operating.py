@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from predictions import make_prediction, score_dicts
+from support.predictions import make_prediction, score_dicts
 
-from edgehar.decision import DecisionOptions
 from edgehar.errors import ConfigError
-from edgehar_training import measures
-from edgehar_training.frames_cache import SmallClip
+from edgehar.events.decider import DecisionOptions
+from edgehar_training.data.frames_cache import SmallClip
 from edgehar_training.operating import decisions, poisson, temperature
 from edgehar_training.operating.decisions import Rule
 from edgehar_training.operating.points import MISSED, OPEN_BEFORE, alarms, latency
 from edgehar_training.operating.streams import Splice, Stream, joined, part_of
+from edgehar_training.scoring import measures
 
 PLAIN = DecisionOptions()
 LABELS = ("noFight", "fight")

@@ -6,10 +6,10 @@ import zipfile
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as tfl
-from tiny_bundle import CODES, FEATURES, LOGITS, PIXELS, SCORES, _classify, _encode, _Graph
+from support.tiny_bundle import CODES, FEATURES, LOGITS, PIXELS, SCORES, _classify, _encode, _Graph
 
 from edgehar.errors import ConversionError
-from edgehar.interpreter import TfliteModel
+from edgehar.model.interpreter import TfliteModel
 from edgehar_training.quantize import merge
 
 SIZE, WINDOW = 8, 5

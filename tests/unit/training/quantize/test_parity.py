@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from edgehar.errors import ConversionError
-from edgehar_training.evaluate import Result
 from edgehar_training.quantize.convert import _check_classes_and_scores
 from edgehar_training.quantize.parity import Comparison
+from edgehar_training.scoring.clips import Result
 
 TRUTH = np.array([0, 0, 0, 0, 1, 1, 2])
 LABELS = ["a", "b", "c", "never"]

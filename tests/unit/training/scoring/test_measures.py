@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgehar_training import intervals, measures
+from edgehar_training.scoring import intervals, measures
 
 metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is the oracle")
 
@@ -125,7 +125,7 @@ def test_draws_hold_whole_groups(rows):
 
 
 def test_the_interval_of_any_statistic_is_that_of_the_mean_where_it_is_the_mean():
-    from edgehar_training.evaluate import group_bootstrap
+    from edgehar_training.scoring.clips import group_bootstrap
 
     rng = np.random.default_rng(0)
     right, groups = (rng.random(200) < 0.7).astype(float), rng.integers(20, size=200).astype(str).tolist()

@@ -5,12 +5,12 @@ import time
 
 import numpy as np
 import pytest
-from helpers import write_video
+from support.helpers import write_video
 
-from edgehar_training.batches import Batches, ahead
-from edgehar_training.datasets import Clip
-from edgehar_training.runs import Run, RunConfig, with_mean
+from edgehar_training.data.datasets import Clip
+from edgehar_training.runs.run import Run, RunConfig, with_mean
 from edgehar_training.settings import AugmentSettings, DataSettings, FitSettings, NetworkSettings
+from edgehar_training.training.batches import Batches, ahead
 
 LABELS = ["left", "right"]
 PLAIN = AugmentSettings(on=False)

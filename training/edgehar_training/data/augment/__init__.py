@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgehar_training.augment.colour import relight
-from edgehar_training.augment.geometry import move
-from edgehar_training.augment.quality import soften
-from edgehar_training.augment.timing import Timing, lose_frames, random_timing
+from edgehar_training.data.augment.colour import relight
+from edgehar_training.data.augment.geometry import move
+from edgehar_training.data.augment.quality import soften
+from edgehar_training.data.augment.timing import Timing, lose_frames, random_timing
 
 if TYPE_CHECKING:
     import numpy as np

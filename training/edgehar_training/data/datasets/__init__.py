@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgehar.config.words import meant
 from edgehar.errors import ConfigError
-from edgehar_training.datasets.clip import Clip, labels_of
+from edgehar_training.data.datasets.clip import Clip, labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ def load_dataset(settings: DataSettings) -> list[Clip]:
 
 def _loaded(kind: str, data_dir: Path | None) -> list[Clip]:
     if kind == "synthetic":
-        from edgehar_training.datasets.synthetic import synthetic_clips
+        from edgehar_training.data.datasets.synthetic import synthetic_clips
 
         return synthetic_clips()
     if kind not in _LOADERS:

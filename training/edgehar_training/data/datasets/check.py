@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgehar.errors import ConfigError, DatasetError
-from edgehar_training.datasets.clip import labels_of
-from edgehar_training.datasets.official import OFFICIAL, check_official
-from edgehar_training.datasets.probe import length_s
+from edgehar_training.data.datasets.clip import labels_of
+from edgehar_training.data.datasets.official import OFFICIAL, check_official
+from edgehar_training.data.datasets.probe import length_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from edgehar_training.datasets.clip import Clip
-    from edgehar_training.datasets.probe import Probe
+    from edgehar_training.data.datasets.clip import Clip
+    from edgehar_training.data.datasets.probe import Probe
 
 # Training, validation and test: a class needs clips in each.
 _FEWEST_GROUPS = 3

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.errors import DatasetError
-from edgehar_training.datasets.clip import Clip
+from edgehar_training.data.datasets.clip import Clip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ import re
 from typing import TYPE_CHECKING
 
 from edgehar.errors import DatasetError
-from edgehar_training.datasets.clip import Clip
-from edgehar_training.datasets.folder import class_folders
-from edgehar_training.datasets.official import say_unmatched, without_gaps
+from edgehar_training.data.datasets.clip import Clip
+from edgehar_training.data.datasets.folder import class_folders
+from edgehar_training.data.datasets.official import say_unmatched, without_gaps
 
 if TYPE_CHECKING:
     from pathlib import Path

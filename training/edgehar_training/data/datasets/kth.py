@@ -11,8 +11,8 @@ import re
 from typing import TYPE_CHECKING
 
 from edgehar.errors import DatasetError
-from edgehar_training.datasets.clip import Clip
-from edgehar_training.datasets.folder import class_folders, misnamed
+from edgehar_training.data.datasets.clip import Clip
+from edgehar_training.data.datasets.folder import class_folders, misnamed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, TextIO
 
 from edgehar.errors import DatasetError
-from edgehar_training.datasets.clip import Clip
+from edgehar_training.data.datasets.clip import Clip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

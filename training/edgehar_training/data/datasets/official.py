@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edgehar_training.datasets.clip import Clip
+    from edgehar_training.data.datasets.clip import Clip
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-    from edgehar_training.datasets.clip import Clip
+    from edgehar_training.data.datasets.clip import Clip
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")

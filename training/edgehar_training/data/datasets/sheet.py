@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from edgehar import open_source
 from edgehar.errors import SourceError
 from edgehar.pictures import as_bgr
-from edgehar_training.datasets.clip import labels_of
-from edgehar_training.datasets.probe import in_threads, length_s
-from edgehar_training.sheets import Row, fitted, missing, write_sheet
+from edgehar_training.data.contact_sheets import Row, fitted, missing, write_sheet
+from edgehar_training.data.datasets.clip import labels_of
+from edgehar_training.data.datasets.probe import in_threads, length_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from edgehar_training.datasets.clip import Clip
-    from edgehar_training.datasets.probe import Probe
+    from edgehar_training.data.datasets.clip import Clip
+    from edgehar_training.data.datasets.probe import Probe
 
 WIDTH, HEIGHT = 160, 120
 PER_CLASS = 6

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from edgehar.errors import ConfigError, DatasetError
-from edgehar_training.datasets.clip import Clip
-from edgehar_training.datasets.official import describe_official, official_parts
+from edgehar_training.data.datasets.clip import Clip
+from edgehar_training.data.datasets.official import describe_official, official_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

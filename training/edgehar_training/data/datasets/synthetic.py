@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import urllib.parse
 
-from edgehar.sources.figures import ACTIONS
-from edgehar_training.datasets.clip import Clip
+from edgehar.sources.synthetic.people import ACTIONS
+from edgehar_training.data.datasets.clip import Clip
 
 
 def synthetic_clips(subjects: int = 40, takes: int = 4, duration_s: float = 4.0, seed: int = 0) -> list[Clip]:

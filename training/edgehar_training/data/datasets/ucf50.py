@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgehar_training.datasets.clip import Clip
-from edgehar_training.datasets.ucf import ucf_videos
+from edgehar_training.data.datasets.clip import Clip
+from edgehar_training.data.datasets.ucf import ucf_videos
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from edgehar_training.datasets.clip import Clip
-from edgehar_training.datasets.folder import class_folders, misnamed
+from edgehar_training.data.datasets.clip import Clip
+from edgehar_training.data.datasets.folder import class_folders, misnamed
 
 if TYPE_CHECKING:
     from pathlib import Path

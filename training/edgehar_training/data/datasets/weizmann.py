@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgehar.errors import DatasetError
-from edgehar_training.datasets.clip import Clip
-from edgehar_training.datasets.folder import class_folders, misnamed, videos_in
+from edgehar_training.data.datasets.clip import Clip
+from edgehar_training.data.datasets.folder import class_folders, misnamed, videos_in
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.files import whole_file
-from edgehar_training import intervals
-from edgehar_training.evaluate import group_bootstrap
 from edgehar_training.evaluation.conditions.changes import RECORDED
 from edgehar_training.evaluation.summary import origin, right_by_clip, seed_figures
+from edgehar_training.scoring import intervals
+from edgehar_training.scoring.clips import group_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from edgehar.bundle import ModelBundle
 from edgehar.errors import ConfigError, DatasetError
+from edgehar.model.bundle import ModelBundle
 from edgehar_training.evaluation.conditions.changes import RECORDED
 from edgehar_training.evaluation.conditions.scoring import Task, score_conditions
-from edgehar_training.evaluation.scored import Row, Scored, clip_name
-from edgehar_training.evaluation.stored import check_same, runs_in
-from edgehar_training.evaluation.subjects import (
+from edgehar_training.evaluation.evaluated import (
     Subject,
     all_read,
     bundle_part_subject,
@@ -22,14 +20,16 @@ from edgehar_training.evaluation.subjects import (
     describe_data,
     leak_warnings,
 )
-from edgehar_training.runs import METRICS_FILE, load_run
-from edgehar_training.train_run import BUNDLE_FILE
+from edgehar_training.evaluation.scored import Row, Scored, clip_name
+from edgehar_training.evaluation.stored import check_same, runs_in
+from edgehar_training.runs.run import METRICS_FILE, load_run
+from edgehar_training.training.train_run import BUNDLE_FILE
 
 if TYPE_CHECKING:
-    from edgehar_training.datasets import Clip
+    from edgehar_training.data.datasets import Clip
     from edgehar_training.evaluation.conditions.changes import Condition
-    from edgehar_training.evaluation.subjects import Part
-    from edgehar_training.runs import Run
+    from edgehar_training.evaluation.evaluated import Part
+    from edgehar_training.runs.run import Run
     from edgehar_training.settings import DataSettings
 
 Skipped: TypeAlias = Mapping[str, str]

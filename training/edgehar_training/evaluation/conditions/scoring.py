@@ -17,11 +17,11 @@ import numpy as np
 from edgehar import open_source
 from edgehar.errors import DatasetError, SourceError
 from edgehar.files import whole_file
-from edgehar.network import Network
-from edgehar_training.datasets import Clip
+from edgehar.model.network import Network
+from edgehar_training.data.datasets import Clip
+from edgehar_training.data.filling import fill
 from edgehar_training.evaluation.conditions.changes import CONDITIONS
 from edgehar_training.evaluation.conditions.streams import ClipStream, Shot
-from edgehar_training.filling import fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

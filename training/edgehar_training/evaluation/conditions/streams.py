@@ -9,8 +9,8 @@ import numpy as np
 
 from edgehar import Classifier, Frame, FrameRing, PixelFormat
 from edgehar.errors import SourceError
+from edgehar.model.timegrid import TimeGrid
 from edgehar.pictures import as_bgr
-from edgehar.timegrid import TimeGrid
 from edgehar_training.evaluation.conditions.changes import Place, clip_seed
 from edgehar_training.evaluation.conditions.recode import Recoder, Timed
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from edgehar.network import Network
+    from edgehar.model.network import Network
     from edgehar_training.evaluation.conditions.changes import Condition, Picture
 
 

@@ -1,0 +1,1 @@
+"""From scores to events: smoothing, thresholds, and the rules that open and close an event."""

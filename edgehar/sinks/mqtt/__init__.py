@@ -1,0 +1,1 @@
+"""Publishing over MQTT: connection, session, topics, commands and Home Assistant discovery."""

@@ -1,0 +1,1 @@
+"""Events kept on disk until their receiver has acknowledged them."""

@@ -1,0 +1,1 @@
+"""What tests share: servers, files, drawn pictures and small models."""

@@ -1,0 +1,1 @@
+"""A run folder: its settings, splits, metrics and pictures."""

@@ -1,0 +1,1 @@
+"""Scores of windows and clips, the measures made of them, and their intervals."""

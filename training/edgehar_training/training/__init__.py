@@ -1,0 +1,1 @@
+"""Training a network: fitting, checkpoints, experiments over folds and seeds."""
