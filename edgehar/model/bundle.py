@@ -115,7 +115,7 @@ def find_bundle(model: str | os.PathLike[str]) -> Path:
 
 
 def _model_folders() -> list[Path]:
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     data_home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
     # The second is where the shipped models lie in a source checkout, for an editable install.
     return [package / "shipped", package.parent / "models", data_home / "edgehar" / "models"]

@@ -11,7 +11,7 @@ from support.helpers import flat_frames, run_command, write_video
 from support.paths import ROOT
 from support.tiny_bundle import write_tiny_bundle
 
-from edgehar import records as results
+from edgehar import records
 from edgehar.bench import results as bench_results
 from edgehar.model import manifest
 
@@ -123,13 +123,13 @@ def test_every_link_and_path_leads_somewhere(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_every_record_shown_is_one(page):
     for line in "".join(blocks(page, "json")).splitlines():
-        msgspec.json.decode(line, type=results.Record)
+        msgspec.json.decode(line, type=records.Record)
 
 
 @pytest.mark.parametrize(
     ("page", "classes"),
     [
-        ("docs/run.md", (results.Prediction, results.Event, results.Status, results.Window, results.TimingMs)),
+        ("docs/run.md", (records.Prediction, records.Event, records.Status, records.Window, records.TimingMs)),
         ("docs/bundle.md", structs_of(manifest)),
         ("docs/bench.md", structs_of(bench_results)),
     ],

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import msgspec
 
-import edgehar
-from edgehar import records as results
+from edgehar._version import __version__
 from edgehar.events.decider import UNKNOWN
 from edgehar.records import Status
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 # Readings are called unavailable when three in a row did not come, but not for a hiccup.
 _SHORTEST_EXPIRY_S = 30
-_STATES: list[str] = [*get_args(get_type_hints(Status, vars(results))["state"])]
+_STATES: list[str] = [*get_args(get_type_hints(Status, vars(records))["state"])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +69,10 @@ def discovery_payload(broker: Broker, streams: Sequence[Watched], *, commands: b
                 "identifiers": [f"edgehar_{device}"],
                 "name": broker.base_topic.removeprefix("edgehar/"),
                 "manufacturer": "edgehar",
-                "sw_version": edgehar.__version__,
+                "sw_version": __version__,
                 **({"model": models} if models else {}),
             },
-            "origin": {"name": "edgehar", "sw_version": edgehar.__version__},
+            "origin": {"name": "edgehar", "sw_version": __version__},
             "availability": [{"topic": broker.topic("availability")}],
             "qos": 1,
             "components": components,

@@ -18,7 +18,7 @@ needs_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="spea
 # that was released. The threshold at which glibc gives back the end of an arena grows with what was freed before.
 _ANONYMOUS = """
 import threading
-from edgehar import memory
+from edgehar.pipeline import memory
 
 def anonymous_mb():
     with open("/proc/self/status") as status:

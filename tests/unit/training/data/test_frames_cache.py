@@ -215,7 +215,7 @@ def test_a_decoder_that_crashes_costs_one_clip(tmp_path, monkeypatch):
     clips = many(tmp_path / "clips", 16)
     killer = tmp_path / "killer.py"
     killer.write_text(
-        "import json, sys, os\nfrom edgehar_training import fill_worker\n"
+        "import json, sys, os\nfrom edgehar_training.data import fill_worker\n"
         "make = fill_worker.FramesCache.make_missing\n"
         "def crash(self, clip):\n    if clip.path.endswith('05.mp4'): os.abort()\n    return make(self, clip)\n"
         "fill_worker.FramesCache.make_missing = crash\nfill_worker.main()\n"
