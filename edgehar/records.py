@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+# The label of a prediction whose scores pass no threshold.
+UNKNOWN = "unknown"
+
 
 class Window(msgspec.Struct, frozen=True):
     """The stretch of video a prediction is about.

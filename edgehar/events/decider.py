@@ -14,14 +14,13 @@ from msgspec import Meta
 
 from edgehar.errors import ConfigError
 from edgehar.events.smoothing import MovingAverage, Vote
-from edgehar.records import Event, utc_now
+from edgehar.records import UNKNOWN, Event, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from edgehar.records import Prediction
 
-UNKNOWN = "unknown"
 
 # Times that differ by less than this are the same: five times 0.4 s shall be 2 s.
 TOLERANCE_S = 1e-6

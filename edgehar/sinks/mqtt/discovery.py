@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import msgspec
 
+from edgehar import records
 from edgehar._version import __version__
-from edgehar.events.decider import UNKNOWN
-from edgehar.records import Status
+from edgehar.records import UNKNOWN, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -15,7 +15,7 @@ from support.predictions import (
     streams,
 )
 
-from edgehar.events.decider import UNKNOWN
+from edgehar.records import UNKNOWN
 
 
 @given(streams(), option_sets())

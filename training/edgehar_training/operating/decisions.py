@@ -10,7 +10,8 @@ import numpy as np
 
 from edgehar.config.words import meant
 from edgehar.errors import ConfigError
-from edgehar.events.decider import UNKNOWN, Decider, DecisionOptions
+from edgehar.events.decider import Decider, DecisionOptions
+from edgehar.records import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
