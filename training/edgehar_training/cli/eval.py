@@ -221,7 +221,7 @@ def _annotate(args: argparse.Namespace) -> int:
     if args.out is None:
         raise ConfigError("--annotate needs --out FILE.mp4, the video to write")
     if Path(args.target).is_dir():
-        from edgehar_training.training.train_run import BUNDLE_FILE
+        from edgehar_training.runs.run import BUNDLE_FILE
 
         model = Path(args.target) / BUNDLE_FILE
         if not model.exists():

@@ -170,7 +170,7 @@ def _test(first: Subject, other: Subject) -> dict[str, Any]:
 
 def _cost(folder: Path) -> Cost:
     """Of a run: its network counted, and its int8 bundle timed where it has one."""
-    from edgehar_training.training.train_run import BUNDLE_FILE
+    from edgehar_training.runs.run import BUNDLE_FILE
 
     cost = Cost()
     if (folder / BEST_FILE).exists():

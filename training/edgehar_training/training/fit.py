@@ -137,7 +137,7 @@ class Training:
     def _make_stage(self) -> None:
         """The network of a float run, to be trained on in float or with fake quantization over the same weights."""
         from edgehar_training.models.stem import with_compiled_stem
-        from edgehar_training.quantize.stages import fake_quantization, start_network
+        from edgehar_training.quantize.qat import fake_quantization, start_network
 
         self.model = self._learning = start_network(self.run)
         if self.run.config.stage == "finetune":

@@ -22,8 +22,7 @@ from edgehar_training.evaluation.evaluated import (
 )
 from edgehar_training.evaluation.scored import Row, Scored, clip_name
 from edgehar_training.evaluation.stored import check_same, runs_in
-from edgehar_training.runs.run import METRICS_FILE, load_run
-from edgehar_training.training.train_run import BUNDLE_FILE
+from edgehar_training.runs.run import BUNDLE_FILE, METRICS_FILE, load_run
 
 if TYPE_CHECKING:
     from edgehar_training.data.datasets import Clip
