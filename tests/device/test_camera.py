@@ -6,7 +6,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from device.fake_capture import Camera, scene
+from support.fake_capture import Camera, scene
 
 from edgehar import ConfigError, FrameRing, PixelFormat, SourceError, YuvMatrix, open_source
 from edgehar.pictures import as_bgr

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from device.fake_picamera2 import Sensor, library
+from support.fake_picamera2 import Sensor, library
 
 from edgehar.cli.main import main
 from edgehar.sources import listing

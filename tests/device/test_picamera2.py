@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from device import fake_picamera2 as fake
+from support import fake_picamera2 as fake
 
 from edgehar import ConfigError, FrameRing, PixelFormat, SourceError, YuvMatrix, open_source
 from edgehar.pictures import as_bgr

@@ -4,8 +4,8 @@ import sys
 
 import cv2
 import pytest
-from device.fake_capture import Camera
-from device.fake_picamera2 import Sensor, library
+from support.fake_capture import Camera
+from support.fake_picamera2 import Sensor, library
 
 from edgehar import open_source
 from edgehar.capture.reader import Capture, ReconnectOptions

@@ -4,8 +4,8 @@ import sys
 
 import cv2
 import pytest
-from device import fake_picamera2
-from device.fake_capture import Camera
+from support import fake_picamera2
+from support.fake_capture import Camera
 from support.helpers import predictions
 
 from edgehar.cli.run import main

@@ -17,6 +17,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from edgehar.backoff import Backoff
 from edgehar.errors import ConfigError
 from edgehar.sinks.mqtt.connection import Link
 
@@ -143,20 +144,18 @@ class Session:
 
     def _work(self, first: Link) -> None:
         link: Link | None = first
-        failures = 0
+        backoff = Backoff(RECONNECT_MIN_S, RECONNECT_MAX_S)
         while self._closing_at_s is None or link is first:
             why = self._try(link)
             link = None
             if self.connected and time.monotonic() - self._connected_at_s > _STEADY_S:
-                failures = 0
+                backoff.reset()
                 self._told.clear()
             self.connected = False
             if why:
                 self._tell(why, "; classifying goes on, trying to connect again")
-            failures += 1
             self._attempts += 1
-            ceiling_s = min(RECONNECT_MIN_S * 2 ** min(failures - 1, 10), RECONNECT_MAX_S)
-            self._pause(random.uniform(0, ceiling_s))  # noqa: S311 - full jitter, no secret
+            self._pause(backoff.next_delay_s())
         self._wake.close()
         self._waker.close()
 

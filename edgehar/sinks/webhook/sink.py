@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgehar.backoff import Backoff
 from edgehar.records import Event
 from edgehar.sinks.base import Sink
 from edgehar.sinks.spool.queue import Spool
@@ -64,7 +65,7 @@ class WebhookSink(Sink):
             ConfigError: the options cannot be used.
         """
         self._receiver = read_receiver(options)
-        self._options, self._jitter = options, jitter
+        self._backoff = Backoff(options.first_delay_s, options.max_delay_s, jitter=jitter)
         self._on_disk = spool is not None
         self._spool = spool if spool is not None else Spool.in_memory(self.name)
         self._link = Link(self._receiver, options.timeout_s)
@@ -111,16 +112,14 @@ class WebhookSink(Sink):
 
     def _deliver_all(self) -> None:
         """Work of the thread."""
-        ceiling_s = self._options.first_delay_s
         # The spool is closed under a request that did not end in time.
         with contextlib.suppress(ValueError):
             while (spooled := self._next()) is not None:
                 answer = self._deliver(spooled)
                 if answer.taken or answer.refused:
-                    ceiling_s = self._options.first_delay_s
+                    self._backoff.reset()
                     continue
-                self._pause(max(answer.wait_s, self._jitter(0.0, ceiling_s)))
-                ceiling_s = min(ceiling_s * 2, self._options.max_delay_s)
+                self._pause(max(answer.wait_s, self._backoff.next_delay_s()))
         self._link.close()
 
     def _next(self) -> Spooled | None:

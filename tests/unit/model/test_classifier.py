@@ -68,8 +68,8 @@ def test_no_second_answer_after_a_full_window(bundle):
 
 def test_what_a_prediction_says(bundle):
     with Classifier(bundle, hop=1, source_name="hall") as classifier:
-        classifier.dropped = 7
-        predictions = [p for n in range(8) if (p := classifier.push(frame_at(5 + n * 0.1, 250))) is not None]
+        answers = [classifier.push(frame_at(5 + n * 0.1, 250), dropped=n) for n in range(8)]
+    predictions = [answer for answer in answers if answer is not None]
     assert [p.seq for p in predictions] == [0, 1, 2, 3, 4]
     last = predictions[-1]
     assert (last.label, last.source, last.model, last.dropped, last.rate_ok) == ("bright", "hall", "tiny", 7, True)
