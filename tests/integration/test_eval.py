@@ -354,9 +354,9 @@ def test_a_part_of_a_video_is_named_with_its_times(tmp_path):
     ],
 )
 def test_whether_clips_may_have_been_trained_on(trained, tested, same):
-    from edgehar_training.evaluation.evaluated import _may_be_same
+    from edgehar_training.evaluation.evaluated import may_be_same
 
-    assert _may_be_same(trained, tested) == same
+    assert may_be_same(trained, tested) == same
 
 
 def test_manifests_say_the_data_in_the_words_that_are_compared(tmp_path):

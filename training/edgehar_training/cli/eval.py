@@ -16,7 +16,7 @@ from edgehar_training.quiet import quiet_tensorflow
 if TYPE_CHECKING:
     from edgehar.model.bundle import ModelBundle
     from edgehar_training.data.datasets import Clip
-    from edgehar_training.evaluation.evaluated import Subject
+    from edgehar_training.evaluation.evaluated import Evaluated
     from edgehar_training.runs.run import Run
     from edgehar_training.settings import DataSettings
 
@@ -94,16 +94,16 @@ def run(args: argparse.Namespace) -> int:
         bundle = None if folder.is_dir() else _bundle(args.target)
         return eval_conditions.run(args, bundle, _hop(args), _clips)
     if folder.is_dir():
-        subject, threshold = _of_folder(folder, args), args.threshold or 0.0
+        evaluated, threshold = _of_folder(folder, args), args.threshold or 0.0
     else:
         bundle = _bundle(args.target)
         default = bundle.manifest.decision.threshold
-        subject, threshold = _of_bundle(bundle, args), default if args.threshold is None else args.threshold
-    summary = summarize(subject, threshold)
+        evaluated, threshold = _of_bundle(bundle, args), default if args.threshold is None else args.threshold
+    summary = summarize(evaluated, threshold)
     print(json.dumps(summary, indent=2) if args.json else text_table(summary))
     if args.out is not None:
         written = write_files(
-            args.out, subject, summary, windows=args.windows_csv, thumbnails=not args.no_thumbnails, hop=_hop(args)
+            args.out, evaluated, summary, windows=args.windows_csv, thumbnails=not args.no_thumbnails, hop=_hop(args)
         )
         print(f"edgehar eval: wrote {', '.join(str(path) for path in written)}", file=sys.stderr)
     return EXIT_DONE
@@ -136,9 +136,9 @@ def _bundle(target: str) -> ModelBundle:
     return ModelBundle.open(target)
 
 
-def _of_folder(folder: Path, args: argparse.Namespace) -> Subject:
+def _of_folder(folder: Path, args: argparse.Namespace) -> Evaluated:
     """A run, or all runs under a folder."""
-    from edgehar_training.evaluation.evaluated import evaluate_part, evaluate_run_on
+    from edgehar_training.evaluation.evaluate import evaluate_part, evaluate_run_on
     from edgehar_training.evaluation.stored import evaluate_stored, runs_in
     from edgehar_training.runs.run import load_run
 
@@ -172,9 +172,9 @@ def _check_hop(args: argparse.Namespace, window: int) -> None:
         raise ConfigError(f"--hop is {args.hop}, it must be 1 to {window} (the window)")
 
 
-def _of_bundle(bundle: ModelBundle, args: argparse.Namespace) -> Subject:
+def _of_bundle(bundle: ModelBundle, args: argparse.Namespace) -> Evaluated:
     """A bundle on the clips of a folder, or of a run's split."""
-    from edgehar_training.evaluation.evaluated import evaluate_bundle, evaluate_bundle_part
+    from edgehar_training.evaluation.evaluate import evaluate_bundle, evaluate_bundle_part
     from edgehar_training.runs.run import load_run
 
     if args.stored or args.int8:

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 LAST_FILE = "last.npz"
 
-Row = dict[str, float]
+EpochRow = dict[str, float]
 
 
 @dataclasses.dataclass
@@ -47,7 +47,7 @@ class Progress:
         best_epoch: the epoch with the least validation loss; 0 before the first.
     """
 
-    history: list[Row] = dataclasses.field(default_factory=list)
+    history: list[EpochRow] = dataclasses.field(default_factory=list)
     best_epoch: int = 0
 
     @property
@@ -181,7 +181,7 @@ class Training:
         done, config = len(self.progress.history), self.run.config
         return done >= config.fit.epochs or done - self.progress.best_epoch >= config.fit.patience > 0
 
-    def fit(self, after_step: Callable[[Row], object], after_epoch: Callable[[Row], object]) -> None:
+    def fit(self, after_step: Callable[[EpochRow], object], after_epoch: Callable[[EpochRow], object]) -> None:
         """Train to the end, and leave the best network in the model.
 
         The checkpoint is written after every epoch, so that an interrupted training continues exactly.
@@ -209,7 +209,7 @@ class Training:
         """Batches in an epoch."""
         return len(self._batches)
 
-    def learn(self, number: int, after_step: Callable[[Row], object] = lambda _: None) -> Row:
+    def learn(self, number: int, after_step: Callable[[EpochRow], object] = lambda _: None) -> EpochRow:
         """Take the steps of an epoch.
 
         Args:
@@ -223,7 +223,7 @@ class Training:
             EdgeharError: the loss is no longer a number.
         """
         total = np.zeros(3)
-        seen: Row = {}
+        seen: EpochRow = {}
         if self.fake_quantization is not None:
             settings = self.run.config
             moving = number <= settings.quantize.freeze_ranges * settings.fit.epochs
@@ -237,7 +237,7 @@ class Training:
             after_step(seen)
         return seen
 
-    def _epoch(self, number: int, after_step: Callable[[Row], object]) -> Row:
+    def _epoch(self, number: int, after_step: Callable[[EpochRow], object]) -> EpochRow:
         seen = self.learn(number, after_step)
         with self._averaged():
             val = self.score(self._val_streams, self._val_truth)

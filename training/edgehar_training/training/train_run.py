@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgehar_training.data.datasets import Clip
-    from edgehar_training.training.fit import Row, Training
+    from edgehar_training.training.fit import EpochRow, Training
     from edgehar_training.training.options import RunOptions
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def _fit(run: Run, train: Sequence[Clip], val: Sequence[Clip], options: RunOptio
     show = _Bar(run, training) if options.bar else _Lines(run)
     events = EventFile(run.path / "tensorboard") if options.tensorboard else None
 
-    def after_epoch(row: Row) -> None:
+    def after_epoch(row: EpochRow) -> None:
         report.write_history(run.path / "history.csv", training.progress.history)
         show.epoch(row)
         if events is not None:
@@ -157,11 +157,11 @@ class _Bar:
         self._bar = tqdm(total=run.config.fit.epochs * self._steps, initial=self._done * self._steps, unit="step")
         self._val = ""
 
-    def step(self, row: Row) -> None:
+    def step(self, row: EpochRow) -> None:
         self._bar.set_postfix_str(f"loss {row['loss']:.3f} accuracy {row['accuracy']:.2f}{self._val}", refresh=False)
         self._bar.update()
 
-    def epoch(self, row: Row) -> None:
+    def epoch(self, row: EpochRow) -> None:
         self._bar.set_description(f"epoch {row['epoch']:.0f}")
         self._val = f" val {row['val_loss']:.3f} {row['val_accuracy']:.2f}"
 
@@ -174,12 +174,12 @@ class _Lines:
 
     def __init__(self, run: Run) -> None:
         self._name = f"seed {run.config.split.seed}" + ("" if run.config.fold is None else f" fold {run.config.fold}")
-        self._last: Row = {}
+        self._last: EpochRow = {}
 
-    def step(self, _: Row) -> None:
+    def step(self, _: EpochRow) -> None:
         pass
 
-    def epoch(self, row: Row) -> None:
+    def epoch(self, row: EpochRow) -> None:
         self._last = row
         if row["epoch"] % EPOCHS_PER_LINE == 0:
             self._say()
