@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError
 from edgehar_training.cli import eval_conditions
+from edgehar_training.pages.render import check_installed
 from edgehar_training.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     quiet_tensorflow()
     if args.annotate is not None:
         return _annotate(args)
-    from edgehar_training.evaluation.files import write_files
+    from edgehar_training.evaluation.files import FileOptions, write_files
     from edgehar_training.evaluation.summary import summarize
     from edgehar_training.evaluation.table import text_table
 
@@ -102,9 +103,8 @@ def run(args: argparse.Namespace) -> int:
     summary = summarize(evaluated, threshold)
     print(json.dumps(summary, indent=2) if args.json else text_table(summary))
     if args.out is not None:
-        written = write_files(
-            args.out, evaluated, summary, windows=args.windows_csv, thumbnails=not args.no_thumbnails, hop=_hop(args)
-        )
+        options = FileOptions(hop=_hop(args), windows=args.windows_csv, thumbnails=not args.no_thumbnails)
+        written = write_files(args.out, evaluated, summary, options)
         print(f"edgehar eval: wrote {', '.join(str(path) for path in written)}", file=sys.stderr)
     return EXIT_DONE
 
@@ -118,6 +118,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"{args.out}: is a file; --out names a folder")
     if args.windows_csv and args.out is None:
         raise ConfigError("--windows-csv needs --out DIR, the folder to write to")
+    if args.out is not None and args.annotate is None:
+        check_installed("--out")
     eval_conditions.check(args)
 
 

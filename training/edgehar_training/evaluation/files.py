@@ -1,60 +1,66 @@
-"""What an evaluation leaves in its folder."""
+"""Write the files of an evaluation."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgehar.files import write_text
-from edgehar_training.evaluation.page import read_history, report_page
+from edgehar_training.evaluation.page import ReportExtras, Section, read_history, report_page
 from edgehar_training.evaluation.scored import write_predictions, write_windows
 from edgehar_training.evaluation.summary import worst_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from edgehar_training.evaluation.evaluated import Evaluated
 
 
-def write_files(
-    out: Path,
-    evaluated: Evaluated,
-    summary: Mapping[str, Any],
-    *,
-    windows: bool,
-    thumbnails: bool,
-    hop: int,
-    sections: Sequence[tuple[str, str]] = (),
-) -> list[Path]:
-    """Write `eval.json`, `predictions.csv`, `report.html` and, where wanted, `windows.csv`.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """What to write.
+
+    Attributes:
+        hop: frames between windows, to compute the attention of the network.
+        windows: also write the scores of windows.
+        thumbnails: show frames of the worst clips in the report.
+        sections: more parts of the report.
+    """
+
+    hop: int
+    windows: bool = False
+    thumbnails: bool = True
+    sections: Sequence[Section] = ()
+
+
+def write_files(out: Path, evaluated: Evaluated, summary: Mapping[str, Any], options: FileOptions) -> list[Path]:
+    """Write `eval.json`, `predictions.csv`, `report.html` and, if asked for, `windows.csv`.
 
     Args:
-        out: the folder, made here.
-        evaluated: what was evaluated.
+        out: the folder; created if missing.
+        evaluated: the evaluation.
         summary: its figures.
-        windows: write the scores of windows too.
-        thumbnails: show frames of the worst clips in the report.
-        hop: frames between windows, where the network is asked once more for its attention.
-        sections: titles and HTML of more parts of the report.
+        options: what to write.
 
     Returns:
         The files.
     """
     out.mkdir(parents=True, exist_ok=True)
-    names = ["eval.json", "predictions.csv", *(["windows.csv"] if windows else []), "report.html"]
+    names = ["eval.json", "predictions.csv", *(["windows.csv"] if options.windows else []), "report.html"]
     write_text(out / "eval.json", json.dumps(summary, indent=2) + "\n")
     write_predictions(out / "predictions.csv", evaluated.scored)
-    if windows:
+    if options.windows:
         write_windows(out / "windows.csv", evaluated.scored)
-    page = report_page(
-        summary,
-        thumbnails=_thumbnails(evaluated) if thumbnails else {},
+    extras = ReportExtras(
+        thumbnails=_thumbnails(evaluated) if options.thumbnails else {},
         histories=_histories(evaluated),
-        attention=_attention(evaluated, hop),
-        sections=sections,
+        attention=_attention(evaluated, options.hop),
+        sections=options.sections,
     )
-    write_text(out / "report.html", page)
+    write_text(out / "report.html", report_page(summary, extras))
     return [out / name for name in names]
 
 
@@ -75,7 +81,7 @@ def _histories(evaluated: Evaluated) -> dict[str, Any]:
 
 
 def _attention(evaluated: Evaluated, hop: int) -> list[tuple[str, list[float]]]:
-    """Where a single run that was scored has attention: its mean over the windows of a few clips."""
+    """Return the attention of a single scored run, averaged over the windows of a few clips; none without attention."""
     if len(evaluated.folders) != 1 or any(row.windows is None for row in evaluated.scored.rows):
         return []
     from edgehar_training.evaluation.attention import mean_attention

@@ -66,7 +66,8 @@ class ClipScores:
             raise DatasetError(f"no clip can be read: {next(iter(self.skipped.values()))}")
         if not self.skipped:
             return []
-        return [f"{len(self.skipped)} unreadable clips were left out; {next(iter(self.skipped.values()))}"]
+        clips = "1 unreadable clip was" if len(self.skipped) == 1 else f"{len(self.skipped)} unreadable clips were"
+        return [f"{clips} left out; {next(iter(self.skipped.values()))}"]
 
 
 def score_with_run(run: Run, clips: Sequence[Clip], root: Path | None, hop: int, progress: Progress) -> ClipScores:
