@@ -43,7 +43,7 @@ from edgehar_training.quantize.heads import fused_head
 from edgehar_training.quantize.ranges import FakeQuantRanges, RangeObserver
 from edgehar_training.quantize.simplify import simplified
 from edgehar_training.quantize.worker import to_int8
-from edgehar_training.scoring.clips import group_bootstrap
+from edgehar_training.scoring.intervals import group_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from edgehar_training.evaluation.stored import evaluate_stored
 from edgehar_training.evaluation.summary import right_by_clip
 from edgehar_training.runs.run import BEST_FILE
 from edgehar_training.scoring import intervals
-from edgehar_training.scoring.clips import group_bootstrap
+from edgehar_training.scoring.intervals import group_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar_training.scoring import intervals, measures
-from edgehar_training.scoring.clips import group_bootstrap, per_class
+from edgehar_training.scoring.clips import per_class
+from edgehar_training.scoring.intervals import group_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

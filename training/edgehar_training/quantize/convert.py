@@ -27,7 +27,8 @@ from edgehar_training.quantize.qat import reference_network
 from edgehar_training.quantize.stages import chosen_stage, read_ranges
 from edgehar_training.quantize.temperature import tempered, tempered_ranges
 from edgehar_training.runs.run import BEST_FILE, load_run
-from edgehar_training.scoring.clips import Result, group_bootstrap
+from edgehar_training.scoring.clips import Result
+from edgehar_training.scoring.intervals import group_bootstrap
 from edgehar_training.scoring.run_metrics import truth_of
 
 if TYPE_CHECKING:

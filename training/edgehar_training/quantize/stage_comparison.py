@@ -13,7 +13,8 @@ from edgehar_training.quantize.options import ConvertOptions
 from edgehar_training.quantize.parity import score_int8
 from edgehar_training.quantize.stages import STAGES, WORDS, stage_folder
 from edgehar_training.runs.run import BUNDLE_FILE, Run, load_run
-from edgehar_training.scoring.clips import Result, group_bootstrap
+from edgehar_training.scoring.clips import Result
+from edgehar_training.scoring.intervals import group_bootstrap
 from edgehar_training.scoring.run_metrics import part_metrics, truth_of
 
 if TYPE_CHECKING:

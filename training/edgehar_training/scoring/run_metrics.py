@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgehar_training.scoring.clips import Result, figures, group_bootstrap
+from edgehar_training.scoring.clips import Result, figures
+from edgehar_training.scoring.intervals import group_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

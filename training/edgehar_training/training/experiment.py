@@ -28,7 +28,8 @@ from edgehar_training.quantize.stage_comparison import pooled_differences
 from edgehar_training.quiet import quiet_tensorflow
 from edgehar_training.runs import report
 from edgehar_training.runs.run import METRICS_FILE, RunConfig
-from edgehar_training.scoring.clips import group_bootstrap, per_class
+from edgehar_training.scoring.clips import per_class
+from edgehar_training.scoring.intervals import group_bootstrap
 from edgehar_training.training.after_run import make_run
 from edgehar_training.training.checks import check_start
 

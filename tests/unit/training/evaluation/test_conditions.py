@@ -232,7 +232,7 @@ def test_a_bundle_is_measured_on_what_can_be_read(clips, bundle, tmp_path):
 def test_bundles_that_see_other_frames_are_not_measured_together(clips, bundle, tmp_path):
     other = ModelBundle.open(write_tiny_bundle(tmp_path / "b.edgehar", rate_hz=25.0))
     bench = Bench([BundleClips(one, clips[:1], None) for one in (bundle, other)], ignore)
-    with pytest.raises(DatasetError, match="another size, crop or rate"):
+    with pytest.raises(DatasetError, match="different size, crop or rate"):
         measure(bench, [RECORDED], 2, ignore)
 
 

@@ -11,7 +11,7 @@ from edgehar.files import whole_file
 from edgehar_training.evaluation.conditions.changes import RECORDED
 from edgehar_training.evaluation.summary import origin, right_by_clip, seed_figures
 from edgehar_training.scoring import intervals
-from edgehar_training.scoring.clips import group_bootstrap
+from edgehar_training.scoring.intervals import group_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
