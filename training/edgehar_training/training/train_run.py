@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.errors import ConfigError, EdgeharError
 from edgehar.files import write_text
-from edgehar.pipeline.memory import keep_freed
 from edgehar_training.data.datasets.splits import Split, write_splits
 from edgehar_training.runs import report
 from edgehar_training.runs.run import (
@@ -26,6 +25,7 @@ from edgehar_training.runs.run import (
 )
 from edgehar_training.scoring.run_metrics import part_metrics, truth_of
 from edgehar_training.settings.network import FUSED
+from edgehar_training.training.memory import keep_freed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
