@@ -13,7 +13,7 @@ from edgehar.model.interpreter import TfliteModel  # noqa: E402
 from edgehar.model.manifest import Affine  # noqa: E402
 from edgehar_training.models.layers import whole  # noqa: E402
 from edgehar_training.models.tflite_weights import convolutions  # noqa: E402
-from edgehar_training.quantize import bias, merge  # noqa: E402
+from edgehar_training.quantize import bias, file_checks  # noqa: E402
 from edgehar_training.quantize.child import ConvertJob, convert_networks  # noqa: E402
 from edgehar_training.quantize.export import Exporter, observe  # noqa: E402
 from edgehar_training.quantize.qat import fake_quantization  # noqa: E402
@@ -100,7 +100,7 @@ def test_features_are_right_on_average(body, per_channel):
     rms = [np.sqrt((shift_of(content, network, others) ** 2).mean()) for content in (before, after)]
     assert rms[1] < 0.4 * rms[0]
     # It costs nothing: the same operations, the same weights.
-    assert merge.operators(after) == merge.operators(before)
+    assert file_checks.operators(after) == file_checks.operators(before)
     for (kernel, _), (kept, _) in zip(convolutions(after), convolutions(before), strict=True):
         np.testing.assert_array_equal(kernel, kept)
 

@@ -26,7 +26,7 @@ from edgehar_training.models import build
 from edgehar_training.quantize.calibration import calibration_windows
 from edgehar_training.quantize.child import convert_networks
 from edgehar_training.quantize.convert import convert_run
-from edgehar_training.quantize.merge import check_identity, operators
+from edgehar_training.quantize.file_checks import check_identity, operators
 from edgehar_training.quantize.options import ConvertOptions
 from edgehar_training.quantize.provenance import evaluation_accuracy
 from edgehar_training.settings import NetworkSettings

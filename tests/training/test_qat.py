@@ -13,11 +13,12 @@ from support.small_run import SPLIT, small_run  # noqa: E402
 
 from edgehar import ModelBundle  # noqa: E402
 from edgehar.errors import ConfigError, DatasetError  # noqa: E402
+from edgehar.model import merge, tflite  # noqa: E402
 from edgehar.model.interpreter import TfliteModel  # noqa: E402
 from edgehar.model.manifest import Affine  # noqa: E402
 from edgehar_training.data.datasets.splits import read_splits  # noqa: E402
 from edgehar_training.models.layers import whole  # noqa: E402
-from edgehar_training.quantize import merge  # noqa: E402
+from edgehar_training.quantize import file_checks  # noqa: E402
 from edgehar_training.quantize.convert import convert_run  # noqa: E402
 from edgehar_training.quantize.export import SEAM, Exporter  # noqa: E402
 from edgehar_training.quantize.fake_quant import FakeQuantization  # noqa: E402
@@ -103,11 +104,11 @@ def test_int8_file_computes_what_was_trained(per_channel):
     assert np.abs(scores - expected).max() < 0.05
     # The file has the learned range, to the bit.
     assert quantized.limits[SEAM] == quantized.limits[exporter.before_seam]
-    assert merge.operators(encoder)["QUANTIZE"] == 0
+    assert file_checks.operators(encoder)["QUANTIZE"] == 0
     low, high = quantized.limits[SEAM]
     seam = TfliteModel(encoder, name="encoder").output_quantization
     assert seam == Affine(scale=(high - low) / 255, zero_point=round(-128 - low / seam.scale))
-    found = [tensor.quantization for tensor in merge.parse(encoder).subgraphs[0].tensors]
+    found = [tensor.quantization for tensor in tflite.parse(encoder).subgraphs[0].tensors]
     assert any(q is not None and q.scale is not None and len(q.scale) > 1 for q in found) == per_channel
 
 
@@ -142,10 +143,10 @@ def test_other_heads_answer_as_the_float_network(kind):
     seam = TfliteModel(front, name="encoder").output_quantization
     back = fused_head(head, ranges, features) if kind == "fused" else float_head(head, seam)
     expected = {"fused": "UNIDIRECTIONAL_SEQUENCE_LSTM", "float": "DEQUANTIZE"}[kind]
-    assert merge.operators(back)[expected] == 1
+    assert file_checks.operators(back)[expected] == 1
     model = merge.merge(front, back, STEPS)
     # Every window for itself, whatever came before it.
-    assert merge.check_identity(front, back, model, windows) == len(windows)
+    assert file_checks.check_identity(front, back, model, windows) == len(windows)
     loaded = TfliteModel(back, name="head")
     codes = np.clip(np.round(features / seam.scale) + seam.zero_point, -128, 127).astype(np.int8)
     scores = np.concatenate([(loaded.run(code).astype(float) + 128) / 256 for code in codes])

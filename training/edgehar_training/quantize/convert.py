@@ -15,11 +15,13 @@ from edgehar.errors import ConfigError, ConversionError, DatasetError
 from edgehar.model.bundle import STEP_FILE, SUFFIX, is_bundle_name, manifest_json, write_bundle
 from edgehar.model.interpreter import TfliteModel
 from edgehar.model.manifest import Accuracy, Affine, Manifest, Provenance, Quantization, Stateful, Temporal
-from edgehar_training.quantize import merge, step
+from edgehar.model.merge import merge, with_associated_files
+from edgehar_training.quantize import step
 from edgehar_training.quantize.calibration import calibration_windows
 from edgehar_training.quantize.card import CardFacts, model_card
 from edgehar_training.quantize.child import ConvertJob, Int8Files, convert_networks
 from edgehar_training.quantize.cost import macs
+from edgehar_training.quantize.file_checks import check_identity, check_int8
 from edgehar_training.quantize.options import DEFAULT, ConvertOptions
 from edgehar_training.quantize.parity import Comparison, compare, score_int8
 from edgehar_training.quantize.provenance import commit, evaluation_accuracy, run_accuracy, tools
@@ -32,7 +34,7 @@ from edgehar_training.scoring.intervals import group_bootstrap
 from edgehar_training.scoring.run_metrics import truth_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import keras
 
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
     from edgehar_training.runs.run import Run, RunConfig
     from edgehar_training.settings.quantize import HeadKind
 
-# A share of clips is not exact in binary: 1.0000000001 points must not exceed 1.0.
-ROUNDING = 1e-9
 # Windows on which streaming is compared with the whole-window model, byte for byte.
 IDENTITY_WINDOWS = 64
 OUTPUT = Affine(scale=1 / 256, zero_point=-128)
@@ -90,7 +90,7 @@ def convert_run(
     accuracy = [] if options.evaluation is None else [evaluation_accuracy(Path(options.evaluation), run.config)]
     network = _convert_network(run, options)
     comparison = _measure(run, network)
-    _check_losses(comparison, run.config.labels, options)
+    options.check_losses(comparison, run.config.labels)
     # A run may be its own evaluation.
     accuracy += [own for own in _own_accuracy(run, network.int8) if own not in accuracy]
     origin = replace(
@@ -153,7 +153,7 @@ def _convert_network(run: Run, options: ConvertOptions) -> _Int8Network:
         model,
         reference_network(run, model, limits, float_head=head == "float"),
         int8,
-        merge.merge(int8.encoder, int8.head, run.config.network.window),
+        merge(int8.encoder, int8.head, run.config.network.window),
         _quantization(int8, run.config, head),
     )
 
@@ -222,7 +222,7 @@ def _quantization(int8: Int8Files, config: RunConfig, kind: HeadKind) -> Quantiz
     head = TfliteModel(int8.head, name="head.tflite")
     for name, content in (("encoder.tflite", int8.encoder), ("head.tflite", int8.head)):
         if name != "head.tflite" or kind != "float":
-            merge.check_int8(content, name)
+            check_int8(content, name)
     # Files hold scales as float32.
     wanted = Affine(scale=float(np.float32(config.affine.scale)), zero_point=config.affine.zero_point)
     for what, found, expected in (
@@ -239,7 +239,7 @@ def _stateful(network: _Int8Network) -> Stateful | None:
     """Return the manifest entry of the network of one step. Returns None if there is none."""
     if network.int8.step is None:
         return None
-    merge.check_int8(network.int8.step, STEP_FILE)
+    check_int8(network.int8.step, STEP_FILE)
     return step.describe(network.int8.step, step.state_names(network.model.get_layer("head")))
 
 
@@ -248,36 +248,9 @@ def _measure(run: Run, network: _Int8Network) -> Comparison:
     clips, window = run.clips("val"), run.config.network.window
     streams = [run.stream(clip) for clip in clips]
     windows = (stream[:window] for stream in streams[:IDENTITY_WINDOWS])
-    merge.check_identity(network.int8.encoder, network.int8.head, network.whole, windows)
+    check_identity(network.int8.encoder, network.int8.head, network.whole, windows)
     truth = truth_of(run.config, clips)
     return compare(network.reference, network.int8, run.preprocessor, streams, truth, window)
-
-
-def _check_losses(comparison: Comparison, labels: Sequence[str], options: ConvertOptions) -> None:
-    """Refuse a network that lost more than the options allow.
-
-    Raises:
-        ConversionError: it did.
-    """
-    nothing = "nothing was written; train longer, or raise"
-    parity, drop = comparison.parity(), comparison.drop_points
-    if options.max_drop is not None and drop > options.max_drop + ROUNDING:
-        raise ConversionError(
-            f"int8 loses {drop:.1f} points of top-1 on {parity.clips} validation clips ({parity.float_top1:.1%} to "
-            f"{parity.int8_top1:.1%}), more than {options.max_drop:g}: {nothing} --max-drop"
-        )
-    drops = comparison.class_drops(labels)
-    worst = max(drops, key=lambda label: drops[label])
-    if options.max_class_drop is not None and drops[worst] > options.max_class_drop + ROUNDING:
-        raise ConversionError(
-            f"int8 loses {drops[worst]:.1f} points on the validation clips of {worst!r}, more than "
-            f"{options.max_class_drop:g}: {nothing} --max-class-drop"
-        )
-    largest = parity.max_score_difference
-    if options.max_difference is not None and largest > options.max_difference:
-        raise ConversionError(
-            f"int8 changes a score by {largest:.3f}, more than {options.max_difference:g}: {nothing} --max-difference"
-        )
 
 
 def _own_accuracy(run: Run, int8: Int8Files) -> list[Accuracy]:
@@ -310,7 +283,7 @@ def _origin(run: Run, comparison: Comparison, accuracy: list[Accuracy]) -> Prove
 def _self_contained(whole: bytes, manifest: Manifest) -> bytes:
     """The whole-window model with its labels and manifest, without checksums of files that are not beside it."""
     labels = "".join(f"{label}\n" for label in manifest.labels).encode()
-    return merge.with_associated_files(whole, {"labels.txt": labels, "manifest.json": manifest_json(manifest)})
+    return with_associated_files(whole, {"labels.txt": labels, "manifest.json": manifest_json(manifest)})
 
 
 def _facts(run: Run, model: keras.Model, files: Mapping[str, bytes], comparison: Comparison, notes: str) -> CardFacts:

@@ -6,13 +6,20 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING
 
-from edgehar.errors import ConfigError
+from edgehar.errors import ConfigError, ConversionError
 from edgehar.model.manifest import Decision
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgehar_training.quantize.parity import Comparison
     from edgehar_training.quantize.stages import Stage
     from edgehar_training.runs.run import RunConfig
     from edgehar_training.settings.quantize import HeadKind
+
+
+# A share of clips is not exact in binary: 1.0000000001 points must not exceed 1.0.
+ROUNDING = 1e-9
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,6 +74,32 @@ class ConvertOptions:
             raise ConfigError(f"background label {unknown[0]!r} is not one of {', '.join(config.labels)}")
         if not 0 < self.temperature < float("inf"):
             raise ConfigError(f"temperature is {self.temperature:g}, must be more than 0")
+
+    def check_losses(self, comparison: Comparison, labels: Sequence[str]) -> None:
+        """Refuse a network that lost more than the options allow.
+
+        Raises:
+            ConversionError: it did.
+        """
+        nothing = "nothing was written; train longer, or raise"
+        parity, drop = comparison.parity(), comparison.drop_points
+        if self.max_drop is not None and drop > self.max_drop + ROUNDING:
+            raise ConversionError(
+                f"int8 loses {drop:.1f} points of top-1 on {parity.clips} validation clips ({parity.float_top1:.1%} to "
+                f"{parity.int8_top1:.1%}), more than {self.max_drop:g}: {nothing} --max-drop"
+            )
+        drops = comparison.class_drops(labels)
+        worst = max(drops, key=lambda label: drops[label])
+        if self.max_class_drop is not None and drops[worst] > self.max_class_drop + ROUNDING:
+            raise ConversionError(
+                f"int8 loses {drops[worst]:.1f} points on the validation clips of {worst!r}, more than "
+                f"{self.max_class_drop:g}: {nothing} --max-class-drop"
+            )
+        largest = parity.max_score_difference
+        if self.max_difference is not None and largest > self.max_difference:
+            raise ConversionError(
+                f"int8 changes a score by {largest:.3f}, more than {self.max_difference:g}: {nothing} --max-difference"
+            )
 
 
 DEFAULT = ConvertOptions()
