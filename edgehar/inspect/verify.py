@@ -150,6 +150,7 @@ def compare(
                 recent.append(ring.latest().copy())
             prediction = classifier.push(frame)
             if prediction is not None:
+                assert prediction.raw is not None
                 yield prediction.raw, whole.run(np.stack(recent)).reshape(-1)
 
 
