@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import enum
 from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
@@ -13,6 +14,16 @@ if TYPE_CHECKING:
 
 # The label of a prediction whose scores pass no threshold.
 UNKNOWN = "unknown"
+
+
+class StreamState(enum.StrEnum):
+    """State of a stream: of its capture, and in every status."""
+
+    OPENING = "opening"
+    RUNNING = "running"
+    RECONNECTING = "reconnecting"
+    STOPPED = "stopped"
+    FAILED = "failed"
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -137,7 +148,7 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
 
     time: str
     source: str
-    state: Literal["opening", "running", "reconnecting", "stopped", "failed"]
+    state: StreamState
     frames: int
     predictions: int
     dropped: int

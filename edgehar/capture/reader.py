@@ -7,7 +7,6 @@ its thread is given up: nothing it may still give is used, and it closes its own
 from __future__ import annotations
 
 import contextlib
-import enum
 import math
 import random
 import threading
@@ -19,6 +18,7 @@ import msgspec
 from edgehar.capture.freshness import Freshness
 from edgehar.capture.mailbox import Closed, Mailbox
 from edgehar.errors import ConfigError, SourceError
+from edgehar.records import StreamState
 from edgehar.sources.base import AccessRefusedError
 
 if TYPE_CHECKING:
@@ -65,16 +65,6 @@ class ReconnectOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         bool,
         msgspec.Meta(description="Keep trying also when it cannot be opened at the start, instead of ending with 1."),
     ] = False
-
-
-class CaptureState(enum.Enum):
-    """What a capture is doing."""
-
-    OPENING = "opening"
-    RUNNING = "running"
-    RECONNECTING = "reconnecting"
-    STOPPED = "stopped"
-    FAILED = "failed"
 
 
 class Backoff:
@@ -134,7 +124,7 @@ class Capture:
         live: as the source's; False before it was open for the first time.
         state: what is being done; `on_state` is told each change.
         epoch: how often frames began to come again after an interruption; frames of two epochs belong to no one window.
-        stale: frames skipped because they came too late; those that a newer one replaced are in `frames.dropped`.
+        stale: frames skipped because they came too late.
         error: why it failed; None otherwise.
     """
 
@@ -143,7 +133,7 @@ class Capture:
         open_source: Callable[[], Source],
         *,
         options: ReconnectOptions | None = None,
-        on_state: Callable[[CaptureState, str], object] = lambda *_: None,
+        on_state: Callable[[StreamState, str], object] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -161,7 +151,7 @@ class Capture:
         self.frames: Mailbox[tuple[int, Frame]] = Mailbox(_FRAMES_AHEAD, drop_oldest=False)
         self.source: Source | None = None
         self.live = False
-        self.state = CaptureState.OPENING
+        self.state = StreamState.OPENING
         self.epoch = self.stale = 0
         self.error: BaseException | None = None
         self._open_source, self._on_state, self._clock = open_source, on_state, clock
@@ -174,6 +164,11 @@ class Capture:
         self._ever_gave_frames = self._stopping = False
         self._opened = threading.Event()
         self._reason = ""
+
+    @property
+    def dropped(self) -> int:
+        """Frames of a live source skipped so far: replaced by a newer one in `frames`, or stale."""
+        return self.frames.dropped + self.stale
 
     @property
     def reconnects(self) -> int:
@@ -205,7 +200,7 @@ class Capture:
             self._on_state(self.state, "")
             while not self._stopping and self._read_once():
                 pass
-            self._enter(CaptureState.FAILED if self.error else CaptureState.STOPPED, str(self.error or ""))
+            self._enter(StreamState.FAILED if self.error else StreamState.STOPPED, str(self.error or ""))
         except Exception as error:  # of `on_state`
             self._give_up()
             self.error = error
@@ -229,7 +224,7 @@ class Capture:
         if reading.last_s - (reading.began_s or reading.last_s) >= self._options.max_delay_s:
             self._backoff.reset()
         self._discard_unread()
-        self._enter(CaptureState.RECONNECTING if self._ever_gave_frames else CaptureState.OPENING, str(trouble))
+        self._enter(StreamState.RECONNECTING if self._ever_gave_frames else StreamState.OPENING, str(trouble))
         delay_s = self._backoff.next_delay_s()
         if isinstance(trouble, AccessRefusedError):
             delay_s = self._jitter(_REFUSED_DELAY_S / 2, _REFUSED_DELAY_S)
@@ -250,7 +245,7 @@ class Capture:
         reading.thread.start()
         while True:
             with self._changed:
-                began = reading.began_s is not None and self.state is not CaptureState.RUNNING
+                began = reading.began_s is not None and self.state is not StreamState.RUNNING
                 left_s = reading.deadline_s - self._clock()
                 if not (began or self._stopping or reading.done or left_s <= 0):
                     self._changed.wait(min(left_s, _POLL_S))
@@ -258,7 +253,7 @@ class Capture:
             if self._stopping:
                 return None
             if began:
-                self._enter(CaptureState.RUNNING, "")
+                self._enter(StreamState.RUNNING, "")
             elif reading.done:
                 return reading.trouble
             else:
@@ -293,7 +288,7 @@ class Capture:
                 self.frames.get(0)
                 self.stale += 1
 
-    def _enter(self, state: CaptureState, reason: str) -> None:
+    def _enter(self, state: StreamState, reason: str) -> None:
         if (state, reason) != (self.state, self._reason):
             self.state, self._reason = state, reason
             self._on_state(state, reason)

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from edgehar.health.machine import Machine, Readings
-from edgehar.records import Status, utc_now
+from edgehar.records import Status, StreamState, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-State = Literal["opening", "running", "reconnecting", "stopped", "failed"]
 GaugeName = Literal["queue_depth", "spool_depth", "spool_dropped", "connected"]
 # Over how many of the last predictions frame ages are told.
 _AGES = 512
@@ -52,7 +51,6 @@ class StreamHealth:
         model: the model that looks at it; nothing before the first answer.
         state: what its source is doing.
         frames: frames taken so far.
-        dropped: frames skipped so far.
         predictions: answers given so far.
         reconnects: times its source was opened again.
         inference_errors: times the network failed and was loaded again.
@@ -60,14 +58,26 @@ class StreamHealth:
     """
 
     def __init__(
-        self, name: str = "", monitor: Monitor | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        *,
+        count_dropped: Callable[[], int] = lambda: 0,
+        monitor: Monitor | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin to count; what the machine and the queues say comes from `monitor`, `clock` gives seconds."""
+        """Start counting.
+
+        Args:
+            name: what its records call the stream.
+            count_dropped: returns the frames skipped so far, from any thread. The capture counts them.
+            monitor: gives the readings of the machine and of the queues; without it a status has none.
+            clock: monotonic seconds.
+        """
         self.name, self.model = name, ""
-        self.state: State = "opening"
-        self.frames = self.dropped = self.predictions = self.reconnects = self.inference_errors = 0
+        self.state = StreamState.OPENING
+        self.frames = self.predictions = self.reconnects = self.inference_errors = 0
         self.rate_hz: float | None = None
-        self._monitor, self._clock = monitor, clock
+        self._count_dropped, self._monitor, self._clock = count_dropped, monitor, clock
         self._started_s: float | None = None
         # Guarded by the lock: what is changed while it may be gone through.
         self._lock = threading.Lock()
@@ -76,12 +86,16 @@ class StreamHealth:
         self._inference = [0] * (len(INFERENCE_BOUNDS_S) + 1)
         self._inference_s = self._age_s = 0.0
 
-    def frame(self, dropped: int) -> None:
-        """A frame was taken; `dropped` were skipped since the start."""
+    @property
+    def dropped(self) -> int:
+        """Frames of a live source skipped so far."""
+        return self._count_dropped()
+
+    def frame(self) -> None:
+        """Count a frame that was taken."""
         if self._started_s is None:
             self._started_s = self._clock()
         self.frames += 1
-        self.dropped = dropped
 
     def prediction(self, prediction: Prediction) -> None:
         """An answer was given."""
@@ -168,12 +182,12 @@ class Monitor:
         self._streams: dict[str, StreamHealth] = {}
         self._gauges: dict[tuple[GaugeName, str], Callable[[], float]] = {}
 
-    def stream(self, name: str) -> StreamHealth:
-        """What counts for the stream of this name, made at first use."""
+    def add_stream(self, name: str, count_dropped: Callable[[], int] = lambda: 0) -> StreamHealth:
+        """Start counting for a stream; the arguments are those of `StreamHealth`."""
+        health = StreamHealth(name, count_dropped=count_dropped, monitor=self, clock=self._clock)
         with self._lock:
-            if name not in self._streams:
-                self._streams[name] = StreamHealth(name, self, self._clock)
-            return self._streams[name]
+            self._streams[name] = health
+        return health
 
     def streams(self) -> list[StreamHealth]:
         """Every stream."""
@@ -181,8 +195,10 @@ class Monitor:
             return list(self._streams.values())
 
     def status(self, name: str) -> Status:
-        """How the stream of this name is doing."""
-        return self.stream(name).status()
+        """Return the status of the stream of this name. Raises KeyError if there is none."""
+        with self._lock:
+            health = self._streams[name]
+        return health.status()
 
     def readings(self) -> Readings:
         """What the machine says now."""

@@ -44,7 +44,6 @@ class Classifier:
         hop: frames between answers.
         mode: "window" or "stateful".
         source_name: what predictions say was watched.
-        dropped: what predictions say was skipped; the program that reads a live source keeps it.
         frames_seen: frames that were on the model's time grid since the start or the last `reset`.
     """
 
@@ -88,9 +87,9 @@ class Classifier:
         self._window, self.hop = manifest.temporal.window, manifest.temporal.hop if hop is None else hop
         if not 1 <= self.hop <= self._window:
             raise ConfigError(f"hop is {self.hop}, it must be 1 to {self._window} (the window of {manifest.name})")
-        self.mode, self.source_name, self.dropped = mode, source_name, 0
+        self.mode, self.source_name = mode, source_name
         try:
-            self._ring = self.bundle.make_ring(window=1, region=region)
+            self._resizer = self.bundle.make_resizer(region=region)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         self._history: History = (WindowHistory if mode == "window" else StatefulHistory)(self._network)
@@ -109,7 +108,7 @@ class Classifier:
         """Frames on the model's time grid since the start or the last `reset`."""
         return self._history.count
 
-    def push(self, frame: Frame | npt.NDArray[np.uint8]) -> Prediction | None:
+    def push(self, frame: Frame | npt.NDArray[np.uint8], *, dropped: int = 0) -> Prediction | None:
         """Take one frame, and answer when a window is full and `hop` frames have come since the last answer.
 
         In mode stateful the first answer comes after as many frames as a window has, too.
@@ -117,6 +116,7 @@ class Classifier:
         Args:
             frame: a `Frame`, of which those on the model's time grid are used (by `captured_s`); or a uint8
                 `(height, width, 3)` BGR array, taken as the next frame on that grid.
+            dropped: frames of a live source skipped so far, for the prediction's `dropped`.
 
         Returns:
             A prediction, or None between answers.
@@ -136,9 +136,9 @@ class Classifier:
         beyond_first_window = self._history.count - self._window
         if beyond_first_window < 0 or beyond_first_window % self.hop:
             return None
-        return self._classify(frame.arrived_s, shrunk_ms, encoded_ms, kept_ms)
+        return self._classify(frame.arrived_s, TimingMs(shrunk_ms, encoded_ms, kept_ms), dropped)
 
-    def flush(self) -> Prediction | None:
+    def flush(self, *, dropped: int = 0) -> Prediction | None:
         """Answer for a clip that ended before one window was full; None when there was an answer, or no frame.
 
         Before its first frame the scene is taken to have stood still, as in training; in mode stateful, not to have
@@ -147,7 +147,7 @@ class Classifier:
         # After `restore` there may be a history, but no frame to speak of.
         if not self._captured_s or self._history.count >= self._window:
             return None
-        return self._classify(time.monotonic(), 0.0, 0.0, 0.0)
+        return self._classify(time.monotonic(), TimingMs(0.0, 0.0, 0.0), dropped)
 
     def classify(self, clip: str | os.PathLike[str] | Iterable[Frame]) -> Prediction:
         """Answer for a whole clip: the mean of the scores of all its windows.
@@ -179,7 +179,7 @@ class Classifier:
 
     def interrupt(self) -> None:
         """Forget all frames, as where the stream was interrupted; its predictions are numbered on."""
-        self._ring.reset()
+        self._resizer.reset()
         self._history.reset()
         self._grid.reset()
         self._captured_s.clear()
@@ -216,7 +216,7 @@ class Classifier:
         """
         history = self._stateful()
         history.restore(state)
-        self._ring.reset()
+        self._resizer.reset()
         self._grid.reset()
         self._captured_s.clear()
 
@@ -227,7 +227,7 @@ class Classifier:
 
     def close(self) -> None:
         """Let go of the models' memory."""
-        self._ring.close()
+        self._resizer.close()
         if self._owns_network:
             self._network.close()
 
@@ -247,7 +247,7 @@ class Classifier:
         encoder = self._network.encoder
         started = time.perf_counter()
         try:
-            self._ring.shrink_into(frame, encoder.input_view())
+            self._resizer.resize_into(frame, encoder.input_view())
         except ValueError as error:
             raise SourceError(f"{self.source_name or 'frame'}: {error}") from error
         shrunk = time.perf_counter()
@@ -256,10 +256,10 @@ class Classifier:
         self._history.push(encoder.output_view().reshape(-1))
         return (shrunk - started) * 1e3, (encoded - shrunk) * 1e3, (time.perf_counter() - encoded) * 1e3
 
-    def _classify(self, arrived_s: float, shrunk_ms: float, encoded_ms: float, kept_ms: float) -> Prediction:
+    def _classify(self, arrived_s: float, spent: TimingMs, dropped: int) -> Prediction:
         started = time.perf_counter()
         raw = self._history.scores()
-        classified_ms = kept_ms + (time.perf_counter() - started) * 1e3
+        classified_ms = spent.classify + (time.perf_counter() - started) * 1e3
         labels, quantization = self.bundle.manifest.labels, self._network.head.output_quantization
         scores = ((raw.astype(np.int16) - quantization.zero_point) * quantization.scale).tolist()
         best = int(raw.argmax())
@@ -274,8 +274,8 @@ class Classifier:
             scores=dict(zip(labels, scores, strict=True)),
             window=self._span(),
             frame_age_ms=round(max(0.0, (time.monotonic() - arrived_s) * 1e3), 3),
-            timing_ms=TimingMs(round(shrunk_ms, 3), round(encoded_ms, 3), round(classified_ms, 3)),
-            dropped=self.dropped,
+            timing_ms=TimingMs(round(spent.shrink, 3), round(spent.encode, 3), round(classified_ms, 3)),
+            dropped=dropped,
             rate_ok=self._rate_ok(),
         ).with_raw(raw)
 

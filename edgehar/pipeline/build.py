@@ -55,7 +55,7 @@ def make_streams(config: Config, networks: dict[str, Network], monitor: Monitor)
                 name=name,
                 reconnect=config.reconnect,
                 governor=governors.setdefault(rate_hz, Governor(rate_hz, config.governor)),
-                health=monitor.stream(name),
+                monitor=monitor,
             )
         )
     return streams

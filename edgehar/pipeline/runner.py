@@ -16,8 +16,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from edgehar.capture.mailbox import Closed, Mailbox
-from edgehar.capture.reader import CaptureState
 from edgehar.errors import EdgeharError
+from edgehar.records import StreamState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -167,12 +167,12 @@ class Runner:
             stream.capture.frames.on_change = self._wake.set
             stream.on_state = self._hear
             stream.capture.start()
-        at_leisure, last = False, CaptureState.FAILED
+        at_leisure, last = False, StreamState.FAILED
         try:
             at_leisure = self._watch_all()
-            last = CaptureState.STOPPED
+            last = StreamState.STOPPED
         except BrokenPipeError:
-            last = CaptureState.STOPPED
+            last = StreamState.STOPPED
             raise
         finally:
             self._on_end()
@@ -181,9 +181,9 @@ class Runner:
             self._finish_sinks(at_leisure)
         self._raise_sink_error()
 
-    def _hear(self, stream: Stream, state: CaptureState, reason: str) -> None:
+    def _hear(self, stream: Stream, state: StreamState, reason: str) -> None:
         """Take note of what a capture does, from its own thread. How a stream ends is said when it has ended."""
-        if state not in (CaptureState.STOPPED, CaptureState.FAILED):
+        if state not in (StreamState.STOPPED, StreamState.FAILED):
             self.request(lambda: self._enter(stream, state, reason))
 
     def _watch_all(self) -> bool:
@@ -236,7 +236,7 @@ class Runner:
             return True
         if self._is_past_duration(stream, frame):
             stream.cut_short = True
-            self._end(stream, CaptureState.STOPPED)
+            self._end(stream, StreamState.STOPPED)
             return True
         if stream.capture.live:
             for sink in self._sinks:
@@ -254,7 +254,7 @@ class Runner:
     def _finish(self, stream: Stream) -> None:
         """A stream has come to its own end."""
         self._count(self._guarded(stream, stream.finish))
-        self._end(stream, CaptureState.STOPPED if stream.error is None else CaptureState.FAILED)
+        self._end(stream, StreamState.STOPPED if stream.error is None else StreamState.FAILED)
 
     def _guarded(self, stream: Stream, work: Callable[[], list[Record]]) -> list[Record]:
         """What `work` gives. Where others go on, a stream that fails is ended by itself."""
@@ -265,16 +265,16 @@ class Runner:
                 raise
             stream.error = self._failure = error
             _log.error("%s: %s; the other cameras go on", stream.name, error)
-            self._end(stream, CaptureState.FAILED)
+            self._end(stream, StreamState.FAILED)
             return []
 
     def _count(self, records: list[Record]) -> None:
         self._prediction_count = sum(stream.predictions for stream in self.streams)
         self._emit(records)
 
-    def _end(self, stream: Stream, state: CaptureState) -> None:
+    def _end(self, stream: Stream, state: StreamState) -> None:
         """Stop a stream for good: its capture, its open event, and its last status. Nothing the second time."""
-        if stream.state in (CaptureState.STOPPED, CaptureState.FAILED):
+        if stream.state in (StreamState.STOPPED, StreamState.FAILED):
             return
         stream.done = True
         self._emit(stream.end_events())
@@ -293,18 +293,18 @@ class Runner:
                     while not sink.records.put(record, _POLL_S) and not self._stopping:
                         pass
 
-    def _enter(self, stream: Stream, state: CaptureState, reason: str) -> None:
-        if stream.state in (CaptureState.STOPPED, CaptureState.FAILED):
+    def _enter(self, stream: Stream, state: StreamState, reason: str) -> None:
+        if stream.state in (StreamState.STOPPED, StreamState.FAILED):
             return
         status = stream.enter(state)
         level = logging.DEBUG
-        if state is CaptureState.RECONNECTING or (state is CaptureState.OPENING and reason):
+        if state is StreamState.RECONNECTING or (state is StreamState.OPENING and reason):
             level = logging.WARNING
-        elif state in (CaptureState.RUNNING, CaptureState.STOPPED):
+        elif state in (StreamState.RUNNING, StreamState.STOPPED):
             # The error that follows a failure says more than "failed".
             level = logging.INFO
         counts = f" after {status.frames} frames, {status.predictions} predictions, {status.dropped} frames dropped"
-        counted = bool(status.frames) and state is not CaptureState.RUNNING
+        counted = bool(status.frames) and state is not StreamState.RUNNING
         why = f": {reason.removeprefix(f'{stream.name}: ')}" if reason else ""
         _log.log(level, "%s: %s%s%s", stream.name, state.value, counts if counted else "", why)
         self._emit([status])

@@ -6,9 +6,10 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from edgehar.capture.reader import Capture, CaptureState
+from edgehar.capture.reader import Capture
 from edgehar.errors import SourceError
 from edgehar.health.monitor import StreamHealth
+from edgehar.records import StreamState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from edgehar.capture.reader import ReconnectOptions
     from edgehar.events.decider import Decider
     from edgehar.frames import Frame
+    from edgehar.health.monitor import Monitor
     from edgehar.model.classifier import Classifier
     from edgehar.records import Prediction, Record, Status
     from edgehar.sources.base import Source
@@ -36,13 +38,10 @@ class Stream:
         classifier: what answers.
         decider: what turns answers into decisions and events; may be replaced between two frames.
         on_state: called by the capture's thread with this stream, the capture's new state and why.
-        state: what the run last said of it.
         error: why it failed; None otherwise.
         cut_short: whether it was ended before its own end.
         governor: says how many frames a second to look at; None: all that the model wants.
         enabled: whether its frames are looked at; they are read and thrown away otherwise.
-        frames: frames taken so far.
-        predictions: answers given so far.
         last_frame: the frame taken last, for who asks for a picture.
         health: what counts how it is doing.
         done: whether it has come to its end.
@@ -54,33 +53,32 @@ class Stream:
         classifier: Classifier,
         decider: Decider,
         *,
-        name: str | None = None,
+        name: str,
         reconnect: ReconnectOptions | None = None,
         governor: Governor | None = None,
-        health: StreamHealth | None = None,
+        monitor: Monitor | None = None,
     ) -> None:
         """Make a stream; a `Runner` runs it.
 
         Args:
             open_source: opens the source; called again after each interruption.
-            classifier: what answers; closed by the caller.
+            classifier: what answers, under the same source name; closed by the caller.
             decider: what decides.
-            name: what records call it; that of the source when None.
+            name: what records call it.
             reconnect: when and how often a live source is opened again.
             governor: says how many frames a second to look at; all the model wants when None.
-            health: what counts, and makes its status; counts for itself when None.
+            monitor: gets this stream's counts; None for a stream on its own.
         """
-        self.name = name or ""
+        self.name = name
         self.capture = Capture(
             open_source, options=reconnect, on_state=lambda state, reason: self.on_state(self, state, reason)
         )
         self.classifier, self.decider = classifier, decider
-        self.health = health or StreamHealth(self.name)
-        self.on_state: Callable[[Stream, CaptureState, str], object] = lambda *_: None
-        self.state = CaptureState.OPENING
+        count = StreamHealth if monitor is None else monitor.add_stream
+        self.health = count(name, count_dropped=lambda: self.capture.dropped)
+        self.on_state: Callable[[Stream, StreamState, str], object] = lambda *_: None
         self.error: BaseException | None = None
         self.enabled, self.done, self.cut_short = True, False, False
-        self.frames = self.predictions = 0
         self.last_frame: Frame | None = None
         self.first_captured_s: float | None = None
         self.governor = governor
@@ -89,9 +87,19 @@ class Stream:
         self._last_frame_s: float | None = None
 
     @property
-    def dropped(self) -> int:
-        """Frames of a live source skipped so far, because newer ones were there or they came too late."""
-        return self.capture.frames.dropped + self.capture.stale
+    def state(self) -> StreamState:
+        """The state that the run entered last."""
+        return self.health.state
+
+    @property
+    def frames(self) -> int:
+        """Frames taken so far."""
+        return self.health.frames
+
+    @property
+    def predictions(self) -> int:
+        """Answers given so far."""
+        return self.health.predictions
 
     def take(self, frame: Frame, epoch: int) -> list[Record]:
         """What one frame leads to: an answer and the events it makes, or nothing.
@@ -108,28 +116,22 @@ class Stream:
             records += self._interrupt()
         if self.first_captured_s is None:
             self.first_captured_s = frame.captured_s
-            if not self.name and self.capture.source is not None:
-                self.name = self.capture.source.name
-            self.classifier.source_name = self.name
-        self.frames += 1
         self.last_frame = frame
-        self.health.frame(self.dropped)
+        self.health.frame()
         if not self.enabled:
             return records
-        self.classifier.dropped = self.dropped
         started_s = time.monotonic()
         prediction = self._classify(frame)
         self._govern(frame, time.monotonic() - started_s)
         return records + self._decide(prediction)
 
-    def enter(self, state: CaptureState) -> Status:
+    def enter(self, state: StreamState) -> Status:
         """Say that this is what it is doing now; its status."""
-        self.state = state
+        self.health.state = state
         return self.status()
 
     def status(self) -> Status:
         """How it is doing now."""
-        self.health.name, self.health.state = self.name, self.state.value
         self.health.rate_hz = self.classifier.rate_hz
         return self.health.status()
 
@@ -144,7 +146,7 @@ class Stream:
             raise self.capture.error
         if not self.frames:
             raise SourceError(f"{self.name}: gave no frame; check that it is not empty")
-        return self._decide(self.classifier.flush())
+        return self._decide(self.classifier.flush(dropped=self.capture.dropped))
 
     def end_events(self) -> list[Record]:
         """The end of the event that is open, if one is."""
@@ -156,7 +158,7 @@ class Stream:
 
     def _classify(self, frame: Frame) -> Prediction | None:
         try:
-            prediction = self.classifier.push(frame)
+            prediction = self.classifier.push(frame, dropped=self.capture.dropped)
         except RuntimeError as error:
             self._errors_in_a_row += 1
             self.health.inference_error()
@@ -188,6 +190,5 @@ class Stream:
         if prediction is None:
             return []
         decided, events = self.decider.update(prediction)
-        self.predictions += 1
         self.health.prediction(decided)
         return [decided, *events]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgehar import records
 from edgehar._version import __version__
-from edgehar.records import UNKNOWN, Status
+from edgehar.records import UNKNOWN, StreamState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 # Readings are called unavailable when three in a row did not come, but not for a hiccup.
 _SHORTEST_EXPIRY_S = 30
-_STATES: list[str] = [*get_args(get_type_hints(Status, vars(records))["state"])]
+_STATES = [state.value for state in StreamState]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from edgehar import ConfigError, Frame, PixelFormat, SourceError
 from edgehar.capture.mailbox import Closed
-from edgehar.capture.reader import Backoff, Capture, CaptureState, ReconnectOptions
+from edgehar.capture.reader import Backoff, Capture, ReconnectOptions
+from edgehar.records import StreamState
 from edgehar.sources.base import AccessRefusedError, Source
 
 PIXELS = np.zeros((8, 8, 3), np.uint8)
@@ -314,7 +315,7 @@ def test_a_wrong_password_is_not_tried_often(capture):
 
 def test_an_error_of_the_listener_ends_the_capture():
     def listener(state, reason):
-        if state is CaptureState.RUNNING:
+        if state is StreamState.RUNNING:
             raise ValueError("listener")
 
     one = Capture(lambda: Script(*ENDLESS), options=QUICK, on_state=listener)

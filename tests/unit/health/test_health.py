@@ -31,11 +31,11 @@ def write(root, files):
 
 def test_a_stream_alone_counts_and_makes_its_status():
     clock = Clock()
-    health = StreamHealth("hall", clock=clock)
+    health = StreamHealth("hall", count_dropped=lambda: 10, clock=clock)
     assert health.status().frame_age_ms_p50 is None
     health.state = "running"
-    for number in range(101):
-        health.frame(number // 10)
+    for _ in range(101):
+        health.frame()
         clock.now_s += 0.04
     for age_ms in range(1, 101):
         health.prediction(answer(age_ms=age_ms))
@@ -50,7 +50,7 @@ def test_a_stream_alone_counts_and_makes_its_status():
 
 
 def test_frame_ages_are_those_of_the_last_answers_and_memory_is_bounded():
-    health = StreamHealth()
+    health = StreamHealth("hall")
     for _ in range(1000):
         health.prediction(answer(age_ms=1000))
     for _ in range(512):
@@ -67,7 +67,7 @@ def test_a_monitor_joins_streams_queues_and_machine(tmp_path):
     monitor.add_gauge("spool_depth", lambda: 40, "mqtt")
     monitor.add_gauge("spool_depth", lambda: 2, "webhook")
     monitor.add_gauge("spool_dropped", lambda: 1 / 0, "mqtt")
-    monitor.stream("hall").frame(0)
+    monitor.add_stream("hall").frame()
     status = monitor.status("hall")
     assert (status.queue_depth, status.spool_depth, status.spool_dropped) == (3, 42, 0)
     assert status.rss_mb == round(250 * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)

@@ -62,14 +62,14 @@ def parse(text):
 
 def busy_monitor():
     monitor = Monitor()
-    hall = monitor.stream("hall")
+    hall = monitor.add_stream("hall", lambda: 1)
     hall.state = "running"
-    for number in range(10):
-        hall.frame(number // 5)
+    for _ in range(10):
+        hall.frame()
     for encode_ms in (0.1, 1.0, 1.0, 4000.0):
         hall.prediction(answer(age_ms=20, encode_ms=encode_ms))
     hall.prediction(answer("noFight", age_ms=80))
-    monitor.stream('back "yard"\\\n')
+    monitor.add_stream('back "yard"\\\n')
     monitor.add_gauge("connected", lambda: True, "mqtt")
     monitor.add_gauge("spool_depth", lambda: 7, "mqtt")
     monitor.add_gauge("queue_depth", lambda: 2)

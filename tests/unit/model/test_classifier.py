@@ -11,7 +11,7 @@ from support.tiny_bundle import write_tiny_bundle
 
 from edgehar import BundleError, Classifier, ConfigError, Frame, ModelBundle, PixelFormat, RuntimeUnavailableError
 from edgehar.errors import SourceError
-from edgehar.model import interpreter as runtimes
+from edgehar.model import runtime as runtimes
 from edgehar.model.bundle import write_bundle
 from edgehar.model.interpreter import TfliteModel
 from edgehar.model.network import Network
@@ -68,8 +68,8 @@ def test_no_second_answer_after_a_full_window(bundle):
 
 def test_what_a_prediction_says(bundle):
     with Classifier(bundle, hop=1, source_name="hall") as classifier:
-        classifier.dropped = 7
-        predictions = [p for n in range(8) if (p := classifier.push(frame_at(5 + n * 0.1, 250))) is not None]
+        answers = [classifier.push(frame_at(5 + n * 0.1, 250), dropped=n) for n in range(8)]
+    predictions = [answer for answer in answers if answer is not None]
     assert [p.seq for p in predictions] == [0, 1, 2, 3, 4]
     last = predictions[-1]
     assert (last.label, last.source, last.model, last.dropped, last.rate_ok) == ("bright", "hall", "tiny", 7, True)
@@ -173,9 +173,7 @@ def test_the_crop_is_the_manifests(bundle, crop):
     model = ModelBundle(bundle.path, msgspec.structs.replace(bundle.manifest, input=shape), bundle._files)
     wide = np.full((16, 32, 3), 255, np.uint8)
     wide[:, 8:24] = 100
-    ring = model.make_ring(window=1)
-    ring.push(wide)
-    levels = set((ring.latest().astype(int) + 128).ravel().tolist())
+    levels = set((model.make_resizer().resize(wide).astype(int) + 128).ravel().tolist())
     assert levels == ({100} if crop == "center" else {0, 100, 255})
 
 
@@ -204,7 +202,7 @@ def only_importable(monkeypatch):
         real = runtimes.importlib.import_module
 
         def import_module(name, *rest):
-            if any(name == module for known, module in runtimes._RUNTIMES if known != package):
+            if any(name == module for known, module in runtimes.RUNTIMES if known != package):
                 raise ImportError(f"No module named {name!r}")
             if package == "tflite-runtime" and name == "tflite_runtime.interpreter":
                 return real("ai_edge_litert.interpreter")

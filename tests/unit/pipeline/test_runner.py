@@ -6,13 +6,12 @@ import pytest
 from support.helpers import flat_frames
 
 from edgehar import Classifier, Frame, PixelFormat, SinkError, SourceError, open_source
-from edgehar.capture.reader import CaptureState
 from edgehar.events.decider import Decider
 from edgehar.events.options import DecisionOptions
 from edgehar.pipeline import runner as runner_module
 from edgehar.pipeline.runner import Runner
 from edgehar.pipeline.stream import Stream
-from edgehar.records import Event, Prediction, Status
+from edgehar.records import Event, Prediction, Status, StreamState
 from edgehar.sinks.base import Sink
 from edgehar.sources.base import Source
 
@@ -99,7 +98,7 @@ def test_a_file_is_answered_frame_by_frame_to_its_end(run):
     assert [prediction.label for prediction in predictions[5:]] == ["dark"] * 4
     assert [prediction.window.end_s for prediction in predictions] == pytest.approx([0.3 + i / 10 for i in range(9)])
     assert sink.states == ["opening", "running", "stopped"]
-    assert runner.streams[0].state is CaptureState.STOPPED
+    assert runner.streams[0].state is StreamState.STOPPED
     assert sink.closed
 
 
@@ -169,9 +168,9 @@ def test_a_slow_sink_never_delays_a_live_frame(run, monkeypatch, caplog):
 class SlowClassifier(Classifier):
     """A classifier on a machine too small for it."""
 
-    def push(self, frame):
+    def push(self, frame, **options):
         time.sleep(0.05)
-        return super().push(frame)
+        return super().push(frame, **options)
 
 
 def test_a_slow_classifier_sees_the_newest_live_frame_and_counts_the_others(run):

@@ -20,11 +20,11 @@ class Failing(Classifier):
         super().__init__(model, **options)
         self.fails_at, self.pushed, self.loaded = set(fails_at), 0, 1
 
-    def push(self, frame):
+    def push(self, frame, **options):
         self.pushed += 1
         if self.pushed in self.fails_at:
             raise RuntimeError("invoke failed")
-        return super().push(frame)
+        return super().push(frame, **options)
 
     def reload(self):
         self.loaded += 1
@@ -91,9 +91,9 @@ def test_a_stream_that_is_switched_off_looks_at_nothing(tiny_bundle):
 @pytest.mark.parametrize(("live", "rate_hz"), [(True, 2.5), (False, 10.0)])
 def test_a_device_too_slow_looks_at_fewer_live_frames_but_never_at_fewer_of_a_file(tiny_bundle, live, rate_hz, caplog):
     class Slow(Classifier):
-        def push(self, frame):
+        def push(self, frame, **options):
             time.sleep(0.02)
-            return super().push(frame)
+            return super().push(frame, **options)
 
     options = GovernorOptions(slow_after_s=0.1, busy_share=0.05, settle_s=0)
     with Slow(tiny_bundle, hop=1) as classifier:
