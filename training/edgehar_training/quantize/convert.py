@@ -14,7 +14,16 @@ from msgspec.structs import replace
 from edgehar.errors import ConfigError, ConversionError, DatasetError
 from edgehar.model.bundle import STEP_FILE, SUFFIX, is_bundle_name, manifest_json, write_bundle
 from edgehar.model.interpreter import TfliteModel
-from edgehar.model.manifest import Accuracy, Affine, Manifest, Provenance, Quantization, Stateful, Temporal
+from edgehar.model.manifest import (
+    Accuracy,
+    Affine,
+    Manifest,
+    Provenance,
+    Quantization,
+    Stateful,
+    Temporal,
+    least_schema_version,
+)
 from edgehar.model.merge import merge, with_associated_files
 from edgehar_training.quantize import step
 from edgehar_training.quantize.calibration import calibration_windows
@@ -110,6 +119,7 @@ def convert_run(
         provenance=origin,
         stateful=_stateful(network),
     )
+    manifest = replace(manifest, schema_version=least_schema_version(manifest))
     files = network.files(manifest)
     text = model_card(manifest, _facts(run, network.model, files, comparison, options.notes))
     manifest = write_bundle(out, manifest, {**files, "MODEL_CARD.md": text.encode()})

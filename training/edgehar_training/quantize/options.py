@@ -72,6 +72,8 @@ class ConvertOptions:
             raise ConfigError(f"threshold is {threshold:g}, must be 0 to 1")
         if unknown := [label for label in self.decision.background if label not in config.labels]:
             raise ConfigError(f"background label {unknown[0]!r} is not one of {', '.join(config.labels)}")
+        if unknown := [label for label in self.decision.thresholds if label not in config.labels]:
+            raise ConfigError(f"thresholds label {unknown[0]!r} is not one of {', '.join(config.labels)}")
         if not 0 < self.temperature < float("inf"):
             raise ConfigError(f"temperature is {self.temperature:g}, must be more than 0")
 
