@@ -13,7 +13,7 @@ from edgehar.bench.frames import largest_cache_bytes
 from edgehar.bench.results import Machine
 from edgehar.bench.threads import cores
 from edgehar.errors import RuntimeUnavailableError
-from edgehar.model.interpreter import load_runtime
+from edgehar.model.runtime import load_runtime
 
 # What the flags of /proc/cpuinfo call the instructions that kernels choose between, weakest first.
 _SIMD = ("sse2", "sse4_1", "sse4_2", "avx", "avx2", "fma", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "amx_int8")

@@ -10,7 +10,8 @@ from edgehar.bench.timing import interleaved
 from edgehar.frames import PixelFormat
 from edgehar.model import macs
 from edgehar.model.classifier import Classifier
-from edgehar.model.interpreter import TfliteModel, load_runtime
+from edgehar.model.interpreter import TfliteModel
+from edgehar.model.runtime import load_runtime
 
 if TYPE_CHECKING:
     from edgehar.bench.chains import Pixels

@@ -12,7 +12,7 @@ from edgehar.bench.results import Peer, Peers
 from edgehar.bench.timing import interleaved
 from edgehar.errors import ConfigError
 from edgehar.model import macs
-from edgehar.model.interpreter import load_runtime
+from edgehar.model.runtime import load_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from edgehar.bench.results import Jpeg, Model, Peers, Preprocess, Threads
 
-    Say: TypeAlias = Callable[[str], None]
+    # Called with the part that begins and its details.
+    Say: TypeAlias = Callable[[str, str], None]
 
 _TEMPERATURES: tuple[Temperature, ...] = ("cold", "hot")
 _QUICK = Protocol(rounds=3, turn_s=0.002)
@@ -60,7 +61,7 @@ def run(options: Options, say: Say) -> Report:
 
     Args:
         options: what to measure.
-        say: is told what is being measured, in a few words.
+        say: called with the part that begins, and what it measures.
 
     Raises:
         ConfigError: a peer's file is missing, or there is no such model.
@@ -116,7 +117,7 @@ class _Run:
 
     def _preprocess(self) -> Iterator[Preprocess]:
         for case in preprocess.cases(self._options.size) if "preprocess" in self._options.parts else ():
-            self._say(f"preprocess: {case}")
+            self._say("preprocess", str(case))
             yield preprocess.measure(case, self._pool, self._protocol)
 
     def _threads(self) -> Iterator[Threads]:
@@ -126,18 +127,18 @@ class _Run:
             self._skipped["threads"] = "this process may use one core only"
             return
         for temperature in _TEMPERATURES:
-            self._say(f"threads: two at once, {temperature}")
+            self._say("threads", f"two at once, {temperature}")
             yield threads.measure(temperature, self._options.size, self._pool, self._protocol)
 
     def _jpeg(self) -> Iterator[Jpeg]:
         for width, height in mjpeg.SIZES if "jpeg" in self._options.parts else ():
-            self._say(f"jpeg: {width}x{height}")
+            self._say("jpeg", f"{width}x{height}")
             yield mjpeg.measure(width, height, self._options.size, self._protocol)
 
     def _model(self, bundle: ModelBundle | None) -> Model | None:
         if bundle is None or "model" not in self._options.parts:
             return None
-        self._say(f"model: {bundle.manifest.name}")
+        self._say("model", bundle.manifest.name)
         return model.measure(bundle, self._pool, self._protocol)
 
     def _peers(self, bundle: ModelBundle | None) -> Peers | None:
@@ -146,5 +147,5 @@ class _Run:
         if not self._options.peers:
             self._skipped["peers"] = "no --peer FILE was given"
             return None
-        self._say(f"peers: {', '.join(path.name for path in self._options.peers)}")
+        self._say("peers", ", ".join(path.name for path in self._options.peers))
         return peers.measure(self._options.peers, bundle, self._pool, self._protocol)

@@ -84,8 +84,8 @@ _rounds.__name__ = _size.__name__ = "whole number"
 def run(args: argparse.Namespace) -> int:
     """Measure, and say or write what was found."""
     from edgehar.bench import report, suite
-    from edgehar.bench.progress import Progress
     from edgehar.files import write_text
+    from edgehar.progress import Progress
 
     json_file = None if args.json in (None, _STANDARD_OUTPUT) else Path(args.json)
     for file in filter(None, (json_file, args.markdown)):
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     parts = frozenset(PARTS) if not args.parts or "all" in args.parts else frozenset(args.parts)
     options = suite.Options(parts, args.size, args.model, tuple(args.peer), args.rounds, args.quick)
     with Progress() as progress:
-        found = suite.run(options, progress.say)
+        found = suite.run(options, lambda part, details: progress.part(f"measuring {part}", details))
     print(report.as_json(found) if args.json == _STANDARD_OUTPUT else report.text(found), end="")
     if json_file is not None:
         write_text(json_file, report.as_json(found))

@@ -123,16 +123,16 @@ def _networks(bundle: ModelBundle) -> Iterator[tuple[str, str]]:
 
 
 def _verify(bundle: ModelBundle, args: argparse.Namespace) -> int:
-    from edgehar.bench.progress import Progress
     from edgehar.inspect.verify import verify
+    from edgehar.progress import Progress
 
     windows = args.windows or _WINDOWS
-    with Progress() as progress:
+    with Progress("comparing", windows, unit="windows") as progress:
         found = verify(
             bundle,
             windows=windows,
             delegate=args.delegate or "cpu",
-            on_progress=lambda done: progress.say(f"windows: {done:,} of {windows:,}"),
+            on_progress=progress.advance,
         )
     hops = f"{found.hops[0]} to {found.hops[1]}"
     for key, value in (

@@ -14,7 +14,8 @@ from edgehar.config.words import dotted, meant, shown
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from edgehar.config.settings import Path, Setting, Struct
+    from edgehar.config.settings import Setting, Struct
+    from edgehar.config.words import Path
 
 PREFIX = "EDGEHAR_"
 # These are read elsewhere.

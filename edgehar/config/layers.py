@@ -20,7 +20,8 @@ from edgehar.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from edgehar.config.settings import Path, Setting, Struct
+    from edgehar.config.settings import Setting, Struct
+    from edgehar.config.words import Path
 
 
 @dataclass(frozen=True)

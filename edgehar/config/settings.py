@@ -15,8 +15,6 @@ from edgehar.credentials import Secret
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A place in the configuration: keys, and the numbers of tables in arrays of tables.
-Path = tuple[str | int, ...]
 Struct = type[msgspec.Struct]
 
 

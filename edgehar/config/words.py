@@ -15,8 +15,8 @@ from edgehar.credentials import Secret, without_credentials
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from edgehar.config.settings import Path
-
+# A place in the configuration: keys, and the numbers of tables in arrays of tables.
+Path = tuple[str | int, ...]
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_SHOWN = 60
 

@@ -37,7 +37,7 @@ def check_python(_config: Config) -> Iterator[Finding]:
 
 def check_runtime(config: Config) -> Iterator[Finding]:
     """The TFLite runtime, together with the numpy there is."""
-    from edgehar.model.interpreter import load_runtime
+    from edgehar.model.runtime import load_runtime
 
     try:
         runtime = load_runtime()

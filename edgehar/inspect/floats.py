@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from edgehar.errors import EdgeharError
-from edgehar.model.tflite import load_schema, read_graph
+from edgehar.model.tflite import append_constant, builtin_code, load_schema, pack, parse, read_graph
 
 if TYPE_CHECKING:
     from edgehar.model.tflite import Tensor
@@ -33,37 +31,28 @@ def float_copy(content: bytes, name: str) -> bytes:
         RuntimeUnavailableError: no installed package knows the format.
         BundleError: it is no TFLite file.
     """
-    import flatbuffers
-
     schema, graph = load_schema(), read_graph(content, name)
     for operator in graph.operators:
         if operator.custom or operator.name in _NOT_IN_FLOAT:
             raise FloatCopyError(f"{name}: {operator.name} has no float form that works alike")
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = parse(content, name)
     for tensor, copy in zip(graph.tensors, model.subgraphs[0].tensors, strict=True):
         if len(tensor.scales):
             _to_float(schema, model, tensor, copy)
     _drop_requantizing(schema, model)
-    builder = flatbuffers.Builder(len(content) * 4)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return pack(model)
 
 
 def _to_float(schema: Any, model: Any, tensor: Tensor, copy: Any) -> None:
     copy.type, copy.quantization = schema.TensorType.FLOAT32, None
     if tensor.data is not None:
-        # A buffer of its own: tensors of other scales may share the old one.
-        buffer = schema.BufferT()
-        buffer.data = np.frombuffer(tensor.real(tensor.data).tobytes(), np.uint8)
-        copy.buffer = len(model.buffers)
-        model.buffers.append(buffer)
+        copy.buffer = append_constant(model, tensor.real(tensor.data))
 
 
 def _drop_requantizing(schema: Any, model: Any) -> None:
     """Replace what only changes a scale by a RESHAPE to the same shape: float has no scale to change."""
     graph = model.subgraphs[0]
-    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
-    quantizing = [o for o in graph.operators if codes[o.opcodeIndex] == schema.BuiltinOperator.QUANTIZE]
+    quantizing = [o for o in graph.operators if builtin_code(model, o) == schema.BuiltinOperator.QUANTIZE]
     if not quantizing:
         return
     reshape = schema.OperatorCodeT()

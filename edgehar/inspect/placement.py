@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgehar.model.interpreter import load_runtime, make_interpreter
+from edgehar.model.interpreter import make_interpreter
+from edgehar.model.runtime import load_runtime
 
 if TYPE_CHECKING:
     from edgehar.model.tflite import Graph

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.errors import BundleError, RuntimeUnavailableError
-from edgehar.model.interpreter import load_runtime
+from edgehar.model.runtime import load_runtime
 
 if TYPE_CHECKING:
     import numpy.typing as npt

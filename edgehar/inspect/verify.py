@@ -16,8 +16,9 @@ from edgehar.frames import Frame
 from edgehar.inspect.frames import drawn_scenes
 from edgehar.model.classifier import Classifier
 from edgehar.model.edgetpu import CPU
-from edgehar.model.interpreter import TfliteModel, load_runtime
+from edgehar.model.interpreter import TfliteModel
 from edgehar.model.network import Network
+from edgehar.model.runtime import load_runtime
 from edgehar.model.timegrid import TimeGrid
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def verify(
         windows: at least so many answers are compared.
         delegate: what runs the encoder when streaming; `window.tflite` runs on the CPU.
         seed: of the frames, hops, starts and drops.
-        on_progress: told how many windows have been compared.
+        on_progress: called with the number of windows compared since the last call.
 
     Raises:
         EdgeharError: the model cannot be run here.
@@ -110,8 +111,9 @@ def verify(
             # Every hop in turn, so that with enough windows none is left out.
             hop = found.streams % longest + 1
             stream = draw_stream(pool, hop, longest, bundle.manifest.temporal.rate_hz, rng)
+            before = found.windows
             found = _add(found, stream, compare(network, whole, stream))
-            on_progress(found.windows)
+            on_progress(found.windows - before)
     whole.close()
     return found
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgehar.errors import ConfigError, RuntimeUnavailableError
+from edgehar.model.runtime import load_runtime
 
 CPU, AUTO, EDGE_TPU = "cpu", "auto", "edgetpu"
 # Of all of an option's values; a device is a number, a bus, or both.
@@ -53,8 +54,6 @@ def load_edge_tpu(delegate: str = EDGE_TPU) -> Any:
     Raises:
         RuntimeUnavailableError: it cannot be had; the message says why, as far as that can be found out.
     """
-    from edgehar.model.interpreter import load_runtime
-
     runtime = load_runtime()
     library = os.environ.get(LIBRARY_VARIABLE) or LIBRARY
     try:

@@ -1,88 +1,17 @@
-"""The TFLite runtime: whichever of its packages is installed, and one model run by it."""
+"""TFLite models in the runtime: one int8 input and output, or the states of a one-step network."""
 
 from __future__ import annotations
 
-import functools
-import importlib
-import importlib.metadata
-import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgehar.errors import BundleError, ConfigError, RuntimeUnavailableError
+from edgehar.errors import BundleError, RuntimeUnavailableError
 from edgehar.model.edgetpu import why_not_prepared
 from edgehar.model.manifest import Affine
+from edgehar.model.runtime import load_runtime
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-# Tried in this order: the maintained package, the one it replaced, and the one a workstation has.
-_RUNTIMES = (
-    ("ai-edge-litert", "ai_edge_litert.interpreter"),
-    ("tflite-runtime", "tflite_runtime.interpreter"),
-    ("tensorflow", "tensorflow.lite.python.interpreter"),
-)
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """An importable TFLite runtime: its package, that package's version, its Interpreter class, and its module."""
-
-    package: str
-    version: str
-    interpreter: Any
-    module: Any
-
-    def load_delegate(self, library: str, options: dict[str, str]) -> Any:
-        """What `Interpreter` takes in `experimental_delegates`; ValueError when the library gives none."""
-        return self.module.load_delegate(library, options)
-
-
-# Names the one of them to use where several are installed.
-RUNTIME_VARIABLE = "EDGEHAR_RUNTIME"
-
-
-@functools.cache
-def load_runtime() -> Runtime:
-    """Import the TFLite runtime that the environment variable EDGEHAR_RUNTIME names, or the first there is.
-
-    Raises:
-        ConfigError: the variable names no known runtime.
-        RuntimeUnavailableError: none is installed, or the one installed cannot work with the numpy installed.
-    """
-    wanted = os.environ.get(RUNTIME_VARIABLE)
-    if wanted and wanted not in (known := [package for package, _ in _RUNTIMES]):
-        raise ConfigError(f"{RUNTIME_VARIABLE} is {wanted!r}; it must be one of {', '.join(known)}, or unset")
-    reasons = []
-    for package, module in _RUNTIMES:
-        if wanted and package != wanted:
-            continue
-        try:
-            imported = importlib.import_module(module)
-        except ImportError as error:
-            reasons.append(f"{package}: {error}")
-            continue
-        _check_numpy(package)
-        return Runtime(package, _version(package), imported.Interpreter, imported)
-    raise RuntimeUnavailableError(
-        f"no TFLite runtime can be imported ({'; '.join(reasons)}); run: pip install {wanted or _RUNTIMES[0][0]}"
-    )
-
-
-def _check_numpy(package: str) -> None:
-    """tflite-runtime is built for numpy 1: with numpy 2 it imports, and fails only when an interpreter is made."""
-    if package == "tflite-runtime" and int(importlib.metadata.version("numpy").split(".")[0]) >= 2:
-        raise RuntimeUnavailableError(
-            "tflite-runtime does not work with numpy 2; run: pip install 'numpy<2' (or: pip install ai-edge-litert)"
-        )
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # tensorflow-cpu, tf-nightly and the like
-        return "unknown"
 
 
 def make_interpreter(content: bytes, *, name: str, threads: int = 1, delegate: Any = None) -> Any:

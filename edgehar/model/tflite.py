@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 from dataclasses import dataclass
@@ -14,11 +15,13 @@ from edgehar.errors import BundleError, RuntimeUnavailableError
 from edgehar.model import macs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
 # Where TFLite's schema is found, made into Python. tflite-runtime does not have it.
 _SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
-_IDENTIFIER = b"TFL3"
+IDENTIFIER = b"TFL3"
 _DTYPES = {
     "FLOAT32": np.float32,
     "FLOAT16": np.float16,
@@ -161,10 +164,10 @@ def is_trained(tensor: Tensor) -> bool:
 
 
 def load_schema() -> Any:
-    """TFLite's schema as a Python module.
+    """Return TFLite's schema as a Python module.
 
     Raises:
-        RuntimeUnavailableError: no installed package has it.
+        RuntimeUnavailableError: no installed package contains it.
     """
     for name in _SCHEMAS:
         try:
@@ -172,33 +175,82 @@ def load_schema() -> Any:
         except ImportError:
             continue
     raise RuntimeUnavailableError(
-        "the operators of a TFLite file are read with ai-edge-litert, which tflite-runtime does not bring; run: "
-        "pip install ai-edge-litert (or look at the bundle on another machine)"
+        "reading the operators of a TFLite file needs ai-edge-litert, because tflite-runtime lacks the schema; run: "
+        "pip install ai-edge-litert (or inspect the bundle on another machine)"
     )
 
 
-def read_graph(content: bytes, name: str) -> Graph:
-    """Take a TFLite file apart.
+def parse(content: bytes, name: str = "TFLite file") -> Any:
+    """Parse a TFLite file into the schema's objects, for editing; `pack` writes them back.
 
     Args:
         content: the file.
-        name: what errors call it.
+        name: how errors call it.
+
+    Returns:
+        A `ModelT` of the schema.
 
     Raises:
-        RuntimeUnavailableError: no installed package knows the format.
-        BundleError: it is no TFLite file.
+        RuntimeUnavailableError: no installed package contains the schema.
+        BundleError: it is not a TFLite file, or it is damaged.
     """
     schema = load_schema()
-    if content[4:8] != _IDENTIFIER:
-        raise BundleError(f"{name}: is no TFLite file")
+    if content[4:8] != IDENTIFIER:
+        raise BundleError(f"{name}: is not a TFLite file")
+    with _damage_named(name):
+        return schema.ModelT.InitFromPackedBuf(content, 0)
+
+
+def pack(model: Any) -> bytes:
+    """Return the TFLite file of a `ModelT`."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def builtin_code(model: Any, operator: Any) -> int:
+    """Return the `BuiltinOperator` of an operator of a `ModelT`."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    # Old readers know only the deprecated code, which is one byte (TFLite schema, version 3a).
+    return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
+
+
+def append_constant(model: Any, values: npt.NDArray[Any]) -> int:
+    """Append a buffer with these values to a `ModelT`; returns its number.
+
+    Tensors with different scales may share a buffer, so an edited tensor gets a buffer of its own.
+    """
+    buffer = load_schema().BufferT()
+    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    return len(model.buffers) - 1
+
+
+def read_graph(content: bytes, name: str) -> Graph:
+    """Read the first subgraph of a TFLite file: its tensors with their constants, and its operators.
+
+    Args:
+        content: the file.
+        name: how errors call it.
+
+    Raises:
+        RuntimeUnavailableError: no installed package contains the schema.
+        BundleError: it is not a TFLite file, or it is damaged.
+    """
+    model = parse(content, name)
+    with _damage_named(name):
+        return _graph(load_schema(), model, content)
+
+
+@contextlib.contextmanager
+def _damage_named(name: str) -> Iterator[None]:
+    """Turn what a damaged file raises into a BundleError: index, type and value errors, and struct.error."""
     try:
-        model = schema.ModelT.InitFromPackedBuf(content, 0)
-        return _graph(schema, model, content)
-    except (AttributeError, IndexError, TypeError, ValueError, KeyError, OverflowError) as error:
-        raise BundleError(f"{name}: is damaged: {type(error).__name__} while it was read") from error
+        yield
     except Exception as error:
-        # struct.error, which flatbuffers lets through.
-        raise BundleError(f"{name}: is damaged: {error}") from error
+        raise BundleError(f"{name}: is damaged ({type(error).__name__}: {error}); copy or convert it again") from error
 
 
 def _graph(schema: Any, model: Any, content: bytes) -> Graph:
@@ -240,9 +292,7 @@ def _tensor(index: int, tensor: Any, kinds: dict[int, str], buffers: list[Any]) 
 
 
 def _operator(index: int, operator: Any, model: Any, schema: Any) -> Operator:
-    code = model.operatorCodes[operator.opcodeIndex]
-    # Old readers only know the second, which is one byte (TFLite schema, version 3a).
-    number = max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
+    code, number = model.operatorCodes[operator.opcodeIndex], builtin_code(model, operator)
     custom = number == schema.BuiltinOperator.CUSTOM
     name = (code.customCode or b"custom").decode(errors="replace") if custom else _names(schema.BuiltinOperator)[number]
     inputs, outputs = _indices(operator.inputs), _indices(operator.outputs)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-# Of malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
+# In malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 
 
 def share_arena() -> None:
@@ -19,7 +19,7 @@ def share_arena() -> None:
     They use what others have freed, and `release_freed` can give all of it back: of other arenas than the first it
     leaves the end alone, however large. Threads that hold Python's lock do not wait for each other here.
     """
-    _set({_M_ARENA_MAX: 1})
+    mallopt({M_ARENA_MAX: 1})
 
 
 def release_freed() -> None:
@@ -33,20 +33,12 @@ def release_freed() -> None:
         trim(ctypes.c_size_t(0))
 
 
-def keep_freed() -> None:
-    """Reuse large blocks and do not give them back, for a program that frees and allocates much all the time.
-
-    TensorFlow does so with tens of megabytes in every step on the CPU; faulting the pages in again took a fifth of the
-    time of a step.
-    """
-    _set({_M_TRIM_THRESHOLD: 2**31 - 1, _M_MMAP_MAX: 0, _M_ARENA_MAX: 1})
-
-
-def _set(options: dict[int, int]) -> None:
-    mallopt = _of_glibc("mallopt")
-    if mallopt is not None:
+def mallopt(options: dict[int, int]) -> None:
+    """Set options of glibc's allocator, by their numbers in malloc.h. Does nothing with another C library."""
+    set_option = _of_glibc("mallopt")
+    if set_option is not None:
         for option, value in options.items():
-            mallopt(option, value)
+            set_option(option, value)
 
 
 def _of_glibc(name: str) -> Any:

@@ -25,7 +25,8 @@ import numpy as np
 
 from edgehar import Frame, FrameRing, ModelBundle, PixelFormat, open_source
 from edgehar.frames import YuvMatrix, plane_shapes
-from edgehar.model.interpreter import TfliteModel, load_runtime
+from edgehar.model.interpreter import TfliteModel
+from edgehar.model.runtime import load_runtime
 
 MODELS = ("fight", "actions-synthetic")
 # Height and width: shrinking by small and large, whole and odd factors, and enlarging.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 
-from edgehar.model.interpreter import load_runtime
+from edgehar.model.runtime import load_runtime
 
 ROUNDS = 200
 

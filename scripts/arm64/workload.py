@@ -17,7 +17,7 @@ import numpy as np
 
 from edgehar import Frame, FrameRing, ModelBundle, PixelFormat
 from edgehar.frames import plane_shapes
-from edgehar.model.interpreter import load_runtime
+from edgehar.model.runtime import load_runtime
 
 
 def frame(format_name: str, width: str, height: str) -> Callable[[], object]:

@@ -22,13 +22,13 @@ import keras
 import numpy as np
 
 from edgehar.bench.timing import Protocol, interleaved
-from edgehar.pipeline.memory import keep_freed
 from edgehar_training.data.datasets import Clip
 from edgehar_training.data.pixels import Pixels
 from edgehar_training.models import build, stem
 from edgehar_training.runs.run import Run, RunConfig
 from edgehar_training.settings import AugmentSettings, FitSettings, NetworkSettings
 from edgehar_training.training.fit import Training
+from edgehar_training.training.memory import keep_freed
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -15,10 +15,10 @@ import keras
 import numpy as np
 
 from edgehar.bench.timing import Protocol, interleaved
-from edgehar.pipeline.memory import keep_freed
 from edgehar_training.models import build
 from edgehar_training.models.stem import with_compiled_stem
 from edgehar_training.settings import NetworkSettings
+from edgehar_training.training.memory import keep_freed
 
 BATCH, WINDOW, SIZE, CLASSES = 16, 20, 60, 2
 STEPS_A_ROUND = 5

@@ -44,10 +44,10 @@ fresh() {
     "$venv/bin/pip" install -qq "${@:3}" "${tools[@]}"
     # Run where no source is: an installed package must not lean on the tree.
     (cd "$work" && "$venv/bin/python" - <<'PYTHON'
-import sys, edgehar, edgehar._ring, edgehar.model.interpreter, numpy
+import sys, edgehar, edgehar._ring, edgehar.model.runtime, numpy
 for module in (edgehar, edgehar._ring):
     assert module.__file__.startswith(sys.prefix) and "site-packages" in module.__file__, module.__file__
-runtime = edgehar.model.interpreter.load_runtime()
+runtime = edgehar.model.runtime.load_runtime()
 print(f"Python {sys.version.split()[0]}, numpy {numpy.__version__}, {runtime.package} {runtime.version}, {edgehar._ring.__file__}")
 PYTHON
     )
@@ -93,7 +93,7 @@ test_tflite_runtime() {
 }
 
 chosen() {
-    (cd "$work" && "$venv/bin/python" -c "from edgehar.model.interpreter import load_runtime as l; assert l().package == '$1', l()")
+    (cd "$work" && "$venv/bin/python" -c "from edgehar.model.runtime import load_runtime as l; assert l().package == '$1', l()")
 }
 
 ran=0

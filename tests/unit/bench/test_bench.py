@@ -18,7 +18,7 @@ from edgehar.bench.tables import Table, as_markdown, as_text
 from edgehar.bench.timing import Protocol
 from edgehar.model import macs
 from edgehar.model.bundle import ModelBundle
-from edgehar.model.interpreter import load_runtime
+from edgehar.model.runtime import load_runtime
 
 GIB = 1 << 30
 

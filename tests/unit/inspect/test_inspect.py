@@ -30,7 +30,7 @@ from edgehar.inspect.placement import place
 from edgehar.inspect.report import parts, see
 from edgehar.inspect.values import Watched, watch
 from edgehar.model import tflite as graphs
-from edgehar.model.interpreter import load_runtime
+from edgehar.model.runtime import load_runtime
 from edgehar.model.tflite import read_graph
 
 SHIPPED = ("fight", "interactions", "actions-synthetic")
@@ -95,7 +95,7 @@ def test_channels_are_dequantized_along_their_axis(name):
 
 @pytest.mark.parametrize("content", [b"", b"no model", b"\0" * 64, b"\0\0\0\0TFL3" + b"\xff" * 64])
 def test_what_is_no_model_is_refused(content):
-    with pytest.raises(BundleError, match=r"other: is (no TFLite file|damaged)"):
+    with pytest.raises(BundleError, match=r"other: is (not a TFLite file|damaged)"):
         read_graph(content, "other")
 
 
@@ -346,7 +346,7 @@ def test_a_compiled_encoder_is_taken_for_its_own_model_only(tiny):
         (compiled(encoder, name=b"other-op"), "has no edgetpu-custom-op"),
         (compiled(encoder, scale=0.5), "its outputs are"),
         (compiled(encoder, shape=(1, 8, 8, 3)), "its inputs are .*edgehar bundle unpack"),
-        (b"text", "is no TFLite file"),
+        (b"text", "is not a TFLite file"),
     ):
         with pytest.raises(BundleError, match=why):
             edgetpu.check_compiled(wrong, encoder, "new")

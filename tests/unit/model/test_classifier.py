@@ -11,7 +11,7 @@ from support.tiny_bundle import write_tiny_bundle
 
 from edgehar import BundleError, Classifier, ConfigError, Frame, ModelBundle, PixelFormat, RuntimeUnavailableError
 from edgehar.errors import SourceError
-from edgehar.model import interpreter as runtimes
+from edgehar.model import runtime as runtimes
 from edgehar.model.bundle import write_bundle
 from edgehar.model.interpreter import TfliteModel
 from edgehar.model.network import Network
@@ -204,7 +204,7 @@ def only_importable(monkeypatch):
         real = runtimes.importlib.import_module
 
         def import_module(name, *rest):
-            if any(name == module for known, module in runtimes._RUNTIMES if known != package):
+            if any(name == module for known, module in runtimes.RUNTIMES if known != package):
                 raise ImportError(f"No module named {name!r}")
             if package == "tflite-runtime" and name == "tflite_runtime.interpreter":
                 return real("ai_edge_litert.interpreter")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import edgehar
 from edgehar.errors import ConfigError, ConversionError
-from edgehar.model.interpreter import load_runtime
 from edgehar.model.manifest import Accuracy
+from edgehar.model.runtime import load_runtime
 from edgehar_training.runs.report import read_metrics
 from edgehar_training.runs.run import CONFIG_FILE, METRICS_FILE, flat, load_run
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from edgehar.errors import ConfigError, EdgeharError
 from edgehar.files import write_text
-from edgehar.pipeline.memory import keep_freed
 from edgehar_training.data.datasets.splits import Split, write_splits
 from edgehar_training.runs import report
 from edgehar_training.runs.run import (
@@ -28,6 +27,7 @@ from edgehar_training.runs.run import (
 )
 from edgehar_training.scoring.clips import Result, figures, group_bootstrap, score_bundle
 from edgehar_training.settings.network import FUSED
+from edgehar_training.training.memory import keep_freed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
