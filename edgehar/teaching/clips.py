@@ -12,8 +12,7 @@ GROUPS_FILE = "groups.csv"
 # The folder name that means "nothing to report", whatever the model calls it.
 ORDINARY = "ordinary"
 _CLIP_SUFFIXES = frozenset(
-    (".avi", ".mp4", ".mkv", ".mov", ".webm", ".ts", ".mpg", ".mpeg", ".m4v", ".flv", ".3gp", ".mts", ".m2ts", ".gif")
-    + (".h264", ".h265")
+    [".avi", ".mp4", ".mkv", ".mov", ".webm", ".ts", ".mpg", ".mpeg", ".m4v", ".flv", ".3gp", ".mts", ".m2ts", ".gif"]
 )
 
 

@@ -206,7 +206,9 @@ def _judge(
             before[labels[label]] += lesson.predicted(index, None) == label
             after[labels[label]] += lesson.predicted(index, correction) == label
     counts = Counter(labels[clip.label] for clip in data)
-    what = "groups held out" if grouped else "random by clip (no groups.csv): too high if clips share a camera or person"
+    what = (
+        "groups held out" if grouped else "random by clip (no groups.csv): too high if clips share a camera or person"
+    )
     return Verdict(
         {label: LabelResult(counts[label], before[label], after[label]) for label in labels if label in counts},
         f"{len(folds)} folds, {what}",

@@ -13,9 +13,10 @@ from edgehar.model.interpreter import TfliteModel  # noqa: E402
 from edgehar.model.manifest import Affine  # noqa: E402
 from edgehar_training.models.layers import whole  # noqa: E402
 from edgehar_training.models.tflite_weights import convolutions  # noqa: E402
-from edgehar_training.quantize import bias, merge  # noqa: E402
+from edgehar_training.quantize import bias  # noqa: E402
 from edgehar_training.quantize.child import Options, convert_networks  # noqa: E402
 from edgehar_training.quantize.export import Exporter, observe  # noqa: E402
+from edgehar_training.quantize.file_checks import operators  # noqa: E402
 from edgehar_training.quantize.ranges import Ranges  # noqa: E402
 from edgehar_training.quantize.stages import fake_quantization  # noqa: E402
 from edgehar_training.quantize.worker import to_int8  # noqa: E402
@@ -100,7 +101,7 @@ def test_features_are_right_on_average(body, per_channel):
     rms = [np.sqrt((shift_of(content, network, others) ** 2).mean()) for content in (before, after)]
     assert rms[1] < 0.4 * rms[0]
     # It costs nothing: the same operations, the same weights.
-    assert merge.operators(after) == merge.operators(before)
+    assert operators(after) == operators(before)
     for (kernel, _), (kept, _) in zip(convolutions(after), convolutions(before), strict=True):
         np.testing.assert_array_equal(kernel, kept)
 

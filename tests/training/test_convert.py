@@ -25,7 +25,7 @@ from edgehar.model.manifest import Decision, Manifest
 from edgehar_training.models import build
 from edgehar_training.quantize.child import convert_networks
 from edgehar_training.quantize.convert import calibration_windows, convert_run
-from edgehar_training.quantize.merge import check_identity, operators
+from edgehar_training.quantize.file_checks import check_identity, operators
 from edgehar_training.quantize.provenance import evaluation_accuracy
 from edgehar_training.settings import NetworkSettings
 

@@ -9,11 +9,12 @@ keras = pytest.importorskip("keras", reason="needs the train extra")
 from edgehar.errors import ConversionError  # noqa: E402
 from edgehar.model.interpreter import TfliteModel  # noqa: E402
 from edgehar.model.manifest import Affine  # noqa: E402
+from edgehar.model.merge import merge  # noqa: E402
 from edgehar_training.models import build  # noqa: E402
 from edgehar_training.models.tflite_weights import convolutions  # noqa: E402
-from edgehar_training.quantize import merge  # noqa: E402
 from edgehar_training.quantize.cost import macs  # noqa: E402
 from edgehar_training.quantize.export import INPUT, SEAM, Exporter, observe  # noqa: E402
+from edgehar_training.quantize.file_checks import check_identity, check_int8  # noqa: E402
 from edgehar_training.quantize.ranges import Ranges, exact  # noqa: E402
 from edgehar_training.quantize.worker import to_int8  # noqa: E402
 from edgehar_training.settings import NetworkSettings  # noqa: E402
@@ -203,9 +204,9 @@ def test_every_known_layer_computes_what_keras_computes_and_becomes_int8(kind):
     ranges.freeze(exporter.fixed(RGB))
     files = to_int8(exporter.encode, (1, 16, 16, 3)), to_int8(exporter.classify, (1, 4, 24))
     for content in files:
-        merge.check_int8(content, kind)
-    whole = merge.merge(*files, 4)
-    assert merge.check_identity(*files, whole, windows) == 6
+        check_int8(content, kind)
+    whole = merge(*files, 4)
+    assert check_identity(*files, whole, windows) == 6
     model = TfliteModel(whole, name=kind)
     assert model.output_quantization == Affine(scale=1 / 256, zero_point=-128)
     answers = np.concatenate([(model.run(window).astype(float) + 128) / 256 for window in windows])

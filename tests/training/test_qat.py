@@ -15,12 +15,14 @@ from edgehar import ModelBundle  # noqa: E402
 from edgehar.errors import ConfigError, DatasetError  # noqa: E402
 from edgehar.model.interpreter import TfliteModel  # noqa: E402
 from edgehar.model.manifest import Affine  # noqa: E402
+from edgehar.model.merge import merge  # noqa: E402
+from edgehar.model.tflite import parse  # noqa: E402
 from edgehar_training.data.datasets.splits import read_splits  # noqa: E402
 from edgehar_training.models.layers import whole  # noqa: E402
-from edgehar_training.quantize import merge  # noqa: E402
 from edgehar_training.quantize.convert import convert_run  # noqa: E402
 from edgehar_training.quantize.export import SEAM, Exporter  # noqa: E402
 from edgehar_training.quantize.fake_quant import FakeQuantization  # noqa: E402
+from edgehar_training.quantize.file_checks import check_identity, operators  # noqa: E402
 from edgehar_training.quantize.heads import float_head, fused_head  # noqa: E402
 from edgehar_training.quantize.ranges import Ranges  # noqa: E402
 from edgehar_training.quantize.simplify import simplified  # noqa: E402
@@ -91,7 +93,7 @@ def test_int8_file_computes_what_was_trained(per_channel):
     shape = (1, *network.get_layer("head").input_shape[1:])
     encoder = to_int8(exporter.encode, (1, SIZE, SIZE, 3))
     head = to_int8(exporter.classify, shape)
-    model = TfliteModel(merge.merge(encoder, head, STEPS), name="window")
+    model = TfliteModel(merge(encoder, head, STEPS), name="window")
     scores = np.concatenate([(model.run(window).astype(float) + 128) / 256 for window in windows])
     # The labels are random, so that many windows are as good as undecided.
     first, second = np.sort(expected, axis=1)[:, [-1, -2]].T
@@ -101,11 +103,11 @@ def test_int8_file_computes_what_was_trained(per_channel):
     assert np.abs(scores - expected).max() < 0.05
     # The file has the learned range, to the bit.
     assert quantized.limits[SEAM] == quantized.limits[exporter.before_seam]
-    assert merge.operators(encoder)["QUANTIZE"] == 0
+    assert operators(encoder)["QUANTIZE"] == 0
     low, high = quantized.limits[SEAM]
     seam = TfliteModel(encoder, name="encoder").output_quantization
     assert seam == Affine(scale=(high - low) / 255, zero_point=round(-128 - low / seam.scale))
-    found = [tensor.quantization for tensor in merge.parse(encoder).subgraphs[0].tensors]
+    found = [tensor.quantization for tensor in parse(encoder).subgraphs[0].tensors]
     assert any(q is not None and q.scale is not None and len(q.scale) > 1 for q in found) == per_channel
 
 
@@ -140,10 +142,10 @@ def test_other_heads_answer_as_the_float_network(kind):
     seam = TfliteModel(front, name="encoder").output_quantization
     back = fused_head(head, ranges, features) if kind == "fused" else float_head(head, seam)
     expected = {"fused": "UNIDIRECTIONAL_SEQUENCE_LSTM", "float": "DEQUANTIZE"}[kind]
-    assert merge.operators(back)[expected] == 1
-    model = merge.merge(front, back, STEPS)
+    assert operators(back)[expected] == 1
+    model = merge(front, back, STEPS)
     # Every window for itself, whatever came before it.
-    assert merge.check_identity(front, back, model, windows) == len(windows)
+    assert check_identity(front, back, model, windows) == len(windows)
     loaded = TfliteModel(back, name="head")
     codes = np.clip(np.round(features / seam.scale) + seam.zero_point, -128, 127).astype(np.int8)
     scores = np.concatenate([(loaded.run(code).astype(float) + 128) / 256 for code in codes])
@@ -161,7 +163,7 @@ def test_a_float_head_learns_on_int8_features():
     ranges.freeze(exporter.fixed(RGB))
     encoder = to_int8(exporter.encode, (1, SIZE, SIZE, 3))
     head = float_head(network.get_layer("head"), TfliteModel(encoder, name="encoder").output_quantization)
-    model = TfliteModel(merge.merge(encoder, head, STEPS), name="window")
+    model = TfliteModel(merge(encoder, head, STEPS), name="window")
     scores = np.concatenate([(model.run(window).astype(float) + 128) / 256 for window in windows])
     assert np.abs(scores - expected).max() < 2 / 256
 

@@ -11,7 +11,7 @@ from edgehar.model.interpreter import StepModel, TfliteModel  # noqa: E402
 from edgehar.model.manifest import Affine  # noqa: E402
 from edgehar_training.quantize import step as steps  # noqa: E402
 from edgehar_training.quantize.export import Exporter, observe  # noqa: E402
-from edgehar_training.quantize.merge import check_int8, operators  # noqa: E402
+from edgehar_training.quantize.file_checks import check_int8, operators  # noqa: E402
 from edgehar_training.quantize.ranges import Ranges  # noqa: E402
 from edgehar_training.quantize.worker import to_int8  # noqa: E402
 

@@ -159,7 +159,7 @@ def _read_notes(path: Path | None) -> str:
 
 
 def _table(conversion: Conversion) -> str:
-    from edgehar_training.quantize.merge import operators
+    from edgehar_training.quantize.file_checks import operators
 
     lines = [f"{'file':<15}{'bytes':>9}{'ms':>8}  operations"]
     for name, content in conversion.files.items():

@@ -15,10 +15,12 @@ from edgehar.errors import ConfigError, ConversionError, DatasetError
 from edgehar.model.bundle import STEP_FILE, SUFFIX, is_bundle_name, manifest_json, write_bundle
 from edgehar.model.interpreter import TfliteModel
 from edgehar.model.manifest import Accuracy, Affine, Decision, Manifest, Provenance, Quantization, Stateful, Temporal
-from edgehar_training.quantize import merge, provenance, step
+from edgehar.model.merge import merge, with_associated_files
+from edgehar_training.quantize import provenance, step
 from edgehar_training.quantize.card import CardFacts, model_card
 from edgehar_training.quantize.child import Int8Files, Options, convert_networks
 from edgehar_training.quantize.cost import macs
+from edgehar_training.quantize.file_checks import check_identity, check_int8
 from edgehar_training.quantize.parity import Comparison, compare, score_int8
 from edgehar_training.quantize.stages import as_it_was_trained, chosen_stage, read_ranges
 from edgehar_training.quantize.temperature import tempered, tempered_ranges
@@ -116,7 +118,7 @@ def convert_run(
     limits = tempered_ranges(model.get_layer("head"), read_ranges(run), temperature)
     int8 = _convert(run, model, head, limits)
     quantization = _quantization(int8, run.config, head)
-    whole = merge.merge(int8.encoder, int8.head, run.config.network.window)
+    whole = merge(int8.encoder, int8.head, run.config.network.window)
     comparison = _measure(run, as_it_was_trained(run, model, limits, float_head=head == "float"), int8, whole)
     _check_drop(comparison, max_drop)
     _check_classes_and_scores(comparison, run.config.labels, max_class_drop, max_difference)
@@ -244,7 +246,7 @@ def _quantization(int8: Int8Files, config: RunConfig, kind: HeadKind) -> Quantiz
     head = TfliteModel(int8.head, name="head.tflite")
     for name, content in (("encoder.tflite", int8.encoder), ("head.tflite", int8.head)):
         if name != "head.tflite" or kind != "float":
-            merge.check_int8(content, name)
+            check_int8(content, name)
     # Files hold scales as float32.
     wanted = Affine(scale=float(np.float32(config.affine.scale)), zero_point=config.affine.zero_point)
     for what, found, expected in (
@@ -261,7 +263,7 @@ def _stateful(int8: Int8Files, model: keras.Model) -> Stateful | None:
     """What the manifest says of the network of one step, None without one."""
     if int8.step is None:
         return None
-    merge.check_int8(int8.step, STEP_FILE)
+    check_int8(int8.step, STEP_FILE)
     return step.describe(int8.step, step.state_names(model.get_layer("head")))
 
 
@@ -270,7 +272,7 @@ def _measure(run: Run, trained: keras.Model, int8: Int8Files, whole: bytes) -> C
     clips = run.clips("val")
     streams = [run.stream(clip) for clip in clips]
     windows = (stream[: run.config.network.window] for stream in streams[:IDENTITY_WINDOWS])
-    merge.check_identity(int8.encoder, int8.head, whole, windows)
+    check_identity(int8.encoder, int8.head, whole, windows)
     return compare(trained, int8, run.preprocessor, streams, _truth(run, clips), run.config.network.window)
 
 
@@ -337,7 +339,7 @@ def _origin(run: Run, comparison: Comparison, accuracy: list[Accuracy]) -> Prove
 def _self_contained(whole: bytes, manifest: Manifest) -> bytes:
     """The whole-window model with its labels and manifest, without checksums of files that are not beside it."""
     labels = "".join(f"{label}\n" for label in manifest.labels).encode()
-    return merge.with_associated_files(whole, {"labels.txt": labels, "manifest.json": manifest_json(manifest)})
+    return with_associated_files(whole, {"labels.txt": labels, "manifest.json": manifest_json(manifest)})
 
 
 def _facts(run: Run, model: keras.Model, files: Mapping[str, bytes], comparison: Comparison, notes: str) -> CardFacts:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from edgehar.errors import ConversionError
+from edgehar.model.tflite import pack, parse
 from edgehar_training.quantize.arithmetic import RealArithmetic
 from edgehar_training.quantize.export import SCORES, SEAM
-from edgehar_training.quantize.merge import pack, parse
 from edgehar_training.quantize.plan import Plan
 from edgehar_training.quantize.simplify import simplified
 from edgehar_training.settings.quantize import HeadKind

@@ -10,7 +10,9 @@ from support.tiny_bundle import CODES, FEATURES, LOGITS, PIXELS, SCORES, _classi
 
 from edgehar.errors import ConversionError
 from edgehar.model.interpreter import TfliteModel
-from edgehar_training.quantize import merge
+from edgehar.model.merge import merge, with_associated_files
+from edgehar.model.tflite import pack
+from edgehar_training.quantize.file_checks import check_identity, check_int8, operators
 
 SIZE, WINDOW = 8, 5
 
@@ -34,8 +36,8 @@ def random_windows(count):
 
 def test_merged_model_gives_the_bytes_of_streaming():
     encoder, head = make_encoder(), make_head()
-    whole = merge.merge(encoder, head, WINDOW)
-    assert merge.check_identity(encoder, head, whole, random_windows(50)) == 50
+    whole = merge(encoder, head, WINDOW)
+    assert check_identity(encoder, head, whole, random_windows(50)) == 50
     model = TfliteModel(whole, name="window")
     assert model.input_shape == (WINDOW, SIZE, SIZE, 3)
     assert model.output_shape == (1, 2)
@@ -47,15 +49,15 @@ def test_merged_model_gives_the_bytes_of_streaming():
 
 def test_merged_model_has_the_operations_of_both():
     encoder, head = make_encoder(), make_head()
-    both = merge.operators(encoder) + merge.operators(head)
-    assert merge.operators(merge.merge(encoder, head, WINDOW)) == both
+    both = operators(encoder) + operators(head)
+    assert operators(merge(encoder, head, WINDOW)) == both
     assert both == {"RESHAPE": 3, "FULLY_CONNECTED": 2, "SOFTMAX": 1}
 
 
 def test_inputs_of_the_merge_are_left_alone():
     encoder, head = make_encoder(), make_head()
     before = encoder, head
-    merge.merge(encoder, head, WINDOW)
+    merge(encoder, head, WINDOW)
     assert (encoder, head) == before
     assert TfliteModel(encoder, name="encoder").input_shape == (1, SIZE, SIZE, 3)
 
@@ -63,27 +65,27 @@ def test_inputs_of_the_merge_are_left_alone():
 @pytest.mark.parametrize("affine", [(CODES[0] * (1 + 1e-6), CODES[1]), (CODES[0], CODES[1] + 1)])
 def test_seam_of_other_quantization_is_refused(affine):
     with pytest.raises(ConversionError, match="scale and zero point"):
-        merge.merge(make_encoder(), make_head(codes_affine=affine), WINDOW)
+        merge(make_encoder(), make_head(codes_affine=affine), WINDOW)
 
 
 def test_seam_of_other_shape_is_refused():
     with pytest.raises(ConversionError, match=r"\[1, 5, 8\]"):
-        merge.merge(make_encoder(), make_head(window=4), WINDOW)
+        merge(make_encoder(), make_head(window=4), WINDOW)
 
 
 def test_encoder_that_does_not_end_flat_gets_a_reshape():
     encoder, head = make_encoder(flat_end=False), make_head()
-    whole = merge.merge(encoder, head, WINDOW)
-    assert merge.operators(whole)["RESHAPE"] == 1 + (merge.operators(encoder) + merge.operators(head))["RESHAPE"]
-    assert merge.check_identity(encoder, head, whole, random_windows(20)) == 20
+    whole = merge(encoder, head, WINDOW)
+    assert operators(whole)["RESHAPE"] == 1 + (operators(encoder) + operators(head))["RESHAPE"]
+    assert check_identity(encoder, head, whole, random_windows(20)) == 20
 
 
 def test_streaming_that_differs_is_refused():
     encoder, head = make_encoder(), make_head()
     doubled = (CODES[0] * 2, CODES[1])
-    other = merge.merge(_with_output(encoder, doubled), make_head(codes_affine=doubled), WINDOW)
+    other = merge(_with_output(encoder, doubled), make_head(codes_affine=doubled), WINDOW)
     with pytest.raises(ConversionError, match="window 0: streaming gives"):
-        merge.check_identity(encoder, head, other, random_windows(3))
+        check_identity(encoder, head, other, random_windows(3))
 
 
 def _with_output(encoder, affine):
@@ -92,7 +94,7 @@ def _with_output(encoder, affine):
     for tensor in model.subgraphs[0].tensors:
         if tensor.name in (b"dense", b"reshaped") and list(tensor.shape) == [1, FEATURES]:
             tensor.quantization.scale = [affine[0]]
-    return merge.pack(model)
+    return pack(model)
 
 
 def test_custom_operation_is_refused():
@@ -101,9 +103,9 @@ def test_custom_operation_is_refused():
     output = graph.operator(tfl.BuiltinOperator.CUSTOM, 1, [frame], graph.tensor("out", (1, 4), PIXELS))
     graph.model.operatorCodes[0].customCode = b"FlexErf"
     content = graph.finish(frame, output)
-    assert merge.operators(content) == {"custom:FlexErf": 1}
+    assert operators(content) == {"custom:FlexErf": 1}
     with pytest.raises(ConversionError, match="custom:FlexErf"):
-        merge.check_int8(content, "head.tflite")
+        check_int8(content, "head.tflite")
 
 
 def test_float_tensor_is_refused():
@@ -113,12 +115,12 @@ def test_float_tensor_is_refused():
         tfl.BuiltinOperator.DEQUANTIZE, 2, [frame], graph.tensor("real", (1, 4), kind=tfl.TensorType.FLOAT32)
     )
     with pytest.raises(ConversionError, match=r"head\.tflite: tensor real is not int8"):
-        merge.check_int8(graph.finish(frame, real), "head.tflite")
+        check_int8(graph.finish(frame, real), "head.tflite")
 
 
 def test_associated_files_are_a_zip_and_the_model_still_runs():
-    whole = merge.merge(make_encoder(), make_head(), WINDOW)
-    content = merge.with_associated_files(whole, {"labels.txt": b"a\nb\n", "manifest.json": b"{}"})
+    whole = merge(make_encoder(), make_head(), WINDOW)
+    content = with_associated_files(whole, {"labels.txt": b"a\nb\n", "manifest.json": b"{}"})
     assert content.startswith(whole)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.namelist() == ["labels.txt", "manifest.json"]

@@ -1,27 +1,22 @@
-"""The whole-window model, made by joining the encoder's and the head's files at the level of the flatbuffer.
+"""The whole-window model: encoder and head joined at the level of the flatbuffer.
 
-Converted on its own, a window model gets scales that differ in their last digits; joined from the two files it has
-their very weights and quantization, so that streaming and whole-window answers are the same bytes.
+Converted on its own, a window model gets scales that differ in their last digits. Joined from the two files it has
+exactly their weights and quantization, so that streaming and whole-window answers are the same bytes.
 """
 
 from __future__ import annotations
 
 import io
 import zipfile
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgehar.errors import ConversionError
-from edgehar.model.interpreter import TfliteModel
+from edgehar.model.tflite import append_constant, builtin_code, load_schema, pack, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    import numpy.typing as npt
-
-FILE_IDENTIFIER = b"TFL3"
+    from collections.abc import Mapping
 
 
 def merge(encoder: bytes, head: bytes, window: int) -> bytes:
@@ -38,7 +33,7 @@ def merge(encoder: bytes, head: bytes, window: int) -> bytes:
     Raises:
         ConversionError: the two do not fit together.
     """
-    model, tail = parse(encoder), parse(head)
+    model, tail = parse(encoder, "encoder.tflite"), parse(head, "head.tflite")
     front, back = model.subgraphs[0], tail.subgraphs[0]
     seam, entry = front.tensors[front.outputs[0]], back.tensors[back.inputs[0]]
     _check_seam(seam, entry, window)
@@ -48,22 +43,6 @@ def merge(encoder: bytes, head: bytes, window: int) -> bytes:
     model.signatureDefs = model.metadata = model.metadataBuffer = None
     model.description = "edgehar window model"
     return pack(model)
-
-
-def parse(content: bytes) -> Any:
-    """A TFLite file as objects."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    return schema.ModelT.InitFromPackedBuf(content, 0)
-
-
-def pack(model: Any) -> bytes:
-    """A TFLite file of what `parse` gave."""
-    import flatbuffers
-
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
-    return bytes(builder.Output())
 
 
 def _affine(tensor: Any) -> tuple[list[float], list[int]]:
@@ -86,13 +65,15 @@ def _check_seam(seam: Any, entry: Any, window: int) -> None:
 
 def _widen(model: Any, window: int) -> None:
     """Let the encoder take `window` frames at once and give one tensor `(1, window, features)`."""
-    from ai_edge_litert import schema_py_generated as schema
+    schema = load_schema()
 
     graph = model.subgraphs[0]
     for index in {index for operator in graph.operators for index in operator.outputs} | set(graph.inputs):
         tensor = graph.tensors[index]
         tensor.shape, tensor.shapeSignature = np.array([window, *tensor.shape[1:]], np.int32), None
-    reshapes = [operator for operator in graph.operators if _code(model, operator) == schema.BuiltinOperator.RESHAPE]
+    reshapes = [
+        operator for operator in graph.operators if builtin_code(model, operator) == schema.BuiltinOperator.RESHAPE
+    ]
     if not reshapes or list(reshapes[-1].outputs) != list(graph.outputs):
         reshapes.append(_append_reshape(model))
     seam = graph.tensors[graph.outputs[0]]
@@ -103,7 +84,7 @@ def _widen(model: Any, window: int) -> None:
 
 def _append_reshape(model: Any) -> Any:
     """Put a RESHAPE behind the output, with the quantization of what it reads; its shapes are yet to be set."""
-    from ai_edge_litert import schema_py_generated as schema
+    schema = load_schema()
 
     graph = model.subgraphs[0]
     before = graph.tensors[graph.outputs[0]]
@@ -123,16 +104,14 @@ def _append_reshape(model: Any) -> Any:
 
 def _set_reshape(model: Any, operator: Any) -> None:
     """Let a RESHAPE give the shape that its output tensor says."""
-    from ai_edge_litert import schema_py_generated as schema
+    schema = load_schema()
 
     tensors = model.subgraphs[0].tensors
     target, output = tensors[operator.inputs[1]], tensors[operator.outputs[0]]
     operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.NONE, None
     # A buffer of its own: others may share the old one.
-    buffer = schema.BufferT()
-    buffer.data = np.array(output.shape, np.int32).view(np.uint8)
-    target.shape, target.buffer = np.array([len(output.shape)], np.int32), len(model.buffers)
-    model.buffers.append(buffer)
+    target.shape = np.array([len(output.shape)], np.int32)
+    target.buffer = append_constant(model, np.array(output.shape, np.int32))
 
 
 def _append(model: Any, tail: Any) -> None:
@@ -156,76 +135,6 @@ def _append(model: Any, tail: Any) -> None:
     graph.tensors += back.tensors
     graph.operators += back.operators
     graph.outputs = move(back.outputs)
-
-
-def _code(model: Any, operator: Any) -> int:
-    code = model.operatorCodes[operator.opcodeIndex]
-    # Old readers only know the first, which is one byte (TFLite schema, version 3a).
-    return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
-
-
-def operators(content: bytes) -> Counter[str]:
-    """How often each operation stands in a TFLite file, by its name; custom ones (Flex) as `custom:NAME`."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    model = parse(content)
-    found: Counter[str] = Counter()
-    for operator in model.subgraphs[0].operators:
-        custom = model.operatorCodes[operator.opcodeIndex].customCode
-        found[f"custom:{custom.decode()}" if custom else names[_code(model, operator)]] += 1
-    return found
-
-
-def check_int8(content: bytes, name: str) -> None:
-    """Check that a file needs nothing but int8 built-in operations.
-
-    Raises:
-        ConversionError: it has a custom (Flex) operation, or a tensor of floats.
-    """
-    from ai_edge_litert import schema_py_generated as schema
-
-    custom = [operation for operation in operators(content) if operation.startswith("custom:")]
-    if custom:
-        raise ConversionError(f"{name}: needs {', '.join(custom)}, which the device's runtime does not have")
-    floats = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16, schema.TensorType.FLOAT64)
-    graph = parse(content).subgraphs[0]
-    # A fused LSTM names ranges within it by tensors of their own, which hold nothing.
-    used = {int(index) for operator in graph.operators for index in (*operator.inputs, *operator.outputs)} - {-1}
-    for tensor in (graph.tensors[index] for index in sorted(used)):
-        if tensor.type in floats:
-            raise ConversionError(f"{name}: tensor {tensor.name.decode()} is not int8; a layer was left in float")
-
-
-def check_identity(encoder: bytes, head: bytes, window_model: bytes, windows: Iterable[npt.NDArray[np.int8]]) -> int:
-    """Check that streaming and the whole-window model give the same bytes, in the runtime that is installed.
-
-    Args:
-        encoder: `encoder.tflite`.
-        head: `head.tflite`.
-        window_model: `window.tflite`.
-        windows: int8 `(window, height, width, 3)` each.
-
-    Returns:
-        How many windows were compared.
-
-    Raises:
-        ConversionError: they differ.
-    """
-    encode = TfliteModel(encoder, name="encoder.tflite")
-    classify = TfliteModel(head, name="head.tflite")
-    whole = TfliteModel(window_model, name="window.tflite")
-    compared = 0
-    for frames in windows:
-        streamed = classify.run(np.concatenate([encode.run(frame) for frame in frames]))
-        at_once = whole.run(frames)
-        if not np.array_equal(streamed, at_once):
-            raise ConversionError(
-                f"window {compared}: streaming gives {streamed.tolist()}, window.tflite {at_once.tolist()}; "
-                "the TFLite runtime computes them differently, try another version of it"
-            )
-        compared += 1
-    return compared
 
 
 def with_associated_files(content: bytes, files: Mapping[str, bytes]) -> bytes:
