@@ -68,9 +68,7 @@ def run(args: argparse.Namespace) -> int:
         )
     with Progress("encoding", len(clips.clips), unit="clips", lines=10) as progress:
         try:
-            verdict = teach(
-                bundle, clips, args.out, background=args.background, on_clip=lambda done, total: progress.advance()
-            )
+            verdict = teach(bundle, clips, args.out, background=args.background, on_clip=progress.advance)
         except NotBetterError as error:
             progress.close()
             print(_table(error.verdict))

@@ -10,7 +10,7 @@ from msgspec import Meta
 from edgehar.capture.governor import GovernorOptions
 from edgehar.capture.reader import ReconnectOptions
 from edgehar.config.words import toml
-from edgehar.events.decider import DecisionOptions
+from edgehar.events.options import DecisionOptions
 from edgehar.health.options import HealthOptions
 from edgehar.model.edgetpu import CPU, PATTERN
 from edgehar.sinks.files import FileOptions

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgehar.errors import BundleError, ConfigError
-from edgehar.model.manifest import SCHEMA_VERSION, Manifest
+from edgehar.model.manifest import SCHEMA_VERSION, Manifest, least_schema_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgehar._ring import FrameRing, Region
+    from edgehar._ring import FrameRing, Region, Resizer
 
 SUFFIX = ".edgehar"
 REQUIRED_FILES = ("labels.txt", "encoder.tflite", "head.tflite", "window.tflite", "MODEL_CARD.md")
@@ -66,6 +66,30 @@ class ModelBundle:
     def files(self) -> dict[str, bytes]:
         """The contents of every file but the manifest, by name."""
         return dict(self._files)
+
+    def make_resizer(self, *, region: Region | None = None) -> Resizer:
+        """Return a Resizer with this model's preprocessing.
+
+        Args:
+            region: part of every frame to use, (x, y, width, height) as shares 0 to 1; the whole frame if None.
+
+        Raises:
+            ValueError: the region is not within the frame.
+        """
+        from edgehar._ring import Resizer
+
+        shape, quantization = self.manifest.input, self.manifest.quantization.input
+        return Resizer(
+            shape.height,
+            shape.width,
+            shape.channels,
+            dtype="int8",
+            scale=quantization.scale,
+            zero_point=quantization.zero_point,
+            motion=shape.motion,
+            crop=shape.crop,
+            region=region,
+        )
 
     def make_ring(self, window: int | None = None, *, region: Region | None = None) -> FrameRing:
         """A FrameRing with this model's preprocessing.
@@ -178,7 +202,7 @@ def write_bundle(path: str | os.PathLike[str], manifest: Manifest, files: Mappin
 
     Args:
         path: where the bundle goes; replaced when it is there.
-        manifest: its `files` are filled in here.
+        manifest: its `files` and `schema_version` are filled in here.
         files: contents of `encoder.tflite`, `head.tflite`, `window.tflite`, `MODEL_CARD.md` and any more;
             `labels.txt` is made from the manifest.
 
@@ -194,7 +218,7 @@ def write_bundle(path: str | os.PathLike[str], manifest: Manifest, files: Mappin
     if missing:
         raise BundleError(f"{path}: cannot be written without {', '.join(missing)}")
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    manifest = msgspec.structs.replace(manifest, files=digests)
+    manifest = msgspec.structs.replace(manifest, files=digests, schema_version=least_schema_version(manifest))
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:

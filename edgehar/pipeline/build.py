@@ -67,14 +67,8 @@ def source_name(camera: CameraOptions) -> str:
 
 
 def make_decider(config: Config, camera: CameraOptions, bundle: ModelBundle) -> Decider:
-    """What decides for a camera."""
-    defaults = bundle.manifest.decision
-    return Decider(
-        bundle.manifest.labels,
-        config.decision_of(camera),
-        background=defaults.background,
-        threshold=defaults.threshold,
-    )
+    """Create the decider of a camera: its options over the defaults of its model."""
+    return Decider(bundle.manifest.labels, config.decision_of(camera), bundle.manifest.decision)
 
 
 def make_sinks(

@@ -14,14 +14,13 @@ import numpy as np
 
 from edgehar.errors import BundleError
 from edgehar.model.manifest import Affine
-from edgehar.model.tflite import load_schema
+from edgehar.model.tflite import append_constant, builtin_code, load_schema, pack, parse
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 # Scores 0 to 255/256 in 256 steps, as TFLite's own int8 softmax gives them.
 SCORES = Affine(1 / 256, -128)
-_IDENTIFIER = b"TFL3"
 
 
 @dataclass(frozen=True)
@@ -72,12 +71,9 @@ class _Surgery:
 
     def __init__(self, head: bytes, name: str) -> None:
         self._schema = load_schema()
-        try:
-            self._model = self._schema.ModelT.InitFromPackedBuf(head, 0)
-            self._graph = self._model.subgraphs[0]
-            logits = self._cut_softmax(name)
-        except (AttributeError, IndexError, TypeError, ValueError) as error:
-            raise BundleError(f"{name}: damaged: {type(error).__name__} while it was read") from error
+        self._model = parse(head, name)
+        self._graph = self._model.subgraphs[0]
+        logits = self._cut_softmax(name)
         self._labels = int(self._graph.tensors[logits].shape[-1])
         features = self._pooled(int(self._graph.inputs[0]))
         self._probe = self._concatenate([self._as_float(logits, (1, self._labels)), *features])
@@ -108,8 +104,7 @@ class _Surgery:
         """Drop the last softmax and all behind it; return the tensor of the logits."""
         for index in range(len(self._graph.operators) - 1, -1, -1):
             operator = self._graph.operators[index]
-            code = self._model.operatorCodes[operator.opcodeIndex]
-            if max(int(code.builtinCode), int(code.deprecatedBuiltinCode)) == self._schema.BuiltinOperator.SOFTMAX:
+            if builtin_code(self._model, operator) == self._schema.BuiltinOperator.SOFTMAX:
                 self._graph.operators = self._graph.operators[:index]
                 return int(operator.inputs[0])
         raise BundleError(f"{name}: does not end in a softmax, so it cannot be taught; convert the model again")
@@ -153,10 +148,7 @@ class _Surgery:
         tensor.name, tensor.shape = name.encode(), np.array(shape, np.int32)
         tensor.type, tensor.buffer = self._schema.TensorType.FLOAT32 if kind is None else kind, 0
         if constant is not None:
-            buffer = self._schema.BufferT()
-            buffer.data = np.frombuffer(constant.tobytes(), np.uint8)
-            tensor.buffer = len(self._model.buffers)
-            self._model.buffers.append(buffer)
+            tensor.buffer = append_constant(self._model, constant)
         if affine is not None:
             tensor.quantization = self._schema.QuantizationParametersT()
             tensor.quantization.scale = np.array([affine.scale], np.float32)
@@ -178,9 +170,5 @@ class _Surgery:
         self._graph.operators.append(operator)
 
     def _pack(self, output: int) -> bytes:
-        import flatbuffers
-
         self._graph.outputs = np.array([output], np.int32)
-        builder = flatbuffers.Builder(1 << 20)
-        builder.Finish(self._model.Pack(builder), _IDENTIFIER)
-        return bytes(builder.Output())
+        return pack(self._model)

@@ -10,9 +10,8 @@ import msgspec
 import numpy as np
 
 from edgehar.errors import ConfigError, EdgeharError, SourceError
-from edgehar.files import check_writable
-from edgehar.model.bundle import STEP_FILE, ModelBundle, manifest_json, write_bundle
-from edgehar.model.manifest import Taught
+from edgehar.model.bundle import STEP_FILE, SUFFIX, ModelBundle, is_bundle_name, manifest_json, write_bundle
+from edgehar.model.manifest import Taught, least_schema_version
 from edgehar.model.merge import merge, with_associated_files
 from edgehar.model.network import Network
 from edgehar.teaching.clips import ORDINARY, LabelledClips
@@ -92,7 +91,7 @@ def teach(
     out: Path,
     *,
     background: Collection[str] = (),
-    on_clip: Callable[[int, int], None] = lambda done, total: None,
+    on_clip: Callable[[], None] = lambda: None,
 ) -> Verdict:
     """Teach a bundle's head from labelled clips and write the new bundle, if it is better on held-out clips.
 
@@ -105,7 +104,7 @@ def teach(
         clips: labelled clips.
         out: the new bundle; replaced if it is there.
         background: new labels that are ordinary: they open no event.
-        on_clip: called after each clip with the number of clips encoded and of all clips.
+        on_clip: called after each clip that was encoded or left out.
 
     Returns:
         How held-out clips were answered by the old head and by the new one.
@@ -116,7 +115,8 @@ def teach(
         BundleError: the head cannot be taken apart, or the bundle cannot be written.
     """
     manifest = bundle.manifest
-    check_writable(out)
+    if out.suffix != SUFFIX or not is_bundle_name(out.stem):
+        raise ConfigError(f"{out}: name the new bundle NAME{SUFFIX}, with letters, digits, `.`, `_` and `-`")
     names = _label_names(clips, manifest)
     labels = [*manifest.labels, *sorted(set(names.values()) - set(manifest.labels))]
     _check_counts(Counter(names[clip.label] for clip in clips.clips), manifest.labels)
@@ -173,11 +173,11 @@ def _encode(
     clips: LabelledClips,
     names: Mapping[str, str],
     labels: list[str],
-    on_clip: Callable[[int, int], None],
+    on_clip: Callable[[], None],
 ) -> tuple[list[ClipData], dict[str, str]]:
     probe, hop = Probe(network), network.bundle.manifest.temporal.hop
     data, unreadable = [], {}
-    for count, clip in enumerate(clips.clips, start=1):
+    for clip in clips.clips:
         try:
             old, pooled = probe.run(windows_of(network, clip.path, hop))
         except SourceError as error:
@@ -186,7 +186,7 @@ def _encode(
             offsets = np.zeros((len(old), len(labels)))
             offsets[:, : old.shape[1]] = old
             data.append(ClipData(labels.index(names[clip.label]), clip.group, offsets, pooled))
-        on_clip(count, len(clips.clips))
+        on_clip()
     return data, unreadable
 
 
@@ -206,9 +206,7 @@ def _judge(
             before[labels[label]] += lesson.predicted(index, None) == label
             after[labels[label]] += lesson.predicted(index, correction) == label
     counts = Counter(labels[clip.label] for clip in data)
-    what = (
-        "groups held out" if grouped else "random by clip (no groups.csv): too high if clips share a camera or person"
-    )
+    what = "groups held out" if grouped else "random by clip, without groups.csv"
     return Verdict(
         {label: LabelResult(counts[label], before[label], after[label]) for label in labels if label in counts},
         f"{len(folds)} folds, {what}",
@@ -236,6 +234,7 @@ def _write(
         provenance=msgspec.structs.replace(old.provenance, taught=taught),
         stateful=None,
     )
+    manifest = msgspec.structs.replace(manifest, schema_version=least_schema_version(manifest))
     text = "".join(f"{label}\n" for label in labels).encode()
     whole = merge(bundle.read("encoder.tflite"), head, window)
     # `write_bundle` fills in the checksums; a file cannot hold its own.

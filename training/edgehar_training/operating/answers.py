@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar.records import Prediction
+    from edgehar_training.alarms.decisions import Rule
     from edgehar_training.data.datasets import Clip
     from edgehar_training.data.frames_cache import SmallClip
-    from edgehar_training.operating.decisions import Rule
     from edgehar_training.runs.run import Run
 
     Progress: TypeAlias = Callable[[int], object]
@@ -263,7 +263,7 @@ def _stored(run: Run, metrics: dict[str, Any], part: str) -> FloatScores:
         ) from error
 
 
-def check_background(labels: Sequence[str], background: Sequence[str]) -> frozenset[str]:
+def check_background(labels: Sequence[str], background: Sequence[str]) -> list[str]:
     """The labels that are no event, which must be some of the labels but not all.
 
     Raises:
@@ -276,4 +276,4 @@ def check_background(labels: Sequence[str], background: Sequence[str]) -> frozen
             raise ConfigError(f"--background {label}: no such label; the labels are {', '.join(labels)}")
     if set(background) == set(labels):
         raise ConfigError("--background: all labels are background; leave one that is an event")
-    return frozenset(background)
+    return list(dict.fromkeys(background))

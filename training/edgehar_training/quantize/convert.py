@@ -14,7 +14,17 @@ from msgspec.structs import replace
 from edgehar.errors import ConfigError, ConversionError, DatasetError
 from edgehar.model.bundle import STEP_FILE, SUFFIX, is_bundle_name, manifest_json, write_bundle
 from edgehar.model.interpreter import TfliteModel
-from edgehar.model.manifest import Accuracy, Affine, Decision, Manifest, Provenance, Quantization, Stateful, Temporal
+from edgehar.model.manifest import (
+    Accuracy,
+    Affine,
+    Decision,
+    Manifest,
+    Provenance,
+    Quantization,
+    Stateful,
+    Temporal,
+    least_schema_version,
+)
 from edgehar.model.merge import merge, with_associated_files
 from edgehar_training.quantize import provenance, step
 from edgehar_training.quantize.card import CardFacts, model_card
@@ -136,6 +146,7 @@ def convert_run(
         provenance=replace(_origin(run, comparison, accuracy), quantized=stage, reason=reason, temperature=temperature),
         stateful=_stateful(int8, model),
     )
+    manifest = replace(manifest, schema_version=least_schema_version(manifest))
     files = {
         "encoder.tflite": int8.encoder,
         "head.tflite": int8.head,
@@ -209,6 +220,8 @@ def _check_options(config: RunConfig, hop: int, max_drop: float | None, decision
         raise ConfigError(f"threshold is {decision.threshold:g}, it must be 0 to 1")
     if unknown := [label for label in decision.background if label not in config.labels]:
         raise ConfigError(f"background label {unknown[0]!r} is not one of {', '.join(config.labels)}")
+    if unknown := [label for label in decision.thresholds if label not in config.labels]:
+        raise ConfigError(f"thresholds label {unknown[0]!r} is not one of {', '.join(config.labels)}")
 
 
 def _load_model(run: Run) -> keras.Model:
