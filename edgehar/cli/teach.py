@@ -52,7 +52,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Teach, print how held-out clips were answered, and say what was written or why nothing was."""
     import logging
+    import os
 
+    # The matrices are small: threads of a BLAS library cost more than they save. Read when numpy is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edgehar.model.bundle import ModelBundle
     from edgehar.progress import Progress
     from edgehar.teaching.clips import read_clips

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 _MEMORY = 10
-_ITERATIONS = 300
-_TOLERANCE = 1e-6
+_ITERATIONS = 100
+_TOLERANCE = 1e-4
 # Sufficient decrease and step reduction of a backtracking line search (Nocedal and Wright 2006, algorithm 3.1).
 _DECREASE, _SHRINK, _TRIES = 1e-4, 0.5, 30
 
