@@ -1,7 +1,7 @@
-"""The whole-window model: encoder and head joined at the level of the flatbuffer.
+"""Join the files of an encoder and a head into one model of a whole window, at the level of the flatbuffer.
 
-Converted on its own, a window model gets scales that differ in their last digits. Joined from the two files it has
-exactly their weights and quantization, so that streaming and whole-window answers are the same bytes.
+A window model converted on its own gets scales that differ in their last digits. The joined model has the weights and
+quantization of the two files, so streaming and whole-window answers are equal byte for byte.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def merge(encoder: bytes, head: bytes, window: int) -> bytes:
-    """Join an encoder of one frame and a head of one window into a model of one window of frames.
+    """Join an encoder of one frame and a head of one window into a model of a window of frames.
 
     Args:
         encoder: TFLite file, int8 `(1, height, width, 3)` to `(1, features)`.
@@ -31,18 +31,31 @@ def merge(encoder: bytes, head: bytes, window: int) -> bytes:
         TFLite file, int8 `(window, height, width, 3)` to `(1, classes)`.
 
     Raises:
-        ConversionError: the two do not fit together.
+        ConversionError: the two files do not fit together.
     """
-    model, tail = parse(encoder, "encoder.tflite"), parse(head, "head.tflite")
+    model, tail = parse(encoder), parse(head)
     front, back = model.subgraphs[0], tail.subgraphs[0]
     seam, entry = front.tensors[front.outputs[0]], back.tensors[back.inputs[0]]
     _check_seam(seam, entry, window)
     _widen(model, window)
     _append(model, tail)
-    # They describe the encoder alone.
+    # These describe the encoder alone.
     model.signatureDefs = model.metadata = model.metadataBuffer = None
     model.description = "edgehar window model"
     return pack(model)
+
+
+def with_associated_files(content: bytes, files: Mapping[str, bytes]) -> bytes:
+    """Return a TFLite file with files appended as a zip; metadata readers find them, the runtime ignores them.
+
+    Source: TensorFlow Lite model metadata, "associated files".
+    """
+    stream = io.BytesIO(content)
+    with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:
+        for name, data in files.items():
+            # A fixed date, so that the same model gives the same bytes.
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return stream.getvalue()
 
 
 def _affine(tensor: Any) -> tuple[list[float], list[int]]:
@@ -59,14 +72,13 @@ def _check_seam(seam: Any, entry: Any, window: int) -> None:
     if _affine(seam) != _affine(entry):
         raise ConversionError(
             f"the encoder's output has scale and zero point {_affine(seam)}, the head's input {_affine(entry)}; "
-            "they must be the same to be joined"
+            "they must be equal to be joined"
         )
 
 
 def _widen(model: Any, window: int) -> None:
-    """Let the encoder take `window` frames at once and give one tensor `(1, window, features)`."""
+    """Change the encoder to take `window` frames at once and to output one tensor `(1, window, features)`."""
     schema = load_schema()
-
     graph = model.subgraphs[0]
     for index in {index for operator in graph.operators for index in operator.outputs} | set(graph.inputs):
         tensor = graph.tensors[index]
@@ -83,9 +95,8 @@ def _widen(model: Any, window: int) -> None:
 
 
 def _append_reshape(model: Any) -> Any:
-    """Put a RESHAPE behind the output, with the quantization of what it reads; its shapes are yet to be set."""
+    """Append a RESHAPE of the output, with the same quantization. Its shapes are set later."""
     schema = load_schema()
-
     graph = model.subgraphs[0]
     before = graph.tensors[graph.outputs[0]]
     seam, target, code, operator = schema.TensorT(), schema.TensorT(), schema.OperatorCodeT(), schema.OperatorT()
@@ -103,19 +114,17 @@ def _append_reshape(model: Any) -> Any:
 
 
 def _set_reshape(model: Any, operator: Any) -> None:
-    """Let a RESHAPE give the shape that its output tensor says."""
+    """Set the shape of a RESHAPE to the shape of its output tensor."""
     schema = load_schema()
-
     tensors = model.subgraphs[0].tensors
     target, output = tensors[operator.inputs[1]], tensors[operator.outputs[0]]
     operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.NONE, None
-    # A buffer of its own: others may share the old one.
     target.shape = np.array([len(output.shape)], np.int32)
     target.buffer = append_constant(model, np.array(output.shape, np.int32))
 
 
 def _append(model: Any, tail: Any) -> None:
-    """Put the operators of `tail` behind those of `model`; its input becomes the output of `model`."""
+    """Append the operators of `tail` to those of `model`; the output of `model` becomes their input."""
     graph, back = model.subgraphs[0], tail.subgraphs[0]
     first_buffer, first_tensor, first_code = len(model.buffers), len(graph.tensors), len(model.operatorCodes)
     moved = {index: index + first_tensor for index in range(len(back.tensors))} | {-1: -1}
@@ -135,16 +144,3 @@ def _append(model: Any, tail: Any) -> None:
     graph.tensors += back.tensors
     graph.operators += back.operators
     graph.outputs = move(back.outputs)
-
-
-def with_associated_files(content: bytes, files: Mapping[str, bytes]) -> bytes:
-    """A TFLite file with files appended as a zip, which readers of TFLite metadata find and the runtime ignores.
-
-    Source: TensorFlow Lite model metadata, "associated files".
-    """
-    stream = io.BytesIO(content)
-    with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:
-        for name, data in files.items():
-            # A fixed date: the same model gives the same bytes.
-            archive.writestr(zipfile.ZipInfo(name), data)
-    return stream.getvalue()

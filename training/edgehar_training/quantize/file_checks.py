@@ -1,4 +1,4 @@
-"""Checks of int8 files: which operations they need, and whether streaming equals the whole-window model."""
+"""Checks of converted files: int8 throughout, and the same answers streamed and for a whole window."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from edgehar.errors import ConversionError
 from edgehar.model.interpreter import TfliteModel
-from edgehar.model.tflite import builtin_code, load_schema, parse
+from edgehar.model.tflite import read_graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,38 +18,30 @@ if TYPE_CHECKING:
 
 
 def operators(content: bytes) -> Counter[str]:
-    """How often each operation stands in a TFLite file, by its name; custom ones (Flex) as `custom:NAME`."""
-    schema = load_schema()
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    model = parse(content, "TFLite file")
-    found: Counter[str] = Counter()
-    for operator in model.subgraphs[0].operators:
-        custom = model.operatorCodes[operator.opcodeIndex].customCode
-        found[f"custom:{custom.decode()}" if custom else names[builtin_code(model, operator)]] += 1
-    return found
+    """Count the operators of a TFLite file by name; custom (Flex) operators as `custom:NAME`."""
+    graph = read_graph(content, "TFLite file")
+    return Counter(f"custom:{operator.name}" if operator.custom else operator.name for operator in graph.operators)
 
 
 def check_int8(content: bytes, name: str) -> None:
-    """Check that a file needs nothing but int8 built-in operations.
+    """Check that a file uses only built-in int8 operators.
 
     Raises:
-        ConversionError: it has a custom (Flex) operation, or a tensor of floats.
+        ConversionError: it has a custom (Flex) operator or a float tensor.
     """
-    schema = load_schema()
     custom = [operation for operation in operators(content) if operation.startswith("custom:")]
     if custom:
-        raise ConversionError(f"{name}: needs {', '.join(custom)}, which the device's runtime does not have")
-    floats = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16, schema.TensorType.FLOAT64)
-    graph = parse(content, "TFLite file").subgraphs[0]
-    # A fused LSTM names ranges within it by tensors of their own, which hold nothing.
-    used = {int(index) for operator in graph.operators for index in (*operator.inputs, *operator.outputs)} - {-1}
+        raise ConversionError(f"{name}: needs {', '.join(custom)}, which the runtime of the device does not have")
+    graph = read_graph(content, name)
+    # A fused LSTM names its inner ranges by tensors that hold nothing and that no operator uses.
+    used = {index for operator in graph.operators for index in (*operator.inputs, *operator.outputs)} - {-1}
     for tensor in (graph.tensors[index] for index in sorted(used)):
-        if tensor.type in floats:
-            raise ConversionError(f"{name}: tensor {tensor.name.decode()} is not int8; a layer was left in float")
+        if tensor.kind in ("FLOAT32", "FLOAT16", "FLOAT64"):
+            raise ConversionError(f"{name}: tensor {tensor.name} is not int8; a layer was left in float")
 
 
 def check_identity(encoder: bytes, head: bytes, window_model: bytes, windows: Iterable[npt.NDArray[np.int8]]) -> int:
-    """Check that streaming and the whole-window model give the same bytes, in the runtime that is installed.
+    """Check that streaming and the whole-window model give the same bytes in the installed runtime.
 
     Args:
         encoder: `encoder.tflite`.
@@ -58,7 +50,7 @@ def check_identity(encoder: bytes, head: bytes, window_model: bytes, windows: It
         windows: int8 `(window, height, width, 3)` each.
 
     Returns:
-        How many windows were compared.
+        The number of compared windows.
 
     Raises:
         ConversionError: they differ.
@@ -73,7 +65,7 @@ def check_identity(encoder: bytes, head: bytes, window_model: bytes, windows: It
         if not np.array_equal(streamed, at_once):
             raise ConversionError(
                 f"window {compared}: streaming gives {streamed.tolist()}, window.tflite {at_once.tolist()}; "
-                "the TFLite runtime computes them differently, try another version of it"
+                "the TFLite runtime computes them differently; try another version of it"
             )
         compared += 1
     return compared
