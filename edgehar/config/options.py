@@ -7,15 +7,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from edgehar.capture.governor import GovernorOptions
-from edgehar.capture.reader import ReconnectOptions
+from edgehar.capture.options import GovernorOptions, ReconnectOptions
 from edgehar.config.words import toml
-from edgehar.events.decider import DecisionOptions
+from edgehar.events.options import DecisionOptions
 from edgehar.health.options import HealthOptions
 from edgehar.model.edgetpu import CPU, PATTERN
-from edgehar.sinks.files import FileOptions
 from edgehar.sinks.mqtt.options import MqttOptions
-from edgehar.sinks.spool.queue import SpoolOptions
+from edgehar.sinks.options import FileOptions
+from edgehar.sinks.spool.options import SpoolOptions
 from edgehar.sinks.webhook.options import WebhookOptions
 
 _Share = Annotated[float, Meta(ge=0, le=1)]

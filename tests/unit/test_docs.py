@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,13 @@ from edgehar.bench import results as bench_results
 from edgehar.model import manifest
 
 PAGES = {
-    path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    path.relative_to(ROOT).as_posix(): path
+    for path in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "CHANGELOG.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+    )
 }
 # Whose options a page means by a bare `--option`.
 SUBJECTS = {
@@ -34,6 +41,7 @@ SUBJECTS = {
 }
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OUR_FILE = re.compile(r"(?<![\w/.~-])(?:edgehar|ext|scripts|tests|training)/[\w./-]+\.\w+")
+OUR_FOLDER = re.compile(r"`((?:edgehar|ext|scripts|tests|training)/(?:[\w-]+/)*)`")
 
 
 def blocks(page, *languages):
@@ -58,6 +66,12 @@ def calls(line):
         elif found:
             found[-1][1].append(word)
     return [(command, rest) for command, rest in found if command]
+
+
+def anchors(file):
+    """The anchors of a page, as GitHub and the site make them of its headings."""
+    headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", file.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def structs_of(module):
@@ -97,9 +111,12 @@ def test_every_option_is_explained(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_and_path_leads_somewhere(page):
     text = PAGES[page].read_text()
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-        assert "://" in target or (PAGES[page].parent / target).exists(), target
-    for path in OUR_FILE.findall(text):
+    for target, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", text):
+        if "://" not in target:
+            file = PAGES[page].parent / target if target else PAGES[page]
+            assert file.exists(), target
+            assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
+    for path in (*OUR_FILE.findall(text), *OUR_FOLDER.findall(text)):
         assert (ROOT / path).exists(), path
 
 
@@ -145,6 +162,16 @@ def test_python_runs_as_it_stands(page, number, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     exec(code, {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("container", ["edgehar", "edgehar_training"])
+def test_the_layers_told_are_those_that_are_enforced(container):
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (enforced,) = (contract["layers"] for contract in contracts if contract.get("containers") == [container])
+    tables = PAGES["CONTRIBUTING.md"].read_text().split("| layer | what it does |\n|---|---|\n")[1:]
+    table = tables[["edgehar", "edgehar_training"].index(container)].partition("\n\n")[0]
+    told = [re.findall(r"`(\w+)`", row.split(" | ")[0]) for row in table.splitlines()]
+    assert told == [layer.split(" | ") for layer in enforced]
 
 
 def test_the_reference_of_settings_is_what_the_settings_say():
