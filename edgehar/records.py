@@ -108,6 +108,7 @@ class Event(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
         start_s: capture time of the newest frame of the first window with this label, in seconds.
         end_s: the same for the last window, or where its least duration is over, if that is later; None while the
             action goes on.
+        clip: path of the event's clip in the recording folder; None if it is not recorded.
     """
 
     phase: Literal["start", "update", "end"]
@@ -120,6 +121,7 @@ class Event(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
     peak_score: float
     start_s: float
     end_s: float | None = None
+    clip: str | None = None
 
 
 class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):

@@ -24,7 +24,7 @@ __all__ = ["Source", "open_source"]
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):")
 # Options that tell a back end what its frames are for: those that can make nothing of them are not given them.
-_HINTS = ("target_size",)
+_HINTS = ("target_size", "tap")
 # Options of files, whatever reads them.
 _REPLAY = ("loop", "realtime")
 _IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -87,7 +87,8 @@ def open_source(
     from edgehar.sources.replay import ReplaySource
 
     loop, realtime = (bool(replay.get(name)) for name in _REPLAY)
-    return ReplaySource(open_it, loop=loop, realtime=realtime, period_s=1.0 / options.get("rate_hz", DEFAULT_RATE_HZ))
+    period_s = 1.0 / options.get("rate_hz", DEFAULT_RATE_HZ)
+    return ReplaySource(open_it, loop=loop, realtime=realtime, period_s=period_s, tap=options.get("tap"))
 
 
 def _without_hints(back_end: Any, options: dict[str, Any]) -> dict[str, Any]:

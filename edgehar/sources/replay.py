@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from edgehar.frames import Frame
+    from edgehar.sources.base import PacketTap
 
 # A reader that is further behind than this does not catch up: the clock is set anew.
 _BEHIND_S = 1.0
@@ -29,7 +30,15 @@ class ReplaySource(Source):
 
     reopens = False
 
-    def __init__(self, open_file: Callable[[], Source], *, loop: bool, realtime: bool, period_s: float) -> None:
+    def __init__(
+        self,
+        open_file: Callable[[], Source],
+        *,
+        loop: bool,
+        realtime: bool,
+        period_s: float,
+        tap: PacketTap | None = None,
+    ) -> None:
         """Open a file.
 
         Args:
@@ -38,6 +47,8 @@ class ReplaySource(Source):
             realtime: give each frame when it is due, as a camera does.
             period_s: seconds from the only frame of a round to the first of the next; where a round has several, it is
                 the time between its last two.
+
+            tap: gets the packets of the file from `open_file`; it learns here when their frames are shown.
 
         Raises:
             SourceError: it cannot be opened.
@@ -50,6 +61,7 @@ class ReplaySource(Source):
             raise ConfigError(f"{self.name}: loop and realtime are for files, and this is live; leave them out")
         self.live = realtime
         self._open_file, self._loop, self._period_s = open_file, loop, period_s
+        self._tap = tap
         self._lock = threading.Lock()
         self._closed = threading.Event()
 
@@ -64,6 +76,8 @@ class ReplaySource(Source):
                     started_s -= early_s
             # Never later than it arrives.
             arrived_s = max(time.monotonic(), started_s + due_s) if self.live else frame.arrived_s
+            if self._tap is not None:
+                self._tap.shifted(started_s + due_s - frame.captured_s)
             yield dataclasses.replace(frame, captured_s=started_s + due_s, arrived_s=arrived_s, sequence=sequence)
 
     def _rounds(self) -> Iterator[tuple[Frame, float]]:

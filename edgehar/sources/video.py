@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+    from edgehar.sources.base import PacketFeed, PacketTap
+
 _log = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S = 10.0
@@ -63,6 +65,7 @@ class VideoSource(HandleSource):
         transport: str = "tcp",
         tls_verify: bool = True,
         ca_file: str | None = None,
+        tap: PacketTap | None = None,
     ) -> None:
         """Open a file or address.
 
@@ -74,6 +77,7 @@ class VideoSource(HandleSource):
                 need.
             tls_verify: whether `rtsps://` and `https://` servers must show a certificate that is trusted and theirs.
             ca_file: the authorities trusted, as PEM; those of the system when None.
+            tap: gets the packets before they are decoded.
 
         Raises:
             SourceError: it is not there, cannot be read, or has no video; AccessRefusedError for a wrong password.
@@ -94,6 +98,8 @@ class VideoSource(HandleSource):
         self._reformatter = VideoReformatter()
         self._decoded = self._decode()
         self._sequence = 0
+        self._tap = tap
+        self._feed: PacketFeed | None = None
 
     @classmethod
     def from_uri(cls, uri: str, **options: Any) -> Self:
@@ -115,7 +121,10 @@ class VideoSource(HandleSource):
         if decoded is None:
             return None
         arrived_s = time.monotonic()
-        captured_s = self._clock.captured_s(self._stamp_s(decoded), arrived_s)
+        stamp_s = self._stamp_s(decoded)
+        captured_s = self._clock.captured_s(stamp_s, arrived_s)
+        if self._feed is not None and stamp_s is not None:
+            self._feed.placed(stamp_s, captured_s)
         self._sequence += 1
         return self._frame(decoded, captured_s, arrived_s)
 
@@ -126,6 +135,8 @@ class VideoSource(HandleSource):
         return None if stamp is None or self._tick is None else stamp * self._tick[0] / self._tick[1]
 
     def _release(self) -> None:
+        if self._feed is not None:
+            self._feed.end()
         self._decoded.close()
         self._container.close()
         # Closed or not, the decoder and its threads live as long as something refers to them.
@@ -153,8 +164,13 @@ class VideoSource(HandleSource):
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
         """Packets until the file ends or breaks off, then None to get out the frames that the decoder holds back."""
+        if self._tap is not None:
+            self._feed = self._tap.begin(self._stream, live=self.live)
         try:
-            yield from self._container.demux(self._stream)
+            for packet in self._container.demux(self._stream):
+                if self._feed is not None:
+                    self._feed.packet(packet)
+                yield packet
             trouble = "the stream ended"
         except av.FFmpegError as error:
             trouble = _reason(error)
