@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from edgehar._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from edgehar._ring import FrameRing
+    from edgehar._ring import FrameRing, Resizer
     from edgehar.errors import (
         BundleError,
         ConfigError,
@@ -41,6 +41,7 @@ _HOMES = {
     "ModelBundle": "edgehar.model.bundle",
     "PixelFormat": "edgehar.frames",
     "Prediction": "edgehar.records",
+    "Resizer": "edgehar._ring",
     "YuvMatrix": "edgehar.frames",
     "open_source": "edgehar.sources",
     **dict.fromkeys(
@@ -71,6 +72,7 @@ __all__ = [
     "ModelBundle",
     "PixelFormat",
     "Prediction",
+    "Resizer",
     "RuntimeUnavailableError",
     "SinkError",
     "SourceError",

@@ -11,6 +11,39 @@ Crop: TypeAlias = Literal["stretch", "center", "letterbox"]
 Region: TypeAlias = tuple[float, float, float, float]
 PerChannel: TypeAlias = tuple[float, float, float]
 
+class Resizer:
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        channels: int = 3,
+        dtype: RingDtype = "int8",
+        scale: float = ...,
+        zero_point: int = -128,
+        *,
+        motion: MotionInput = "none",
+        crop: Crop = "stretch",
+        region: Region | None = None,
+        mean: PerChannel = ...,
+        std: PerChannel = ...,
+    ) -> None: ...
+    def resize(self, frame: Frame | npt.NDArray[np.uint8]) -> npt.NDArray[Any]: ...
+    def resize_into(self, frame: Frame | npt.NDArray[np.uint8], out: npt.NDArray[Any]) -> None: ...
+    def reset(self) -> None: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def dtype(self) -> RingDtype: ...
+    @property
+    def motion(self) -> MotionInput: ...
+    @property
+    def crop(self) -> Crop: ...
+
 class FrameRing:
     def __init__(
         self,

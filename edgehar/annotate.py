@@ -1,4 +1,4 @@
-"""Videos with the answers drawn beside the picture, to look at or to show."""
+"""Write videos with the predictions drawn beside the picture."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     Picture = npt.NDArray[np.uint8]
 
 MIN_WIDTH_PX = 480
-_TICKS_HZ = 10_000  # clock of the video; MPEG-4 Part 2 allows no finer one than 1 / 65535 s
-_BARS = 8  # classes shown at most, the likeliest first when there are more
+_TICKS_HZ = 10_000  # time base of the video; MPEG-4 Part 2 allows none finer than 1 / 65535 s
+_BARS = 8  # classes shown at most, most likely first
 # BGR
 _PANEL, _TEXT, _DIM = (34, 30, 28), (240, 240, 240), (150, 150, 150)
 _TRACK, _BAR, _BEST = (62, 56, 52), (150, 120, 80), (90, 190, 250)
 
 
 class AnnotatedVideo:
-    """An MP4 of frames with label, scores and time beside them; a context manager.
+    """Write an MP4 of frames with label, scores and time beside them. Use it as a context manager.
 
-    Frames are enlarged to at least `MIN_WIDTH_PX`. The video grows under a temporary name in the same folder and gets
-    its own name when it is complete, which it also is after Ctrl-C; after any other failure it is removed.
+    Frames are enlarged to at least `MIN_WIDTH_PX`. The video is written under a temporary name in the same folder and
+    renamed when it is complete, also after Ctrl-C. After any other failure it is removed.
     """
 
     def __init__(self, path: str | os.PathLike[str], rate_hz: float) -> None:
-        """Choose a file.
+        """Choose the file.
 
         Args:
-            path: of the MP4 to write; one that is there is replaced when this one is complete.
-            rate_hz: frames a second to expect, for the encoder; each frame is shown when it was captured.
+            path: MP4 to write. An existing file is replaced when the new one is complete.
+            rate_hz: expected frames a second, for the encoder. Each frame is shown at its capture time.
         """
         self.path = Path(path)
         self._rate = fractions.Fraction(rate_hz).limit_denominator(1001)
@@ -52,13 +52,13 @@ class AnnotatedVideo:
         self._last_tick = -1
 
     def __enter__(self) -> Self:
-        """Create the file; SinkError when it cannot be written."""
+        """Create the file. Raises SinkError if it cannot be written."""
         import av
 
         if self.path.is_dir():
             raise SinkError(f"{self.path}: is a folder; name a file, for example {self.path / 'video.mp4'}")
         try:
-            # The encoder opens its file with the first frame; an unwritable place is better known at once.
+            # The encoder creates its file with the first frame. Fail early if the folder is not writable.
             self._unfinished.open("wb").close()
             self._container = av.open(str(self._unfinished), "w", format="mp4")
         except OSError as error:
@@ -66,11 +66,11 @@ class AnnotatedVideo:
         return self
 
     def write(self, frame: Frame, prediction: Prediction | None) -> None:
-        """Add a frame, with the latest answer beside it (None: no answer yet).
+        """Add a frame with the latest prediction beside it.
 
         Args:
-            frame: any size and format; all are scaled to the size of the first.
-            prediction: what to show.
+            frame: any size and format. All frames are scaled to the size of the first.
+            prediction: the prediction to show; None if there is none yet.
 
         Raises:
             SinkError: the file cannot be written.
@@ -93,7 +93,7 @@ class AnnotatedVideo:
             raise self._unwritable(error) from error
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Complete the file, or remove what there is of it when the block failed or wrote no frame."""
+        """Complete the file, or remove it if the block failed or wrote no frame."""
         whole = self._stream is not None and kind in (None, KeyboardInterrupt)
         try:
             if whole:
@@ -110,7 +110,7 @@ class AnnotatedVideo:
     def _add_stream(self, picture: Picture) -> Any:
         import av
 
-        # Builds of FFmpeg without the GPL parts have no libx264.
+        # FFmpeg builds without GPL parts have no libx264.
         has_h264 = "libx264" in av.codecs_available
         codec, options = ("libx264", {"crf": "22", "preset": "veryfast"}) if has_h264 else ("mpeg4", {})
         stream = self._container.add_stream(codec, rate=self._rate, options=options)
@@ -128,13 +128,13 @@ class AnnotatedVideo:
 def annotate(
     frame: Frame, prediction: Prediction | None, elapsed_s: float, size: tuple[int, int] | None = None
 ) -> Picture:
-    """The frame, enlarged, with a panel at its right: label, time, and a bar for the score of each class.
+    """Draw the frame, enlarged, with a panel on its right: label, time, and a bar for the score of each class.
 
     Args:
         frame: the picture.
-        prediction: what to show; None says that no answer has come yet.
+        prediction: the prediction to show; None if there is none yet.
         elapsed_s: time to show, in seconds.
-        size: width and height of the picture in pixels; twice or more the frame's when None.
+        size: width and height of the picture in pixels; a multiple of the frame's size if None.
 
     Returns:
         uint8 `(height, width, 3)`, BGR, both sides even.
@@ -155,10 +155,10 @@ def _draw_panel(panel: Picture, prediction: Prediction | None, elapsed_s: float)
     line, left = height / 15, round(0.06 * width)
     inner = width - 2 * left
 
-    def write(text: str, row: float, share: float, colour: tuple[int, int, int]) -> None:
+    def write(text: str, row: float, share: float, color: tuple[int, int, int]) -> None:
         (wide, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 2)
         scale = min(share * line / 22, inner / max(wide, 1))
-        cv2.putText(panel, text, (left, round(row)), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
+        cv2.putText(panel, text, (left, round(row)), cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)
 
     write(f"{elapsed_s:.1f} s", 1.3 * line, 0.7, _DIM)
     if prediction is None:
@@ -181,7 +181,7 @@ def _draw_panel(panel: Picture, prediction: Prediction | None, elapsed_s: float)
 
 
 def _enlarged(width: int, height: int) -> tuple[int, int]:
-    """Size at which a frame is shown: a whole multiple of its own, at least `MIN_WIDTH_PX` wide, made even."""
+    """Return the size to show a frame at: a multiple of its own, at least `MIN_WIDTH_PX` wide, rounded to even."""
     factor = -(-MIN_WIDTH_PX // width)
     return _even(width * factor), _even(height * factor)
 

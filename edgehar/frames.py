@@ -1,4 +1,4 @@
-"""What a camera frame is: pixels, their format, and when they were captured."""
+"""Camera frames: pixels, their format and their capture time."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 class PixelFormat(enum.Enum):
-    """How the 8-bit samples of a frame lie in memory, and with it the shape of `Frame.data` (height H, width W).
+    """Memory layout of the 8-bit samples of a frame. It defines the shape of `Frame.data` (height H, width W).
 
-    libcamera names bytes from the last to the first: its "RGB888" is `BGR24` here, its "XRGB8888" `BGRA32` and its
+    libcamera names the bytes in reverse order: its "RGB888" is `BGR24` here, its "XRGB8888" `BGRA32` and its
     "XBGR8888" `RGBA32`.
 
     Attributes:
         BGR24: `(H, W, 3)`: blue, green, red.
         RGB24: `(H, W, 3)`: red, green, blue.
-        BGRA32: `(H, W, 4)`: blue, green, red, and a byte that is not looked at.
-        RGBA32: `(H, W, 4)`: red, green, blue, and a byte that is not looked at.
-        GRAY8: `(H, W)`: grey levels, taken as R = G = B.
+        BGRA32: `(H, W, 4)`: blue, green, red, and an unused byte.
+        RGBA32: `(H, W, 4)`: red, green, blue, and an unused byte.
+        GRAY8: `(H, W)`: gray levels, read as R = G = B.
         I420: planes Y `(H, W)`, U and V, each `((H + 1) // 2, (W + 1) // 2)`. FFmpeg's yuv420p, libcamera's "YUV420".
         NV12: planes Y `(H, W)` and UV `((H + 1) // 2, (W + 1) // 2, 2)`.
-        YUYV: `(H, W, 2)`, W even: Y, and in turn U and V of this and the next pixel. FFmpeg's yuyv422.
+        YUYV: `(H, W, 2)`, W even: Y, then U or V, which each pair of pixels shares. FFmpeg's yuyv422.
     """
 
     BGR24 = "bgr24"
@@ -45,7 +45,7 @@ _BYTES_A_PIXEL = {PixelFormat.BGR24: 3, PixelFormat.RGB24: 3, PixelFormat.BGRA32
 
 
 def plane_shapes(pixel_format: PixelFormat, height: int, width: int) -> tuple[tuple[int, ...], ...]:
-    """The shapes of the planes of a frame, in the order of `Frame.data`; one for a format that has no planes."""
+    """Return the shapes of a frame's planes, in the order of `Frame.data`. Packed formats have one plane."""
     half = ((height + 1) // 2, (width + 1) // 2)
     if pixel_format is PixelFormat.I420:
         return (height, width), half, half
@@ -59,7 +59,7 @@ def plane_shapes(pixel_format: PixelFormat, height: int, width: int) -> tuple[tu
 
 
 class YuvMatrix(enum.Enum):
-    """The standard that says how red, green and blue were mixed into Y, U and V."""
+    """Standard of the conversion between RGB and YUV."""
 
     BT601 = "bt601"
     BT709 = "bt709"
@@ -70,14 +70,15 @@ class Frame:
     """One captured frame.
 
     Attributes:
-        data: uint8, one array or a tuple of planes, of the shape that `format` says; rows may be strided.
-        format: how the samples lie in memory.
-        captured_s: when the frame was captured, in seconds on the source's own monotonic clock: the monotonic clock
-            for live sources, seconds since the first frame for files.
-        arrived_s: when this process got the frame, in seconds of `time.monotonic()`.
-        sequence: number of the frame at the source, from 0; gaps are frames dropped before they were read.
-        matrix: for I420, NV12 and YUYV, the standard of their colours.
-        full_range: for I420, NV12 and YUYV, whether Y, U and V use all of 0-255 (JPEG) rather than 16-235 and 16-240.
+        data: uint8, one array or a tuple of planes, with the shape that `format` defines. Rows may be strided.
+        format: memory layout of the samples.
+        captured_s: capture time in seconds. Live sources use the clock of `time.monotonic`; files count from their
+            first frame.
+        arrived_s: time at which this process received the frame, in seconds of `time.monotonic`.
+        sequence: number of the frame at the source, from 0. Gaps are frames dropped before they were read.
+        matrix: for I420, NV12 and YUYV: standard of the colors.
+        full_range: for I420, NV12 and YUYV: True if Y, U and V use all of 0-255 (JPEG), False if they use 16-235 and
+            16-240.
     """
 
     data: Pixels

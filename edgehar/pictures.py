@@ -1,4 +1,4 @@
-"""Frames as pictures to look at: every format turned into BGR pixels by the kernel, with its one rule for colours."""
+"""Convert frames of any format to BGR or JPEG pictures, with the same color rule as the network input."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgehar._ring import FrameRing
+from edgehar._ring import Resizer
 from edgehar.frames import PixelFormat
 
 if TYPE_CHECKING:
@@ -17,28 +17,27 @@ if TYPE_CHECKING:
 
 
 def as_bgr(frame: Frame) -> npt.NDArray[np.uint8]:
-    """The pixels of a frame as OpenCV and most programs that show pictures want them.
+    """Return the pixels of a frame in the order that OpenCV and most viewers expect.
 
     Args:
-        frame: of any format, 8 to 8192 pixels a side.
+        frame: any format, 8 to 8192 pixels a side.
 
     Returns:
-        uint8 `(height, width, 3)`, blue, green, red, 0-255: the frame's own array when that is what it holds, else a
-        new one.
+        uint8 `(height, width, 3)`, blue, green, red, 0-255. It is the frame's own array if the frame is BGR24, else a
+        new array.
 
     Raises:
-        TypeError: the frame's data is not of uint8.
-        ValueError: another shape than its format has, or another size.
+        TypeError: the frame's data is not uint8.
+        ValueError: the shape does not match the format, or the size is out of range.
     """
     if frame.format is PixelFormat.BGR24 and isinstance(frame.data, np.ndarray):
         return frame.data
-    rgb = np.empty((frame.height, frame.width, 3), np.uint8)
-    _ring(frame.height, frame.width).shrink_into(frame, rgb)
+    rgb = _resizer(frame.height, frame.width).resize(frame)
     return np.ascontiguousarray(rgb[..., ::-1])
 
 
 def as_jpeg(frame: Frame) -> bytes:
-    """A frame as a JPEG file; raises as `as_bgr`."""
+    """Return a frame as a JPEG file. Raises as `as_bgr`."""
     import cv2
 
     _, encoded = cv2.imencode(".jpg", as_bgr(frame))
@@ -46,6 +45,6 @@ def as_jpeg(frame: Frame) -> bytes:
 
 
 @functools.lru_cache(maxsize=2)
-def _ring(height: int, width: int) -> FrameRing:
-    """A ring that keeps the size of the frames. It may serve several threads: they wait for each other."""
-    return FrameRing(1, height, width, dtype="uint8")
+def _resizer(height: int, width: int) -> Resizer:
+    """Return a resizer that keeps the frame's size. Threads may share it, because its calls are serialized."""
+    return Resizer(height, width, dtype="uint8")

@@ -25,12 +25,12 @@ CHANNELS, FILTERS, POOL = STEM_CHANNELS, STEM_FILTERS, STEM_POOL
 
 
 def supported():
-    """Whether this processor can run `forward` and `backward` (AVX2 and FMA)."""
+    """Return whether this processor can run `forward` and `backward` (AVX2 and FMA)."""
     return bool(stem_supported())
 
 
 def forward(const float[:, :, :, ::1] images, const float[:, :, :, ::1] kernel, const float[::1] bias):
-    """Convolve, rectify and pool.
+    """Convolve, apply ReLU and max-pool.
 
     Args:
         images: float32 `(n, height, width, 3)`, height and width multiples of 4.
@@ -66,7 +66,7 @@ def forward(const float[:, :, :, ::1] images, const float[:, :, :, ::1] kernel, 
 def backward(
     const float[:, :, :, ::1] images, const float[:, :, :, ::1] gradient, const int8_t[:, :, :, ::1] winner
 ):
-    """Gradients of the kernel and the bias.
+    """Return the gradients of the kernel and the bias.
 
     Args:
         images: as given to `forward`.

@@ -12,7 +12,7 @@ struct area_plan {
     int paired;             /* see sum_pixels */
     axis rows, columns;     /* of pixels */
     axis chroma_rows, chroma_columns;
-    double share, chroma_share; /* what one unit of a sum counts in levels */
+    double share, chroma_share; /* levels per unit of a sum */
     lanes lanes;            /* of sums and levels */
     int values;             /* in a row of them */
     void *memory;           /* the scratch below, all of it for one output row */

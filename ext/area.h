@@ -1,10 +1,10 @@
 /* Area-average resizing of 8-bit images to small RGB images.
  *
- * Output pixel (y, x) of a height x width image is the mean of a region of the source over the rectangle
- * [y*H/height, (y+1)*H/height) x [x*W/width, (x+1)*W/width) of that region, H x W; a cell on its border counts by the
- * exact share that lies inside. Shrinking and enlarging follow the same rule. All sums are integers; there is one
- * rounding, at the end. Chroma samples are cells as large as the luma cells they belong to, averaged at their own size
- * over the same rectangle; colours are converted after that.
+ * Output pixel (y, x) of a height x width image is the mean of a source region of H x W pixels over the rectangle
+ * [y*H/height, (y+1)*H/height) x [x*W/width, (x+1)*W/width). A source cell on the border counts by the exact share
+ * inside the rectangle. Shrinking and enlarging use the same rule. All sums are integers, rounded once, at the end.
+ * A chroma sample is a cell as large as the luma cells it covers. Chroma is averaged at its own size over the same
+ * rectangle, and colors are converted afterwards.
  */
 #ifndef EDGEHAR_AREA_H
 #define EDGEHAR_AREA_H
@@ -14,14 +14,14 @@
 
 enum {
     AREA_MIN_SOURCE = 8,  /* pixels, height and width of a source image */
-    AREA_MAX_SIDE = 8192  /* pixels, height and width of any image; the integer widths in area.c rest on it */
+    AREA_MAX_SIDE = 8192  /* pixels, height and width of any image; the integer widths in area.c depend on it */
 };
 
-/* How samples lie in memory. Chroma planes of the 4:2:0 layouts have (height + 1) / 2 rows of (width + 1) / 2 samples. */
+/* Memory layout of the samples. Chroma planes of the 4:2:0 layouts have (height + 1) / 2 rows of (width + 1) / 2 samples. */
 typedef enum {
     AREA_GREY,   /* one plane, one byte a pixel */
     AREA_THREE,  /* one plane, three bytes a pixel */
-    AREA_FOUR,   /* one plane, four bytes a pixel, of which the last is not used */
+    AREA_FOUR,   /* one plane, four bytes a pixel, the last one unused */
     AREA_I420,   /* planes Y, U, V */
     AREA_NV12,   /* planes Y, UV */
     AREA_YUYV    /* one plane, Y U Y V; the width is even */
@@ -48,10 +48,10 @@ typedef struct {
 
 area_yuv area_yuv_matrix(double red_weight, double blue_weight, int full_range);
 
-/* Spans, weights and scratch rows of one geometry. A plan serves one thread at a time: the scratch rows are its own. */
+/* Spans, weights and scratch rows of one geometry. Use a plan from one thread at a time, because it owns the scratch rows. */
 typedef struct area_plan area_plan;
 
-/* NULL when memory is short; the geometry must keep the limits above. */
+/* Returns NULL if memory is short. The geometry must respect the limits above. */
 area_plan *area_plan_create(const area_geometry *geometry);
 void area_plan_destroy(area_plan *plan);
 

@@ -26,7 +26,7 @@ INLINED words8 second_pixel(words8 two, ptrdiff_t step)
     return step == 3 ? SHUFFLED8(two, two, 3, 4, 5, 6, 7, 7, 7, 7) : SHUFFLED8(two, two, 4, 5, 6, 7, 7, 7, 7, 7);
 }
 
-/* Sums over `count` pixels of `step` entries, 3 or 4; lane 3 is of no use where there are 3. With `paired`, sums over
+/* Sums over `count` pixels of `step` entries, 3 or 4; lane 3 is unused with 3 entries. With `paired`, sums over
  * every other pixel fit 16 bits. */
 INLINED ints4 sum_pixels(const uint16_t *p, ptrdiff_t count, ptrdiff_t step, int paired)
 {

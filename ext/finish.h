@@ -1,5 +1,5 @@
-/* From sums to what is stored: averages, colours, levels, and the values that stand for them. Rows of sums and of
- * levels have channel c of pixel x at channel[c] + x * step. */
+/* Convert sums to output values: averages, colors, levels, quantized values. In a row of sums or levels, channel c of
+ * pixel x is at channel[c] + x * step. */
 #ifndef EDGEHAR_FINISH_H
 #define EDGEHAR_FINISH_H
 
@@ -18,8 +18,8 @@ typedef struct {
 
 fixed_yuv fixed_of(const area_yuv *yuv);
 
-/* What is stored for each level; where that is level ^ flip, as for uint8 and for int8 with its usual scale and zero
- * point, no table is looked up. */
+/* Output value of each level. Where it is level ^ flip (uint8, and int8 with the default scale and zero point), no
+ * table is read. */
 typedef struct {
     const uint8_t *of;
     int flip; /* or -1 */
@@ -27,7 +27,7 @@ typedef struct {
 
 level_map make_level_map(const uint8_t map[256]);
 
-/* `count` sums times `share`, rounded half up. Wide sums are doubles, which hold these integers exactly. */
+/* `count` sums times `share`, rounded half up. Wide sums are doubles, which represent these integers exactly. */
 void narrow_levels_of_rgb(const int32_t *sums, int count, double share, int32_t *levels);
 void wide_levels_of_rgb(const double *sums, int count, double share, int32_t *levels);
 
@@ -37,7 +37,7 @@ void narrow_levels_of_yuv(const int32_t *sums, int width, double luma_share, dou
 void wide_levels_of_yuv(const double *sums, int width, double luma_share, double chroma_share, const fixed_yuv *yuv,
                         int32_t *levels);
 
-/* out[3 * x + c] = what the map has for the level. */
+/* out[3 * x + c] = map[level]. */
 void map_levels(const int32_t *levels, int width, const lanes *lanes, const level_map *map, uint8_t *out);
 
 /* Sums times the shares, not rounded, times gain plus bias. */

@@ -1,4 +1,4 @@
-# Part of _ring.pyx: what a pushed frame is, checked, and described for the C code.
+# Part of _ring.pyx: check a frame and describe it for the C code.
 
 cdef dict BUFFER_CODES = {"int8": b"b", "uint8": b"B", "float32": b"f"}
 
@@ -6,8 +6,8 @@ cdef object YUYV = PixelFormat.YUYV
 cdef object BT601 = YuvMatrix.BT601
 cdef object BT709 = YuvMatrix.BT709
 
-# For each format: its layout, whether blue comes first, and of each plane how many rows and columns share a sample and
-# how many bytes a sample has.
+# Per format: layout, whether blue comes first, and for each plane the rows and columns that share a sample and the
+# bytes per sample.
 cdef dict FORMATS = {
     PixelFormat.BGR24: (AREA_THREE, True, ((1, 1, 3),)),
     PixelFormat.RGB24: (AREA_THREE, False, ((1, 1, 3),)),
@@ -23,7 +23,7 @@ cdef object BGR24 = PixelFormat.BGR24
 cdef tuple BGR24_KIND = FORMATS[BGR24]
 
 cdef struct Image:
-    # One frame: its planes, borrowed from the buffers held.
+    # One frame: its planes, borrowed from the buffers.
     area_image samples
     area_layout layout
     int height
@@ -36,7 +36,7 @@ cdef struct Image:
 
 
 cdef int _open_image(object frame, Image *image) except -1:
-    # Takes the buffers of a frame's planes, which `_close_image` lets go of. Nothing is held after an error.
+    # Open the buffers of a frame's planes. `_close_image` releases them. After an error no buffer is open.
     image.held = 0
     image.is_bt709 = image.full_range = False
     if isinstance(frame, Frame):
@@ -115,7 +115,7 @@ cdef int _take_buffer(object samples, object pixel_format, Py_buffer *buffer) ex
         raise TypeError(f"expected a Frame or a uint8 (H, W, 3) BGR array; got {type(samples).__name__}")
     try:
         PyObject_GetBuffer(samples, buffer, PyBUF_RECORDS_RO)
-    except (BufferError, ValueError) as error:  # object, datetime and other arrays that are not plain numbers
+    except (BufferError, ValueError) as error:  # arrays of objects or dates
         raise TypeError(f"a frame must be of uint8, levels 0-255; {error}") from None
     return 0
 

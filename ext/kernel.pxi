@@ -1,4 +1,4 @@
-# Part of _ring.pyx: the C interface it drives.
+# Part of _ring.pyx: declarations of the C functions.
 
 cdef extern from "area.h" nogil:
     enum:

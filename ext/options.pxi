@@ -1,4 +1,4 @@
-# Part of _ring.pyx: the arguments of FrameRing, checked, and what follows from them.
+# Part of _ring.pyx: check the arguments of Resizer and FrameRing, and derive the geometry.
 
 CROPS = ("stretch", "center", "letterbox")
 
@@ -30,7 +30,7 @@ def _check_kind(channels, dtype, scale, zero_point, motion, crop):
 
 
 def _check_region(region):
-    """(x, y, width, height) as floats; None is the whole frame."""
+    """Return (x, y, width, height) as floats. None is the whole frame."""
     if region is None:
         return (0.0, 0.0, 1.0, 1.0)
     region = _as_tuple(region)
@@ -44,8 +44,8 @@ def _check_region(region):
     return x, y, width, height
 
 
-def _check_normalisation(mean, std, dtype, motion):
-    """The means and standard deviations of the three channels, as floats."""
+def _check_normalization(mean, std, dtype, motion):
+    """Return the means and standard deviations of the three channels as floats."""
     mean, std = _as_tuple(mean), _as_tuple(std)
     if len(mean) != 3 or len(std) != 3 or not all(_is_finite(value) for value in mean + std):
         raise ValueError(f"mean and std must be three numbers each, for R, G and B; got {mean!r} and {std!r}")
@@ -68,7 +68,7 @@ def _is_finite(value):
 
 
 cdef uint8_t *_address(object array) except NULL:
-    # The array owns its memory and never moves it, so the address outlives the buffer.
+    # The array owns its memory and never moves it, so the address stays valid after the buffer is released.
     cdef Py_buffer buffer
     PyObject_GetBuffer(array, &buffer, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
     cdef uint8_t *address = <uint8_t *>buffer.buf
@@ -76,8 +76,8 @@ cdef uint8_t *_address(object array) except NULL:
     return address
 
 
-cdef uint8_t _quantise(int value, double scale, int zero_point) noexcept:
-    # value / 255 as an int8 of this scale and zero point, in the bits of a uint8.
+cdef uint8_t _quantize(int value, double scale, int zero_point) noexcept:
+    # Quantize value / 255 to int8 with this scale and zero point; return the bits as uint8.
     cdef double q = floor(value / 255.0 / scale + 0.5) + zero_point
     return <uint8_t><signed char>max(-128.0, min(127.0, q))
 
@@ -92,7 +92,7 @@ cdef int _share_to_pixels(double start, double share, int side, int *first, int 
 
 
 cdef void _keep_shape(area_geometry *g) noexcept:
-    # Cuts the region to the largest of the output's shape, around its centre.
+    # Shrink the region, around its center, to the largest one with the output's aspect ratio.
     cdef int64_t h = g.region_height, w = g.region_width
     cdef int kept
     if w * g.height > h * g.width:
@@ -106,7 +106,7 @@ cdef void _keep_shape(area_geometry *g) noexcept:
 
 
 cdef void _fit_inside(area_geometry *g, int *top, int *left) noexcept:
-    # Makes the output the largest of the region's shape, and says where it lies in the whole.
+    # Shrink the output to the largest one with the region's aspect ratio, and return its position in the whole output.
     cdef int64_t h = g.region_height, w = g.region_width
     cdef int fitted
     if w * g.height > h * g.width:

@@ -1,4 +1,4 @@
-/* Vertical sums: the source rows under one output row, added byte by byte, so that channels do not matter. */
+/* Vertical sums: the source rows under one output row, added byte by byte, independent of channels. */
 #ifndef EDGEHAR_ROWS_H
 #define EDGEHAR_ROWS_H
 
@@ -16,8 +16,8 @@ typedef struct {
     size_t bytes;
 } plane;
 
-/* Sums of 32 columns. `pairs` adds neighbours up as one 16-bit number, low byte first, and may wrap around; `odds` adds
- * the high bytes. Together they tell the low bytes, for one operation less a row than taking bytes apart. */
+/* Sums of 32 columns. `pairs` adds neighbors up as one 16-bit number, low byte first, and may wrap around; `odds` adds
+ * the high bytes. Together they give the low bytes, with one operation per row less than separating bytes. */
 typedef struct {
     words16 pairs, odds;
 } column_sums;
@@ -30,8 +30,8 @@ INLINED void add_row(column_sums *sums, const uint8_t *from)
     sums->odds += v >> 8;
 }
 
-/* The sums of the rows under one output row, strip after strip as they are asked for. In between, while sums over
- * columns are made, memory has time to deliver the strips of the next output row. */
+/* The sums of the rows under one output row, computed strip by strip on demand. While sums over columns are computed
+ * in between, memory has time to deliver the strips of the next output row. */
 typedef struct {
     const uint8_t *from; /* the first whole row */
     ptrdiff_t stride;
@@ -43,7 +43,7 @@ typedef struct {
     uint16_t *odds;      /* ... when those of the odd ones go here */
 } row_sums;
 
-/* `first` and `end`: the bytes of a row that matter. */
+/* `first` and `end`: the range of bytes in a row that is used. */
 INLINED row_sums begin_sums(const plane *plane, const axis *axis, int y, size_t first, size_t end, uint16_t *row,
                             uint16_t *odds)
 {
@@ -65,8 +65,8 @@ INLINED row_sums begin_sums(const plane *plane, const axis *axis, int y, size_t 
     };
 }
 
-/* Has the cache fetch the next output row while this one is made: in the first half of the strips two cache lines at a
- * time of every other row, in the second half those of the others. Memory delivers so faster than one line of each. */
+/* Prefetch the next output row while this one is computed: two cache lines at a time of every other row in the first
+ * half of the strips, of the remaining rows in the second half. This is faster than one line of each row. */
 INLINED void fetch_ahead(const row_sums *r, size_t at)
 {
     const int odd = at >= r->middle;
@@ -112,17 +112,17 @@ INLINED void sum_strip(const row_sums *r, size_t at)
         add_row(&a, p);
         add_row(&b, p + 32);
     }
-    /* A row of weight 0 is read too, and must be one that there is. */
+    /* A row of weight 0 is read too, so it must exist. */
     const uint8_t *above = r->span->head ? first - r->stride : first, *below = r->span->tail ? p : above;
     store_sums(r, &a, above, below, at);
     store_sums(r, &b, above + 32, below + 32, at + 32);
 }
 
-/* Makes the sums of all bytes before `end`, which may lie after the last one. */
+/* Compute the sums of all bytes before `end`, which may be past the last one. */
 INLINED void sum_until(row_sums *r, size_t end)
 {
     while (r->done < end && r->done < r->bytes) {
-        /* The last strip covers what is left and some that is done. */
+        /* The last strip overlaps bytes that are already done. */
         sum_strip(r, r->done + STRIP <= r->bytes ? r->done : r->bytes - STRIP);
         r->done += STRIP;
     }

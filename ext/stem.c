@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* Loads of eight floats may look past the nine of a row of taps. */
+/* Loads of eight floats may read past the nine of a row of taps. */
 enum { TAPS = 9, LANES = 8, SLACK = 8 };
 
 size_t stem_padded_floats(ptrdiff_t height, ptrdiff_t width) {
@@ -29,7 +29,7 @@ static void pad(const float *image, ptrdiff_t height, ptrdiff_t width, float *pa
     }
 }
 
-/* Four neighbouring pixels of the convolution, 16 channels each. */
+/* Four neighboring pixels of the convolution, 16 channels each. */
 FAST static inline void convolve(const float *base, ptrdiff_t stride, const float *kernel, const float *bias,
                                  floats low[STEM_POOL], floats high[STEM_POOL]) {
     for (int i = 0; i < STEM_POOL; i++) {
@@ -93,7 +93,7 @@ FAST void stem_forward(const float *images, ptrdiff_t count, ptrdiff_t height, p
     }
 }
 
-/* sums: per filter and kernel row, nine taps and three lanes that nobody reads. */
+/* sums: per filter and kernel row, nine taps and three unused lanes. */
 FAST static void cell_backward(const float *base, ptrdiff_t stride, const float *gradient, const int8_t *winner,
                                float sums[STEM_FILTERS][3][12], float *bias_gradient) {
     typedef float quad __attribute__((vector_size(16), aligned(4)));

@@ -7,7 +7,7 @@
 
 enum { STEM_CHANNELS = 3, STEM_FILTERS = 16, STEM_POOL = 4 };
 
-/* Whether this processor can run the functions below (AVX2 and FMA). */
+/* Return whether this processor can run the functions below (AVX2 and FMA). */
 int stem_supported(void);
 
 /* images: float (count, height, width, 3). kernel: (3, 3, 3, 16). bias: (16). height and width: multiples of 4.
@@ -16,7 +16,7 @@ int stem_supported(void);
 void stem_forward(const float *images, ptrdiff_t count, ptrdiff_t height, ptrdiff_t width, const float *kernel,
                   const float *bias, float *padded, float *out, int8_t *winner);
 
-/* Gradients of kernel and bias for the gradient of out. Only winners pass a gradient on, so 15 of 16 pixels are skipped. */
+/* Gradients of kernel and bias for the gradient of out. Only winners propagate a gradient, so 15 of 16 pixels are skipped. */
 void stem_backward(const float *images, ptrdiff_t count, ptrdiff_t height, ptrdiff_t width, const float *gradient,
                    const int8_t *winner, float *padded, float *kernel_gradient, float *bias_gradient);
 

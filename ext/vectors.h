@@ -1,14 +1,14 @@
-/* Vector types of GCC and Clang, which compile to SSE, AVX and NEON alike, and how the compiler is told to use them. */
+/* Vector types of GCC and Clang, which compile to SSE, AVX and NEON, and the attributes that select the instruction set. */
 #ifndef EDGEHAR_VECTORS_H
 #define EDGEHAR_VECTORS_H
 
 #include <stdint.h>
 #include <string.h>
 
-/* Vectors wider than the baseline's registers never leave an inlined function, so their calling convention is no matter. */
+/* Vectors wider than the baseline's registers never leave an inlined function, so their calling convention is irrelevant. */
 #pragma GCC diagnostic ignored "-Wpsabi"
 
-/* On x86-64 with glibc the loader picks the copy that suits the processor; NEON is part of every arm64. */
+/* On x86-64 with glibc the loader selects the copy for the processor. Every arm64 has NEON. */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && !defined(AREA_NO_CLONES)
 #define CLONED __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
 #else
@@ -21,7 +21,7 @@ typedef uint16_t words16 __attribute__((vector_size(32)));
 typedef int32_t ints4 __attribute__((vector_size(16)));
 typedef uint32_t uints4 __attribute__((vector_size(16)));
 
-/* Lanes picked from two vectors, numbered through. */
+/* Select lanes from two vectors, numbered consecutively. */
 #if defined(__clang__) || __GNUC__ >= 12
 #define SHUFFLED8(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #define SHUFFLED4(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)

@@ -73,12 +73,8 @@ def model_frames(bundle: ModelBundle, frames: list[Frame]) -> npt.NDArray[np.int
     """
     from edgehar.model.timegrid import TimeGrid
 
-    ring, grid = bundle.make_ring(window=1), TimeGrid(bundle.manifest.temporal.rate_hz)
-    seen = []
-    for frame in frames:
-        if grid.accepts(frame.captured_s):
-            ring.push(frame)
-            seen.append(ring.latest().copy())
+    resizer, grid = bundle.make_resizer(), TimeGrid(bundle.manifest.temporal.rate_hz)
+    seen = [resizer.resize(frame) for frame in frames if grid.accepts(frame.captured_s)]
     shape = bundle.manifest.input
     return np.array(seen, np.int8).reshape(-1, shape.height, shape.width, shape.channels)
 

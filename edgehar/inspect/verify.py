@@ -143,13 +143,12 @@ def compare(
 ) -> Iterator[tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]]:
     """Streamed scores and those of the whole-window model, int8 `(labels,)` each, for every answer of a stream."""
     manifest = network.bundle.manifest
-    ring, grid = network.bundle.make_ring(window=1), TimeGrid(manifest.temporal.rate_hz)
+    resizer, grid = network.bundle.make_resizer(), TimeGrid(manifest.temporal.rate_hz)
     recent: deque[npt.NDArray[np.int8]] = deque(maxlen=manifest.temporal.window)
     with Classifier(network, hop=stream.hop) as classifier:
         for frame in stream.frames:
             if grid.accepts(frame.captured_s):
-                ring.push(frame)
-                recent.append(ring.latest().copy())
+                recent.append(resizer.resize(frame))
             prediction = classifier.push(frame)
             if prediction is not None:
                 yield prediction.raw, whole.run(np.stack(recent)).reshape(-1)

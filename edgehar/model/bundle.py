@@ -17,7 +17,7 @@ from edgehar.model.manifest import SCHEMA_VERSION, Manifest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgehar._ring import FrameRing, Region
+    from edgehar._ring import FrameRing, Region, Resizer
 
 SUFFIX = ".edgehar"
 REQUIRED_FILES = ("labels.txt", "encoder.tflite", "head.tflite", "window.tflite", "MODEL_CARD.md")
@@ -66,6 +66,30 @@ class ModelBundle:
     def files(self) -> dict[str, bytes]:
         """The contents of every file but the manifest, by name."""
         return dict(self._files)
+
+    def make_resizer(self, *, region: Region | None = None) -> Resizer:
+        """Return a Resizer with this model's preprocessing.
+
+        Args:
+            region: part of every frame to use, (x, y, width, height) as shares 0 to 1; the whole frame if None.
+
+        Raises:
+            ValueError: the region is not within the frame.
+        """
+        from edgehar._ring import Resizer
+
+        shape, quantization = self.manifest.input, self.manifest.quantization.input
+        return Resizer(
+            shape.height,
+            shape.width,
+            shape.channels,
+            dtype="int8",
+            scale=quantization.scale,
+            zero_point=quantization.zero_point,
+            motion=shape.motion,
+            crop=shape.crop,
+            region=region,
+        )
 
     def make_ring(self, window: int | None = None, *, region: Region | None = None) -> FrameRing:
         """A FrameRing with this model's preprocessing.

@@ -89,7 +89,7 @@ class Classifier:
             raise ConfigError(f"hop is {self.hop}, it must be 1 to {self._window} (the window of {manifest.name})")
         self.mode, self.source_name = mode, source_name
         try:
-            self._ring = self.bundle.make_ring(window=1, region=region)
+            self._resizer = self.bundle.make_resizer(region=region)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         self._history: History = (WindowHistory if mode == "window" else StatefulHistory)(self._network)
@@ -179,7 +179,7 @@ class Classifier:
 
     def interrupt(self) -> None:
         """Forget all frames, as where the stream was interrupted; its predictions are numbered on."""
-        self._ring.reset()
+        self._resizer.reset()
         self._history.reset()
         self._grid.reset()
         self._captured_s.clear()
@@ -216,7 +216,7 @@ class Classifier:
         """
         history = self._stateful()
         history.restore(state)
-        self._ring.reset()
+        self._resizer.reset()
         self._grid.reset()
         self._captured_s.clear()
 
@@ -227,7 +227,7 @@ class Classifier:
 
     def close(self) -> None:
         """Let go of the models' memory."""
-        self._ring.close()
+        self._resizer.close()
         if self._owns_network:
             self._network.close()
 
@@ -247,7 +247,7 @@ class Classifier:
         encoder = self._network.encoder
         started = time.perf_counter()
         try:
-            self._ring.shrink_into(frame, encoder.input_view())
+            self._resizer.resize_into(frame, encoder.input_view())
         except ValueError as error:
             raise SourceError(f"{self.source_name or 'frame'}: {error}") from error
         shrunk = time.perf_counter()

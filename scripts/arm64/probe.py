@@ -101,15 +101,14 @@ def steps(content: bytes, values: list[np.ndarray]) -> list[str]:
 def frames(source: str, bundles: list[ModelBundle]) -> dict[str, np.ndarray]:
     """Digests of a source's frames, as decoded and as shrunk for each model."""
     name = source.rpartition("/")[2]
-    rings = {bundle.manifest.name: bundle.make_ring(window=1) for bundle in bundles}
+    resizers = {bundle.manifest.name: bundle.make_resizer() for bundle in bundles}
     decoded: list[bytes] = []
-    shrunk: dict[str, list[bytes]] = {model: [] for model in rings}
+    shrunk: dict[str, list[bytes]] = {model: [] for model in resizers}
     with open_source(source) as opened:
         for frame in opened:
             decoded.append(digest(*(frame.data if isinstance(frame.data, tuple) else (frame.data,))))
-            for model, ring in rings.items():
-                ring.push(frame)
-                shrunk[model].append(digest(ring.latest()))
+            for model, resizer in resizers.items():
+                shrunk[model].append(digest(resizer.resize(frame)))
     return {
         f"frames/{name}": np.array(decoded),
         **{f"shrunk/{name}/{model}": np.array(digests) for model, digests in shrunk.items()},

@@ -23,14 +23,13 @@ def compare(clip: Path, bundle: ModelBundle, hop: int) -> tuple[int, int]:
     """Windows compared and windows that differ, for one clip; a clip shorter than a window counts as one."""
     manifest = bundle.manifest
     whole = TfliteModel(bundle.read("window.tflite"), name="window.tflite")
-    ring, grid = bundle.make_ring(window=1), TimeGrid(manifest.temporal.rate_hz)
+    resizer, grid = bundle.make_resizer(), TimeGrid(manifest.temporal.rate_hz)
     recent: collections.deque[np.ndarray] = collections.deque(maxlen=manifest.temporal.window)
     answers = []
     with Classifier(bundle, hop=hop) as classifier, open_source(clip) as source:
         for frame in source:
             if grid.accepts(frame.captured_s):
-                ring.push(frame)
-                recent.append(ring.latest().copy())
+                recent.append(resizer.resize(frame))
             if (prediction := classifier.push(frame)) is not None:
                 answers.append(prediction.raw.tobytes() == whole.run(np.stack(recent)).tobytes())
         if (prediction := classifier.flush()) is not None:

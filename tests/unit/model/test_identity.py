@@ -36,7 +36,7 @@ def test_streaming_is_the_window_model_to_the_byte(shipped, data):
     start = data.draw(st.integers(0, len(pixels) - 1), "start")
     start_s = data.draw(st.floats(0, 1e6), "start_s")
     kept = data.draw(st.lists(st.booleans(), min_size=window, max_size=3 * window), "kept")
-    ring, recent, compared = bundle.make_ring(window=1), deque(maxlen=window), 0
+    resizer, recent, compared = bundle.make_resizer(), deque(maxlen=window), 0
     with Classifier(bundle, hop=hop) as classifier:
         seen = 0
         for slot, keep in enumerate([*kept, *[True] * (window + hop)]):
@@ -45,8 +45,7 @@ def test_streaming_is_the_window_model_to_the_byte(shipped, data):
             shown = pixels[(start + slot) % len(pixels)]
             captured_s = start_s + (slot + 0.5) / rate_hz
             prediction = classifier.push(Frame(shown, PixelFormat.BGR24, captured_s, captured_s, slot))
-            ring.push(shown)
-            recent.append(ring.latest().copy())
+            recent.append(resizer.resize(shown))
             seen += 1
             assert (prediction is not None) == (seen >= window and (seen - window) % hop == 0)
             if prediction is not None:

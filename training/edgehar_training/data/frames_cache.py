@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from edgehar import FrameRing, open_source
+from edgehar import Resizer, open_source
 from edgehar.errors import DatasetError, SourceError
 from edgehar_training.data.contents import Contents
 from edgehar_training.data.filling import fill
@@ -147,7 +147,7 @@ class FramesCache:
         folder: where entries are kept; made when needed.
         height: rows of a small frame.
         width: columns of a small frame.
-        crop: how a frame of another shape is fitted, as in `FrameRing`.
+        crop: how a frame of another shape is fitted, as in `Resizer`.
     """
 
     made = "decoded"
@@ -243,15 +243,15 @@ class FramesCache:
 
     def _small_frames(self, path: str) -> Iterator[tuple[npt.NDArray[np.uint8], float]]:
         with (
-            FrameRing(1, self.height, self.width, dtype="uint8", crop=self.crop) as ring,
+            Resizer(self.height, self.width, dtype="uint8", crop=self.crop) as resizer,
             open_source(path) as source,
         ):
             for frame in source:
                 try:
-                    ring.push(frame)
+                    small = resizer.resize(frame)
                 except ValueError as error:
                     raise SourceError(f"{path}: {error}") from error
-                yield ring.latest(), frame.captured_s
+                yield small, frame.captured_s
 
 
 def clip_part(clip: Clip, times_s: npt.NDArray[np.float64]) -> slice:

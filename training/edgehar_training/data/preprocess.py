@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from edgehar import Frame, FrameRing, PixelFormat
+from edgehar import Frame, PixelFormat, Resizer
 from edgehar.model.manifest import Affine
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Preprocessor:
         frame, moved = (affine,) * shape.channels, (FLOW_AFFINE,) * 2
         self.affines = {"none": frame, "alone": moved, "after": frame + moved}[flow]
         self.affine = self.affines[0]
-        self._ring: FrameRing | None = None
+        self._resizer: Resizer | None = None
         # One number where all channels have the same: that is quicker.
         different = self.affines if len(set(self.affines)) > 1 else self.affines[:1]
         self._scale = np.array([one.scale for one in different], np.float32)
@@ -100,14 +100,13 @@ class Preprocessor:
         if self._shape.motion == "none" and self.affine == _LEVELS:
             # Frames of the network's own size pass the kernel as they are: level - 128, a flip of the highest bit.
             return np.bitwise_xor(frames, np.uint8(128)).view(np.int8)
-        if self._ring is None:
+        if self._resizer is None:
             shape, affine = self._shape, self.affine
-            self._ring = FrameRing(
-                1, shape.height, shape.width, 3, "int8", affine.scale, affine.zero_point, motion=shape.motion
+            self._resizer = Resizer(
+                shape.height, shape.width, 3, "int8", affine.scale, affine.zero_point, motion=shape.motion
             )
-        self._ring.reset()
+        self._resizer.reset()
         out = np.empty(frames.shape, np.int8)
         for index, pixels in enumerate(frames):
-            self._ring.push(Frame(pixels, PixelFormat.RGB24, 0.0, 0.0, index))
-            out[index] = self._ring.latest()
+            self._resizer.resize_into(Frame(pixels, PixelFormat.RGB24, 0.0, 0.0, index), out[index])
         return out

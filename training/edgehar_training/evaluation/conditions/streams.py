@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgehar import Classifier, Frame, FrameRing, PixelFormat
+from edgehar import Classifier, Frame, PixelFormat, Resizer
 from edgehar.errors import SourceError
 from edgehar.model.timegrid import TimeGrid
 from edgehar.pictures import as_bgr
@@ -56,7 +56,7 @@ class ClipStream:
         self._recoder = None if condition.bits_per_s is None else Recoder(condition.bits_per_s)
         self._grid = TimeGrid(manifest.temporal.rate_hz)
         shape = manifest.input
-        self._ring = FrameRing(1, shape.height, shape.width, dtype="uint8", crop=shape.crop)
+        self._resizer = Resizer(shape.height, shape.width, dtype="uint8", crop=shape.crop)
         self._shape = (shape.height, shape.width, shape.channels)
         self._classifiers = [Classifier(network, hop=hop) for network in networks]
         self._scores: list[list[list[float]]] = [[] for _ in networks]
@@ -94,7 +94,7 @@ class ClipStream:
 
     def close(self) -> None:
         """Let go of memory."""
-        self._ring.close()
+        self._resizer.close()
         for classifier in self._classifiers:
             classifier.close()
 
@@ -115,7 +115,7 @@ class ClipStream:
         """Shrink a frame by the device's kernel, and let every network see it; they take its size as it is."""
         small = np.empty(self._shape, np.uint8)
         try:
-            self._ring.shrink_into(frame, small)
+            self._resizer.resize_into(frame, small)
         except ValueError as error:
             raise SourceError(f"{self._clip}: {error}") from error
         shown = Frame(small, PixelFormat.RGB24, frame.captured_s, frame.captured_s, frame.sequence)
