@@ -90,7 +90,7 @@ class ClipInProgress:
 
     def _fits(self, packet: StoredPacket) -> bool:
         assert self._writer is not None
-        too_long = packet.is_key and self._writer.length_s >= self._max_s
+        too_long = packet.is_key and self._writer.length_with(packet) >= self._max_s - 1e-3
         return not too_long and self._writer.takes(packet.segment)
 
     def _base(self) -> str:

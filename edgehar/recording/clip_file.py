@@ -115,10 +115,9 @@ class ClipWriter:
         self._frames = self._gaps = 0
         self._start_s = self._end_s = 0.0
 
-    @property
-    def length_s(self) -> float:
-        """Seconds of video so far."""
-        return self._end_s - self._start_s
+    def length_with(self, packet: StoredPacket) -> float:
+        """Return the seconds of video up to a packet."""
+        return packet.captured_s - self._start_s
 
     def takes(self, segment: Segment) -> bool:
         """Whether packets of this segment can follow in the same file."""

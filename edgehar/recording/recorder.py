@@ -16,7 +16,7 @@ from edgehar.recording.clip import ClipInProgress
 from edgehar.recording.recovery import recover
 from edgehar.recording.retention import prune
 from edgehar.recording.seal import Sealer
-from edgehar.recording.store import Store
+from edgehar.recording.store import Store, make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,7 +187,7 @@ class Recorder:
     def _check_disk(self) -> None:
         """Remove what is beyond the bounds, and find out whether the disk takes recordings."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(self.folder)
             prune(self._store, self._options)
             free = self._store.free_bytes()
         except OSError as error:

@@ -11,34 +11,31 @@ if TYPE_CHECKING:
 
     from edgehar.recording.chain import Line
     from edgehar.recording.options import RecordOptions
-    from edgehar.recording.store import Store
+    from edgehar.recording.store import Archive
 
 _log = logging.getLogger(__name__)
 
 
-def prune(store: Store, options: RecordOptions, now: datetime.datetime | None = None) -> int:
+def prune(archive: Archive, options: RecordOptions, now: datetime.datetime | None = None) -> int:
     """Remove recordings until all bounds hold, oldest first; return how many. OSError if the disk fails."""
     count = 0
-    for line, why in _surplus(store, options, now or datetime.datetime.now(datetime.UTC)):
-        store.remove(line, why)
+    for line, why in surplus(archive, options, now or datetime.datetime.now(datetime.UTC)):
+        archive.remove(line, why)
         count += 1
     if count:
-        _log.info("%s: %d recordings removed to keep within max_age_days, max_gb and min_free_mb", store.folder, count)
+        _log.info(
+            "%s: %d recordings removed to keep within max_age_days, max_gb and min_free_mb", archive.folder, count
+        )
     return count
 
 
-def size_of(store: Store, line: Line) -> int:
-    """Return the bytes of a recording's files."""
-    size = 0
-    for suffix in line.files:
-        path = store.folder / (line.path + suffix)
-        size += path.stat().st_size if path.exists() else 0
-    return size
+def surplus(archive: Archive, options: RecordOptions, now: datetime.datetime) -> Iterator[tuple[Line, str]]:
+    """Give the recordings beyond the bounds, oldest first, and the bound that each is beyond.
 
-
-def _surplus(store: Store, options: RecordOptions, now: datetime.datetime) -> Iterator[tuple[Line, str]]:
-    lines = list(store.chain.recordings().values())
-    sizes = [size_of(store, line) for line in lines]
+    The caller removes each one before it asks for the next.
+    """
+    lines = list(archive.chain.recordings().values())
+    sizes = [archive.size_of(line) for line in lines]
     total = sum(sizes)
     for line, size in zip(lines, sizes, strict=True):
         why = None
@@ -46,7 +43,7 @@ def _surplus(store: Store, options: RecordOptions, now: datetime.datetime) -> It
             why = "max_age_days"
         elif total > options.max_gb * 1e9:
             why = "max_gb"
-        elif store.free_bytes() < options.min_free_mb * 1e6:
+        elif archive.free_bytes() < options.min_free_mb * 1e6:
             why = "min_free_mb"
         if why is None:
             return

@@ -34,24 +34,64 @@ _LOCK = ".lock"
 _LONGEST_LABEL = 60
 
 
-class Store:
-    """A folder that this process records into.
+class Archive:
+    """The finished recordings of a folder. Several processes may read and remove them.
 
     Attributes:
         folder: the folder.
         chain: its ledger.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Use a folder, whether a process records into it or not."""
+        self.folder = folder
+        self.chain = Chain(folder)
+
+    def free_bytes(self) -> int:
+        """Return the bytes that are free on the disk; OSError if the folder is gone."""
+        disk = os.statvfs(self.folder)
+        return disk.f_bavail * disk.f_frsize
+
+    def files_of(self, line: Line) -> list[Path]:
+        """Return the paths of a recording's files."""
+        return [self.folder / (line.path + suffix) for suffix in line.files]
+
+    def size_of(self, line: Line) -> int:
+        """Return the bytes of a recording's files that are there."""
+        return sum(path.stat().st_size for path in self.files_of(line) if path.exists())
+
+    def remove(self, line: Line, why: str) -> None:
+        """Remove the files of a recording and put that on the chain; OSError if the disk fails."""
+        logged = False
+        # A full disk has no room for the line before the files are gone.
+        with contextlib.suppress(OSError):
+            self.chain.append("removed", line.path, why=why)
+            logged = True
+        for path in self.files_of(line):
+            path.unlink(missing_ok=True)
+        if not logged:
+            self.chain.append("removed", line.path, why=why)
+        with contextlib.suppress(OSError):
+            (self.folder / line.path).parent.rmdir()
+
+
+class Store(Archive):
+    """A folder that this process records into.
+
+    Attributes:
         sealer: encrypts all that is written; None to write in clear.
+        last_sidecar: SHA-256 of the newest sidecar as stored; None before the first.
     """
 
     def __init__(self, folder: Path, sealer: Sealer | None = None) -> None:
-        """Make the folder if it is missing, lock it, and finish what an earlier process left behind.
+        """Make the folder if it is missing, and lock it.
 
         Raises:
             ConfigError: the folder cannot be made or written, or another process records into it.
         """
-        self.folder, self.sealer = folder, sealer
         self._lock = _lock(folder)
-        self.chain = Chain(folder)
+        super().__init__(folder)
+        self.sealer = sealer
         self.last_sidecar = self._newest_sidecar()
 
     def close(self) -> None:
@@ -68,29 +108,10 @@ class Store:
         Raises:
             OSError: the disk is full or fails.
         """
-        (self.folder / base).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder((self.folder / base).parent)
         draft = Draft(self, base, sealed=self.sealer is not None)
         draft.note(sidecar)
         return draft
-
-    def free_bytes(self) -> int:
-        """Return the bytes that are free on the disk; OSError if the folder is gone."""
-        disk = os.statvfs(self.folder)
-        return disk.f_bavail * disk.f_frsize
-
-    def remove(self, line: Line, why: str) -> None:
-        """Remove the files of a recording and put that on the chain; OSError if the disk fails."""
-        logged = False
-        # A full disk has no room for the line before the files are gone.
-        with contextlib.suppress(OSError):
-            self.chain.append("removed", line.path, why=why)
-            logged = True
-        for suffix in line.files:
-            (self.folder / (line.path + suffix)).unlink(missing_ok=True)
-        if not logged:
-            self.chain.append("removed", line.path, why=why)
-        with contextlib.suppress(OSError):
-            (self.folder / line.path).parent.rmdir()
 
     def _newest_sidecar(self) -> str | None:
         newest = None
@@ -217,6 +238,13 @@ def safe_name(text: str) -> str:
     return plain[:_LONGEST_LABEL] or "_"
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, for this user only; OSError if that fails."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True, mode=0o700)
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal; OSError if it cannot be read."""
     with path.open("rb") as file:
@@ -233,7 +261,7 @@ def _sync_folder(folder: Path) -> None:
 
 def _lock(folder: Path) -> int:
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise ConfigError(

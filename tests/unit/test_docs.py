@@ -25,6 +25,8 @@ COMMANDS = (
     *("edgehar data check", "edgehar data list", "edgehar data preview", "edgehar eval", "edgehar compare"),
     *("edgehar operate", "edgehar fuse"),
     *("edgehar service install", "edgehar service uninstall", "edgehar service status"),
+    *("edgehar clips list", "edgehar clips verify", "edgehar clips export", "edgehar clips prune"),
+    *("edgehar seal keygen", "edgehar seal open"),
     *("edgehar config init", "edgehar config check", "edgehar config show"),
 )
 # Whose options a page means by a bare `--option`.
