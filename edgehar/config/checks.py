@@ -58,7 +58,7 @@ def _of_camera(config: Config, number: int, camera: CameraOptions) -> Iterator[s
         where = "hop" if camera.hop is None else dotted(("camera", number, "hop"))
         yield f"{where} is {hop}, it must be 1 to {window} (the window of {manifest.name})"
     try:
-        Decider(manifest.labels, config.decision_of(camera))
+        Decider(manifest.labels, config.decision_of(camera), manifest.decision)
     except EdgeharError as error:
         yield f"{dotted(('camera', number))}: {error}"
 

@@ -10,13 +10,13 @@ from msgspec import Meta
 from edgehar.capture.governor import GovernorOptions
 from edgehar.capture.reader import ReconnectOptions
 from edgehar.config.words import toml
-from edgehar.events.decider import DecisionOptions
+from edgehar.events.options import DecisionOptions
 from edgehar.health.options import HealthOptions
 from edgehar.model.edgetpu import CPU, PATTERN
 from edgehar.recording.options import Pictures, RecordOptions
-from edgehar.sinks.files import FileOptions
 from edgehar.sinks.mqtt.options import MqttOptions
-from edgehar.sinks.spool.queue import SpoolOptions
+from edgehar.sinks.options import FileOptions
+from edgehar.sinks.spool.options import SpoolOptions
 from edgehar.sinks.webhook.options import WebhookOptions
 
 if TYPE_CHECKING:

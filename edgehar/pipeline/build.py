@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgehar.capture.governor import Governor
 from edgehar.credentials import without_credentials
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgehar.recording.camera import CameraRecorder
     from edgehar.recording.recorder import Recorder
     from edgehar.sinks.base import Sink
+    from edgehar.sinks.mqtt.commands import Command
     from edgehar.sources.base import PacketTap, Source
 
 # The least share of the picture that a camera's resolution is raised for.
@@ -84,18 +85,12 @@ def source_name(camera: CameraOptions) -> str:
 
 
 def make_decider(config: Config, camera: CameraOptions, bundle: ModelBundle) -> Decider:
-    """What decides for a camera."""
-    defaults = bundle.manifest.decision
-    return Decider(
-        bundle.manifest.labels,
-        config.decision_of(camera),
-        background=defaults.background,
-        threshold=defaults.threshold,
-    )
+    """Create the decider of a camera: its options over the defaults of its model."""
+    return Decider(bundle.manifest.labels, config.decision_of(camera), bundle.manifest.decision)
 
 
 def make_sinks(
-    config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[str, Any], None]
+    config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[Command], None]
 ) -> list[Sink]:
     """Every sink that is asked for, each told of in the status."""
     sinks = _local_sinks(config)
@@ -144,15 +139,15 @@ def _local_sinks(config: Config) -> list[Sink]:
     return sinks
 
 
-def _mqtt_sink(config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[str, Any], None]) -> Sink:
-    from edgehar.sinks.mqtt.discovery import Watched
+def _mqtt_sink(config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[Command], None]) -> Sink:
+    from edgehar.sinks.mqtt.discovery import PublishedStream
     from edgehar.sinks.mqtt.options import read_broker
     from edgehar.sinks.mqtt.sink import MqttSink
     from edgehar.sinks.spool.queue import Spool
 
     spool = Spool.open(f"mqtt-{_digest(read_broker(config.mqtt).client_id)}", config.spool)
     watched = [
-        Watched(
+        PublishedStream(
             source=stream.name,
             labels=stream.classifier.bundle.manifest.labels,
             model=stream.classifier.bundle.manifest.name,

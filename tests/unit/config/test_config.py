@@ -15,7 +15,7 @@ from edgehar.config.pages import as_set
 from edgehar.config.settings import every_path
 from edgehar.config.words import toml
 from edgehar.errors import ConfigError
-from edgehar.events.decider import DecisionOptions
+from edgehar.events.options import DecisionOptions
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 from support.helpers import flat_frames
 
 from edgehar import Classifier, Frame, PixelFormat, SinkError, SourceError, open_source
-from edgehar.events.decider import Decider, DecisionOptions
+from edgehar.events.decider import Decider
+from edgehar.events.options import DecisionOptions
 from edgehar.pipeline import runner as runner_module
 from edgehar.pipeline.runner import Runner
 from edgehar.pipeline.stream import Stream
