@@ -218,7 +218,7 @@ def test_a_snapshot_over_mqtt_hides_what_is_hidden(tmp_path, tiny_bundle, broker
         "edgehar-run", "--config", path, env={**os.environ, "EDGEHAR_MQTT_PASSWORD": broker.PASSWORD}
     )
     try:
-        listener.wait(lambda: len(listener.of("state")) > 2)
+        listener.wait(lambda: len(listener.of("prediction")) > 2)
         listener.publish(f"{BASE}/snapshot", "PRESS")
         if pictures == "none":
             assert any("pictures are off" in line for line in process.stderr)
