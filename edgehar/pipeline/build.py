@@ -121,7 +121,9 @@ def _open_camera(camera: CameraOptions, bundle: ModelBundle, tap: PacketTap | No
     # So much of the whole picture that its region still has the pixels the model wants.
     wide, high = (1.0, 1.0) if camera.region is None else camera.region[2:]
     target_size = (math.ceil(shape.height / max(high, _LEAST_SHARE)), math.ceil(shape.width / max(wide, _LEAST_SHARE)))
-    return open_source(camera.source, target_size=target_size, tap=tap, **camera.open_options())
+    source = open_source(camera.source, target_size=target_size, **camera.open_options())
+    source.tap = tap
+    return source
 
 
 def _local_sinks(config: Config) -> list[Sink]:

@@ -81,7 +81,8 @@ def recording(folder, view=None, **options):
 def watch(camera, source, happenings=(), **options):
     """Play a file into a camera's recording; `happenings` are (capture time, record) pairs. Returns the records."""
     waiting, told = list(happenings), []
-    with open_source(str(source), tap=camera, **options) as frames:
+    with open_source(str(source), **options) as frames:
+        frames.tap = camera
         for frame in frames:
             camera.take(frame, live=False)
             while waiting and frame.captured_s >= waiting[0][0]:

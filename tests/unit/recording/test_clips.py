@@ -151,7 +151,8 @@ def test_a_file_that_loops_goes_on_in_one_clip(tmp_path):
         waiting = [*STORY]
         from edgehar.sources import open_source
 
-        with open_source(str(path), tap=camera, loop=True) as frames:
+        with open_source(str(path), loop=True) as frames:
+            frames.tap = camera
             for frame in frames:
                 camera.take(frame, live=False)
                 if waiting and frame.captured_s >= waiting[0][0]:

@@ -182,7 +182,8 @@ def test_the_folder_copied_at_random_moments_is_recovered_whole(tmp_path, video)
         waiting = sorted(told, key=lambda pair: pair[0])
         from edgehar.sources import open_source
 
-        with open_source(str(video), tap=camera) as frames:
+        with open_source(str(video)) as frames:
+            frames.tap = camera
             for frame in frames:
                 camera.take(frame, live=False)
                 while waiting and frame.captured_s >= waiting[0][0]:
@@ -207,7 +208,8 @@ KILLED = """
     from edgehar.sources import open_source
     story, stop_s = stories(6), float(sys.argv[3])
     with recording(Path(sys.argv[2])) as (_, camera):
-        with open_source(sys.argv[1], tap=camera, realtime=False) as frames:
+        with open_source(sys.argv[1]) as frames:
+            frames.tap = camera
             for frame in frames:
                 camera.take(frame, live=False)
                 while story and frame.captured_s >= story[0][0]:
