@@ -105,11 +105,15 @@ def scribble(path, start, length):
         lambda path: scribble(path, 4096, 40_000),
         lambda path: os.truncate(path, path.stat().st_size - 4096 * 3),
         lambda path: scribble(path, 60, 4),
+        lambda path: path.write_bytes(
+            (content := path.read_bytes())[:20_000] + content[30_000:] + content[20_000:30_000]
+        ),
+        lambda path: path.write_bytes((content := path.read_bytes()) + content[10_000:20_000]),
         lambda path: path.unlink(),
         lambda path: path.with_suffix(".state").write_bytes(b"\xa5" * 256),
         lambda path: path.with_suffix(".state").unlink(),
     ],
-    ids=["another file", "the middle", "truncated", "one event", "removed", "state", "no state"],
+    ids=["another file", "the middle", "truncated", "one event", "moved", "repeated", "removed", "state", "no state"],
 )
 def test_events_of_a_damaged_file_are_delivered_or_counted(options, tmp_path, caplog, damage):
     spool = Spool.open("test", options)
@@ -320,3 +324,13 @@ def test_what_a_second_writer_takes_of_a_full_disk_is_not_the_spools(disk, caplo
     spool = Spool.open("test", options)
     assert ids(spool) == found
     spool.close()
+
+
+def test_the_damage_script_finds_nothing_stuck_wrong_or_silent(request):
+    script = request.path.parents[2] / "scripts/faults/spool_damage.py"
+    command = [sys.executable, script, "--flips", "200", "--damages", "10", "--seed", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "single bits of test.spool (17406 bytes): 180 trials" in done.stdout
+    counts = [line.split() for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert sum(int(count) for *_, lost, count in counts if lost == "lost") > 100

@@ -48,14 +48,18 @@ class Segment:
         """Read the file, and yield every valid record and every stretch of damaged bytes."""
         with self._opened() as descriptor:
             content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        in_order = True
         for found in scan(content):
             if isinstance(found, tuple):
                 yield content[slice(*found)]
                 continue
             self.end = found.offset + found.size
-            if found.kind == EVENT and not (self._sequences and found.sequence <= self._sequences[-1]):
+            if found.kind == EVENT:
+                in_order = in_order and not (self._sequences and found.sequence <= self._sequences[-1])
                 self._index(found.sequence, found.offset, found.size, found.time_s)
             yield found
+        if not in_order:
+            self._sort()
         # Space after the last record is zeros, or the rest of a record that was not finished.
         rest = content[self.end :]
         self.capacity = len(content) if rest and rest.count(0) == len(rest) else None
@@ -70,6 +74,20 @@ class Segment:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def _sort(self) -> None:
+        """Put the index in order, after damage that moved or repeated records."""
+        columns = zip(self._sequences, self._offsets, self._sizes, self._times, strict=True)
+        events = {sequence: (offset, size, time_s) for sequence, offset, size, time_s in columns}
+        self._clear()
+        for sequence in sorted(events):
+            self._index(sequence, *events[sequence])
+
+    def _clear(self) -> None:
+        self.depth = self.size = self._head = 0
+        for column in (self._sequences, self._offsets, self._sizes, self._times):
+            del column[:]
+        self._waiting.clear()
 
     def _index(self, sequence: int, offset: int, size: int, time_s: float) -> None:
         self._sequences.append(sequence)
@@ -162,10 +180,8 @@ class Segment:
             _write_zeros(self._descriptor, self.end)
         else:
             os.ftruncate(self._descriptor, 0)
-        self.end = self.depth = self.size = self._head = 0
-        for column in (self._sequences, self._offsets, self._sizes, self._times):
-            del column[:]
-        self._waiting.clear()
+        self.end = 0
+        self._clear()
 
     def cut_unfinished(self) -> None:
         """Delete the bytes after the last record, unless they are space to write to."""
