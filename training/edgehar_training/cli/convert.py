@@ -138,23 +138,23 @@ def _convert(args: argparse.Namespace) -> int:
     from edgehar.model.manifest import Decision
     from edgehar_training.alarms.rules import parse_rules
     from edgehar_training.quantize.convert import convert_run
+    from edgehar_training.quantize.options import ConvertOptions
 
+    options = ConvertOptions(
+        name=args.name,
+        max_drop=args.max_drop,
+        max_class_drop=args.max_class_drop,
+        max_difference=args.max_difference,
+        evaluation=args.evaluation,
+        hop=args.hop,
+        stage=args.stage,
+        head=args.head,
+        notes=_read_notes(args.notes),
+        decision=parse_rules(args.decision, Decision(threshold=args.threshold, background=args.background)),
+        temperature=args.temperature,
+    )
     with tempfile.TemporaryDirectory(prefix="edgehar-convert-") as folder:
-        conversion = convert_run(
-            _source(args, Path(folder)),
-            args.out,
-            name=args.name,
-            max_drop=args.max_drop,
-            max_class_drop=args.max_class_drop,
-            max_difference=args.max_difference,
-            evaluation=args.evaluation,
-            hop=args.hop,
-            stage=args.stage,
-            head=args.head,
-            notes=_read_notes(args.notes),
-            decision=parse_rules(args.decision, Decision(threshold=args.threshold, background=args.background)),
-            temperature=args.temperature,
-        )
+        conversion = convert_run(_source(args, Path(folder)), args.out, options)
     print(_table(conversion), file=sys.stderr)
     return EXIT_DONE
 
@@ -169,7 +169,7 @@ def _read_notes(path: Path | None) -> str:
 
 
 def _table(conversion: Conversion) -> str:
-    from edgehar_training.quantize.merge import operators
+    from edgehar_training.quantize.file_checks import operators
 
     lines = [f"{'file':<15}{'bytes':>9}{'ms':>8}  operations"]
     for name, content in conversion.files.items():

@@ -16,8 +16,7 @@ from edgehar_training.evaluation.scored import clip_name
 from edgehar_training.evaluation.stored import runs_in
 from edgehar_training.operating.streams import Splice, Stream, joined, play, spliced
 from edgehar_training.runs import report
-from edgehar_training.runs.run import METRICS_FILE, load_run
-from edgehar_training.training.train_run import BUNDLE_FILE
+from edgehar_training.runs.run import BUNDLE_FILE, METRICS_FILE, load_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgehar_training.alarms import decisions, poisson
 from edgehar_training.alarms.counting import alarms_of
-from edgehar_training.scoring.clips import group_bootstrap
+from edgehar_training.scoring.intervals import group_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
