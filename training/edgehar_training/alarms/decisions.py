@@ -77,7 +77,8 @@ def alarm_spans(predictions: Sequence[Prediction], rule: Rule, decider: Decider 
     Args:
         predictions: of the stream, in order.
         rule: with its thresholds.
-        decider: of this rule, which may have seen earlier predictions; alarms that started in them are left out.
+        decider: of this rule, which may have seen earlier predictions; an alarm that started in them and still rings
+            is one of the stream, with its early start.
     """
     decider, positive = decider or rule.decider(), set(rule.positive)
     begin_s = predictions[0].window.end_s if predictions else 0.0
@@ -88,7 +89,7 @@ def alarm_spans(predictions: Sequence[Prediction], rule: Rule, decider: Decider 
     return [
         (event.start_s, event.end_s)
         for event in events
-        if event.end_s is not None and event.label in positive and event.start_s >= begin_s
+        if event.end_s is not None and event.label in positive and event.end_s >= begin_s
     ]
 
 

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar_training.alarms.poisson import rate
-from edgehar_training.scoring.intervals import RESAMPLES
+from edgehar_training.scoring.intervals import group_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import numpy.typing as npt
 
     from edgehar_training.alarms.counting import Find
     from edgehar_training.alarms.decisions import Rule
@@ -104,6 +102,7 @@ def envelope(rows: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _false_alarms(judged: Sequence[Judged], seeds: int) -> dict[str, Any] | None:
+    judged = [one for one in judged if one.tally.seconds > 0]
     seconds = sum(one.tally.seconds for one in judged)
     if not seconds:
         return None
@@ -115,7 +114,7 @@ def _false_alarms(judged: Sequence[Judged], seeds: int) -> dict[str, Any] | None
         "hours": found.hours,
         "per_hour": found.per_hour,
         "interval_95": found.interval_95,
-        "interval_95_by_camera": ratio_interval(alarms, hours, cameras),
+        "interval_95_by_camera": group_bootstrap(alarms, cameras, sizes=hours),
         "share_of_time": sum(one.tally.ringing_s for one in judged) / seconds,
         "recordings": len({one.viewing.recording.path for one in judged}),
         "cameras": len(set(cameras)),
@@ -132,7 +131,7 @@ def _found(judged: Sequence[tuple[Judged, Sequence[Find]]]) -> dict[str, Any] | 
         "incidents": len(rows),
         "found": int(sum(hits)),
         "share": float(np.mean(hits)),
-        "interval_95": ratio_interval(hits, [1.0] * len(hits), [camera for _, camera in rows]),
+        "interval_95": group_bootstrap(hits, [camera for _, camera in rows]),
         "rang_before": sum(find.found and find.delay_s is None for find, _ in rows),
         "delay_s": {
             "median": float(np.median(delays)) if delays else None,
@@ -140,28 +139,6 @@ def _found(judged: Sequence[tuple[Judged, Sequence[Find]]]) -> dict[str, Any] | 
         },
         "cameras": len({camera for _, camera in rows}),
     }
-
-
-def ratio_interval(
-    counts: Sequence[float], sizes: Sequence[float], groups: Sequence[str], seed: int = 0
-) -> tuple[float, float]:
-    """Return the 95 % interval of sum(counts) / sum(sizes): the percentile bootstrap (Efron, 1979) over whole groups.
-
-    Args:
-        counts: of each row, such as alarms.
-        sizes: of each row, such as hours.
-        groups: the group of each row.
-        seed: of the draws.
-    """
-    _, member = np.unique(np.asarray(groups), return_inverse=True)
-    count, size = np.bincount(member, np.asarray(counts, float)), np.bincount(member, np.asarray(sizes, float))
-    drawn = np.random.default_rng(seed).integers(len(size), size=(RESAMPLES, len(size)))
-    total: npt.NDArray[np.float64] = size[drawn].sum(axis=1)
-    ratios = count[drawn].sum(axis=1)[total > 0] / total[total > 0]
-    if not len(ratios):
-        return 0.0, 0.0
-    low, high = np.percentile(ratios, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def _row(viewing: Viewing, rule: Rule, start_s: float, end_s: float) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -38,8 +37,8 @@ def shares_of(runs: Sequence[Run], recordings: Sequence[Recording]) -> tuple[lis
     """Give every recording to one run of each seed, and to others for the choice of a threshold.
 
     A recording is tested by the run whose test part holds its camera. If no run of that seed knows the camera, all are
-    blind to it, and one of them is taken by the camera's name, the same every time. A threshold is chosen on the
-    recordings of the validation part; if there is none, on recordings that the run is blind to and another one tests.
+    blind to it, and such cameras are dealt to the runs in turn, by their names. A threshold is chosen on the recordings
+    of the validation part; if there is none, on recordings that the run is blind to and another one tests.
 
     Args:
         runs: folds and seeds of one experiment.
@@ -52,10 +51,11 @@ def shares_of(runs: Sequence[Run], recordings: Sequence[Recording]) -> tuple[lis
     tested: list[list[Recording]] = [[] for _ in runs]
     left_out: dict[str, Recording] = {}
     seeds = sorted({run.config.split.seed for run in runs})
+    turn = {camera: number for number, camera in enumerate(sorted({one.camera for one in recordings}))}
     for recording in recordings:
         for seed in seeds:
             own = [number for number, run in enumerate(runs) if run.config.split.seed == seed]
-            number = _tester(recording, own, parts)
+            number = _tester(recording, turn[recording.camera], own, parts)
             if number is None:
                 left_out[recording.path] = recording
             else:
@@ -90,15 +90,12 @@ def _parts(run: Run) -> _Parts:
     return _Parts(paths, cameras)
 
 
-def _tester(recording: Recording, own: Sequence[int], parts: Sequence[_Parts]) -> int | None:
+def _tester(recording: Recording, turn: int, own: Sequence[int], parts: Sequence[_Parts]) -> int | None:
     known = {number: parts[number].of(recording) for number in own}
     testing = [number for number, part in known.items() if part == "test"]
     blind = [number for number, part in known.items() if part is None]
     candidates = testing or blind
-    if not candidates:
-        return None
-    digest = hashlib.sha256(recording.camera.encode()).digest()
-    return candidates[int.from_bytes(digest[:8]) % len(candidates)]
+    return candidates[turn % len(candidates)] if candidates else None
 
 
 def _choice(parts: _Parts, test: Sequence[Recording], recordings: Sequence[Recording]) -> list[Recording]:

@@ -20,6 +20,7 @@ from edgehar_training.alarms.rules import parse_rules
 from edgehar_training.alarms.watching import ScoreCache
 from edgehar_training.data.datasets import Clip
 from edgehar_training.data.filling import fill
+from edgehar_training.scoring.intervals import FEW_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 THRESHOLDS = (*(step / 40 for step in range(1, 40)), 0.985, 0.995)
 TOLERANCE_S = 3.0
-# With fewer cameras, bootstrap intervals are too narrow.
-FEW_CAMERAS = 10
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,7 +71,9 @@ def rule_for(manifest_labels: Sequence[str], decision: Decision, options: AlarmO
     for label in (*(options.labels or ()), *background):
         if label not in manifest_labels:
             raise ConfigError(f"{label!r} is not a label of the model; its labels are {', '.join(manifest_labels)}")
-    plain = Decision(**{name: getattr(decision, name) for name in Decision.__struct_fields__} | {"background": background})
+    plain = Decision(
+        **{name: getattr(decision, name) for name in Decision.__struct_fields__} | {"background": background}
+    )
     rule = Rule(tuple(manifest_labels), parse_rules(options.rules, plain), options.labels)
     if not rule.positive:
         raise ConfigError("no label is an alarm: all are background; leave one out of --background")
@@ -127,6 +128,8 @@ def summarize_runs(
         DatasetError: no recording can be read, or there is none to choose a threshold on.
     """
     shares, left_out = shares_of(runs, recordings)
+    shares = [share for share in shares if share.test]
+    _check_choice(shares)
     viewings: list[Viewing] = []
     chosen: dict[str, float] = {}
     skipped: dict[str, str] = {}
@@ -137,7 +140,7 @@ def summarize_runs(
         rule = rule or rule_for(manifest.labels, manifest.decision, options)
         viewings += _watch(cache, share.test, name, options, progress, skipped)
         on = _watch(cache, share.choice, name, options, progress, skipped)
-        chosen[name] = _threshold_of(share, on, rule, options)
+        chosen[name] = _chosen_threshold(on, rule, options)
     assert rule is not None
     seeds = sorted({run.config.split.seed for run in runs})
     how = "for each run on recordings that it was not judged on"
@@ -156,7 +159,8 @@ def summarize_runs(
 
 def watched_clips(runs: Sequence[Run], recordings: Sequence[Recording]) -> int:
     """Return how many recordings `summarize_runs` scores, for a progress bar."""
-    return sum(len(share.test) + len(share.choice) for share in shares_of(runs, recordings)[0])
+    shares = [share for share in shares_of(runs, recordings)[0] if share.test]
+    return sum(len(share.test) + len(share.choice) for share in shares)
 
 
 def _name(run: Run, folder: Path) -> str:
@@ -233,13 +237,15 @@ def _chosen_threshold(ordinary: Sequence[Viewing], rule: Rule, options: AlarmOpt
     return lowest_threshold(per_hour, options.most_per_hour) if hours else CANDIDATES[-1]
 
 
-def _threshold_of(share: Share, on: Sequence[Viewing], rule: Rule, options: AlarmOptions) -> float:
-    if not on:
-        raise DatasetError(
-            f"{share.run.path}: there is no ordinary recording to choose its threshold on: its validation part holds "
-            "none, and every camera of --ordinary is in its training or its own test part; give footage of more cameras"
-        )
-    return _chosen_threshold(on, rule, options)
+def _check_choice(shares: Sequence[Share]) -> None:
+    if not shares:
+        raise DatasetError("no recording is left: every run has trained on the cameras of all of them")
+    for share in shares:
+        if not share.choice:
+            raise DatasetError(
+                f"{share.run.path}: there is no ordinary recording to choose its threshold on, of a camera that it has "
+                "neither trained on nor is judged on; give footage of more cameras"
+            )
 
 
 def _chosen(
@@ -272,22 +278,22 @@ def _trained_on(dataset: str, recordings: Sequence[Recording]) -> list[str]:
     known = [one for one in recordings if one.camera.split(":")[0].casefold() == own]
     if not known:
         return []
-    return [
-        f"MAY INCLUDE TRAINING CLIPS: {len(known)} recordings are of {own}, which the bundle was trained on; give the "
-        "folder of its folds instead"
-    ]
+    said = f"MAY INCLUDE TRAINING CLIPS: {len(known)} recordings are of {own}, which the bundle was trained on"
+    return [f"{said}; give the folder of its folds instead"]
 
 
 def _left_out(recordings: Sequence[Recording]) -> list[str]:
     if not recordings:
         return []
-    return [f"{len(recordings)} recordings are left out: no fold tests their cameras, and every fold has trained on them"]
+    return [
+        f"{len(recordings)} recordings are left out: no fold tests their cameras, and every fold has trained on them"
+    ]
 
 
 def _few(viewings: Sequence[Viewing]) -> list[str]:
     said = []
     for words, ordinary in (("ordinary footage", True), ("incidents", False)):
         cameras = {one.recording.camera for one in viewings if one.recording.ordinary == ordinary}
-        if 0 < len(cameras) < FEW_CAMERAS:
+        if 0 < len(cameras) < FEW_GROUPS:
             said.append(f"{len(cameras)} camera{'s'[: len(cameras) > 1]} of {words} only: intervals are too narrow")
     return said

@@ -9,7 +9,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -20,6 +20,7 @@ from edgehar.files import whole_file
 from edgehar.model.bundle import ModelBundle
 from edgehar.records import Prediction, TimingMs, Window
 from edgehar_training.data.contents import Contents
+from edgehar_training.data.filling import CacheJob
 from edgehar_training.data.frames_cache import KERNEL
 
 if TYPE_CHECKING:
@@ -150,14 +151,12 @@ class ScoreCache:
                 continue
         raise SourceError(f"{path}: its scores cannot be read back; check the disk")
 
-    def describe(self) -> dict[str, Any]:
+    def job(self) -> CacheJob:
         """Return what another process needs to open the same cache."""
-        return {
-            "maker": f"{__name__}:open_cache",
-            "folder": str(self._folder),
-            "model": str(self.bundle.path.resolve()),
-            "hop": self._hop,
-        }
+        return CacheJob(
+            f"{__name__}:open_cache",
+            {"folder": str(self._folder), "model": str(self.bundle.path.resolve()), "hop": self._hop},
+        )
 
     def close(self) -> None:
         """Free the networks."""
@@ -215,6 +214,6 @@ class ScoreCache:
         return answers, frames
 
 
-def open_cache(settings: dict[str, Any]) -> ScoreCache:
-    """Open the cache that described itself so, in a process of its own."""
-    return ScoreCache(Path(settings["folder"]), Path(settings["model"]), settings["hop"])
+def open_cache(folder: str, model: str, hop: int) -> ScoreCache:
+    """Open the cache of a `CacheJob`, in a worker process."""
+    return ScoreCache(Path(folder), Path(model), hop)
