@@ -109,7 +109,7 @@ def test_a_bundle_is_measured_and_reported(clips, tiny_bundle, tmp_path):
 
 
 def test_a_device_without_the_training_extra_evaluates(clips, tiny_bundle, tmp_path):
-    done = run_without("sklearn keras tensorflow matplotlib tqdm scipy", tiny_bundle, clips, "--out", tmp_path)
+    done = run_without("sklearn keras tensorflow matplotlib scipy", tiny_bundle, clips, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "report.html").exists()
 

@@ -111,7 +111,7 @@ def test_the_page_tells_what_a_network_costs(name):
 @pytest.mark.parametrize("name", models.NAMES)
 def test_the_page_tells_every_option(name):
     (section,) = re.findall(rf"^## `{name}`$(.*?)^## ", PAGE, re.MULTILINE | re.DOTALL)
-    defaults = msgspec.structs.asdict(importlib.import_module(f"edgehar_training.models.{name}").Options())
+    defaults = msgspec.structs.asdict(importlib.import_module(f"edgehar_training.models.{name}").OPTIONS())
     told = dict(
         re.findall(r"^\| `(\w+)` \| (\S+) \|", section.partition("| option |")[2].split("\n\n")[0], re.MULTILINE)
     )

@@ -127,6 +127,7 @@ def _check(args: argparse.Namespace) -> int:
     import msgspec
 
     from edgehar.errors import ConfigError
+    from edgehar.progress import Progress
     from edgehar_training.cli.workstation import prepare
     from edgehar_training.data.datasets.check import check_clips
     from edgehar_training.data.datasets.probe import probe_videos
@@ -138,8 +139,8 @@ def _check(args: argparse.Namespace) -> int:
     if args.sheet is not None and args.sheet.suffix.lower() != ".png":
         raise ConfigError(f"--sheet {args.sheet}: the picture is a PNG; name it so")
     clips = _clips(args)
-    with _bar(len({clip.path for clip in clips}), "reading") as progress:
-        probes = probe_videos(clips, workers=workers, all_frames=args.all_frames, progress=progress)
+    with Progress("reading", len({clip.path for clip in clips}), unit="videos") as progress:
+        probes = probe_videos(clips, workers=workers, all_frames=args.all_frames, progress=progress.advance)
     check = check_clips(clips, args.dataset, probes)
     if args.json:
         print(msgspec.json.format(msgspec.json.encode(check), indent=2).decode())
@@ -148,26 +149,12 @@ def _check(args: argparse.Namespace) -> int:
     if args.sheet is not None:
         from edgehar_training.data.datasets.sheet import shown_count, write_contact_sheet
 
-        with _bar(shown_count(clips), "drawing") as progress:
+        with Progress("drawing", shown_count(clips), unit="clips") as progress:
             title = f"{args.dataset} {args.folder or ''}: {check.clips} clips, {check.groups} groups"
-            write_contact_sheet(args.sheet, clips, probes, title=title, workers=workers, progress=progress)
+            write_contact_sheet(args.sheet, clips, probes, title=title, workers=workers, progress=progress.advance)
     if not check.usable:
         print("edgehar: fewer than two classes have a clip that can be read", file=sys.stderr)
     return EXIT_DONE if check.usable else EXIT_FAILED
-
-
-def _bar(total: int, what: str) -> Any:
-    """A progress bar on stderr, where that is a terminal; gives the function that moves it on."""
-    import contextlib
-
-    from tqdm import tqdm
-
-    @contextlib.contextmanager
-    def shown() -> Iterator[Callable[[], object]]:
-        with tqdm(total=total, unit="clip", desc=what, disable=None) as bar:
-            yield bar.update
-
-    return shown()
 
 
 def _lines(check: Check) -> Iterator[str]:

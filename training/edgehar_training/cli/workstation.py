@@ -12,7 +12,7 @@ from pathlib import Path
 from edgehar.errors import ConfigError, EdgeharError
 from edgehar_training.quiet import quiet_tensorflow
 
-_NEEDED = ("keras", "sklearn", "matplotlib", "tqdm")
+_NEEDED = ("keras", "sklearn", "matplotlib", "jinja2")
 BACKENDS = ("tensorflow", "jax")
 
 

@@ -22,15 +22,18 @@ FILTERS = (4, 8, 14, 16)
 KERNEL = 3
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What can be set of the network."""
+class ConvLstmOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of the network."""
 
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout between the layers.")] = 0.2
     recurrent_dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout of the state, in every layer.")] = 0.2
 
 
-def check(settings: NetworkSettings, _: Options) -> None:
-    """Make sure that the network takes these settings.
+OPTIONS = ConvLstmOptions
+
+
+def check(settings: NetworkSettings, _: ConvLstmOptions) -> None:
+    """Check that the network supports the settings.
 
     Raises:
         ConfigError: it does not.
@@ -40,8 +43,8 @@ def check(settings: NetworkSettings, _: Options) -> None:
         raise ConfigError(f"convlstm takes frames of {least} pixels or more, not {settings.size}; change --size")
 
 
-def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Model:
-    """The network."""
+def build(settings: NetworkSettings, options: ConvLstmOptions, classes: int) -> keras.Model:
+    """Build the network."""
     import keras
 
     from edgehar_training.models.layers import scaled, whole
@@ -51,7 +54,7 @@ def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Mo
     return whole(encoder, _head(settings, options, classes), "convlstm")
 
 
-def _head(settings: NetworkSettings, options: Options, classes: int) -> keras.Model:
+def _head(settings: NetworkSettings, options: ConvLstmOptions, classes: int) -> keras.Model:
     import keras
 
     shape = (settings.size, settings.size, settings.channels)

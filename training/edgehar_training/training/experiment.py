@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from edgehar.errors import ConfigError, DatasetError
+from edgehar.progress import Progress
 from edgehar_training import models
 from edgehar_training.data.datasets import Clip, labels_of, load_dataset
 from edgehar_training.data.datasets.official import check_official
@@ -122,15 +123,13 @@ def _protocol(template: RunConfig, clips: Sequence[Clip]) -> str:
 
 def _decode(clips: list[Clip], template: RunConfig) -> tuple[list[Clip], dict[str, str]]:
     """Fill the cache; give the clips that can be read, and why the others cannot."""
-    from tqdm import tqdm
-
     frames, flow = caches(template.cache_folder, template.data.crop, template.network)
-    with tqdm(total=len({clip.path for clip in clips}), unit="clip", desc="decoding", disable=None) as bar:
-        skipped = frames.fill(clips, bar.update)
+    with Progress("decoding", len({clip.path for clip in clips}), unit="clips") as progress:
+        skipped = frames.fill(clips, progress.advance)
     if flow is not None:
         readable = [clip for clip in clips if clip.path not in skipped]
-        with tqdm(total=len({clip.path for clip in readable}), unit="clip", desc="optical flow", disable=None) as bar:
-            flow.fill(readable, bar.update)
+        with Progress("optical flow", len({clip.path for clip in readable}), unit="clips") as progress:
+            flow.fill(readable, progress.advance)
     for path, reason in skipped.items():
         log.warning("skipped: %s", reason if path in reason else f"{path}: {reason}")
     if skipped:
