@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from edgehar_training.settings import NetworkSettings
 
-# The module of a network holds `OPTIONS`, the struct of its options; `check(settings, options)`, which raises ConfigError
-# if the network does not support the settings; and `build(settings, options, classes)`. Only `build` imports Keras.
+# The module of a network holds `OPTIONS`, the struct of its options; `check(settings, options)`, which raises
+# ConfigError if the network does not support the settings; and `build(settings, options, classes)`. Only `build`
+# imports Keras.
 _HOMES = {
     "lrcn": "edgehar_training.models.lrcn",
     "mobile": "edgehar_training.models.mobile",
