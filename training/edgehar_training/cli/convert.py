@@ -137,6 +137,7 @@ def _convert(args: argparse.Namespace) -> int:
     prepare("tensorflow")  # the backend whose graphs become TFLite
     from edgehar.model.manifest import Decision
     from edgehar_training.alarms.rules import parse_rules
+    from edgehar_training.quantize.background import background_hint
     from edgehar_training.quantize.convert import convert_run
     from edgehar_training.quantize.options import ConvertOptions
 
@@ -156,6 +157,8 @@ def _convert(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="edgehar-convert-") as folder:
         conversion = convert_run(_source(args, Path(folder)), args.out, options)
     print(_table(conversion), file=sys.stderr)
+    if hint := background_hint(conversion.manifest.labels, options.decision.background):
+        print(f"warning: {hint}", file=sys.stderr)
     return EXIT_DONE
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import io
+import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
+from edgehar_training.file_names import printable, printable_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,12 +116,16 @@ def _clips(args: argparse.Namespace) -> list[Clip]:
 def _list(args: argparse.Namespace) -> int:
     import dataclasses
 
-    from edgehar_training.data.datasets.manifest import is_file_path, write_csv
+    from edgehar_training.data.datasets.clip import is_file_path
+    from edgehar_training.data.datasets.manifest import write_csv
 
     def absolute(clip: Clip) -> Clip:
         # The table may be kept anywhere.
         return dataclasses.replace(clip, path=str(Path(clip.path).resolve())) if is_file_path(clip.path) else clip
 
+    # The table holds file names exactly, also when their bytes are not UTF-8.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     write_csv([absolute(clip) for clip in _clips(args)], sys.stdout)
     return EXIT_DONE
 
@@ -143,9 +150,9 @@ def _check(args: argparse.Namespace) -> int:
         probes = probe_videos(clips, workers=workers, all_frames=args.all_frames, progress=progress.advance)
     check = check_clips(clips, args.dataset, probes)
     if args.json:
-        print(msgspec.json.format(msgspec.json.encode(check), indent=2).decode())
+        print(json.dumps(printable_values(msgspec.to_builtins(check)), indent=2, ensure_ascii=False))
     else:
-        print("\n".join(_lines(check)))
+        print(printable("\n".join(_lines(check))))
     if args.sheet is not None:
         from edgehar_training.data.datasets.sheet import shown_count, write_contact_sheet
 
@@ -214,5 +221,5 @@ def _preview(args: argparse.Namespace) -> int:
 
     config = run_config({**groups, "split": replace(groups["split"], seed=args.seed)})
     rows = write_preview(args.out, config, load_dataset(config.data), rows=args.rows)
-    print(f"{args.out}: {rows} windows")
+    print(printable(f"{args.out}: {rows} windows"))
     return EXIT_DONE

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError
 from edgehar_training.cli import eval_conditions
+from edgehar_training.file_names import printable
 from edgehar_training.pages.render import check_installed
 from edgehar_training.quiet import quiet_tensorflow
 
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
         default = bundle.manifest.decision.threshold
         evaluated, threshold = _of_bundle(bundle, args), default if args.threshold is None else args.threshold
     summary = summarize(evaluated, threshold)
-    print(json.dumps(summary, indent=2) if args.json else text_table(summary))
+    print(json.dumps(summary, indent=2) if args.json else printable(text_table(summary)))
     if args.out is not None:
         options = FileOptions(hop=_hop(args), windows=args.windows_csv, thumbnails=not args.no_thumbnails)
         written = write_files(args.out, evaluated, summary, options)
@@ -204,7 +205,7 @@ def _clips(args: argparse.Namespace, labels: list[str], model: str) -> tuple[Dat
 
     folder = None if args.data is None else str(Path(args.data).resolve())
     data = DataSettings(dataset=args.dataset or "folder", folder=folder, classes=args.classes, cache=args.cache)
-    clips = load_dataset(data)
+    clips = load_dataset(data, training=False)
     if not clips:
         raise DatasetError(f"{args.data}: holds no clips")
     check_labels(labels, clips, model, allow_unknown=args.allow_unknown)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgehar.cli.common import EXIT_DONE, make_parser, run_command
 from edgehar.errors import ConfigError
 from edgehar_training.cli.workstation import prepare
+from edgehar_training.file_names import printable
 from edgehar_training.settings.arguments import add_options, given_options
 from edgehar_training.settings.recipe import SETTINGS, names, read_recipe
 
@@ -67,6 +68,7 @@ def _train(args: argparse.Namespace) -> int:
     prepare()
     if recipe is not None and recipe.paper is not None:
         log.info("%s; the paper: %s", recipe.paper.title, recipe.paper.claim)
+    from edgehar_training.quantize.background import background_hint
     from edgehar_training.training.experiment import run_experiment
     from edgehar_training.training.options import ExperimentOptions, RunOptions
 
@@ -78,14 +80,16 @@ def _train(args: argparse.Namespace) -> int:
     if args.dry_run:
         from edgehar_training.training.dry_run import describe_plan
 
-        print(describe_plan(config, options))
+        print(printable(describe_plan(config, options)))
         return EXIT_DONE
     try:
         metrics = run_experiment(config, options)
     except KeyboardInterrupt:
         log.info("continue with the same command and --resume")
         raise
-    print(summary(metrics))
+    print(printable(summary(metrics)))
+    if hint := background_hint(list(_tested(metrics)["per_class"]), []):
+        log.info("%s", hint)
     return EXIT_DONE
 
 
@@ -137,7 +141,7 @@ def _absolute(network: NetworkSettings) -> NetworkSettings:
 
 def summary(metrics: dict[str, Any]) -> str:
     """The line that tells what a run, or several, reached, from `metrics.json`."""
-    part = metrics if "top1" in metrics else metrics.get("test", metrics["val"])
+    part = _tested(metrics)
     name = metrics.get("part", "test" if "test" in metrics else "val")
     low, high = part["interval_95"]
     seeds = len(metrics.get("seeds", [0]))
@@ -147,6 +151,12 @@ def summary(metrics: dict[str, Any]) -> str:
     if "int8" in metrics:
         text += f", int8 {metrics['int8']['top1']:.3f}"
     return f"{text}: {metrics['protocol']}, {seeds} {'seed' if seeds == 1 else 'seeds'}"
+
+
+def _tested(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of the test part, or of the validation part if there is no test part."""
+    found: dict[str, Any] = metrics if "top1" in metrics else metrics.get("test", metrics["val"])
+    return found
 
 
 def _stages(metrics: dict[str, Any], part: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import msgspec
 
 from edgehar.errors import DatasetError, SourceError
+from edgehar_training.file_names import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -154,7 +155,7 @@ class _Pool:
 
     def __init__(self, job: CacheJob, clips: Sequence[Clip], count: int) -> None:
         self.answers: queue.SimpleQueue[tuple[Clip, Answer]] = queue.SimpleQueue()
-        self._job, self._stopped = msgspec.json.encode(job).decode(), False
+        self._job, self._stopped = encode_json(job).decode(), False
         self._waiting: queue.SimpleQueue[Clip] = queue.SimpleQueue()
         for clip in clips:
             self._waiting.put(clip)

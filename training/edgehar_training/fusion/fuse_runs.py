@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.errors import ConfigError
-from edgehar.files import write_text
+from edgehar.files import whole_file, write_text
 from edgehar_training.data.datasets.splits import Split
 from edgehar_training.fusion.features import equalize, size_of
 from edgehar_training.fusion.network import fused
@@ -108,7 +108,8 @@ def _fuse_run(folder: Path, parts: Sequence[Run], config: RunConfig) -> None:
     model = fused(models, [str(part.path) for part in parts])
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / PARTS_FILE, json.dumps(described(parts, factors), indent=2) + "\n")
-    write_text(folder / SPLITS_FILE, (parts[0].path / SPLITS_FILE).read_text(encoding="utf-8"))
+    with whole_file(folder / SPLITS_FILE) as temporary:
+        temporary.write_bytes((parts[0].path / SPLITS_FILE).read_bytes())
     write_text(folder / "labels.txt", "".join(f"{label}\n" for label in config.labels))
     save_model(model, folder / BEST_FILE)
     config.write(folder)

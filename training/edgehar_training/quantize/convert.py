@@ -281,7 +281,7 @@ def _origin(run: Run, comparison: Comparison, accuracy: list[Accuracy]) -> Prove
         dataset=config.data.dataset
         if config.data.folder is None
         else f"{Path(config.data.folder).name} ({config.data.dataset})",
-        split=config.protocol,
+        split=run.protocol,
         seed=config.split.seed,
         parity=comparison.parity(),
         accuracy=accuracy,

@@ -13,11 +13,12 @@ from edgehar.files import write_text
 from edgehar.model.manifest import Affine, Input
 from edgehar_training.data import sampling
 from edgehar_training.data.datasets import Clip
-from edgehar_training.data.datasets.splits import read_splits
+from edgehar_training.data.datasets.splits import UNGROUPED, is_ungrouped, read_splits
 from edgehar_training.data.frame_order import FrameOrder
 from edgehar_training.data.frames_cache import FramesCache, SmallClip, default_folder
 from edgehar_training.data.pixels import Pixels, caches, load_pixels, training_mean
 from edgehar_training.data.preprocess import FLOW_AFFINE, FlowUse, Preprocessor
+from edgehar_training.file_names import decode_json, encode_json
 from edgehar_training.settings import (
     AugmentSettings,
     DataSettings,
@@ -128,7 +129,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def write(self, folder: Path) -> None:
         """Write `config.json`."""
-        write_text(folder / CONFIG_FILE, msgspec.json.format(msgspec.json.encode(self), indent=2).decode() + "\n")
+        write_text(folder / CONFIG_FILE, encode_json(self, indent=2).decode() + "\n")
 
 
 _FLOW_USE: dict[str, FlowUse] = {"flow": "alone", "rgb+flow": "after"}
@@ -155,6 +156,16 @@ class Run:
         self.path, self.config = path, config
         self.preprocessor = Preprocessor(config.frame, config.affine, _FLOW_USE.get(config.network.input, "none"))
         self._cache, self._flow = caches(config.cache_folder, config.data.crop, config.network)
+
+    @property
+    def protocol(self) -> str:
+        """How the data were split, in words; corrected for a run of an older version that had no groups."""
+        words = self.config.protocol
+        if self.config.split.kind != "group" or "group-disjoint" not in words:
+            return words
+        parts: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
+        ungrouped = is_ungrouped([clip for part in parts for clip in self.clips(part)])
+        return words.replace("group-disjoint", UNGROUPED) if ungrouped else words
 
     def model(self) -> keras.Model:
         """The best checkpoint.
@@ -240,7 +251,7 @@ def load_run(path: Path | str) -> Run:
     """
     path = Path(path)
     try:
-        config = msgspec.json.decode((path / CONFIG_FILE).read_bytes(), type=RunConfig)
+        config = decode_json((path / CONFIG_FILE).read_bytes(), RunConfig)
     except FileNotFoundError as error:
         raise DatasetError(
             f"{path}: holds no run (no {CONFIG_FILE}); give the --out folder of edgehar-train"

@@ -22,7 +22,7 @@ from edgehar.progress import Progress
 from edgehar_training import models
 from edgehar_training.data.datasets import Clip, labels_of, load_dataset
 from edgehar_training.data.datasets.official import check_official
-from edgehar_training.data.datasets.splits import Split, describe_split, make_splits
+from edgehar_training.data.datasets.splits import UNGROUPED_WARNING, Split, describe_split, is_ungrouped, make_splits
 from edgehar_training.data.pixels import caches
 from edgehar_training.quantize import stages
 from edgehar_training.quantize.stage_comparison import pooled_differences
@@ -89,6 +89,8 @@ def run_experiment(template: RunConfig, options: ExperimentOptions) -> dict[str,
     )
     if template.split.kind == "random":
         log.warning("warning: a random split puts clips of one group on both sides; its accuracy is too high (leaky)")
+    if template.split.kind == "group" and is_ungrouped(clips):
+        log.warning("warning: %s", UNGROUPED_WARNING)
     jobs = _jobs(template, options, clips)
     _train_all(jobs, clips, options)
     if len(jobs) == 1 and jobs[0].folder == options.out:
