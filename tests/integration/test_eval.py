@@ -434,7 +434,7 @@ def test_whether_clips_may_have_been_trained_on(trained, tested, same):
 
 def test_manifests_say_the_data_in_the_words_that_are_compared(tmp_path):
     """A bundle tells its data set as `describe_data` does; else its training clips would not be recognised."""
-    from edgehar_training.evaluation.evaluated import describe_data
+    from edgehar_training.data.datasets import describe_data
 
     shipped = run_command("edgehar", "inspect", "actions-synthetic", "--json")
     if shipped.returncode:

@@ -106,7 +106,7 @@ def _add_foreign(group: argparse._ArgumentGroup) -> None:
 
 
 def _source(args: argparse.Namespace, folder: Path) -> Path:
-    """The run to convert; a network from elsewhere is laid out as one in `folder`."""
+    """Return the run to convert; a network from elsewhere is laid out as one in `folder`."""
     if (args.run is None) == (args.file is None):
         raise ConfigError("give the folder of a run, or a network that was trained elsewhere by --from")
     if args.run is not None:
@@ -191,7 +191,7 @@ def _table(conversion: Conversion) -> str:
 
 
 def _class_lines(conversion: Conversion) -> list[str]:
-    """What int8 loses or gains on the clips of each label; nothing where that is nothing."""
+    """Return the points that int8 loses or gains on the clips of each label, if any."""
     drops = conversion.comparison.class_drops(conversion.manifest.labels)
     changed = [f"{label} {-drop:+.1f}" for label, drop in drops.items() if drop]
     return [f"points by label: {', '.join(changed)}"] if changed else []

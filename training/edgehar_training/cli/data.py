@@ -35,7 +35,7 @@ class _LateParser(argparse.ArgumentParser):
     late: Callable[[argparse.ArgumentParser], None] | None = None
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As the base class."""
+        """Add the options, then parse as the base class does."""
         if self.late is not None:
             late, self.late = self.late, None
             late(self)
@@ -165,7 +165,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _lines(check: Check) -> Iterator[str]:
-    """The findings as text."""
+    """Yield the findings as lines of text."""
     width = max(map(len, (*check.classes, "class")))
     yield f"{'class':<{width}}  {'clips':>6}  {'groups':>6}  seconds (shortest, median, longest)"
     for label, one in check.classes.items():

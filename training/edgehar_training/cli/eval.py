@@ -140,7 +140,7 @@ def _bundle(target: str) -> ModelBundle:
 
 
 def _of_folder(folder: Path, args: argparse.Namespace) -> Evaluated:
-    """A run, or all runs under a folder."""
+    """Evaluate a run, or all runs under a folder."""
     from edgehar_training.evaluation.evaluate import evaluate_part, evaluate_run_on
     from edgehar_training.evaluation.stored import evaluate_stored, runs_in
     from edgehar_training.runs.run import load_run
@@ -176,7 +176,7 @@ def _check_hop(args: argparse.Namespace, window: int) -> None:
 
 
 def _of_bundle(bundle: ModelBundle, args: argparse.Namespace) -> Evaluated:
-    """A bundle on the clips of a folder, or of a run's split."""
+    """Evaluate a bundle on the clips of a folder, or of the split of a run."""
     from edgehar_training.evaluation.evaluate import evaluate_bundle, evaluate_bundle_part
     from edgehar_training.runs.run import load_run
 
@@ -197,7 +197,7 @@ def _of_bundle(bundle: ModelBundle, args: argparse.Namespace) -> Evaluated:
 
 
 def _clips(args: argparse.Namespace, labels: list[str], model: str) -> tuple[DataSettings, list[Clip]]:
-    """The clips of `--data`, whose labels the model must know."""
+    """Return the clips of `--data`, whose labels the model must know."""
     from edgehar.errors import DatasetError
     from edgehar_training.data.datasets import load_dataset
     from edgehar_training.evaluation.evaluated import check_labels

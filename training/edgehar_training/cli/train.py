@@ -94,13 +94,13 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def chosen_settings(args: argparse.Namespace, recipe: Recipe | None) -> dict[str, msgspec.Struct]:
-    """Each group of settings: what the command line says, else the recipe, else the default."""
+    """Return each group of settings: from the command line, else from the recipe, else the default."""
     given, written = given_options(args, SETTINGS), {} if recipe is None else recipe.settings
     return {name: struct(**_over(written.get(name, {}), given.get(name, {}))) for name, struct in SETTINGS.items()}
 
 
 def _over(written: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """What is given over what is written; options of a network are taken one by one."""
+    """Return recipe values overridden by given values; options of a network are overridden one by one."""
     merged = {
         name: {**written[name], **value}
         for name, value in given.items()
@@ -110,7 +110,7 @@ def _over(written: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_config(groups: dict[str, Any]) -> RunConfig:
-    """The settings of the runs; folders are made absolute, since a run may be resumed from elsewhere."""
+    """Return the settings of the runs. Folders are made absolute, because a run may be resumed from elsewhere."""
     from msgspec.structs import replace
 
     from edgehar_training.data.frames_cache import default_folder
@@ -127,7 +127,7 @@ def run_config(groups: dict[str, Any]) -> RunConfig:
 
 
 def _absolute(network: NetworkSettings) -> NetworkSettings:
-    """The same with a file of weights, and a folder of optical flow, that are found from anywhere."""
+    """Return the same settings with absolute paths of a weights file and of a folder of optical flow."""
     from msgspec.structs import replace
 
     from edgehar_training.data.flow import METHODS
@@ -140,7 +140,7 @@ def _absolute(network: NetworkSettings) -> NetworkSettings:
 
 
 def summary(metrics: dict[str, Any]) -> str:
-    """The line that tells what a run, or several, reached, from `metrics.json`."""
+    """Return one line with the result of one or several runs, from `metrics.json`."""
     part = _tested(metrics)
     name = metrics.get("part", "test" if "test" in metrics else "val")
     low, high = part["interval_95"]
@@ -160,7 +160,7 @@ def _tested(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stages(metrics: dict[str, Any], part: str) -> str:
-    """What more training makes of int8, side by side."""
+    """Return a table of float and the int8 stages."""
     from edgehar_training.quantize.stage_comparison import table_text
 
     found = metrics["quantization"]

@@ -53,7 +53,7 @@ class Cache(Protocol):
     made: str
 
     def has(self, clip: Clip) -> bool:
-        """Whether the clip's entry is there, if that can be told at once."""
+        """Return whether the entry of the clip exists, if that can be told without reading its file."""
 
     def make_missing(self, clip: Clip) -> int:
         """Make the clip's entry unless it is there; returns the number of its frames, 0 when it was there."""
@@ -211,7 +211,7 @@ class _Pool:
 
 
 def _ask(process: subprocess.Popen[str], clip: Clip) -> Answer | None:
-    """What the process says of a clip; None when it is gone."""
+    """Return the answer of the process about a clip. Returns None if the process ended."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:

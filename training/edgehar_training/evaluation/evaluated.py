@@ -76,11 +76,6 @@ class Evaluated:
         return any(text.startswith(LEAKY) for text in self.warnings)
 
 
-def describe_data(kind: str, folder: Path | str | None) -> str:
-    """Return a data set in words, as in manifests: `clips (folder)`, or the kind alone if it has no folder."""
-    return kind if folder is None else f"{Path(folder).resolve().name} ({kind})"
-
-
 def leak_warnings(run: Run, part: Part) -> list[str]:
     """Return warnings about clips of one group on both sides of the split of a run."""
     if part == "train":

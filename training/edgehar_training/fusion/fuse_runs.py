@@ -91,7 +91,7 @@ def fuse_runs(
 
 
 def _split_of(run: Run) -> tuple[list[Clip], Split]:
-    """The clips of a run, and where in the list those of each part are."""
+    """Return the clips of a run, and the indices of each part."""
     parts = [run.clips(part) for part in ("train", "val", "test")]
     ends = np.cumsum([len(part) for part in parts])
     split = Split(*([*range(end - len(part), end)] for part, end in zip(parts, ends, strict=True)))
@@ -131,7 +131,7 @@ def _fuse_run(folder: Path, parts: Sequence[Run], config: RunConfig) -> None:
 
 
 def _sizes(models: Sequence[keras.Model], run: Run) -> list[float]:
-    """How large the features of each network are, on windows of validation clips."""
+    """Return the size of the features of each network, on windows of validation clips."""
     clips = (run.clips("val") or run.clips("train"))[:SIZED_CLIPS]
     frames = np.concatenate([run.stream(clip)[: run.config.network.window] for clip in clips])
     return [size_of(in_chunks(model.get_layer("encoder"), frames, run.preprocessor)) for model in models]

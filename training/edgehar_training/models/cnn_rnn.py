@@ -101,7 +101,7 @@ def _check_weights(settings: NetworkSettings, options: CnnRnnOptions) -> None:
 
 
 def prepare(settings: NetworkSettings, options: CnnRnnOptions) -> None:
-    """Fetch the weights if they are not there.
+    """Download the weights if they are missing.
 
     Raises:
         ConfigError: they cannot be fetched.

@@ -74,7 +74,7 @@ def _encoder(settings: NetworkSettings, width: float) -> keras.Model:
 
 
 def _block(x: Any, expansion: int, filters: int, stride: int, name: str) -> Any:
-    """An inverted residual: widen, convolve each channel, narrow without activation, and add the input if it fits."""
+    """Add an inverted residual: widen, convolve each channel, narrow linearly, add the input if shapes match."""
     import keras
 
     before = x
@@ -98,7 +98,7 @@ def _normalised(x: Any, name: str, *, activation: bool = True) -> Any:
 
 
 def _filters(filters: int, width: float) -> int:
-    """A multiple of 8, as int8 kernels like it."""
+    """Return the nearest multiple of 8, which int8 kernels prefer."""
     return max(8, round(filters * width / 8) * 8)
 
 

@@ -73,7 +73,7 @@ def _head(settings: NetworkSettings, options: ConvLstmOptions, classes: int) -> 
 
 
 def _pooled(x: Any, window: int) -> Any:
-    """MaxPooling3D of (1, 2, 2), same: with time folded it is one of two dimensions, which TFLite has."""
+    """Pool like MaxPooling3D of (1, 2, 2), same: with time folded it is two-dimensional, which TFLite supports."""
     import keras
 
     from edgehar_training.models.layers import FoldTime, UnfoldTime
@@ -82,7 +82,7 @@ def _pooled(x: Any, window: int) -> Any:
 
 
 def _sides(size: int) -> list[int]:
-    """Side of the maps after each layer: a convolution without padding, and pooling by two, rounded up."""
+    """Return the side of the maps after each layer: a convolution without padding, and pooling by two, rounded up."""
     sides = []
     for _ in FILTERS:
         size = (size - KERNEL + 2) // 2 if size >= KERNEL else 0

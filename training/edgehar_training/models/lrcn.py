@@ -68,7 +68,7 @@ def build(settings: NetworkSettings, options: LrcnOptions, classes: int) -> kera
 
 
 def blocks(frame: Any, size: int, dropout: float, prefix: str = "", stride: int = 1) -> list[Any]:
-    """Outputs of the four blocks of convolution, ReLU and max pooling; the last one is a single pixel.
+    """Return the outputs of the four blocks of convolution, ReLU and max pooling; the last one is a single pixel.
 
     Args:
         frame: `(batch, size, size, channels)`.

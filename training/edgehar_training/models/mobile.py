@@ -158,7 +158,7 @@ def _load(encoder: keras.Model, settings: NetworkSettings, options: MobileOption
 
 
 def _of_motion(kernel: Array) -> Array:
-    """The first kernel, for the device's motion input instead of colours from -1 to 1.
+    """Adapt the first kernel to the motion input of the device instead of colors from -1 to 1.
 
     It is to see three pictures of motion: d1 = g(t) - g(t-1), 3/4 of d2 = g(t) - g(t-2), and g(t-1) - g(t-2) = d2 - d1.
     The device gives d1, d2 and |d1| (`edgehar.model.manifest.Input`), of 255 levels; the third is not looked at.

@@ -71,7 +71,7 @@ class CardFacts:
 
 
 def model_card(manifest: Manifest, facts: CardFacts) -> str:
-    """The card of a bundle."""
+    """Write the card of a bundle."""
     sections = (
         _front_matter(manifest),
         _what(manifest),

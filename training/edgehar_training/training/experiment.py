@@ -117,7 +117,7 @@ def write_pooled(out: Path, runs: Sequence[tuple[Path, RunConfig]]) -> dict[str,
 
 
 def _protocol(template: RunConfig, clips: Sequence[Clip]) -> str:
-    """What stands beside every accuracy: the split in words, and that it is of a control where it is."""
+    """Return the words to show beside every accuracy: the split, and the kind of control if it is one."""
     split = template.split
     words = describe_split(split.kind, split.folds, clips, split.test_fraction, template.data.dataset)
     return ", ".join(filter(None, [words, template.frame_order.words]))
@@ -216,7 +216,7 @@ def say_done(folder: Path) -> None:
 
 
 def _pool(folders: Sequence[tuple[Path, RunConfig]]) -> dict[str, Any]:
-    """Figures over all runs: every clip counts once in each seed."""
+    """Return figures over all runs: every clip counts once in each seed."""
     runs = [(config.split.seed, report.read_metrics(folder / METRICS_FILE)) for folder, config in folders]
     first = folders[0][1]
     metrics: dict[str, Any] = {
@@ -238,7 +238,7 @@ def _pool(folders: Sequence[tuple[Path, RunConfig]]) -> dict[str, Any]:
 
 
 def _pooled_stages(runs: Sequence[tuple[int, dict[str, Any]]], part: str, labels: list[str]) -> dict[str, Any]:
-    """What more training made of int8, over all runs, and what the runs chose."""
+    """Return the figures of the int8 stages over all runs, and the chosen stages."""
     pooled: dict[str, Any] = {}
     for name in ("float", *stages.STAGES):
         rows = [(seed, run[stages.KEY][name][part]["predictions"]) for seed, run in runs]

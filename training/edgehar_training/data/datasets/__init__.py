@@ -29,7 +29,7 @@ _LOADERS = {
 }
 KINDS = (*_LOADERS, "synthetic")
 
-__all__ = ["KINDS", "Clip", "labels_of", "load_dataset"]
+__all__ = ["KINDS", "Clip", "describe_data", "labels_of", "load_dataset"]
 
 
 def load_dataset(settings: DataSettings, *, training: bool = True) -> list[Clip]:
@@ -51,6 +51,11 @@ def load_dataset(settings: DataSettings, *, training: bool = True) -> list[Clip]
         if printable(label) != label:
             raise DatasetError(f"class {printable(label)!r}: its name is not UTF-8; rename the folder")
     return clips if settings.classes is None else _of_classes(clips, settings.classes, training=training)
+
+
+def describe_data(kind: str, folder: Path | str | None) -> str:
+    """Return a data set in words, as in manifests: `clips (folder)`, or the kind alone if it has no folder."""
+    return kind if folder is None else f"{printable(Path(folder).resolve().name)} ({kind})"
 
 
 def _loaded(kind: str, data_dir: Path | None, *, training: bool) -> list[Clip]:

@@ -82,7 +82,7 @@ def make_splits(
     val_fraction: float = 0.16,
     dataset: str = "",
 ) -> list[Split]:
-    """One split per fold, or a single one without `folds`.
+    """Return one split per fold, or a single split without `folds`.
 
     By group, no group is in two parts of a split; `random` deals single clips and leaks what clips of a group share;
     `official` is the data set's own, and where it has no validation part, groups of its training part become one.
@@ -177,7 +177,7 @@ def write_splits(path: Path, clips: Sequence[Clip], split: Split, root: Path | N
 
 
 def read_splits(path: Path, root: Path | None) -> dict[str, list[Clip]]:
-    """The clips of each part ("train", "val", "test") of a split written by `write_splits`.
+    """Read the clips of each part ("train", "val", "test") of a split that `write_splits` wrote.
 
     Raises:
         DatasetError: the file is missing or no such table.
@@ -209,7 +209,7 @@ def _outer(
     seed: int,
     test_fraction: float,
 ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    """Indices to learn from and indices to test on, for every fold."""
+    """Yield the indices of the clips to learn from and to test on, for every fold."""
     if folds is None:
         if test_fraction == 0:
             yield everything, everything[:0]

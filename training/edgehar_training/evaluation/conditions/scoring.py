@@ -90,12 +90,12 @@ class ConditionScores:
         self._networks: collections.OrderedDict[str, Network] = collections.OrderedDict()
 
     def videos(self) -> list[Clip]:
-        """One clip of each video; those of the same bundles follow each other."""
+        """Return one clip of each video, sorted so that videos of the same bundles follow each other."""
         firsts = [self._plan.tasks[numbers[0]] for numbers in self._tasks.values()]
         return [task.clip for task in sorted(firsts, key=lambda task: task.bundles)]
 
     def has(self, clip: Clip) -> bool:
-        """Whether a video is scored."""
+        """Return whether a video is scored."""
         return self._file(clip.path).exists()
 
     def make_missing(self, clip: Clip) -> int:
@@ -118,7 +118,7 @@ class ConditionScores:
         return CacheJob("edgehar_training.evaluation.conditions.scoring:open_scores", {"folder": str(self.folder)})
 
     def read(self, path: str) -> list[Scores]:
-        """The scores of a video's clips."""
+        """Return the scores of a video's clips."""
         return msgspec.json.decode(self._file(path).read_bytes(), type=list[Scores])
 
     def _file(self, path: str) -> Path:
