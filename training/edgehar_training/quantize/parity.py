@@ -61,7 +61,7 @@ class Comparison:
         return {label: 100 * float(lost[truth == i].mean()) for i, label in enumerate(labels) if (truth == i).any()}
 
     def parity(self) -> Parity:
-        """Return top-1 and agreement over clips, and the largest score difference over all windows, for the manifest."""
+        """Return top-1 and agreement over clips, and the largest score difference of all windows, for the manifest."""
         before, after = (np.concatenate(result.windows) for result in self._both)
         return Parity(
             clips=self.clips,
