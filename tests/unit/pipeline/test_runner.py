@@ -7,8 +7,7 @@ from support.helpers import flat_frames
 
 from edgehar import Classifier, Frame, PixelFormat, SinkError, SourceError, open_source
 from edgehar.events.decider import Decider, DecisionOptions
-from edgehar.pipeline import runner as runner_module
-from edgehar.pipeline.runner import Runner
+from edgehar.pipeline.runner import Runner, RunnerOptions
 from edgehar.pipeline.stream import Stream
 from edgehar.records import Event, Prediction, Status, StreamState
 from edgehar.sinks.base import Sink
@@ -75,7 +74,7 @@ def run(tiny_bundle):
         with classifier_type(tiny_bundle, hop=hop) as classifier, open_source(source) as opened:
             decider = Decider(classifier.bundle.manifest.labels, DecisionOptions())
             stream = Stream(lambda: opened, classifier, decider, name=opened.name)
-            runner = Runner([stream], sinks, **limits)
+            runner = Runner([stream], sinks, RunnerOptions(**limits))
             before(runner)
             runner.run()
             return runner
@@ -118,7 +117,7 @@ def test_a_clip_shorter_than_a_window_gets_one_answer(run):
 
 def test_no_frame_at_all_is_an_error(run):
     sink = Collected()
-    with pytest.raises(SourceError, match="gave no frame"):
+    with pytest.raises(SourceError, match="gave no frames"):
         run(clip(), sink)
     assert sink.states == ["opening", "failed"]
 
@@ -146,10 +145,9 @@ def test_the_duration_of_a_live_source_is_that_of_the_watching(run):
     assert sink.states == ["opening", "running", "stopped"]
 
 
-def test_a_slow_sink_of_a_file_loses_nothing(run, monkeypatch):
-    monkeypatch.setattr(runner_module, "_RECORDS_WAITING", 2)
+def test_a_slow_sink_of_a_file_loses_nothing(run):
     slow, quick = Collected(delay_s=0.005), Collected()
-    run(clip(*[255] * 60), slow, quick)
+    run(clip(*[255] * 60), slow, quick, records_waiting=2)
     assert len(slow.of(Prediction)) == len(quick.of(Prediction)) == 57
 
 
