@@ -1,4 +1,4 @@
-# Two commands set everything up on a fresh machine: `make demo` and `make test`.
+# Three commands set everything up on a fresh machine: `make demo`, `make test` and `make docs`.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ JOBS ?= 2
 # A kernel must never be tested from the source tree, so tests import what is installed in the virtual environment.
 SOURCES := pyproject.toml $(shell find edgehar ext training models -type f -not -name '*.so' -not -path '*/__pycache__/*' -not -path '*.egg-info/*' -not -name '_*.c')
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: $(VENV)/device.installed
 	$(BIN)/edgehar demo --out demo.mp4
@@ -21,6 +21,11 @@ lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# A warning, such as a broken link or anchor, fails the build.
+docs: $(VENV)/docs.installed
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env --quiet -b html docs build/docs
+	@echo "open build/docs/index.html"
 
 $(VENV)/pip.installed:
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +41,11 @@ $(VENV)/device.installed: $(VENV)/pip.installed $(SOURCES)
 $(VENV)/dev.installed: $(VENV)/pip.installed $(SOURCES)
 	rm -rf build/lib* build/bdist*
 	$(BIN)/pip install --quiet '.[dev]'
+	touch $(VENV)/device.installed $@
+
+$(VENV)/docs.installed: $(VENV)/pip.installed $(SOURCES)
+	rm -rf build/lib* build/bdist*
+	$(BIN)/pip install --quiet '.[docs]'
 	touch $(VENV)/device.installed $@
 
 clean:

@@ -1,10 +1,13 @@
-"""The records edgehar emits, one JSON object each; `edgehar/schemas` holds the JSON Schemas made from these classes."""
+"""Records that edgehar emits, one JSON object each.
+
+The JSON Schemas in `edgehar/schemas` are generated from these classes.
+"""
 
 from __future__ import annotations
 
 import datetime
 import enum
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-# The label of a prediction whose scores pass no threshold.
+# Label of a prediction in which no class reaches its threshold.
 UNKNOWN = "unknown"
 
 
@@ -27,10 +30,10 @@ class StreamState(enum.StrEnum):
 
 
 class Window(msgspec.Struct, frozen=True):
-    """The stretch of video a prediction is about.
+    """Stretch of video that a prediction covers.
 
     Attributes:
-        frames: frames seen; fewer than the model's window only when a clip ended before one window was full.
+        frames: number of frames. Fewer than the model's window only if a clip was shorter than one window.
         start_s: capture time of the first frame, in seconds on the source's clock.
         end_s: capture time of the last frame, in seconds on the source's clock.
     """
@@ -41,29 +44,36 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class TimingMs(msgspec.Struct, frozen=True):
-    """Wall time the last frame of the window cost, in milliseconds."""
+    """Wall time spent on the last frame of the window, in milliseconds."""
 
     shrink: float
     encode: float
     classify: float
 
 
-class Prediction(msgspec.Struct, frozen=True, dict=True, tag_field="type", tag="prediction"):
-    """An answer of the model about one window.
+class _Record(msgspec.Struct, frozen=True):
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as a dict of plain Python values, with the keys and values of its JSON object."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return fields
+
+
+class Prediction(_Record, frozen=True, dict=True, tag_field="type", tag="prediction"):
+    """Answer of the model about one window.
 
     Attributes:
         seq: number of this prediction in its stream, from 0.
-        time: wall-clock time (UTC, ISO 8601) at which the answer was ready.
-        source: what was watched, without credentials.
+        time: wall-clock time of the answer (UTC, ISO 8601).
+        source: name of the source, without credentials.
         model: name of the bundle.
-        label: the class with the highest score of those that reach their threshold, or "unknown" when none does.
-        score: that class's score, 0 to 1; the highest score when the label is "unknown".
-        scores: score of every class, smoothed where that is asked for; they sum to 1 within quantization.
-        window: the frames looked at.
-        frame_age_ms: milliseconds from the arrival of the newest frame to the answer.
+        label: class with the highest score among the classes that reach their threshold, or "unknown" if none does.
+        score: score of that class, 0 to 1. The highest score if the label is "unknown".
+        scores: score of every class, smoothed if smoothing is on. They sum to 1 within quantization.
+        window: frames that the prediction covers.
+        frame_age_ms: time from the arrival of the newest frame to the answer, in milliseconds.
         timing_ms: cost of each step for the newest frame.
-        dropped: frames of a live source skipped so far because newer ones were there.
-        rate_ok: False when the source gave fewer frames a second than the model was trained at.
+        dropped: frames of a live source that were dropped so far.
+        rate_ok: False if the source gave fewer frames per second than the model was trained at.
     """
 
     seq: int
@@ -79,35 +89,47 @@ class Prediction(msgspec.Struct, frozen=True, dict=True, tag_field="type", tag="
     dropped: int
     rate_ok: bool
 
-    @property
-    def raw(self) -> npt.NDArray[np.int8]:
-        """The head's output as the interpreter gave it: int8, `(classes,)`, in the labels' order. Not in the JSON."""
-        raw: npt.NDArray[np.int8] = self.__dict__["raw"]
-        return raw
+    def __repr__(self) -> str:
+        """Return the fields that tell one prediction from another."""
+        span = f"{self.window.start_s:.2f}-{self.window.end_s:.2f} s"
+        return f"<Prediction {self.seq} of {self.source!r}: {self.label} {self.score:.2f}, {span}>"
 
-    def with_raw(self, raw: npt.NDArray[np.int8]) -> Self:
-        """This prediction, carrying the head's output."""
-        self.__dict__["raw"] = raw
-        return self
+    @property
+    def raw(self) -> npt.NDArray[np.int8] | None:
+        """Output of the head as the interpreter gave it: int8, `(classes,)`, in the order of the labels.
+
+        It is not part of the JSON: None if the prediction was decoded from JSON or unpickled.
+        """
+        return self.__dict__.get("raw")
+
+    def with_raw(self, raw: npt.NDArray[np.int8] | None) -> Self:
+        """Return a copy that carries the output of the head."""
+        copy = msgspec.structs.replace(self)
+        if raw is not None:
+            copy.__dict__["raw"] = raw
+        return copy
 
     def decided(self, label: str, score: float, scores: dict[str, float]) -> Prediction:
-        """The same prediction with the label decided on, and the scores it was decided by."""
-        return msgspec.structs.replace(self, label=label, score=score, scores=scores).with_raw(self.raw)
+        """Return a copy with another label, its score, and the scores that led to it."""
+        copy = msgspec.structs.replace(self, label=label, score=score, scores=scores)
+        copy.__dict__.update(self.__dict__)
+        return copy
 
 
-class Event(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
-    """An action that began, goes on or ended.
+class Event(_Record, frozen=True, tag_field="type", tag="event"):
+    """Start, update or end of an action.
 
     Attributes:
-        phase: "start" when it is first sure, "update" while it goes on, "end" when it is gone or the stream is over.
+        phase: "start" when the action is first recognized, "update" while it lasts, "end" when it or the stream ends.
         id: UUID version 7 (RFC 9562), the same from start to end.
-        revision: 0 at the start, one more with each record of this event; together with `id` it tells a record that
-            was delivered twice.
+        revision: 0 for the start, one more with each record of this event. With `id` it identifies duplicates.
+        time: wall-clock time of the record (UTC, ISO 8601).
+        source: name of the source, without credentials.
+        model: name of the bundle.
         label: the action.
         peak_score: highest score so far, 0 to 1.
         start_s: capture time of the newest frame of the first window with this label, in seconds.
-        end_s: the same for the last window, or where its least duration is over, if that is later; None while the
-            action goes on.
+        end_s: the same for the last window, or the end of the minimum duration if that is later. None until the end.
     """
 
     phase: Literal["start", "update", "end"]
@@ -121,29 +143,37 @@ class Event(msgspec.Struct, frozen=True, tag_field="type", tag="event"):
     start_s: float
     end_s: float | None = None
 
+    def __repr__(self) -> str:
+        """Return the fields that tell one event record from another."""
+        span = f"from {self.start_s:.2f} s" + ("" if self.end_s is None else f" to {self.end_s:.2f} s")
+        return f"<Event {self.phase} of {self.label} at {self.source!r}, {span}, {self.id}:{self.revision}>"
 
-class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
-    """How the program is doing.
+
+class Status(_Record, frozen=True, tag_field="type", tag="status"):
+    """Health of one stream and of the process.
 
     Attributes:
-        state: what the source is doing.
-        frames: frames classified or skipped by the time grid so far.
-        predictions: predictions made so far.
-        dropped: frames of a live source skipped because newer ones were there.
-        fps: frames a second since the start.
+        time: wall-clock time of the record (UTC, ISO 8601).
+        source: name of the source, without credentials.
+        state: state of the stream.
+        frames: frames classified, or skipped by the time grid, so far.
+        predictions: predictions so far.
+        dropped: frames of a live source that were dropped so far.
+        fps: frames per second since the start.
         frame_age_ms_p50: median of `frame_age_ms` over the last predictions.
-        frame_age_ms_p95: its 95th percentile.
-        queue_depth: results that wait for a sink, the most of all sinks.
-        spool_depth: events on disk that wait to be delivered.
-        spool_dropped: events thrown away undelivered, because the spool was full or they were too old.
-        reconnects: times the source was opened again.
-        inference_errors: times the network failed and was loaded again.
-        rate_hz: frames a second that are looked at; lower than the model's when the device is hot or slow.
-        rss_mb: memory of this process, in MB (10^6 bytes).
-        cpu_share: processor time of this process, 1.0 being one core all of the time.
-        temperature_c: of the processor, in degrees Celsius.
-        throttled: whether the processor is slowed down now, by heat or power.
-        under_voltage: whether the power supply is too weak now.
+        frame_age_ms_p95: 95th percentile of `frame_age_ms` over the last predictions.
+        queue_depth: records that wait in memory for a sink. The maximum over all sinks.
+        spool_depth: events that wait for delivery.
+        spool_dropped: events lost before delivery: beyond a limit of the spool, too old, damaged, or not on disk.
+        spool_refused: events that a receiver refused, set aside in the dead-letter file.
+        reconnects: times the source was reopened.
+        inference_errors: times the network failed and was reloaded.
+        rate_hz: frames per second that are classified. Lower than the model's rate on a hot or slow device.
+        rss_mb: resident memory of this process, in MB (10^6 bytes).
+        cpu_share: processor time of this process. 1.0 is one core, fully busy.
+        temperature_c: temperature of the processor, in degrees Celsius.
+        throttled: whether the processor is slowed down now, because of heat or power.
+        under_voltage: whether the supply voltage is too low now.
     """
 
     time: str
@@ -158,6 +188,7 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
     queue_depth: int = 0
     spool_depth: int = 0
     spool_dropped: int = 0
+    spool_refused: int = 0
     reconnects: int = 0
     inference_errors: int = 0
     rate_hz: float | None = None
@@ -167,11 +198,16 @@ class Status(msgspec.Struct, frozen=True, tag_field="type", tag="status"):
     throttled: bool | None = None
     under_voltage: bool | None = None
 
+    def __repr__(self) -> str:
+        """Return the counts that matter first."""
+        counts = f"{self.frames} frames, {self.predictions} predictions, {self.dropped} dropped, {self.fps:.1f} fps"
+        return f"<Status of {self.source!r}: {self.state}, {counts}>"
+
 
 Record = Prediction | Event | Status
 
 
 def utc_now() -> str:
-    """The time now, as ISO 8601 in UTC with milliseconds, for example `2026-11-21T05:40:00.123Z`."""
+    """Return the current time as ISO 8601 in UTC with milliseconds, for example `2026-11-21T05:40:00.123Z`."""
     now = datetime.datetime.now(datetime.UTC)
     return now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}Z"

@@ -13,9 +13,9 @@ from edgehar.config.words import toml
 from edgehar.events.decider import DecisionOptions
 from edgehar.health.options import HealthOptions
 from edgehar.model.edgetpu import CPU, PATTERN
-from edgehar.sinks.files import FileOptions
 from edgehar.sinks.mqtt.options import MqttOptions
-from edgehar.sinks.spool.queue import SpoolOptions
+from edgehar.sinks.options import FileOptions
+from edgehar.sinks.spool.options import SpoolOptions
 from edgehar.sinks.webhook.options import WebhookOptions
 
 _Share = Annotated[float, Meta(ge=0, le=1)]

@@ -42,7 +42,7 @@ def check_clock(_config: Config) -> Iterator[Finding]:
 
 def check_disk(config: Config) -> Iterator[Finding]:
     """Whether events can wait on disk, and files be written, with room for as much as they may take."""
-    from edgehar.sinks.spool.queue import state_directory
+    from edgehar.sinks.spool.options import state_directory
 
     needed = config.mqtt.url is not None or config.webhook.url is not None
     try:

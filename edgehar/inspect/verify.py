@@ -151,6 +151,7 @@ def compare(
                 recent.append(resizer.resize(frame))
             prediction = classifier.push(frame)
             if prediction is not None:
+                assert prediction.raw is not None
                 yield prediction.raw, whole.run(np.stack(recent)).reshape(-1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgehar.capture.governor import Governor
 from edgehar.credentials import without_credentials
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgehar.health.monitor import Monitor
     from edgehar.model.bundle import ModelBundle
     from edgehar.sinks.base import Sink
+    from edgehar.sinks.mqtt.commands import Command
     from edgehar.sources.base import Source
 
 # The least share of the picture that a camera's resolution is raised for.
@@ -78,7 +79,7 @@ def make_decider(config: Config, camera: CameraOptions, bundle: ModelBundle) -> 
 
 
 def make_sinks(
-    config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[str, Any], None]
+    config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[Command], None]
 ) -> list[Sink]:
     """Every sink that is asked for, each told of in the status."""
     sinks = _local_sinks(config)
@@ -119,15 +120,15 @@ def _local_sinks(config: Config) -> list[Sink]:
     return sinks
 
 
-def _mqtt_sink(config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[str, Any], None]) -> Sink:
-    from edgehar.sinks.mqtt.discovery import Watched
+def _mqtt_sink(config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[Command], None]) -> Sink:
+    from edgehar.sinks.mqtt.discovery import PublishedStream
     from edgehar.sinks.mqtt.options import read_broker
     from edgehar.sinks.mqtt.sink import MqttSink
     from edgehar.sinks.spool.queue import Spool
 
     spool = Spool.open(f"mqtt-{_digest(read_broker(config.mqtt).client_id)}", config.spool)
     watched = [
-        Watched(
+        PublishedStream(
             source=stream.name,
             labels=stream.classifier.bundle.manifest.labels,
             model=stream.classifier.bundle.manifest.name,

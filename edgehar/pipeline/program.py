@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, assert_never, cast
 
 import msgspec
 
@@ -15,6 +15,7 @@ from edgehar.pictures import as_jpeg
 from edgehar.pipeline import build as assembly
 from edgehar.pipeline import memory
 from edgehar.pipeline.runner import Runner
+from edgehar.sinks.mqtt.commands import SetEnabled, SetThreshold, TakeSnapshot
 from edgehar.systemd.notify import Notifier
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from edgehar.config import Config
     from edgehar.health.metrics_server import MetricsServer
     from edgehar.sinks.base import Sink
+    from edgehar.sinks.mqtt.commands import Command
     from edgehar.sinks.mqtt.sink import MqttSink
 
 _log = logging.getLogger(__name__)
@@ -172,17 +174,20 @@ class Program:
         self._mqtt = cast("MqttSink | None", next((sink for sink in sinks if sink.name == "mqtt"), None))
         return sinks
 
-    def _command(self, name: str, value: Any) -> None:
-        """Obey a command from MQTT, between two frames."""
-        self._runner.request(lambda: self._obey(name, value))
+    def _command(self, command: Command) -> None:
+        """Execute a command from MQTT between two frames."""
+        self._runner.request(lambda: self._execute(command))
 
-    def _obey(self, name: str, value: Any) -> None:
+    def _execute(self, command: Command) -> None:
         for stream in self._streams:
-            if name == "enabled":
-                stream.enabled = bool(value)
-            elif name == "threshold":
-                options = msgspec.structs.replace(stream.decider.options, threshold=float(value), thresholds={})
-                stream.decider.reconfigure(options)
-            elif stream.last_frame is not None and self._mqtt is not None:
-                self._mqtt.send_picture(stream.name, as_jpeg(stream.last_frame))
-        _log.info("command over MQTT: %s %s", name, value)
+            match command:
+                case SetEnabled(enabled):
+                    stream.enabled = enabled
+                case SetThreshold(threshold):
+                    options = msgspec.structs.replace(stream.decider.options, threshold=threshold, thresholds={})
+                    stream.decider.reconfigure(options)
+                case TakeSnapshot():
+                    if stream.last_frame is not None and self._mqtt is not None:
+                        self._mqtt.send_picture(stream.name, as_jpeg(stream.last_frame))
+                case _:
+                    assert_never(command)

@@ -46,7 +46,7 @@ def test_answers_and_events_of_a_clip_reach_the_broker(broker, listen, tiny_bund
         ("start", "dark"),
         ("end", "dark"),
     ]
-    assert json.loads(listener.of("state")[-1]) == predictions(done.stdout)[-1]
+    assert json.loads(listener.of("prediction")[-1]) == predictions(done.stdout)[-1]
     assert json.loads(listener.of("status")[-1])["state"] == "stopped"
     assert f"mqtt://127.0.0.1:{broker.port}: connected as {BASE}" in done.stderr
 
@@ -57,7 +57,7 @@ def test_the_latest_state_waits_at_the_broker_and_events_do_not(broker, listen, 
     late.wait(lambda: len(late.messages) == 3)
     assert {(topic, retained) for topic, _, retained in late.messages} == {
         ("availability", True),
-        ("state", True),
+        ("prediction", True),
         ("status", True),
     }
     assert late.of("availability") == ["offline"]
@@ -79,7 +79,7 @@ def live(tiny_bundle, broker, *arguments):
 def test_a_signal_leaves_offline_behind(broker, listen, tiny_bundle, number):
     listener = listen(broker)
     with live(tiny_bundle, broker, "--output", "none") as process:
-        listener.wait(lambda: listener.of("state"))
+        listener.wait(lambda: listener.of("prediction"))
         process.send_signal(number)
         process.communicate(timeout=20)
     listener.wait(lambda: listener.of("availability") == ["online", "offline"])
@@ -89,7 +89,7 @@ def test_a_signal_leaves_offline_behind(broker, listen, tiny_bundle, number):
 def test_the_last_will_tells_of_a_killed_program(broker, listen, tiny_bundle):
     listener = listen(broker)
     with live(tiny_bundle, broker, "--output", "none") as process:
-        listener.wait(lambda: listener.of("state"))
+        listener.wait(lambda: listener.of("prediction"))
         process.kill()
         process.communicate(timeout=20)
     listener.wait(lambda: listener.of("availability") == ["online", "offline"])
@@ -117,15 +117,15 @@ def test_a_broker_that_comes_back_hears_online_again(make_broker, listen, tiny_b
     broker = make_broker().start()
     with live(tiny_bundle, broker) as process:
         first = listen(broker)
-        first.wait(lambda: first.of("state"))
+        first.wait(lambda: first.of("prediction"))
         first.close()
         broker.stop()
         before = json.loads(process.stdout.readline())
         time.sleep(1.5)
         broker.start()
         second = listen(broker)
-        second.wait(lambda: second.of("availability") == ["online"] and second.of("state"))
-        assert json.loads(second.of("state")[-1])["seq"] > before["seq"]
+        second.wait(lambda: second.of("availability") == ["online"] and second.of("prediction"))
+        assert json.loads(second.of("prediction")[-1])["seq"] > before["seq"]
         process.terminate()
         _, err = process.communicate(timeout=20)
     assert err.count("classifying goes on") == 1

@@ -8,13 +8,16 @@ from support.brokers import BASE, event, mqtt_options, prediction, wait_until
 
 from edgehar import SinkError
 from edgehar.sinks.mqtt import sink as mqtt
-from edgehar.sinks.mqtt.discovery import Watched
+from edgehar.sinks.mqtt.commands import SetEnabled, SetThreshold, TakeSnapshot
+from edgehar.sinks.mqtt.discovery import PublishedStream
 from edgehar.sinks.mqtt.sink import MqttSink
 
 pytestmark = pytest.mark.broker
 CONFIG = "homeassistant/device/edgehar-test/config"
 EVERYTHING = ("homeassistant/#", f"{BASE}/#")
-HALL = Watched(source="camera:0", labels=("bright", "dark"), model="tiny", answer_every_s=0.5, status_every_s=20)
+HALL = PublishedStream(
+    source="camera:0", labels=("bright", "dark"), model="tiny", answer_every_s=0.5, status_every_s=20
+)
 
 
 @pytest.fixture
@@ -43,10 +46,10 @@ def test_it_is_announced_again_when_home_assistant_starts(broker, listen, sink_o
     listener = listen(broker, EVERYTHING)
     sink = sink_of(discovery=True)
     sink.write(prediction(0))
-    listener.wait(lambda: len(listener.of(CONFIG)) == 1 and listener.of("state"))
+    listener.wait(lambda: len(listener.of(CONFIG)) == 1 and listener.of("prediction"))
     listener.publish("homeassistant/status", "offline")
     listener.publish("homeassistant/status", "online")
-    listener.wait(lambda: len(listener.of(CONFIG)) == 2 and len(listener.of("state")) == 2)
+    listener.wait(lambda: len(listener.of(CONFIG)) == 2 and len(listener.of("prediction")) == 2)
     assert listener.of("availability") == ["online", "online"]
 
 
@@ -70,13 +73,13 @@ def test_nothing_is_announced_unless_asked_to(broker, listen, sink_of):
 
 def test_several_streams_have_topics_of_their_own(broker, listen, sink_of):
     listener = listen(broker, EVERYTHING)
-    porch = Watched(source="camera:1", labels=("bright", "dark"), name="porch")
-    sink = sink_of(streams=[Watched(source="camera:0", labels=("bright",), name="hall"), porch], discovery=True)
+    porch = PublishedStream(source="camera:1", labels=("bright", "dark"), name="porch")
+    sink = sink_of(streams=[PublishedStream(source="camera:0", labels=("bright",), name="hall"), porch], discovery=True)
     sink.write(prediction(3))
     sink.write(event(5))
-    listener.wait(lambda: listener.of("hall/state") and listener.of("hall/event"))
+    listener.wait(lambda: listener.of("hall/prediction") and listener.of("hall/event"))
     components = json.loads(listener.of(CONFIG)[0])["components"]
-    assert components["porch_action"]["state_topic"] == f"{BASE}/porch/state"
+    assert components["porch_action"]["state_topic"] == f"{BASE}/porch/prediction"
     assert components["porch_event"]["state_topic"] == f"{BASE}/porch/event"
     assert components["hall_action"]["options"] == ["bright", "unknown"]
     assert "expire_after" not in components["hall_action"]
@@ -89,32 +92,32 @@ def test_every_prediction_is_published_when_asked_to(broker, listen, sink_of):
     for number in range(5):
         sink.write(prediction(number))
         time.sleep(0.05)
-    listener.wait(lambda: len(listener.of("prediction")) == 5)
-    assert [json.loads(payload)["seq"] for payload in listener.of("prediction")] == list(range(5))
+    listener.wait(lambda: len(listener.of("predictions")) == 5)
+    assert [json.loads(payload)["seq"] for payload in listener.of("predictions")] == list(range(5))
 
 
 def test_commands_are_obeyed_and_shown(broker, listen, sink_of):
     listener = listen(broker)
     obeyed = []
-    sink_of(
-        commands=True, settings={"enabled": True, "threshold": 0.5}, on_command=lambda *command: obeyed.append(command)
-    )
+    sink_of(commands=True, settings={"enabled": True, "threshold": 0.5}, on_command=obeyed.append)
     listener.wait(lambda: listener.of("settings"))
     listener.publish(f"{BASE}/set/enabled", "OFF")
     listener.publish(f"{BASE}/set/threshold", "0.75")
     listener.publish(f"{BASE}/snapshot", "PRESS")
     wait_until(lambda: len(obeyed) == 3)
-    assert obeyed == [("enabled", False), ("threshold", 0.75), ("snapshot", None)]
+    assert obeyed == [SetEnabled(False), SetThreshold(0.75), TakeSnapshot()]
     listener.wait(lambda: json.loads(listener.of("settings")[-1]) == {"enabled": False, "threshold": 0.75})
 
 
 def test_commands_are_off_unless_asked_for(broker, listen, sink_of):
     listener = listen(broker)
     obeyed = []
-    sink = sink_of(on_command=lambda *command: obeyed.append(command))
+    sink = sink_of(on_command=obeyed.append)
     wait_until(lambda: sink.connected)
     listener.publish(f"{BASE}/set/enabled", "OFF")
-    time.sleep(0.3)
+    # What the sink publishes afterwards comes after any answer to the command.
+    sink.write(prediction(1))
+    listener.wait(lambda: listener.of("prediction"))
     assert obeyed == []
     assert listener.of("settings") == []
 
@@ -123,15 +126,15 @@ def test_commands_are_off_unless_asked_for(broker, listen, sink_of):
 def test_commands_that_make_no_sense_do_nothing(broker, listen, sink_of, caplog, protocol):
     listener = listen(broker)
     obeyed = []
-    sink = sink_of(commands=True, protocol=protocol, on_command=lambda *command: obeyed.append(command))
+    sink = sink_of(commands=True, protocol=protocol, on_command=obeyed.append)
     wait_until(lambda: sink.connected)
     for payload in ("", "nan", "1e-3", "2", "-1", "0.5\n0.6", "\0", b"\xff\xfe", "9" * 100_000, "{}", "½"):
         listener.publish(f"{BASE}/set/threshold", payload)
     listener.publish(f"{BASE}/set/enabled", "maybe")
     listener.publish(f"{BASE}/snapshot", "now!")
     listener.publish(f"{BASE}/set/enabled", "ON")
-    wait_until(lambda: ("enabled", True) in obeyed)
-    assert obeyed == [("enabled", True)]
+    wait_until(lambda: SetEnabled(True) in obeyed)
+    assert obeyed == [SetEnabled(True)]
     assert caplog.text.count("not obeyed") == 1
     assert sink.connected
     assert sink.reconnects == 0
@@ -141,18 +144,18 @@ def test_a_retained_command_is_too_old_to_be_obeyed(broker, listen, sink_of):
     listener = listen(broker)
     listener.publish(f"{BASE}/set/enabled", "OFF", retain=True)
     obeyed = []
-    sink = sink_of(commands=True, on_command=lambda *command: obeyed.append(command))
+    sink = sink_of(commands=True, on_command=obeyed.append)
     wait_until(lambda: sink.connected)
     listener.publish(f"{BASE}/set/threshold", "0.5")
     wait_until(lambda: obeyed)
-    assert obeyed == [("threshold", 0.5)]
+    assert obeyed == [SetThreshold(0.5)]
 
 
 def test_a_command_that_fails_is_said_and_changes_nothing(broker, listen, sink_of, caplog):
     listener = listen(broker)
 
-    def on_command(name, value):
-        raise SinkError("snapshots need --record") if name == "snapshot" else RuntimeError("a mistake")
+    def on_command(command):
+        raise SinkError("snapshots need --record") if command == TakeSnapshot() else RuntimeError("a mistake")
 
     sink = sink_of(commands=True, settings={"threshold": 0.5}, on_command=on_command)
     wait_until(lambda: sink.connected)

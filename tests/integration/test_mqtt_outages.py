@@ -19,7 +19,8 @@ from edgehar.sinks.mqtt import connection as mqtt_link
 from edgehar.sinks.mqtt.connection import WINDOW
 from edgehar.sinks.mqtt.options import MqttOptions
 from edgehar.sinks.mqtt.sink import MqttSink
-from edgehar.sinks.spool.queue import Spool, SpoolOptions
+from edgehar.sinks.spool.options import SpoolOptions
+from edgehar.sinks.spool.queue import Spool
 
 pytestmark = pytest.mark.broker
 
@@ -144,13 +145,13 @@ def test_what_a_broker_that_lost_its_memory_held_is_published_again(make_broker,
     sink = make_sink(broker)
     sink.write(prediction(7))
     first = listen(broker)
-    first.wait(lambda: first.of("state"))
+    first.wait(lambda: first.of("prediction"))
     first.close()
     broker.stop()
     broker.start()
     second = listen(broker)
-    second.wait(lambda: second.of("state") and second.of("availability") == ["online"])
-    assert json.loads(second.of("state")[0])["seq"] == 7
+    second.wait(lambda: second.of("prediction") and second.of("availability") == ["online"])
+    assert json.loads(second.of("prediction")[0])["seq"] == 7
 
 
 def test_a_user_who_is_refused_for_a_while_loses_nothing(make_broker, listen, make_sink, caplog):
@@ -171,7 +172,7 @@ def test_a_user_who_is_refused_for_a_while_loses_nothing(make_broker, listen, ma
 
 def test_a_refused_topic_is_an_event_that_waits(make_broker, listen, make_sink, tmp_path, caplog):
     rights = tmp_path / "rights"
-    rights.write_text(f"user edge\ntopic readwrite {BASE}/state\nuser listener\ntopic read #\n")
+    rights.write_text(f"user edge\ntopic readwrite {BASE}/prediction\nuser listener\ntopic read #\n")
     broker = make_broker(f"acl_file {rights}").start()
     listener = listen(broker, [f"{BASE}/event"], qos=0, user=broker.LISTENER)
     # With 3.1.1 a broker cannot say so.
@@ -211,7 +212,8 @@ KILLED = """
     from edgehar.credentials import Secret
     from edgehar.sinks.mqtt.sink import MqttSink
     from edgehar.sinks.mqtt.options import MqttOptions
-    from edgehar.sinks.spool.queue import Spool, SpoolOptions
+    from edgehar.sinks.spool.queue import Spool
+    from edgehar.sinks.spool.options import SpoolOptions
 
     options = MqttOptions(url={url!r}, password=Secret({password!r}), ca_file={ca!r})
     sink = MqttSink(options, spool=Spool.open("mqtt", SpoolOptions(directory={folder!r})))

@@ -174,16 +174,16 @@ def test_commands_over_mqtt(broker, listen, configured):
     )
     listener = listen(broker)
     with start_command("edgehar-run", "--config", path) as process:
-        listener.wait(lambda: len(listener.of("state")) > 3)
+        listener.wait(lambda: len(listener.of("prediction")) > 3)
         listener.publish(f"{BASE}/set/threshold", "1")
-        listener.wait(lambda: json.loads(listener.of("state")[-1])["label"] == "unknown")
+        listener.wait(lambda: json.loads(listener.of("prediction")[-1])["label"] == "unknown")
         listener.publish(f"{BASE}/set/enabled", "OFF")
         time.sleep(1)
-        stopped_at = len(listener.of("state"))
+        stopped_at = len(listener.of("prediction"))
         time.sleep(1)
-        assert len(listener.of("state")) <= stopped_at + 1
+        assert len(listener.of("prediction")) <= stopped_at + 1
         listener.publish(f"{BASE}/set/enabled", "ON")
-        listener.wait(lambda: len(listener.of("state")) > stopped_at + 3)
+        listener.wait(lambda: len(listener.of("prediction")) > stopped_at + 3)
         process.terminate()
         assert process.wait(20) == 0
 
@@ -222,7 +222,7 @@ def test_a_snapshot_is_a_picture_of_now(broker, listen, configured):
     path = configured(f'output = "none"\n{camera}\n[mqtt]\nurl = "{url}"\ncommands = true\n{login}\n')
     listener = listen(broker)
     with start_command("edgehar-run", "--config", path) as process:
-        listener.wait(lambda: listener.of("state"))
+        listener.wait(lambda: listener.of("prediction"))
         listener.publish(f"{BASE}/snapshot", "PRESS")
         listener.wait(lambda: listener.of("picture"))
         process.terminate()

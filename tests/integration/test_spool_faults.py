@@ -11,11 +11,13 @@ import pytest
 from support.disks import fill_up, small_disk
 
 from edgehar import SinkError
-from edgehar.sinks.spool.queue import HELD_MAX, Spool, SpoolOptions
+from edgehar.sinks.spool.options import SpoolOptions
+from edgehar.sinks.spool.queue import HELD_MAX, Spool
 
 APPENDING = """
 import sys
-from edgehar.sinks.spool.queue import Spool, SpoolOptions
+from edgehar.sinks.spool.queue import Spool
+from edgehar.sinks.spool.options import SpoolOptions
 spool = Spool.open("test", SpoolOptions(directory=sys.argv[1], sync=sys.argv[2]))
 for number in range(1_000_000):
     spool.append(b"x" * (number % 5000), str(number))

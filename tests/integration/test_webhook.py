@@ -16,7 +16,8 @@ from support.receiver import Receiver, ReceiverProgram
 from edgehar import ConfigError
 from edgehar.credentials import Secret
 from edgehar.records import Status
-from edgehar.sinks.spool.queue import Spool, SpoolOptions
+from edgehar.sinks.spool.options import SpoolOptions
+from edgehar.sinks.spool.queue import Spool
 from edgehar.sinks.webhook.options import WebhookOptions
 from edgehar.sinks.webhook.sink import WebhookSink
 
@@ -308,9 +309,9 @@ def test_nothing_secret_is_logged(receive, make_sink, caplog):
         ({"url": "http://u:s3cret@host/", "token": "s3cret"}, "the log-in is given twice"),
         ({"url": "http://host/", "token": "s3cret\r\nX: y"}, "the token has characters other than"),
         ({"url": "http://host/", "ca_file": "/dev/null"}, "ca_file is for TLS"),
-        ({"url": "https://host/", "ca_file": "/nowhere"}, "ca_file /nowhere: is not there or cannot be read"),
+        ({"url": "https://host/", "ca_file": "/nowhere"}, "ca_file /nowhere: does not exist or cannot be read"),
         ({"url": "https://host/", "token_file": "/nowhere"}, "token_file /nowhere: cannot be read: No such file"),
-        ({"url": "https://host/", "token_file": "/dev/null"}, "its first line is empty; write the token there"),
+        ({"url": "https://host/", "token_file": "/dev/null"}, "the first line is empty; write the token there"),
     ],
 )
 def test_options_that_cannot_be_used(options, message):

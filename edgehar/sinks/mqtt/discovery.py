@@ -23,7 +23,7 @@ _STATES = [state.value for state in StreamState]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watched:
+class PublishedStream:
     """One camera, stream or file whose results are published.
 
     Attributes:
@@ -48,7 +48,7 @@ def discovery_topic(prefix: str, broker: Broker) -> str:
     return f"{prefix}/device/{broker.device_id}/config"
 
 
-def discovery_payload(broker: Broker, streams: Sequence[Watched], *, commands: bool) -> bytes:
+def discovery_payload(broker: Broker, streams: Sequence[PublishedStream], *, commands: bool) -> bytes:
     """The device with all its entities, as JSON."""
     components: dict[str, dict[str, Any]] = {}
     for stream in streams:
@@ -79,7 +79,7 @@ def discovery_payload(broker: Broker, streams: Sequence[Watched], *, commands: b
     )
 
 
-def _of(stream: Watched, entity: dict[str, Any]) -> dict[str, Any]:
+def _of(stream: PublishedStream, entity: dict[str, Any]) -> dict[str, Any]:
     return {**entity, "name": f"{stream.name} {entity['name']}"} if stream.name else entity
 
 
@@ -87,8 +87,8 @@ def _expiry(every_s: float | None) -> dict[str, int]:
     return {} if every_s is None else {"expire_after": max(math.ceil(3 * every_s), _SHORTEST_EXPIRY_S)}
 
 
-def _answers(broker: Broker, stream: Watched) -> Iterable[tuple[str, dict[str, Any]]]:
-    state = {"state_topic": broker.topic(stream.name, "state"), **_expiry(stream.answer_every_s)}
+def _answers(broker: Broker, stream: PublishedStream) -> Iterable[tuple[str, dict[str, Any]]]:
+    state = {"state_topic": broker.topic(stream.name, "prediction"), **_expiry(stream.answer_every_s)}
     yield (
         "action",
         {
@@ -125,7 +125,7 @@ def _answers(broker: Broker, stream: Watched) -> Iterable[tuple[str, dict[str, A
     )
 
 
-def _readings(broker: Broker, stream: Watched) -> Iterable[tuple[str, dict[str, Any]]]:
+def _readings(broker: Broker, stream: PublishedStream) -> Iterable[tuple[str, dict[str, Any]]]:
     """Diagnostic entities, one for each field of the status that says how the device is."""
     rows: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         ("state", "sensor", "State", {"device_class": "enum", "options": _STATES}),

@@ -1,6 +1,6 @@
 """Results on an MQTT broker (MQTT 3.1.1 or 5, OASIS standards), in topics that Home Assistant and the like understand.
 
-Under the base topic, with QoS 1: `availability` (retained; `online` or, also as last will, `offline`), `state`
+Under the base topic, with QoS 1: `availability` (retained; `online` or, also as last will, `offline`), `prediction`
 (retained, the latest prediction), `status` (retained, the latest status record) and `event` (every event, in order).
 """
 
@@ -15,7 +15,7 @@ import msgspec
 from edgehar.errors import EdgeharError
 from edgehar.records import Event, Prediction
 from edgehar.sinks.base import Sink
-from edgehar.sinks.mqtt.commands import COMMAND_TOPICS, read_command
+from edgehar.sinks.mqtt.commands import COMMAND_TOPICS, Command, SetEnabled, SetThreshold, read_command
 from edgehar.sinks.mqtt.options import MqttOptions, read_broker
 from edgehar.sinks.mqtt.session import Session
 from edgehar.sinks.spool.queue import Spool
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from edgehar.records import Record
-    from edgehar.sinks.mqtt.commands import Value
-    from edgehar.sinks.mqtt.discovery import Watched
+    from edgehar.sinks.mqtt.discovery import PublishedStream
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ class MqttSink(Sink):
     """Publishes results; a broker that is away delays nothing.
 
     Events wait in the spool until the broker has acknowledged them, and are delivered in order, each at least once:
-    `id` and `revision` tell one that came twice. Of `state` and `status` the newest is published when it is back.
+    `id` and `revision` tell one that came twice. Of `prediction` and `status` the newest is published when it is back.
     """
 
     name = "mqtt"
@@ -56,19 +55,19 @@ class MqttSink(Sink):
         options: MqttOptions,
         *,
         spool: Spool | None = None,
-        streams: Sequence[Watched] = (),
+        streams: Sequence[PublishedStream] = (),
         settings: Mapping[str, bool | float] | None = None,
-        on_command: Callable[[str, Value], None] | None = None,
+        on_command: Callable[[Command], None] | None = None,
     ) -> None:
         """Begin to connect, in the background.
 
         Args:
             options: where and how to publish.
             spool: where events wait for the broker; `close` closes it. None: the last 1000, in memory.
-            streams: what is watched. With several, each with a name, each has `<base>/<name>/state` and so on.
+            streams: what is watched. With several, each with a name, each has `<base>/<name>/prediction` and so on.
             settings: `enabled` and `threshold` as they are now, for `<base>/settings`; only used with commands.
-            on_command: called with name and value of each valid command, see `read_command`, on the thread of the
-                connection, so it must be quick. Only used when the options allow commands.
+            on_command: called with each valid command, on the thread of the connection, so it must return quickly.
+                Only used if the options allow commands.
 
         Raises:
             ConfigError: the options cannot be used.
@@ -112,9 +111,9 @@ class MqttSink(Sink):
             self._spool.append(payload, f"{record.id}:{record.revision}")
             self._session.events_wait()
         elif isinstance(record, Prediction):
-            self._session.hold(self._broker.topic(name, "state"), payload)
+            self._session.hold(self._broker.topic(name, "prediction"), payload)
             if self._options.predictions:
-                self._session.pass_on(self._broker.topic(name, "prediction"), payload)
+                self._session.pass_on(self._broker.topic(name, "predictions"), payload)
         else:
             self._session.hold(self._broker.topic(name, "status"), payload)
 
@@ -133,7 +132,7 @@ class MqttSink(Sink):
         if lost:
             _log.warning("%s: %d events could not be published", self._broker.where, lost)
 
-    def _first_messages(self, streams: Sequence[Watched]) -> dict[str, bytes]:
+    def _first_messages(self, streams: Sequence[PublishedStream]) -> dict[str, bytes]:
         messages = {}
         if self._options.discovery:
             from edgehar.sinks.mqtt.discovery import discovery_payload, discovery_topic
@@ -172,20 +171,25 @@ class MqttSink(Sink):
         if self._on_command is not None and name in COMMAND_TOPICS:
             self._obey(name, payload, self._on_command)
 
-    def _obey(self, topic: str, payload: bytes, on_command: Callable[[str, Value], None]) -> None:
+    def _obey(self, topic: str, payload: bytes, on_command: Callable[[Command], None]) -> None:
         try:
-            name, value = read_command(topic, payload)
-            on_command(name, value)
+            command = read_command(topic, payload)
+            on_command(command)
         except (ValueError, EdgeharError) as error:
             self._refuse(f"{topic}: the command {error}")
             return
         except Exception:
             _log.exception("%s: %s: the command failed", self._broker.where, topic)
             return
-        _log.info("%s: %s%s by command", self._broker.where, name, "" if value is None else f" = {value}")
-        if value is not None:
-            self._settings[name] = value
-            self._session.hold(self._broker.topic("settings"), self._encoder.encode(self._settings))
+        _log.info("%s: command %s", self._broker.where, command)
+        match command:
+            case SetEnabled(enabled):
+                self._settings["enabled"] = enabled
+            case SetThreshold(threshold):
+                self._settings["threshold"] = threshold
+            case _:
+                return
+        self._session.hold(self._broker.topic("settings"), self._encoder.encode(self._settings))
 
     def _refuse(self, why: str) -> None:
         """Log a command that is not obeyed, but not each of a flood."""

@@ -19,15 +19,14 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Self
 
-import msgspec
-
-from edgehar.errors import ConfigError, SinkError
+from edgehar.errors import SinkError
+from edgehar.sinks.spool.options import SpoolOptions, state_directory
 from edgehar.sinks.spool.store import Row, SpoolFile, is_damage, is_full, move_aside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 _log = logging.getLogger(__name__)
 
@@ -37,35 +36,6 @@ HELD_MAX = 1000
 _REPORT_EVERY_S = 60.0
 # So many of the oldest events, and one in a hundred, go at a time when the disk is full.
 _FULL_DROPS = 10
-
-
-class SpoolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where undelivered events are kept, and how many."""
-
-    directory: Annotated[
-        str | None,
-        msgspec.Meta(
-            description="Folder of the queues; by default $STATE_DIRECTORY, $XDG_STATE_HOME/edgehar or "
-            "~/.local/state/edgehar, the first there is.",
-            examples=["/var/lib/edgehar"],
-        ),
-    ] = None
-    max_events: Annotated[
-        int, msgspec.Meta(ge=1, le=10_000_000, description="Undelivered events kept for a receiver; the oldest go.")
-    ] = 100_000
-    max_mb: Annotated[
-        float, msgspec.Meta(ge=0.01, le=100_000, description="The same as a size, in MB (10^6 bytes).")
-    ] = 64
-    max_age_h: Annotated[
-        float, msgspec.Meta(gt=0, le=87_600, description="Hours after which an undelivered event is dropped.")
-    ] = 168
-    sync: Annotated[
-        Literal["normal", "full"],
-        msgspec.Meta(
-            description='"normal" keeps every event when the program is killed, "full" also when the power fails, at a '
-            "higher cost and wear for the disk."
-        ),
-    ] = "normal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +53,6 @@ class Spooled:
     id: str
     payload: bytes
     age_s: float
-
-
-def state_directory(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder for what must outlive the process: as systemd or the XDG base directories say, else under the home.
-
-    Raises:
-        ConfigError: there is no home to look in.
-    """
-    # systemd gives a list when a unit has several.
-    if given := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
-        return Path(given)
-    if (given := environ.get("XDG_STATE_HOME", "")) and Path(given).is_absolute():
-        return Path(given) / "edgehar"
-    try:
-        return Path("~/.local/state/edgehar").expanduser()
-    except RuntimeError:
-        raise ConfigError("no home folder to keep undelivered events in; set directory under [spool]") from None
 
 
 def _steady_clock() -> Callable[[], float]:

@@ -14,7 +14,8 @@ from support.disks import fill_up, small_disk
 
 from edgehar import ConfigError
 from edgehar.records import Status
-from edgehar.sinks.files import FileOptions, FileSink
+from edgehar.sinks.files import FileSink
+from edgehar.sinks.options import FileOptions
 
 STATUS = Status("2026-11-21T05:40:00.123Z", "camera:0", "running", 0, 0, 0, 0.0)
 LINE_BYTES = len(msgspec.json.encode(event(0))) + 1

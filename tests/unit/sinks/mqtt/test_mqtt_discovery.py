@@ -9,12 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgehar.records import Status
-from edgehar.sinks.mqtt.commands import COMMAND_TOPICS, LONGEST_PAYLOAD, read_command
-from edgehar.sinks.mqtt.discovery import Watched, discovery_payload, discovery_topic
+from edgehar.sinks.mqtt.commands import (
+    COMMAND_TOPICS,
+    MAX_PAYLOAD,
+    SetEnabled,
+    SetThreshold,
+    TakeSnapshot,
+    read_command,
+)
+from edgehar.sinks.mqtt.discovery import PublishedStream, discovery_payload, discovery_topic
 from edgehar.sinks.mqtt.options import MqttOptions, read_broker
 
 BROKER = read_broker(MqttOptions(url="mqtt://host/edgehar/Hall"))
-HALL = Watched(source="camera:0", labels=("fight", "noFight"), model="m", answer_every_s=20, status_every_s=1)
+HALL = PublishedStream(source="camera:0", labels=("fight", "noFight"), model="m", answer_every_s=20, status_every_s=1)
 
 
 def device(*streams, commands=False):
@@ -33,7 +40,7 @@ def test_the_device_and_what_all_its_entities_share():
 
 
 def test_every_entity_has_an_identity_in_the_present_form():
-    two = [Watched(source=f"camera:{name}", labels=("a", "b"), name=name) for name in ("hall", "porch-2")]
+    two = [PublishedStream(source=f"camera:{name}", labels=("a", "b"), name=name) for name in ("hall", "porch-2")]
     components = device(*two, commands=True)["components"]
     assert len({entity["unique_id"] for entity in components.values()}) == len(components)
     for entity in components.values():
@@ -78,29 +85,28 @@ def test_controls_only_where_there_are_commands():
 @pytest.mark.parametrize(
     ("topic", "payload", "command"),
     [
-        ("set/enabled", b"ON", ("enabled", True)),
-        ("set/enabled", b"off", ("enabled", False)),
-        ("set/enabled", b"true", ("enabled", True)),
-        ("set/threshold", b"0.75", ("threshold", 0.75)),
-        ("set/threshold", b" 1 ", ("threshold", 1.0)),
-        ("set/threshold", b"0", ("threshold", 0.0)),
-        ("snapshot", b"PRESS", ("snapshot", None)),
-        ("snapshot", b"", ("snapshot", None)),
+        ("set/enabled", b"ON", SetEnabled(True)),
+        ("set/enabled", b"off", SetEnabled(False)),
+        ("set/enabled", b"true", SetEnabled(True)),
+        ("set/threshold", b"0.75", SetThreshold(0.75)),
+        ("set/threshold", b" 1 ", SetThreshold(1.0)),
+        ("set/threshold", b"0", SetThreshold(0.0)),
+        ("snapshot", b"PRESS", TakeSnapshot()),
+        ("snapshot", b"", TakeSnapshot()),
     ],
 )
 def test_commands(topic, payload, command):
     assert read_command(topic, payload) == command
 
 
-@given(
-    topic=st.sampled_from(COMMAND_TOPICS), payload=st.binary(max_size=2 * LONGEST_PAYLOAD) | st.text().map(str.encode)
-)
+@given(topic=st.sampled_from(COMMAND_TOPICS), payload=st.binary(max_size=2 * MAX_PAYLOAD) | st.text().map(str.encode))
 def test_any_payload_is_a_command_or_refused(topic, payload):
     said = "refused"
     try:
-        name, value = read_command(topic, payload)
-        assert {"enabled": bool, "threshold": float, "snapshot": type(None)}[name] is type(value)
-        assert name != "threshold" or 0 <= value <= 1
+        command = read_command(topic, payload)
+        kinds = {"set/enabled": SetEnabled, "set/threshold": SetThreshold, "snapshot": TakeSnapshot}
+        assert type(command) is kinds[topic]
+        assert not isinstance(command, SetThreshold) or 0 <= command.threshold <= 1
     except ValueError as error:
         said = str(error)
     assert said.isprintable()

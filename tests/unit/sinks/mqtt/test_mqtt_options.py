@@ -26,7 +26,7 @@ def test_all_parts():
     assert (broker.username, broker.password) == ("edge", "s3cret/#@")
     assert broker.base_topic == "home/hall"
     assert broker.where == "mqtt://broker.local:1884"
-    assert broker.topic("", "state") == "home/hall/state"
+    assert broker.topic("", "status") == "home/hall/status"
     assert broker.client_id == broker.device_id == "home-hall"
 
 
@@ -139,11 +139,11 @@ def test_files_of_tls(certificates):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"ca_file": "nowhere.pem"}, "ca_file .*nowhere.pem: is not there"),
-        ({"ca_file": "text"}, "ca_file .*text: is no PEM file"),
+        ({"ca_file": "nowhere.pem"}, "ca_file .*nowhere.pem: does not exist"),
+        ({"ca_file": "text"}, "ca_file .*text: not a PEM file"),
         ({"cert_file": "text"}, "cert_file .*text: not a PEM certificate"),
-        ({"cert_file": "client.pem"}, "cert_file .*client.pem: not a PEM certificate with its unencrypted key"),
-        ({"key_file": "text"}, "key_file is given without cert_file"),
+        ({"cert_file": "client.pem"}, "cert_file .*client.pem: not a PEM certificate with an unencrypted key"),
+        ({"key_file": "text"}, "key_file is set without cert_file"),
     ],
 )
 def test_files_of_tls_that_cannot_be_used(options, said, certificates, tmp_path):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from edgehar import SinkError
-from edgehar.sinks.spool.queue import HELD_MAX, Spool, SpoolOptions, state_directory
+from edgehar.sinks.spool.options import SpoolOptions, state_directory
+from edgehar.sinks.spool.queue import HELD_MAX, Spool
 
 
 class Clock:

@@ -1,0 +1,212 @@
+"""Fills pages with what the code says: options of commands from their parsers, settings from their schemas.
+
+A page asks for a part with a comment of its own line, `<!-- generated: commands -->`. A part that is also kept in the
+page, so that it can be read on GitHub, stands between two comments (`edgehar.config` writes it) and is replaced here by
+one entry for each setting, with an anchor, which the search finds by name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.metadata
+import json
+import re
+from typing import TYPE_CHECKING, Any, NoReturn
+from unittest import mock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sphinx.application import Sphinx
+
+COMMANDS = "<!-- generated: commands -->"
+
+
+class _ParserBuiltError(Exception):
+    """Carries the parser out of a command, in place of running the command."""
+
+
+def parser_of(main: Callable[[list[str]], Any]) -> argparse.ArgumentParser:
+    """Return the parser that a command's entry point makes."""
+
+    def stop(parser: argparse.ArgumentParser, *_: Any, **__: Any) -> NoReturn:
+        raise _ParserBuiltError(parser)
+
+    with (
+        mock.patch.object(argparse.ArgumentParser, "parse_args", stop),
+        mock.patch.object(argparse.ArgumentParser, "parse_known_args", stop),
+    ):
+        try:
+            main([])
+        except _ParserBuiltError as built:
+            parser: argparse.ArgumentParser = built.args[0]
+            return parser
+    raise RuntimeError(f"{main} parsed no arguments")
+
+
+def commands_text() -> str:
+    """Return the reference of every command that the installed package brings, as Markdown."""
+    scripts = importlib.metadata.distribution("edgehar").entry_points.select(group="console_scripts")
+    return "\n".join(line for script in sorted(scripts) for line in _command(parser_of(script.load())))
+
+
+def _command(parser: argparse.ArgumentParser) -> Iterator[str]:
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    yield f"\n## `{parser.prog}`\n"
+    if below and parser.description:
+        yield f"{_sentences(parser.description)}\n"
+    for group in below:
+        # A command has one parser under several names.
+        children = {id(child): child for child in group.choices.values()}
+        for child in children.values():
+            yield from _command(child)
+    if not below:
+        yield from _leaf(parser)
+
+
+def _leaf(parser: argparse.ArgumentParser) -> Iterator[str]:
+    _add_late_options(parser)
+    if parser.description:
+        yield f"{_sentences(parser.description)}\n"
+    usage = parser.format_usage().removeprefix("usage: ").rstrip()
+    yield f"```text\n{usage}\n```\n"
+    yield f"```{{program}} {parser.prog}\n```\n"
+    for action in parser._actions:
+        if action.help is argparse.SUPPRESS or "--help" in action.option_strings:
+            continue
+        yield from _option(parser, action)
+    if parser.epilog:
+        yield f"```text\n{parser.epilog.rstrip()}\n```\n"
+
+
+def _add_late_options(parser: argparse.ArgumentParser) -> None:
+    # A command whose options take long to import adds them when it is about to parse, and --help makes it parse.
+    with contextlib.redirect_stdout(None), contextlib.suppress(SystemExit):
+        parser.parse_known_args(["--help"])
+
+
+def _option(parser: argparse.ArgumentParser, action: argparse.Action) -> Iterator[str]:
+    formatter = parser._get_formatter()
+    words = (
+        formatter._format_args(action, formatter._get_default_metavar_for_optional(action)) if _takes(action) else ""
+    )
+    if action.option_strings:
+        names = ", ".join(f"{name} {words}".strip() for name in action.option_strings)
+    else:
+        default = formatter._get_default_metavar_for_positional(action)
+        names = formatter._format_args(action, default)
+    text = (action.help or "") % {**vars(action), "prog": parser.prog} if action.help else ""
+    yield f"````{{option}} {names}\n{_escaped(_capital(text))}\n````\n"
+
+
+def _takes(action: argparse.Action) -> bool:
+    return bool(action.option_strings) and action.nargs != 0
+
+
+def _capital(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", ")", "!", "?")) or not text else ".")
+
+
+def _sentences(text: str) -> str:
+    return _escaped(" ".join(text.split()))
+
+
+def _escaped(text: str) -> str:
+    # Help texts are plain text: nothing in them is markup, but code in backticks.
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(part if part.startswith("`") else re.sub(r"([\\*_<>\[\]$|~])", r"\\\1", part) for part in parts)
+
+
+def settings_text() -> str:
+    """Return every setting of the configuration file, each as an entry of its own, as Markdown."""
+    from edgehar.config.options import Config
+    from edgehar.config.settings import plain_settings, tables_of
+
+    def table(struct: Any, path: str) -> Iterator[str]:
+        for setting in plain_settings(struct).values():
+            default = _default(setting)
+            yield from _entry(f"{path}{setting.name}", setting.words, default, setting.description)
+        for setting in tables_of(struct).values():
+            title = f"[[{path}{setting.name}]]" if setting.many else f"[{path}{setting.name}]"
+            yield f"### `{title}`\n\n{setting.description}\n"
+            yield from table(setting.table, f"{path}{setting.name}.")
+
+    return "\n".join(table(Config, ""))
+
+
+def training_settings_text() -> str:
+    """Return every setting of a training, each as an entry of its own, as Markdown."""
+    from edgehar.config.settings import settings_of
+    from edgehar_training.settings.arguments import flag_of
+    from edgehar_training.settings.recipe import SETTINGS
+
+    lines = []
+    for group, struct in SETTINGS.items():
+        lines.append(f"## `[{group}]`\n\n{(struct.__doc__ or '').strip()}\n")
+        for setting in settings_of(struct).values():
+            text = f"{setting.description}\n\nOn the command line: `{flag_of(setting)}`."
+            lines += _entry(f"{group}.{setting.name}", setting.words, _default(setting), text)
+    return "\n".join(lines)
+
+
+def _default(setting: Any) -> str:
+    import msgspec
+
+    from edgehar.config.words import toml
+
+    if setting.default is msgspec.NODEFAULT:
+        return "must be set"
+    return "not set" if setting.default in (None, [], {}) else toml(setting.default)
+
+
+def _entry(name: str, kind: str, default: str, text: str) -> Iterator[str]:
+    # Options of a directive are YAML, in which a JSON string is a string.
+    options = f":type: {json.dumps(kind)}\n:default: {json.dumps(_literal(default))}"
+    yield f"````{{confval}} {name}\n{options}\n\n{text}\n````\n"
+
+
+def _literal(default: str) -> str:
+    return default if default in ("not set", "must be set") else f"`{default}`"
+
+
+BLOCKS: dict[str, tuple[re.Pattern[str], Callable[[], str]]] = {
+    "settings": (
+        re.compile(r"<!-- settings: .*?-->\n.*?<!-- end of settings -->\n", re.DOTALL),
+        settings_text,
+    ),
+    "training settings": (
+        re.compile(r"(?<=\n)## `\[data\]`.*\Z", re.DOTALL),
+        training_settings_text,
+    ),
+}
+
+
+def _page_of_ours(link: re.Match[str]) -> str:
+    # These lie beside docs/; the site includes them as pages.
+    return f"](/{link[1].lower()}.md"
+
+
+def fill(_app: Sphinx, name: str, source: list[str]) -> None:
+    """Put the generated parts into the text of a page."""
+    source[0] = re.sub(r"\]\((?:\.\./)+(CONTRIBUTING|CHANGELOG)\.md", _page_of_ours, source[0])
+    if COMMANDS in source[0]:
+        source[0] = source[0].replace(COMMANDS, commands_text())
+    for block, (pattern, text) in BLOCKS.items():
+        if (block == "training settings") == (name == "training-settings"):
+            source[0] = pattern.sub(lambda _, made=text: "\n" + made(), source[0])
+
+
+def plain_docstring(_app: Sphinx, _what: str, _name: str, _obj: object, _options: object, lines: list[str]) -> None:
+    """Escape what reStructuredText would take for markup: docstrings are plain text with code in backticks."""
+    for number, line in enumerate(lines):
+        parts = re.split(r"(`[^`]*`)", line)
+        lines[number] = "".join(part if part.startswith("`") else part.replace("|", r"\|") for part in parts)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.connect("source-read", fill)
+    app.connect("autodoc-process-docstring", plain_docstring)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,60 @@
+"""Options of the `[spool]` table, and the folder it names by default."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+
+from edgehar.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class SpoolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where undelivered events are kept, and how many."""
+
+    directory: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="Folder of the queues; by default $STATE_DIRECTORY, $XDG_STATE_HOME/edgehar or "
+            "~/.local/state/edgehar, the first there is.",
+            examples=["/var/lib/edgehar"],
+        ),
+    ] = None
+    max_events: Annotated[
+        int, msgspec.Meta(ge=1, le=10_000_000, description="Undelivered events kept for a receiver; the oldest go.")
+    ] = 100_000
+    max_mb: Annotated[
+        float, msgspec.Meta(ge=0.01, le=100_000, description="The same as a size, in MB (10^6 bytes).")
+    ] = 64
+    max_age_h: Annotated[
+        float, msgspec.Meta(gt=0, le=87_600, description="Hours after which an undelivered event is dropped.")
+    ] = 168
+    sync: Annotated[
+        Literal["normal", "full"],
+        msgspec.Meta(
+            description='"normal" keeps every event when the program is killed, "full" also when the power fails, at a '
+            "higher cost and wear for the disk."
+        ),
+    ] = "normal"
+
+
+def state_directory(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder for what must outlive the process: as systemd or the XDG base directories say, else under the home.
+
+    Raises:
+        ConfigError: there is no home to look in.
+    """
+    # systemd gives a list when a unit has several.
+    if given := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
+        return Path(given)
+    if (given := environ.get("XDG_STATE_HOME", "")) and Path(given).is_absolute():
+        return Path(given) / "edgehar"
+    try:
+        return Path("~/.local/state/edgehar").expanduser()
+    except RuntimeError:
+        raise ConfigError("no home folder to keep undelivered events in; set directory under [spool]") from None

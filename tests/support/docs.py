@@ -1,0 +1,24 @@
+"""What the tests of the documentation share: the commands there are, and the options each says it has."""
+
+import functools
+import re
+
+from support.helpers import run_command
+
+COMMANDS = (
+    *("edgehar-run", "edgehar-train", "edgehar-convert", "edgehar bench", "edgehar demo", "edgehar inspect"),
+    *("edgehar bundle unpack", "edgehar bundle add-edgetpu"),
+    *("edgehar devices", "edgehar doctor"),
+    *("edgehar data check", "edgehar data list", "edgehar data preview", "edgehar eval", "edgehar compare"),
+    *("edgehar operate", "edgehar fuse"),
+    *("edgehar service install", "edgehar service uninstall", "edgehar service status"),
+    *("edgehar config init", "edgehar config check", "edgehar config show"),
+)
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+
+
+@functools.cache
+def options_of(command):
+    """The options in the usage line of a command, which comes before the first empty line of its help."""
+    usage = run_command(*command.split(), "--help").stdout.partition("\n\n")[0]
+    return {"--help", *OPTION.findall(usage)}
