@@ -13,7 +13,7 @@ class HealthOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     status_every_s: Annotated[
         float,
-        Meta(ge=1, le=86_400, description="Seconds between the statuses of a camera whose state does not change."),
+        Meta(ge=1, le=86_400, description="Seconds between statuses of a camera, besides those of each change."),
     ] = 10.0
     prometheus_port: Annotated[
         int, Meta(ge=0, le=65_535, description="TCP port for Prometheus to read /metrics; 0 turns it off.")

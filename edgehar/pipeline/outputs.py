@@ -149,7 +149,7 @@ class Outputs:
             self._replacement.kept.extend(earlier.kept)
 
     def check(self, is_stopping: Callable[[], bool]) -> None:
-        """Take over new sinks that are open, and remove sinks that have failed. Raises the error of an essential sink."""
+        """Take over new sinks once they are open, and remove sinks that failed; raises what an essential sink raised."""
         self._take_over(is_stopping)
         for sink in [sink for sink in self._sinks if sink.error is not None]:
             assert sink.error is not None
@@ -167,9 +167,8 @@ class Outputs:
             is_stopping: while waiting for all, True starts the deadline of `stop_deadline_s`.
         """
         if self._replacement is not None:
-            self._replacement.cancel(
-                max(0.0, (deadline_s or time.monotonic() + self._stop_deadline_s) - time.monotonic())
-            )
+            until_s = time.monotonic() + self._stop_deadline_s if deadline_s is None else deadline_s
+            self._replacement.cancel(max(0.0, until_s - time.monotonic()))
             self._take_over(is_stopping)
         for sink in self._sinks:
             sink.records.close()

@@ -75,7 +75,6 @@ def test_all_threads_of_a_run_share_an_arena(tmp_path, tiny_bundle):
 
 def test_a_run_releases_memory_now_and_then(tiny_bundle, monkeypatch):
     released = []
-    monkeypatch.setattr(program, "_RELEASE_EVERY_S", 0.4)
     monkeypatch.setattr(memory, "release_freed", lambda: released.append(1))
     camera = {"source": "synthetic:walking?realtime=1&duration_s=60"}
     Program(load(None, {}, {"model": str(tiny_bundle), "output": "none", "camera": camera}), duration_s=2).run()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from edgehar.config.words import meant
+from edgehar.nearest import nearest
 from edgehar.errors import ConfigError
 from edgehar.events.decider import Decider, DecisionOptions
 from edgehar.records import UNKNOWN
@@ -45,10 +45,10 @@ def decision_options(pairs: Sequence[str]) -> DecisionOptions:
                 "--decision threshold: the thresholds are what is looked for; name those with --thresholds"
             )
         if key not in names:
-            nearest = meant(key, names)
+            near = nearest(key, names)
             raise ConfigError(
                 f"--decision {key}: no such option; "
-                + (f"did you mean {nearest}?" if nearest else f"there are {', '.join(names)}")
+                + (f"did you mean {near}?" if near else f"there are {', '.join(names)}")
             )
         given[key] = value
     # To ask for other smoothing is not to ask for the default's time constant, but that hurts nobody.
