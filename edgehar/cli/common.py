@@ -61,10 +61,12 @@ class CommandOptions:
     Attributes:
         out_of_memory: what to do when memory runs out.
         background_log: whether a thread writes the log, for commands that must not wait for it.
+        before_threads: called before the first thread starts.
     """
 
     out_of_memory: str = "lower --batch-size, --size or --window"
     background_log: bool = False
+    before_threads: Callable[[], object] = lambda: None
 
 
 def run_command(
@@ -80,6 +82,7 @@ def run_command(
     """
     options = options or CommandOptions()
     args = parser.parse_args(argv)
+    options.before_threads()
     log = _start_log(parser.prog, args.verbose, options.background_log)
     code, error = _guarded(body, args)
     message = ""
@@ -99,9 +102,7 @@ def run_command(
     return code
 
 
-def _guarded(
-    body: Callable[[argparse.Namespace], int], args: argparse.Namespace
-) -> tuple[int, BaseException | None]:
+def _guarded(body: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> tuple[int, BaseException | None]:
     """Run a command; returns its exit code and its error."""
     try:
         code = body(args)

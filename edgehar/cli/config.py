@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.cli.common import EXIT_DONE, EXIT_USAGE
+from edgehar.credentials import without_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
-    from edgehar.config import Loaded
+    from edgehar.config import Config, Loaded
 
 _FILE_HELP = "the file; without it ~/.config/edgehar/config.toml, else /etc/edgehar/config.toml"
 
@@ -95,7 +96,25 @@ def _show(args: argparse.Namespace) -> int:
     for warning in loaded.warnings:
         print(f"edgehar: warning: {warning}", file=sys.stderr)
     print(f"# {'no file' if path is None else path}\n{as_set(loaded)}", end="")
+    for line in _rules(loaded.config):
+        print(f"# {line}")
     return EXIT_DONE
+
+
+def _rules(config: Config) -> Iterator[str]:
+    """Say for each camera which rules of decision are in force, its model's defaults included."""
+    from edgehar.errors import EdgeharError
+    from edgehar.events.options import describe, resolve
+    from edgehar.model.bundle import ModelBundle
+
+    for camera in config.cameras:
+        name, model = camera.name or camera.source, config.model_of(camera)
+        try:
+            rules = resolve(config.decision_of(camera), ModelBundle.open(model).manifest.decision)
+        except EdgeharError as error:
+            yield f"rules of {without_credentials(name)}: {error}"
+        else:
+            yield f"rules of {without_credentials(name)}, with those of {model}: {describe(rules)}"
 
 
 def _read(name: str | None) -> tuple[Path | None, Loaded]:

@@ -162,6 +162,8 @@ def _write_page(bundle: ModelBundle, args: argparse.Namespace) -> None:
 
 
 def _summary(manifest: Manifest) -> dict[str, str]:
+    from edgehar.events.options import describe
+
     shape, temporal, decision, origin = manifest.input, manifest.temporal, manifest.decision, manifest.provenance
     parity, seconds = origin.parity, temporal.window / temporal.rate_hz
     summary = {
@@ -170,7 +172,8 @@ def _summary(manifest: Manifest) -> dict[str, str]:
         "input": f"{shape.height}x{shape.width}x{shape.channels} {shape.colour_order}, motion: {shape.motion}",
         "window": f"{temporal.window} frames at {temporal.rate_hz:g} Hz ({seconds:.2g} s), hop {temporal.hop}",
         "modes": "window" if manifest.stateful is None else "window, stateful",
-        "decision": f"threshold {decision.threshold:g}, background: {', '.join(decision.background) or 'none'}",
+        "decision": describe(decision),
+        "background": ", ".join(decision.background) or "none",
         "trained on": f"{origin.dataset}; {origin.split}; seed {origin.seed}",
         "made with": ", ".join(f"{tool} {version}" for tool, version in origin.tools.items()) or "unknown",
         "commit": origin.commit,

@@ -46,7 +46,12 @@ _SETTINGS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     ),
     ("--model", ("model",), "BUNDLE|NAME", f"model bundle, or name of a shipped model ({DEFAULT_MODEL})"),
     ("--hop", ("hop",), "N", "frames between predictions (the model's default)"),
-    ("--mode", ("mode",), "window|stateful", "predict for the latest window, or for all frames since the start (window)"),
+    (
+        "--mode",
+        ("mode",),
+        "window|stateful",
+        "predict for the latest window, or all frames since the start (window)",
+    ),
     ("--threshold", ("decision", "threshold"), "P", 'predict "unknown" if the best score is below P, 0 to 1'),
     ("--output", ("output",), "jsonl|text|none", "what to print (jsonl)"),
     (
@@ -98,7 +103,7 @@ def _make_parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help='configuration file ("edgehar config init" writes one); other options override it; auto finds the usual one',
+        help="configuration file; other options override it; auto finds the usual one; see edgehar config init",
     )
     parser.add_argument(
         "--wait", action="store_true", help="keep trying if a camera is missing at the start, instead of failing"
@@ -121,18 +126,22 @@ def main(argv: Sequence[str] | None = None, signals: Signals | None = None, prog
         prog: name of the command in messages.
     """
     options = CommandOptions(
-        out_of_memory="use fewer cameras, a smaller picture of each camera, or a smaller model", background_log=True
+        out_of_memory="use fewer cameras, a smaller picture of each camera, or a smaller model",
+        background_log=True,
+        before_threads=_share_arena,
     )
     return run_command(_make_parser(prog), lambda args: _run(args, signals or Signals()), argv, options)
+
+
+def _share_arena() -> None:
+    from edgehar.pipeline import memory
+
+    memory.share_arena()
 
 
 def _run(args: argparse.Namespace, signals: Signals) -> int:
     import os
 
-    from edgehar.pipeline import memory
-
-    # Before the import of libraries that start threads.
-    memory.share_arena()
     from edgehar.config import find_config, load
     from edgehar.pipeline.program import Program
 

@@ -10,7 +10,7 @@ from msgspec import Meta
 from edgehar.capture.governor import GovernorOptions
 from edgehar.capture.reader import ReconnectOptions
 from edgehar.config.words import toml
-from edgehar.events.decider import DecisionOptions
+from edgehar.events.options import DecisionOptions
 from edgehar.health.options import HealthOptions
 from edgehar.model.edgetpu import CPU, PATTERN
 from edgehar.paths import InputFile, ModelText, SourceText
@@ -114,15 +114,13 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings. The defaults are what the command does without options."""
 
-    model: Annotated[
-        ModelText, Meta(description="The model: name of a shipped model, or path of a bundle.")
-    ] = "fight"
+    model: Annotated[ModelText, Meta(description="The model: name of a shipped model, or path of a bundle.")] = "fight"
     hop: Annotated[
         _Count | None, Meta(description="Frames between predictions; the model's own by default.", examples=[5])
     ] = None
     mode: Annotated[
         Literal["window", "stateful"],
-        Meta(description="What a prediction is about: the latest window, or all frames since the start (if supported)."),
+        Meta(description="What a prediction is about: the latest window, or all frames since the start."),
     ] = "window"
     threads: Annotated[int, Meta(ge=1, le=1024, description="CPU threads of the network.")] = 1
     delegate: Annotated[
@@ -143,15 +141,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     decision: Annotated[DecisionOptions, Meta(description="How scores become predictions and events.")] = (
         DecisionOptions()
     )
-    reconnect: Annotated[
-        ReconnectOptions, Meta(description="When a camera or stream is reopened.")
-    ] = ReconnectOptions()
+    reconnect: Annotated[ReconnectOptions, Meta(description="When a camera or stream is reopened.")] = (
+        ReconnectOptions()
+    )
     governor: Annotated[
         GovernorOptions, Meta(description="When fewer frames are classified because the device is hot or slow.")
     ] = GovernorOptions()
-    file: Annotated[FileOptions, Meta(description="File for results; off without `path`.")] = (
-        FileOptions()
-    )
+    file: Annotated[FileOptions, Meta(description="File for results; off without `path`.")] = FileOptions()
     mqtt: Annotated[MqttOptions, Meta(description="MQTT broker; off without `url`.")] = MqttOptions()
     webhook: Annotated[WebhookOptions, Meta(description="Web server that receives events; off without `url`.")] = (
         WebhookOptions()
@@ -159,9 +155,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     spool: Annotated[
         SpoolOptions, Meta(description="Events that wait on disk while a broker or server is unreachable.")
     ] = SpoolOptions()
-    health: Annotated[HealthOptions, Meta(description="Statuses and metrics.")] = (
-        HealthOptions()
-    )
+    health: Annotated[HealthOptions, Meta(description="Statuses and metrics.")] = HealthOptions()
 
     def __post_init__(self) -> None:
         """Check rules that span several tables."""

@@ -7,73 +7,25 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import Meta
 
 from edgehar.errors import ConfigError
-from edgehar.events.smoothing import MovingAverage, Vote
+from edgehar.events.options import DecisionOptions, resolve
+from edgehar.events.smoothing import CameraBaseline, Cusum, MovingAverage, Vote
+from edgehar.model.manifest import Decision
+from edgehar.nearest import nearest
 from edgehar.records import UNKNOWN, Event, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from edgehar.records import Prediction
 
 
 # Times that differ by less than this are the same: five times 0.4 s shall be 2 s.
 TOLERANCE_S = 1e-6
-
-_Share = Annotated[float, Meta(ge=0, le=1)]
-
-
-class DecisionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How answers and events are made of scores. Without any of it, every answer over the threshold counts."""
-
-    threshold: Annotated[
-        _Share | None,
-        Meta(
-            description='A class needs this score, or the answer is "unknown"; without it the model\'s own holds.',
-            examples=[0.6],
-        ),
-    ] = None
-    thresholds: Annotated[
-        dict[str, _Share],
-        Meta(
-            description="Thresholds of single classes by their label, instead of `threshold`.",
-            examples=[{"fight": 0.8}],
-        ),
-    ] = msgspec.field(default_factory=dict)
-    smoothing: Annotated[
-        Literal["none", "ema", "k-of-n"],
-        Meta(
-            description='"ema" averages the scores over `ema_seconds`; "k-of-n" wants the same answer `k` times in `n`.'
-        ),
-    ] = "none"
-    ema_seconds: Annotated[
-        float, Meta(ge=0.01, le=3600, description="Time constant of the moving average, in seconds of video.")
-    ] = 1.0
-    k: Annotated[int, Meta(ge=1, le=1000, description="Predictions of the last `n` that must agree.")] = 3
-    n: Annotated[int, Meta(ge=1, le=1000, description="Predictions that have a vote.")] = 5
-    hysteresis: Annotated[
-        _Share,
-        Meta(description="What the score of an action that goes on may fall under its threshold, or behind another's."),
-    ] = 0.0
-    min_duration_s: Annotated[
-        float, Meta(ge=0, le=86_400, description="An event lasts at least this long once it has started.")
-    ] = 0.0
-    refractory_s: Annotated[
-        float, Meta(ge=0, le=86_400, description="So long after an event's end none with the same label starts.")
-    ] = 0.0
-    update_every_s: Annotated[
-        float, Meta(ge=0, le=86_400, description="An event that goes on is told again this often; 0 is never.")
-    ] = 0.0
-
-    def __post_init__(self) -> None:
-        """Check what no field can say alone."""
-        if self.k > self.n:
-            raise ValueError(f"k is {self.k}, it must not be above n, which is {self.n}")
 
 
 class Decider:
@@ -87,38 +39,45 @@ class Decider:
         self,
         labels: Sequence[str],
         options: DecisionOptions,
+        defaults: Decision | None = None,
         *,
-        background: Collection[str] = (),
-        threshold: float = 0.0,
         new_id: Callable[[], str] | None = None,
         utc: Callable[[], str] = utc_now,
     ) -> None:
-        """Make a decider.
+        """Create a decider.
 
         Args:
             labels: the classes of the model.
             options: how to decide.
-            background: labels that open no event; "unknown" never does.
-            threshold: the model's own threshold, 0 to 1, for where `options` says nothing.
+            defaults: the model's own rules, which apply where `options` says nothing; its background labels never open
+                an event, and neither does "unknown".
             new_id: gives each event its id; a UUID version 7 unless given.
             utc: gives the `time` of an end that no prediction brought.
 
         Raises:
-            ConfigError: `options` names a label that the model does not have.
+            ConfigError: `options` names a label that the model does not have, or contradicts `defaults`.
         """
-        self._labels, self._quiet, self._default_threshold = tuple(labels), {UNKNOWN, *background}, threshold
+        self._labels, self._defaults = tuple(labels), defaults or Decision()
+        self._background = [label for label in labels if label in {UNKNOWN, *self._defaults.background}]
+        self._actions = [label for label in labels if label not in self._background]
         self._new_id, self._utc = new_id or _uuid7, utc
         self._open: Event | None = None
         # Capture times: of the newest prediction, the newest with the open event's label, and its last record.
         self._now_s, self._seen_s, self._told_s = float("-inf"), 0.0, 0.0
         self._ended_s: dict[str, float] = {}
         self._configure(options)
-        self._forget()
+        self._forget_recent()
+        self._forget_camera()
 
     @property
     def options(self) -> DecisionOptions:
         """How it decides now."""
         return self._options
+
+    @property
+    def rules(self) -> Decision:
+        """The rules in force: the options, and the model's defaults where they say nothing."""
+        return self._rules
 
     def reconfigure(self, options: DecisionOptions) -> None:
         """Decide by other options from the next prediction on; an event that is open stays so until then.
@@ -126,26 +85,27 @@ class Decider:
         Raises:
             ConfigError: as for a new decider; nothing has changed then.
         """
-        before = self._options
+        before = self._rules
         self._configure(options)
-        if _smoothing(before) != _smoothing(options):
-            self._forget()
+        if _smoothing(before) != _smoothing(self._rules):
+            self._forget_recent()
+        if _baseline(before) != _baseline(self._rules):
+            self._forget_camera()
 
     def update(self, prediction: Prediction) -> tuple[Prediction, list[Event]]:
-        """The prediction as decided, and the events it ends, updates and starts, in that order.
+        """Return the prediction as decided, and the events it ends, updates and starts, in that order.
 
-        Its label is that with the highest score of those that reach their threshold, else "unknown". With the moving
-        average its `score` and `scores` are the averages.
+        Its label is that with the highest score of the labels that reach their threshold, else "unknown". Its `score`
+        and `scores` are the values that were compared: less the camera's baseline, averaged, or evidence.
         """
         now_s = prediction.window.end_s
         events = []
         if now_s < self._now_s:
             events += self._finish(prediction.time)
             self._ended_s.clear()
+            self._forget_camera()
         self._now_s = now_s
-        scores = prediction.scores
-        if self._average is not None:
-            scores = self._average.add(scores, now_s)
+        scores = self._smoothed(self._relative(prediction.scores))
         label = self._sure_label(scores)
         if self._vote is not None:
             label = self._vote.add(label)
@@ -162,26 +122,67 @@ class Decider:
     def _configure(self, options: DecisionOptions) -> None:
         for label in options.thresholds:
             if label not in self._labels:
-                import difflib
-
-                close = difflib.get_close_matches(label, self._labels, 1)
-                advice = f"did you mean {close[0]!r}?" if close else f"its labels are {', '.join(self._labels)}"
+                close = nearest(label, self._labels)
+                advice = f"did you mean {close!r}?" if close else f"its labels are {', '.join(self._labels)}"
                 raise ConfigError(f"thresholds: the model has no label {label!r}; {advice}")
-        threshold = self._default_threshold if options.threshold is None else options.threshold
-        self._thresholds = {label: options.thresholds.get(label, threshold) for label in self._labels}
-        self._options = options
+        rules = resolve(options, self._defaults)
+        self._thresholds = {label: rules.thresholds.get(label, rules.threshold) for label in self._labels}
+        self._options, self._rules = options, rules
 
-    def _forget(self) -> None:
-        kind = self._options.smoothing
-        self._average = MovingAverage(self._options.ema_seconds) if kind == "ema" else None
-        self._vote = Vote(self._options.k, self._options.n) if kind == "k-of-n" else None
+    def _forget_recent(self) -> None:
+        """Start smoothing again, as at the start of a stream."""
+        rules = self._rules
+        self._average = self._cusum = self._vote = None
+        if rules.smoothing == "ema":
+            self._average = MovingAverage(rules.ema_seconds, self._quiet() if rules.start_from == "quiet" else None)
+        elif rules.smoothing == "k-of-n":
+            self._vote = Vote(rules.k, rules.n)
+        elif rules.smoothing == "cusum":
+            self._cusum = Cusum(rules.cusum_reference, rules.cusum_seconds)
+
+    def _forget_camera(self) -> None:
+        """Start the camera's baseline again; an interruption alone does not, because the scene is still the same."""
+        rules = self._rules
+        self._baseline = None
+        if rules.baseline_share:
+            self._baseline = CameraBaseline(
+                rules.baseline_share,
+                rules.baseline_seconds,
+                reference=rules.baseline_reference,
+                most=rules.baseline_most,
+                warm_up_s=rules.baseline_warm_up_s,
+            )
+
+    def _quiet(self) -> dict[str, float]:
+        """Scores of a scene without any action."""
+        return dict.fromkeys(self._actions, 0.0) | dict.fromkeys(self._background, 1 / max(1, len(self._background)))
+
+    def _relative(self, scores: dict[str, float]) -> dict[str, float]:
+        """The scores, those of actions less the camera's baseline."""
+        if self._baseline is None:
+            return scores
+        return scores | self._baseline.subtract({label: scores[label] for label in self._actions}, self._now_s)
+
+    def _smoothed(self, scores: dict[str, float]) -> dict[str, float]:
+        if self._average is not None:
+            return self._average.add(scores, self._now_s)
+        if self._cusum is None:
+            return scores
+        evidence = self._cusum.add({label: scores[label] for label in self._actions}, self._now_s)
+        # What no action has is shared by the background labels as their scores are.
+        rest = 1 - max(evidence.values(), default=0.0)
+        total = sum(scores[label] for label in self._background)
+        for label in self._background:
+            evidence[label] = rest * scores[label] / total if total else rest / len(self._background)
+        return {label: evidence[label] for label in scores}
 
     def _sure_label(self, scores: dict[str, float]) -> str | None:
         """The label with the highest score of those that reach their threshold, if any does."""
         if self._open is not None:
             # Going on takes less than starting.
-            scores = {**scores, self._open.label: scores[self._open.label] + self._options.hysteresis}
-        sure = [label for label, score in scores.items() if score >= self._thresholds[label]]
+            scores = {**scores, self._open.label: scores[self._open.label] + self._rules.hysteresis}
+        # Without evidence there is no answer, even at a threshold of 0.
+        sure = [label for label, score in scores.items() if score >= self._thresholds[label] and score > 0]
         return max(sure, key=scores.__getitem__, default=None)
 
     def _go_on(self, prediction: Prediction) -> list[Event]:
@@ -191,10 +192,10 @@ class Decider:
         peak_score = max(self._open.peak_score, prediction.scores[self._open.label])
         if prediction.label == self._open.label:
             self._seen_s = self._now_s
-        elif self._now_s >= self._open.start_s + self._options.min_duration_s - TOLERANCE_S:
+        elif self._now_s >= self._open.start_s + self._rules.min_duration_s - TOLERANCE_S:
             return [self._end(self._open, prediction.time)]
         self._open = msgspec.structs.replace(self._open, peak_score=peak_score)
-        every_s = self._options.update_every_s
+        every_s = self._rules.update_every_s
         if not every_s or self._now_s < self._told_s + every_s - TOLERANCE_S:
             return []
         self._told_s = self._now_s
@@ -206,8 +207,8 @@ class Decider:
     def _start(self, prediction: Prediction) -> list[Event]:
         label, now_s = prediction.label, self._now_s
         ended_s = self._ended_s.get(label, float("-inf"))
-        resting = now_s < ended_s + self._options.refractory_s - TOLERANCE_S
-        if self._open is not None or label in self._quiet or resting:
+        resting = now_s < ended_s + self._rules.refractory_s - TOLERANCE_S
+        if self._open is not None or label not in self._actions or resting:
             return []
         self._seen_s = self._told_s = now_s
         self._open = Event(
@@ -225,19 +226,29 @@ class Decider:
 
     def _end(self, event: Event, time: str) -> Event:
         """End the open event: where its label was last seen, or where its least duration is over, if that is later."""
-        end_s = max(self._seen_s, min(self._now_s, event.start_s + self._options.min_duration_s))
+        end_s = max(self._seen_s, min(self._now_s, event.start_s + self._rules.min_duration_s))
         self._open = None
         self._ended_s[event.label] = end_s
         return msgspec.structs.replace(event, phase="end", revision=event.revision + 1, time=time, end_s=end_s)
 
     def _finish(self, time: str) -> list[Event]:
         events = [] if self._open is None else [self._end(self._open, time)]
-        self._forget()
+        self._forget_recent()
         return events
 
 
-def _smoothing(options: DecisionOptions) -> tuple[object, ...]:
-    return options.smoothing, options.ema_seconds, options.k, options.n
+def _smoothing(rules: Decision) -> tuple[object, ...]:
+    return (
+        *(rules.smoothing, rules.start_from, rules.ema_seconds),
+        *(rules.k, rules.n, rules.cusum_reference, rules.cusum_seconds),
+    )
+
+
+def _baseline(rules: Decision) -> tuple[float, ...]:
+    return (
+        *(rules.baseline_share, rules.baseline_seconds, rules.baseline_reference),
+        *(rules.baseline_most, rules.baseline_warm_up_s),
+    )
 
 
 def _uuid7() -> str:

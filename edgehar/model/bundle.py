@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgehar.errors import BundleError, ConfigError
-from edgehar.model.manifest import SCHEMA_VERSION, Manifest
+from edgehar.model.manifest import SCHEMA_VERSION, Manifest, least_schema_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,9 +145,17 @@ def _model_folders() -> list[Path]:
     return [package / "shipped", package.parent / "models", data_home / "edgehar" / "models"]
 
 
+def installed_bundles() -> list[Path]:
+    """Return the paths of all bundles that can be given by name, sorted by name."""
+    found: dict[str, Path] = {}
+    for folder in _model_folders():
+        for path in folder.glob(f"*{SUFFIX}"):
+            found.setdefault(path.stem, path)
+    return [found[name] for name in sorted(found)]
+
+
 def _known_names() -> str:
-    names = {path.stem for folder in _model_folders() for path in folder.glob(f"*{SUFFIX}")}
-    return ", ".join(sorted(names)) or "none installed"
+    return ", ".join(path.stem for path in installed_bundles()) or "none installed"
 
 
 def _read_zip(path: Path) -> dict[str, bytes]:
@@ -202,7 +210,7 @@ def write_bundle(path: str | os.PathLike[str], manifest: Manifest, files: Mappin
 
     Args:
         path: where the bundle goes; replaced when it is there.
-        manifest: its `files` are filled in here.
+        manifest: its `files` and `schema_version` are filled in here.
         files: contents of `encoder.tflite`, `head.tflite`, `window.tflite`, `MODEL_CARD.md` and any more;
             `labels.txt` is made from the manifest.
 
@@ -218,7 +226,7 @@ def write_bundle(path: str | os.PathLike[str], manifest: Manifest, files: Mappin
     if missing:
         raise BundleError(f"{path}: cannot be written without {', '.join(missing)}")
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    manifest = msgspec.structs.replace(manifest, files=digests)
+    manifest = msgspec.structs.replace(manifest, files=digests, schema_version=least_schema_version(manifest))
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:

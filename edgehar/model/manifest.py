@@ -6,11 +6,18 @@ from typing import Annotated, Literal
 
 import msgspec
 
-SCHEMA_VERSION = 1
+# The newest version that is understood. A bundle is written with the lowest version that can express it, so that an
+# older edgehar reads every bundle that uses nothing new.
+SCHEMA_VERSION = 2
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file, in hexadecimal")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Smoothing = Literal["none", "ema", "k-of-n", "cusum"]
+StartFrom = Literal["score", "quiet"]
+TimeConstant = Annotated[float, msgspec.Meta(ge=0.01, le=3600)]
+Duration = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
+Votes = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,16 +97,57 @@ class Stateful(_Section, frozen=True):
     states: Annotated[list[State], msgspec.Meta(min_length=1)]
 
 
-class Decision(_Section, frozen=True):
-    """Defaults for turning scores into answers.
+class Decision(_Section, frozen=True, kw_only=True, omit_defaults=True):
+    """Defaults for turning scores into answers and events; docs/events.md explains every key.
+
+    Schema version 1 has `threshold` and `background` only.
 
     Attributes:
-        threshold: a best score under this is answered "unknown".
-        background: labels that are no event.
+        threshold: a class needs this score, or the answer is "unknown".
+        thresholds: thresholds of single classes by label, instead of `threshold`.
+        background: labels that never open an event.
+        smoothing: how scores are smoothed before they are compared with the thresholds.
+        start_from: state of the smoothing at the start of a stream: its first score, or quiet.
+        ema_seconds: "ema": time constant, in seconds of video.
+        k: "k-of-n": predictions of the last `n` that must agree.
+        n: "k-of-n": predictions that vote.
+        cusum_reference: "cusum": evidence grows while a score is above this, and shrinks below it.
+        cusum_seconds: "cusum": seconds after which a score of `cusum_reference` + 1 has filled the evidence.
+        baseline_share: share of the camera's slow mean that is subtracted from the score of an action; 0 is off.
+        baseline_seconds: time constant of the slow mean, in seconds of video.
+        baseline_reference: the part of the slow mean under this is not subtracted.
+        baseline_most: the most that is subtracted.
+        baseline_warm_up_s: seconds of video until the full share is subtracted.
+        hysteresis: how far the score of an open event may fall under its threshold, or behind another class.
+        min_duration_s: the least duration of an event, in seconds.
+        refractory_s: seconds after an event's end without another one of the same label.
+        update_every_s: seconds between updates of an open event; 0 is never.
     """
 
     threshold: Share = 0.0
+    thresholds: dict[str, Share] = {}
     background: list[str] = []
+    smoothing: Smoothing = "none"
+    start_from: StartFrom = "score"
+    ema_seconds: TimeConstant = 1.0
+    k: Votes = 3
+    n: Votes = 5
+    cusum_reference: Share = 0.5
+    cusum_seconds: TimeConstant = 1.0
+    baseline_share: Share = 0.0
+    baseline_seconds: TimeConstant = 60.0
+    baseline_reference: Share = 0.0
+    baseline_most: Share = 0.5
+    baseline_warm_up_s: Duration = 30.0
+    hysteresis: Share = 0.0
+    min_duration_s: Duration = 0.0
+    refractory_s: Duration = 0.0
+    update_every_s: Duration = 0.0
+
+    def __post_init__(self) -> None:
+        """Check `k` against `n`."""
+        if self.k > self.n:
+            raise ValueError(f"k is {self.k}, it must not be above n, which is {self.n}")
 
 
 class Accuracy(_Section, frozen=True):
@@ -164,7 +212,7 @@ class Provenance(_Section, frozen=True):
 class Manifest(_Section, frozen=True):
     """Contents of `manifest.json`."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[1, 2]
     name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     labels: Annotated[list[str], msgspec.Meta(min_length=2)]
     input: Input
@@ -174,3 +222,9 @@ class Manifest(_Section, frozen=True):
     decision: Decision
     provenance: Provenance
     stateful: Stateful | None = None
+
+
+def least_schema_version(manifest: Manifest) -> int:
+    """Return the lowest schema version that can express this manifest."""
+    first = Decision(threshold=manifest.decision.threshold, background=manifest.decision.background)
+    return 1 if manifest.decision == first else 2

@@ -76,14 +76,8 @@ def source_name(camera: CameraOptions) -> str:
 
 
 def make_decider(config: Config, camera: CameraOptions, bundle: ModelBundle) -> Decider:
-    """Make the decider of a camera."""
-    defaults = bundle.manifest.decision
-    return Decider(
-        bundle.manifest.labels,
-        config.decision_of(camera),
-        background=defaults.background,
-        threshold=defaults.threshold,
-    )
+    """Create the decider of a camera: its options over the defaults of its model."""
+    return Decider(bundle.manifest.labels, config.decision_of(camera), bundle.manifest.decision)
 
 
 @dataclass(frozen=True)
@@ -99,9 +93,7 @@ class Sinks:
     mqtt: MqttSink | None
 
 
-def make_sinks(
-    config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[Command], None]
-) -> Sinks:
+def make_sinks(config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[Command], None]) -> Sinks:
     """Open every sink of the configuration, and add its queue to the statuses."""
     sinks, mqtt = _local_sinks(config), None
     try:

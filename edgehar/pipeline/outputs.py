@@ -149,7 +149,7 @@ class Outputs:
             self._replacement.kept.extend(earlier.kept)
 
     def check(self, is_stopping: Callable[[], bool]) -> None:
-        """Take over new sinks once they are open, and remove sinks that failed; raises what an essential sink raised."""
+        """Take over new sinks once they are open, and remove failed sinks; raises the error of an essential sink."""
         self._take_over(is_stopping)
         for sink in [sink for sink in self._sinks if sink.error is not None]:
             assert sink.error is not None

@@ -55,12 +55,13 @@ def _accuracy(run: Path, folder: Path) -> dict[str, bytes]:
     """Convert the run with each head, and print what it answers on the validation clips."""
     from edgehar_training.quantize.convert import convert_run
     from edgehar_training.quantize.heads import HEADS
+    from edgehar_training.quantize.options import ConvertOptions
 
     heads = {}
     print("| head | top-1 float | top-1 int8 | windows as float | largest score difference | head.tflite bytes |")
     print("|---|---|---|---|---|---|")
     for kind in HEADS:
-        made = convert_run(run, folder / f"{kind}.edgehar", head=kind, max_drop=None, stage="ptq")
+        made = convert_run(run, folder / f"{kind}.edgehar", ConvertOptions(head=kind, max_drop=None, stage="ptq"))
         heads[kind] = made.files["head.tflite"]
         parity = made.comparison.parity()
         shares = f"{parity.float_top1:.1%} | {parity.int8_top1:.1%} | {made.comparison.window_agreement:.1%}"
@@ -89,8 +90,8 @@ def _of_window(path: Path, window: int) -> dict[str, bytes]:
     import keras
 
     from edgehar_training.models import build
-    from edgehar_training.quantize.child import Options, convert_networks
-    from edgehar_training.quantize.convert import calibration_windows
+    from edgehar_training.quantize.calibration import calibration_windows
+    from edgehar_training.quantize.child import ConvertJob, convert_networks
     from edgehar_training.quantize.heads import HEADS
     from edgehar_training.runs.run import load_run
 
@@ -104,7 +105,7 @@ def _of_window(path: Path, window: int) -> dict[str, bytes]:
     windows = calibration_windows(run)
     longer = np.concatenate([windows] * -(-window // settings.window), axis=1)[:, :window]
     parts = model.get_layer("encoder"), model.get_layer("head")
-    made = {k: convert_networks(*parts, longer, run.config.affine, Options(head=k)).head for k in HEADS}
+    made = {k: convert_networks(*parts, longer, run.config.affine, ConvertJob(head=k)).head for k in HEADS}
     keras.backend.clear_session()
     return made
 

@@ -40,10 +40,10 @@ from edgehar_training.models.layers import whole
 from edgehar_training.quantize.export import Exporter, observe
 from edgehar_training.quantize.fake_quant import FakeQuantization
 from edgehar_training.quantize.heads import fused_head
-from edgehar_training.quantize.ranges import Ranges
+from edgehar_training.quantize.ranges import FakeQuantRanges, RangeObserver
 from edgehar_training.quantize.simplify import simplified
 from edgehar_training.quantize.worker import to_int8
-from edgehar_training.scoring.clips import group_bootstrap
+from edgehar_training.scoring.intervals import group_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,11 +143,13 @@ def int8_answers(
     network: keras.Model, setting: Setting, data: Any, test: Any, limits: Any = None, *, fused: bool
 ) -> Any:
     """Labels that the int8 files give the test windows."""
-    ranges = Ranges(limits, per_channel=setting.per_channel)
+    observer = RangeObserver()
     head = network.get_layer("head")
-    exporter = Exporter(network.get_layer("encoder"), head, ranges)
+    exporter = Exporter(network.get_layer("encoder"), head, observer)
     features = observe(exporter, data, AFFINE) if limits is None else None
-    ranges.freeze(exporter.fixed(AFFINE))
+    known = observer.limits if limits is None else limits
+    ranges = FakeQuantRanges(known, exporter.fixed(AFFINE), per_channel=setting.per_channel)
+    exporter = exporter.with_quantizer(ranges)
     encode = TfliteModel(to_int8(exporter.encode, (1, SIDE, SIDE, 3)), name="encoder")
     content = fused_head(head, ranges, features) if fused else to_int8(exporter.classify, (1, *head.input_shape[1:]))
     classify = TfliteModel(content, name="head")

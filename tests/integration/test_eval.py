@@ -109,15 +109,42 @@ def test_a_bundle_is_measured_and_reported(clips, tiny_bundle, tmp_path):
 
 
 def test_a_device_without_the_training_extra_evaluates(clips, tiny_bundle, tmp_path):
-    code = (
-        "import sys\n"
-        "for name in ('sklearn', 'keras', 'tensorflow', 'matplotlib', 'tqdm', 'scipy'): sys.modules[name] = None\n"
-        "from edgehar.cli.main import main\n"
-        f"sys.exit(main(['eval', {str(tiny_bundle)!r}, '--data', {str(clips)!r}, '--out', {str(tmp_path)!r}]))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = run_without("sklearn keras tensorflow matplotlib tqdm scipy", tiny_bundle, clips, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "report.html").exists()
+
+
+def test_without_jinja2_only_the_page_is_missing(clips, tiny_bundle, tmp_path):
+    done = run_without("jinja2", tiny_bundle, clips)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^accuracy +0\.667", done.stdout, re.MULTILINE)
+    refused = run_without("jinja2", tiny_bundle, clips, "--out", tmp_path / "out")
+    assert_one_line_error(refused, 2, "--out", "pip install 'edgehar[report]'")
+    assert not (tmp_path / "out").exists()
+
+
+def run_without(packages, bundle, clips, *arguments):
+    """`edgehar eval` in a Python without these packages."""
+    command = ["eval", *map(str, (bundle, "--data", clips, *arguments))]
+    code = (
+        f"import sys\nfor name in {packages.split()!r}: sys.modules[name] = None\n"
+        f"from edgehar.cli.main import main\nsys.exit(main({command!r}))"
+    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_names_of_labels_and_clips_are_escaped(tiny_bundle, tmp_path):
+    for label, level in (("bright", 220), ("<b>&", 30)):
+        (tmp_path / "clips" / label).mkdir(parents=True)
+        for number in range(2):
+            write_video(tmp_path / "clips" / label / f"{number}<i>.mp4", flat_frames([level] * 20))
+    arguments = ("--data", tmp_path / "clips", "--allow-unknown", "--out", tmp_path / "out")
+    done = run_command("edgehar", "eval", tiny_bundle, *arguments)
+    assert done.returncode == 0, done.stderr
+    page = read_page(tmp_path / "out/report.html")
+    assert "&lt;b&gt;&amp;" in page
+    assert "<b>" not in page
+    assert "<i>" not in page
 
 
 def test_clips_of_labels_that_the_model_does_not_know(clips, tiny_bundle, tmp_path):
@@ -141,7 +168,7 @@ def test_clips_of_labels_that_the_model_does_not_know(clips, tiny_bundle, tmp_pa
 
     (grey / "bright").rename(grey / "pink")
     refused = run_command("edgehar", "eval", tiny_bundle, "--data", grey)
-    assert_one_line_error(refused, 1, "bright, dark", "grey, pink", "no label is of both")
+    assert_one_line_error(refused, 1, "bright, dark", "grey, pink", "no label in common")
     done = run_command("edgehar", "eval", tiny_bundle, "--data", grey, "--allow-unknown", "--out", tmp_path / "none")
     assert done.returncode == 0, done.stderr
     assert "accuracy" not in done.stdout
@@ -157,7 +184,7 @@ def test_a_clip_that_cannot_be_read_is_named_and_left_out(clips, tiny_bundle, tm
     (broken / "dark/1.mp4").write_bytes(b"no video")
     done = run_command("edgehar", "eval", tiny_bundle, "--data", broken)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^WARNING: left out .* cannot be read: 1 of .*dark/1\.mp4", done.stdout, re.MULTILINE)
+    assert re.search(r"^WARNING: 1 unreadable clip was left out; .*dark/1\.mp4", done.stdout, re.MULTILINE)
     assert "on 3 clips" in done.stdout
 
 
@@ -354,9 +381,9 @@ def test_a_part_of_a_video_is_named_with_its_times(tmp_path):
     ],
 )
 def test_whether_clips_may_have_been_trained_on(trained, tested, same):
-    from edgehar_training.evaluation.evaluated import _may_be_same
+    from edgehar_training.evaluation.evaluated import may_be_same
 
-    assert _may_be_same(trained, tested) == same
+    assert may_be_same(trained, tested) == same
 
 
 def test_manifests_say_the_data_in_the_words_that_are_compared(tmp_path):

@@ -6,7 +6,9 @@ import msgspec
 import numpy as np
 from hypothesis import strategies as st
 
-from edgehar.events.decider import Decider, DecisionOptions
+from edgehar.events.decider import Decider
+from edgehar.events.options import DecisionOptions
+from edgehar.model.manifest import Decision
 from edgehar.records import Prediction, TimingMs, Window
 
 LABELS = ("idle", "fight", "hug")
@@ -23,7 +25,7 @@ def make_prediction(scores, end_s, number=0):
 def make_decider(model_threshold=0.5, /, background=("idle",), **options):
     ids = (f"id {number}" for number in itertools.count())
     return Decider(
-        LABELS, DecisionOptions(**options), background=background, threshold=model_threshold,
+        LABELS, DecisionOptions(**options), Decision(threshold=model_threshold, background=list(background)),
         new_id=lambda: next(ids), utc=lambda: "the end",
     )  # fmt: skip
 
@@ -79,8 +81,12 @@ def option_sets(draw):
     return DecisionOptions(
         threshold=draw(st.none() | shares),
         thresholds=draw(st.dictionaries(st.sampled_from(LABELS), shares)),
-        smoothing=draw(st.sampled_from(["none", "ema", "k-of-n"])),
+        smoothing=draw(st.sampled_from(["none", "ema", "k-of-n", "cusum"])),
+        start_from=draw(st.sampled_from(["score", "quiet"])),
         ema_seconds=draw(st.floats(0.1, 10)), k=k, n=k + draw(st.integers(0, 3)),
+        cusum_reference=draw(shares), cusum_seconds=draw(st.floats(0.1, 10)),
+        baseline_share=draw(st.sampled_from([0.0, 0.5, 1.0])), baseline_seconds=draw(st.floats(1, 100)),
+        baseline_reference=draw(shares), baseline_most=draw(shares), baseline_warm_up_s=draw(eighths),
         hysteresis=draw(st.sampled_from([0.0, 0.125, 0.5])), min_duration_s=draw(eighths), refractory_s=draw(eighths),
         update_every_s=draw(eighths),
     )  # fmt: skip

@@ -7,17 +7,17 @@ import pytest
 tf = pytest.importorskip("tensorflow", reason="needs the train extra")
 keras = pytest.importorskip("keras", reason="needs the train extra")
 
-from tests.small_run import small_run  # noqa: E402
+from support.small_run import small_run  # noqa: E402
 
 from edgehar.model.interpreter import TfliteModel  # noqa: E402
 from edgehar.model.manifest import Affine  # noqa: E402
 from edgehar_training.models.layers import whole  # noqa: E402
 from edgehar_training.models.tflite_weights import convolutions  # noqa: E402
-from edgehar_training.quantize import bias, merge  # noqa: E402
-from edgehar_training.quantize.child import Options, convert_networks  # noqa: E402
+from edgehar_training.quantize import bias, file_checks  # noqa: E402
+from edgehar_training.quantize.child import ConvertJob, convert_networks  # noqa: E402
 from edgehar_training.quantize.export import Exporter, observe  # noqa: E402
-from edgehar_training.quantize.ranges import Ranges  # noqa: E402
-from edgehar_training.quantize.stages import fake_quantization  # noqa: E402
+from edgehar_training.quantize.qat import fake_quantization  # noqa: E402
+from edgehar_training.quantize.ranges import FakeQuantRanges, RangeObserver  # noqa: E402
 from edgehar_training.quantize.worker import to_int8  # noqa: E402
 
 pytestmark = pytest.mark.training
@@ -73,11 +73,11 @@ def real(windows):
 
 
 def frozen(network, windows, *, per_channel=True):
-    ranges = Ranges(per_channel=per_channel)
-    exporter = Exporter(network.get_layer("encoder"), network.get_layer("head"), ranges)
+    observer = RangeObserver()
+    exporter = Exporter(network.get_layer("encoder"), network.get_layer("head"), observer)
     observe(exporter, windows, MOTION)
-    ranges.freeze(exporter.fixed(MOTION))
-    return exporter
+    ranges = FakeQuantRanges(observer.limits, exporter.fixed(MOTION), per_channel=per_channel)
+    return exporter.with_quantizer(ranges)
 
 
 def shift_of(content, network, windows):
@@ -100,7 +100,7 @@ def test_features_are_right_on_average(body, per_channel):
     rms = [np.sqrt((shift_of(content, network, others) ** 2).mean()) for content in (before, after)]
     assert rms[1] < 0.4 * rms[0]
     # It costs nothing: the same operations, the same weights.
-    assert merge.operators(after) == merge.operators(before)
+    assert file_checks.operators(after) == file_checks.operators(before)
     for (kernel, _), (kept, _) in zip(convolutions(after), convolutions(before), strict=True):
         np.testing.assert_array_equal(kernel, kept)
 
@@ -123,8 +123,15 @@ def test_only_biases_change_and_only_a_little():
 
 
 def test_an_encoder_that_is_exact_stays_as_it_is():
-    encoder = make_network(lambda x: layers.Flatten(name="flat")(layers.MaxPooling2D(name="pool")(x)))
-    frozen(encoder, windows := make_windows(4, 0)).correct(windows, MOTION)
+    """Weights of -1, 0 and 1 have no rounding error, so there is no mean shift to correct."""
+    body = layers.Conv2D(4, 1, name="conv"), layers.Flatten(name="flat")
+    network = make_network(lambda x: body[1](body[0](x)))
+    kernel = np.random.default_rng(2).integers(-1, 2, body[0].kernel.shape).astype(np.float32)
+    body[0].set_weights([kernel, np.full(4, 0.25, np.float32)])
+    frozen(network, windows := make_windows(4, 0)).correct(windows, MOTION)
+    kept_kernel, kept_bias = body[0].get_weights()
+    np.testing.assert_array_equal(kept_kernel, kernel)
+    np.testing.assert_allclose(kept_bias, 0.25, atol=1e-6)
 
 
 def test_means_are_of_fewer_frames_where_layers_are_large(monkeypatch):
@@ -144,9 +151,9 @@ def codes_of(content, windows):
 def test_learned_ranges_come_with_learned_biases():
     network, windows = make_network(chain), make_windows(20, 0)
     parts = network.get_layer("encoder"), network.get_layer("head")
-    exporter, ranges = frozen(network, windows), Ranges()
-    observe(Exporter(*parts, ranges), windows, MOTION)
-    learned = convert_networks(*parts, windows, MOTION, Options(limits=ranges.limits)).encoder
+    exporter, observer = frozen(network, windows), RangeObserver()
+    observe(Exporter(*parts, observer), windows, MOTION)
+    learned = convert_networks(*parts, windows, MOTION, ConvertJob(limits=observer.limits)).encoder
     observed = convert_networks(*parts, windows, MOTION).encoder
     plain = codes_of(to_int8(exporter.encode, (1, SIZE, SIZE, 3)), windows)
     exporter.correct(windows, MOTION)

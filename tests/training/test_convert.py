@@ -23,9 +23,11 @@ from edgehar.errors import ConfigError, ConversionError, DatasetError
 from edgehar.model.interpreter import TfliteModel
 from edgehar.model.manifest import Decision, Manifest
 from edgehar_training.models import build
+from edgehar_training.quantize.calibration import calibration_windows
 from edgehar_training.quantize.child import convert_networks
-from edgehar_training.quantize.convert import calibration_windows, convert_run
-from edgehar_training.quantize.merge import check_identity, operators
+from edgehar_training.quantize.convert import convert_run
+from edgehar_training.quantize.file_checks import check_identity, operators
+from edgehar_training.quantize.options import ConvertOptions
 from edgehar_training.quantize.provenance import evaluation_accuracy
 from edgehar_training.settings import NetworkSettings
 
@@ -49,9 +51,9 @@ def converted(motion_run, tmp_path_factory):
     """The conversion of the motion run, in this process and its child."""
     out = tmp_path_factory.mktemp("out") / "small.edgehar"
     decision = Decision(threshold=0.4, background=["left"])
-    return convert_run(
-        motion_run.path, out, hop=3, notes="Blocks that move over noise.", decision=decision, evaluation=motion_run.path
-    )
+    notes = "Blocks that move over noise."
+    options = ConvertOptions(hop=3, notes=notes, decision=decision, evaluation=motion_run.path)
+    return convert_run(motion_run.path, out, options)
 
 
 @pytest.fixture
@@ -274,9 +276,9 @@ def test_full_disk_is_an_error(motion_run):
         ({"out": "model.tflite"}, "ends in .edgehar"),
         ({"out": "my model.edgehar"}, "cannot name a model"),
         ({"out": "missing/a.edgehar"}, "no such folder"),
-        ({"hop": 0}, "hop is 0, it must be 1 to 4"),
-        ({"hop": WINDOW + 1}, "hop is 5, it must be 1 to 4"),
-        ({"max_drop": -1.0}, "largest drop is -1 points"),
+        ({"hop": 0}, "hop is 0, must be 1 to 4"),
+        ({"hop": WINDOW + 1}, "hop is 5, must be 1 to 4"),
+        ({"max_drop": -1.0}, "max_drop is -1 points"),
         ({"decision": Decision(threshold=1.5)}, "threshold is 1.5"),
         ({"decision": Decision(background=["nothing"])}, "background label 'nothing' is not one of left, right"),
         ({"evaluation": "/nowhere"}, "holds no metrics.json"),
@@ -285,7 +287,7 @@ def test_full_disk_is_an_error(motion_run):
 def test_wrong_argument(motion_run, tmp_path, arguments, said):
     out = tmp_path / arguments.pop("out", "a.edgehar")
     with pytest.raises(ConfigError, match=said):
-        convert_run(motion_run.path, out, **arguments)
+        convert_run(motion_run.path, out, ConvertOptions(**arguments))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,7 +16,7 @@ from support.small_run import SPLIT, WINDOW, small_run
 
 from edgehar.errors import DatasetError
 from edgehar.model.bundle import ModelBundle
-from edgehar_training.evaluation import evaluated as subjects
+from edgehar_training.evaluation import evaluate
 from edgehar_training.evaluation.attention import mean_attention
 from edgehar_training.evaluation.comparison import _cost
 from edgehar_training.models import build
@@ -65,21 +65,21 @@ def test_the_float_network_is_measured_on_its_own_split(run, tmp_path):
 
 def test_what_a_run_learned_from_is_not_told_as_unseen(run):
     clips = [clip for part in ("train", "val", "test") for clip in run.clips(part)]
-    found = subjects.evaluate_run_on(run, DataSettings(folder=run.config.data.folder), clips, 2, ignore)
+    found = evaluate.evaluate_run_on(run, DataSettings(folder=run.config.data.folder), clips, 2, ignore)
     known = len(SPLIT.train) + len(SPLIT.val)
     assert found.includes_training_clips == "yes"
     assert found.warnings[0].startswith(f"INCLUDES TRAINING CLIPS: {known} of {len(clips)}")
-    assert "trained on these clips" in subjects.evaluate_part(run, "train", 2, ignore).warnings[0]
+    assert "trained on these clips" in evaluate.evaluate_part(run, "train", 2, ignore).warnings[0]
 
 
 def test_a_bundle_is_measured_on_the_split_of_its_run(run, tmp_path):
     bundle = ModelBundle.open(write_tiny_bundle(tmp_path / "a.edgehar", size=60, window=WINDOW, rate_hz=25.0))
-    found = subjects.evaluate_bundle_part(bundle, run, "test", 2, ignore)
+    found = evaluate.evaluate_bundle_part(bundle, run, "test", 2, ignore)
     assert [row.name for row in found.scored.rows] == [Path(clip.path).name for clip in run.clips("test")]
-    assert "taken at your word" in found.warnings[-1]
+    assert "not checked" in found.warnings[-1]
     small = ModelBundle.open(write_tiny_bundle(tmp_path / "b.edgehar", size=16))
     with pytest.raises(DatasetError, match="16x16"):
-        subjects.evaluate_bundle_part(small, run, "test", 2, ignore)
+        evaluate.evaluate_bundle_part(small, run, "test", 2, ignore)
 
 
 def test_a_missing_clip_of_the_split_is_no_smaller_split(run, tmp_path):
@@ -101,7 +101,7 @@ def test_parameters_and_operations_are_counted(run):
 
 
 def test_attention_is_told_for_a_network_that_has_it(run, tmp_path):
-    scored = subjects.evaluate_part(run, "test", 2, ignore).scored
+    scored = evaluate.evaluate_part(run, "test", 2, ignore).scored
     assert mean_attention(run.path, scored, 2) == []
     network = msgspec.structs.replace(run.config.network, model="attention_lrcn")
     config = msgspec.structs.replace(run.config, network=network)

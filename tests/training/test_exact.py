@@ -13,7 +13,7 @@ from edgehar_training.models.layers import whole  # noqa: E402
 from edgehar_training.quantize.exact import Codes, Products, Steps, rounded  # noqa: E402
 from edgehar_training.quantize.export import Exporter  # noqa: E402
 from edgehar_training.quantize.fake_quant import FakeQuantization  # noqa: E402
-from edgehar_training.quantize.ranges import Ranges  # noqa: E402
+from edgehar_training.quantize.ranges import FakeQuantRanges, RangeObserver  # noqa: E402
 from edgehar_training.quantize.simplify import simplified  # noqa: E402
 from edgehar_training.quantize.worker import to_int8  # noqa: E402
 from edgehar_training.settings import NetworkSettings  # noqa: E402
@@ -58,9 +58,9 @@ def compared(network, size, *, per_channel=True):
     """Codes of features, and scores of the file's features in 1/256, of the file and of fake quantization."""
     base = whole(simplified(network.get_layer("encoder")), simplified(network.get_layer("head")), "small")
     made = FakeQuantization(base, windows(6, size, 1), RGB, per_channel=per_channel, round_scores=True)
-    ranges = Ranges(made.limits, per_channel=per_channel)
-    exporter = Exporter(base.get_layer("encoder"), base.get_layer("head"), ranges)
-    ranges.freeze(exporter.fixed(RGB))
+    exporter = Exporter(base.get_layer("encoder"), base.get_layer("head"), RangeObserver())
+    ranges = FakeQuantRanges(made.limits, exporter.fixed(RGB), per_channel=per_channel)
+    exporter = exporter.with_quantizer(ranges)
     encoder = TfliteModel(to_int8(exporter.encode, (1, size, size, 3)), name="encoder")
     head = TfliteModel(to_int8(exporter.classify, (1, *base.get_layer("head").input_shape[1:])), name="head")
     frames, seam = windows(COUNT, size, 2).reshape(-1, size, size, 3), encoder.output_quantization

@@ -7,14 +7,15 @@ tf = pytest.importorskip("tensorflow", reason="needs the train extra")
 keras = pytest.importorskip("keras", reason="needs the train extra")
 
 from edgehar.errors import ConversionError  # noqa: E402
+from edgehar.model import merge  # noqa: E402
 from edgehar.model.interpreter import TfliteModel  # noqa: E402
 from edgehar.model.manifest import Affine  # noqa: E402
 from edgehar_training.models import build  # noqa: E402
 from edgehar_training.models.tflite_weights import convolutions  # noqa: E402
-from edgehar_training.quantize import merge  # noqa: E402
+from edgehar_training.quantize import file_checks  # noqa: E402
 from edgehar_training.quantize.cost import macs  # noqa: E402
 from edgehar_training.quantize.export import INPUT, SEAM, Exporter, observe  # noqa: E402
-from edgehar_training.quantize.ranges import Ranges, exact  # noqa: E402
+from edgehar_training.quantize.ranges import FakeQuantRanges, RangeObserver, exact  # noqa: E402
 from edgehar_training.quantize.worker import to_int8  # noqa: E402
 from edgehar_training.settings import NetworkSettings  # noqa: E402
 
@@ -43,7 +44,7 @@ def sequential(*layers, shape):
 
 def test_graphs_compute_what_keras_computes(network):
     encoder, head = networks(network)
-    exporter = Exporter(encoder, head, Ranges())
+    exporter = Exporter(encoder, head, RangeObserver())
     windows = np.random.default_rng(0).random((3, 6, 64, 64, 3), np.float32)
     features = exporter.encode(tf.constant(windows.reshape(-1, 64, 64, 3))).numpy()
     assert np.allclose(features, encoder.predict(windows.reshape(-1, 64, 64, 3), verbose=0), atol=1e-5)
@@ -56,8 +57,7 @@ def test_graphs_compute_what_keras_computes(network):
 
 @pytest.mark.parametrize("affine", [RGB, MOTION])
 def test_fixed_quantization_is_exact(affine):
-    ranges = Ranges()
-    ranges.freeze({INPUT: affine})
+    ranges = FakeQuantRanges({}, {INPUT: affine})
     levels = (np.arange(-128, 128) - affine.zero_point) * affine.scale
     kept = ranges(INPUT, tf.constant(levels, tf.float32)).numpy()
     assert np.allclose(kept, levels, atol=1e-6)
@@ -66,10 +66,10 @@ def test_fixed_quantization_is_exact(affine):
 
 
 def test_ranges_cover_what_was_seen_and_zero():
-    ranges = Ranges()
-    ranges("place", tf.constant([0.5, 2.0]))
-    ranges("place", tf.constant([1.0, 3.0]))
-    ranges.freeze({})
+    observer = RangeObserver()
+    observer("place", tf.constant([0.5, 2.0]))
+    observer("place", tf.constant([1.0, 3.0]))
+    ranges = FakeQuantRanges(observer.limits)
     kept = ranges("place", tf.constant([-1.0, 0.0, 3.0, 9.0])).numpy()
     assert np.allclose(kept, [0.0, 0.0, 3.0, 3.0], atol=3 / 2048)
 
@@ -85,9 +85,9 @@ def test_exact_range_is_next_to_the_one_asked_for(low, high):
 
 
 def test_range_is_cut_at_its_bound():
-    ranges = Ranges()
-    ranges("gates", tf.constant([-50.0, 50.0]), bound=6.0)
-    ranges.freeze({})
+    observer = RangeObserver()
+    observer("gates", tf.constant([-50.0, 50.0]), bound=6.0)
+    ranges = FakeQuantRanges(observer.limits)
     assert np.allclose(ranges("gates", tf.constant([-50.0, 50.0])).numpy(), [-6.0, 6.0], atol=0.05)
 
 
@@ -102,25 +102,25 @@ def test_weights_that_were_int8_keep_their_steps():
         levels[0, 0] = rng.integers(71, 127, kernel.shape[2:])
         layer.set_weights([levels * np.float32(0.0137), bias])
     head = sequential(keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax"), shape=(2, 6))
-    ranges = Ranges()
-    exporter = Exporter(encoder, head, ranges)
+    observer = RangeObserver()
+    exporter = Exporter(encoder, head, observer)
     observe(exporter, rng.integers(-128, 128, (4, 2, 12, 12, 3)).astype(np.int8), RGB)
-    ranges.freeze(exporter.fixed(RGB))
+    exporter = exporter.with_quantizer(FakeQuantRanges(observer.limits, exporter.fixed(RGB)))
     found = convolutions(to_int8(exporter.encode, (1, 12, 12, 3)))
     for layer, (kernel, _) in zip(layers, found, strict=True):
         np.testing.assert_allclose(kernel, layer.get_weights()[0], rtol=1e-5)
 
 
 def test_dead_place_gets_a_range():
-    ranges = Ranges()
-    ranges(SEAM, tf.zeros(4))
-    ranges.freeze({})
+    observer = RangeObserver()
+    observer(SEAM, tf.zeros(4))
+    ranges = FakeQuantRanges(observer.limits)
     assert ranges(SEAM, tf.zeros(4)).numpy().tolist() == [0.0] * 4
 
 
 def test_values_that_are_not_finite_are_named():
     with pytest.raises(ConversionError, match="encoder/conv: the network computes values that are not finite"):
-        Ranges()("encoder/conv", tf.constant([1.0, float("nan")]))
+        RangeObserver()("encoder/conv", tf.constant([1.0, float("nan")]))
 
 
 def test_weights_that_are_not_finite_are_named():
@@ -130,7 +130,7 @@ def test_weights_that_are_not_finite_are_named():
     kernel[0, 0, 0, 0] = np.nan
     layer.set_weights([kernel, bias])
     with pytest.raises(ConversionError, match=f"{layer.name}/kernel holds values that are not finite"):
-        Exporter(*networks(model), Ranges())
+        Exporter(*networks(model), RangeObserver())
 
 
 def varied(*arguments, shape=(16, 16, 3), head=False):
@@ -188,8 +188,8 @@ HEADS = {
 def test_every_known_layer_computes_what_keras_computes_and_becomes_int8(kind):
     keras.utils.set_random_seed(4)
     encoder, head = branched_encoder(), HEADS[kind]()
-    ranges = Ranges()
-    exporter = Exporter(encoder, head, ranges)
+    observer = RangeObserver()
+    exporter = Exporter(encoder, head, observer)
     rng = np.random.default_rng(0)
     levels = rng.integers(-100, 100, (6, 4, 2, 1, 3)).repeat(8, axis=2)
     windows = np.clip(levels + rng.integers(-28, 28, (6, 4, 16, 16, 3)), -128, 127).astype(np.int8)
@@ -200,12 +200,12 @@ def test_every_known_layer_computes_what_keras_computes_and_becomes_int8(kind):
     scores = head.predict(codes, verbose=0)
     assert np.allclose(exporter.classify(tf.constant(codes)).numpy(), scores, atol=1e-5)
     assert np.ptp(scores, axis=0).max() > 0.003
-    ranges.freeze(exporter.fixed(RGB))
+    exporter = exporter.with_quantizer(FakeQuantRanges(observer.limits, exporter.fixed(RGB)))
     files = to_int8(exporter.encode, (1, 16, 16, 3)), to_int8(exporter.classify, (1, 4, 24))
     for content in files:
-        merge.check_int8(content, kind)
+        file_checks.check_int8(content, kind)
     whole = merge.merge(*files, 4)
-    assert merge.check_identity(*files, whole, windows) == 6
+    assert file_checks.check_identity(*files, whole, windows) == 6
     model = TfliteModel(whole, name=kind)
     assert model.output_quantization == Affine(scale=1 / 256, zero_point=-128)
     answers = np.concatenate([(model.run(window).astype(float) + 128) / 256 for window in windows])
@@ -228,21 +228,21 @@ def test_every_known_layer_computes_what_keras_computes_and_becomes_int8(kind):
 )
 def test_layer_that_cannot_be_exported_is_named(network, layer, shape, said):
     with pytest.raises(ConversionError, match=said):
-        Exporter(network.get_layer("encoder"), sequential(layer, shape=shape), Ranges())
+        Exporter(network.get_layer("encoder"), sequential(layer, shape=shape), RangeObserver())
 
 
 def test_layer_that_is_used_twice_is_refused(network):
     inputs, dense = keras.Input((8,)), keras.layers.Dense(8)
     twice = keras.Model(inputs, dense(dense(inputs)), name="twice")
     with pytest.raises(ConversionError, match="each used once"):
-        Exporter(network.get_layer("encoder"), twice, Ranges())
+        Exporter(network.get_layer("encoder"), twice, RangeObserver())
 
 
 def test_operation_between_layers_is_refused(network):
     inputs = keras.Input((8,))
     mixed = keras.Model(inputs, keras.layers.Dense(2)(keras.ops.exp(inputs)), name="mixed")
     with pytest.raises(ConversionError, match=r"an operation of keras\.ops between layers"):
-        Exporter(network.get_layer("encoder"), mixed, Ranges())
+        Exporter(network.get_layer("encoder"), mixed, RangeObserver())
 
 
 def test_cost_of_the_papers_network():

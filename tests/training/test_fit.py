@@ -90,7 +90,7 @@ def test_patience_ends_it_and_the_best_network_stays(make_run):
 
 
 def test_a_loss_that_is_no_number_names_the_learning_rate(make_run):
-    with pytest.raises(EdgeharError, match=r"no longer a number .* --learning-rate \(it is 1e\+38\)"):
+    with pytest.raises(EdgeharError, match=r"loss is NaN or infinite .* --learning-rate \(now 1e\+38\)"):
         train(make_run(learning_rate=1e38, epochs=20))
 
 

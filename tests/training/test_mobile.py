@@ -103,7 +103,7 @@ def test_what_is_no_such_file_is_told(published, tmp_path):
     with pytest.raises(ConfigError, match="there is no file"):
         models.build(settings(options={"weights": str(tmp_path / "missing.tflite")}), 2)
     (tmp_path / "text.tflite").write_text("not a network")
-    with pytest.raises(ConfigError, match="does not begin as a TFLite file"):
+    with pytest.raises(ConfigError, match="is not a TFLite file"):
         models.build(settings(options={"weights": str(tmp_path / "text.tflite")}), 2)
     with pytest.raises(ConfigError, match="change --model-option alpha"):
         models.build(settings(options={"weights": str(path), "alpha": 0.5}), 2)

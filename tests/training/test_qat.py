@@ -13,20 +13,23 @@ from support.small_run import SPLIT, small_run  # noqa: E402
 
 from edgehar import ModelBundle  # noqa: E402
 from edgehar.errors import ConfigError, DatasetError  # noqa: E402
+from edgehar.model import merge, tflite  # noqa: E402
 from edgehar.model.interpreter import TfliteModel  # noqa: E402
 from edgehar.model.manifest import Affine  # noqa: E402
 from edgehar_training.data.datasets.splits import read_splits  # noqa: E402
 from edgehar_training.models.layers import whole  # noqa: E402
-from edgehar_training.quantize import merge  # noqa: E402
+from edgehar_training.quantize import file_checks  # noqa: E402
 from edgehar_training.quantize.convert import convert_run  # noqa: E402
 from edgehar_training.quantize.export import SEAM, Exporter  # noqa: E402
 from edgehar_training.quantize.fake_quant import FakeQuantization  # noqa: E402
 from edgehar_training.quantize.heads import float_head, fused_head  # noqa: E402
-from edgehar_training.quantize.ranges import Ranges  # noqa: E402
+from edgehar_training.quantize.options import ConvertOptions  # noqa: E402
+from edgehar_training.quantize.ranges import FakeQuantRanges, RangeObserver  # noqa: E402
 from edgehar_training.quantize.simplify import simplified  # noqa: E402
-from edgehar_training.quantize.stages import pooled_differences  # noqa: E402
+from edgehar_training.quantize.stage_comparison import pooled_differences  # noqa: E402
 from edgehar_training.quantize.worker import to_int8  # noqa: E402
-from edgehar_training.training.train_run import train_run  # noqa: E402
+from edgehar_training.training.after_run import make_run  # noqa: E402
+from edgehar_training.training.options import RunOptions  # noqa: E402
 
 pytestmark = pytest.mark.training
 
@@ -85,9 +88,9 @@ def test_int8_file_computes_what_was_trained(per_channel):
     windows = make_windows(COUNT, 1)
     expected = quantized.model.predict(real(windows), verbose=0)
     assert len(set(expected.argmax(axis=1))) > 1
-    ranges = Ranges(quantized.limits, per_channel=per_channel)
-    exporter = Exporter(network.get_layer("encoder"), network.get_layer("head"), ranges)
-    ranges.freeze(exporter.fixed(RGB))
+    exporter = Exporter(network.get_layer("encoder"), network.get_layer("head"), RangeObserver())
+    ranges = FakeQuantRanges(quantized.limits, exporter.fixed(RGB), per_channel=per_channel)
+    exporter = exporter.with_quantizer(ranges)
     shape = (1, *network.get_layer("head").input_shape[1:])
     encoder = to_int8(exporter.encode, (1, SIZE, SIZE, 3))
     head = to_int8(exporter.classify, shape)
@@ -101,11 +104,11 @@ def test_int8_file_computes_what_was_trained(per_channel):
     assert np.abs(scores - expected).max() < 0.05
     # The file has the learned range, to the bit.
     assert quantized.limits[SEAM] == quantized.limits[exporter.before_seam]
-    assert merge.operators(encoder)["QUANTIZE"] == 0
+    assert file_checks.operators(encoder)["QUANTIZE"] == 0
     low, high = quantized.limits[SEAM]
     seam = TfliteModel(encoder, name="encoder").output_quantization
     assert seam == Affine(scale=(high - low) / 255, zero_point=round(-128 - low / seam.scale))
-    found = [tensor.quantization for tensor in merge.parse(encoder).subgraphs[0].tensors]
+    found = [tensor.quantization for tensor in tflite.parse(encoder).subgraphs[0].tensors]
     assert any(q is not None and q.scale is not None and len(q.scale) > 1 for q in found) == per_channel
 
 
@@ -132,18 +135,18 @@ def test_other_heads_answer_as_the_float_network(kind):
     network = make_network()
     encoder, head = network.get_layer("encoder"), network.get_layer("head")
     windows = make_windows(24, 3)
-    ranges = Ranges(FakeQuantization(network, windows, RGB).limits)
-    exporter = Exporter(encoder, head, ranges)
-    ranges.freeze(exporter.fixed(RGB))
+    exporter = Exporter(encoder, head, RangeObserver())
+    ranges = FakeQuantRanges(FakeQuantization(network, windows, RGB).limits, exporter.fixed(RGB))
+    exporter = exporter.with_quantizer(ranges)
     features = encoder.predict(real(windows).reshape(-1, SIZE, SIZE, 3), verbose=0).reshape(24, STEPS, -1)
     front = to_int8(exporter.encode, (1, SIZE, SIZE, 3))
     seam = TfliteModel(front, name="encoder").output_quantization
     back = fused_head(head, ranges, features) if kind == "fused" else float_head(head, seam)
     expected = {"fused": "UNIDIRECTIONAL_SEQUENCE_LSTM", "float": "DEQUANTIZE"}[kind]
-    assert merge.operators(back)[expected] == 1
+    assert file_checks.operators(back)[expected] == 1
     model = merge.merge(front, back, STEPS)
     # Every window for itself, whatever came before it.
-    assert merge.check_identity(front, back, model, windows) == len(windows)
+    assert file_checks.check_identity(front, back, model, windows) == len(windows)
     loaded = TfliteModel(back, name="head")
     codes = np.clip(np.round(features / seam.scale) + seam.zero_point, -128, 127).astype(np.int8)
     scores = np.concatenate([(loaded.run(code).astype(float) + 128) / 256 for code in codes])
@@ -156,9 +159,9 @@ def test_a_float_head_learns_on_int8_features():
     assert not any(place.startswith("head/") for place in quantized.limits)
     windows = make_windows(64, 1)
     expected = quantized.model.predict(real(windows), verbose=0)
-    ranges = Ranges(quantized.limits)
-    exporter = Exporter(network.get_layer("encoder"), network.get_layer("head"), ranges)
-    ranges.freeze(exporter.fixed(RGB))
+    exporter = Exporter(network.get_layer("encoder"), network.get_layer("head"), RangeObserver())
+    ranges = FakeQuantRanges(quantized.limits, exporter.fixed(RGB))
+    exporter = exporter.with_quantizer(ranges)
     encoder = to_int8(exporter.encode, (1, SIZE, SIZE, 3))
     head = float_head(network.get_layer("head"), TfliteModel(encoder, name="encoder").output_quantization)
     model = TfliteModel(merge.merge(encoder, head, STEPS), name="window")
@@ -173,7 +176,7 @@ def staged(tmp_path_factory):
     config = run.config
     data = read_splits(run.path / "splits.csv", run.path / "clips")
     clips = [clip for part in ("train", "val", "test") for clip in data[part]]
-    train_run(run.path, config, clips, SPLIT, resume=True, int8=False, bar=False, qat=True)
+    make_run(run.path, config, clips, SPLIT, RunOptions(resume=True, qat=True))
     return run, clips
 
 
@@ -198,35 +201,35 @@ def test_best_one_is_shipped_and_says_why(staged, tmp_path):
     metrics = json.loads((run.path / "metrics.json").read_text())
     metrics["quantization"]["best"], metrics["quantization"]["why"] = "qat", "for a test"
     (run.path / "metrics.json").write_text(json.dumps(metrics))
-    conversion = convert_run(run.path, tmp_path / "best.edgehar", max_drop=None)
+    conversion = convert_run(run.path, tmp_path / "best.edgehar", ConvertOptions(max_drop=None))
     origin = ModelBundle.open(conversion.path).manifest.provenance
     assert (origin.quantized, origin.reason) == ("qat", "for a test")
     learned = json.loads((run.path / "qat" / "ranges.json").read_text())[SEAM]
     assert conversion.manifest.quantization.seam.scale == (learned[1] - learned[0]) / 255
     with pytest.raises(ConfigError, match="has an unrolled or float head"):
-        convert_run(run.path, tmp_path / "other.edgehar", head="fused")
+        convert_run(run.path, tmp_path / "other.edgehar", ConvertOptions(head="fused"))
 
 
 def test_resumed_run_is_left_as_it_is(staged):
     run, clips = staged
     before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()}
-    train_run(run.path, run.config, clips, SPLIT, resume=True, int8=False, bar=False, qat=True)
+    make_run(run.path, run.config, clips, SPLIT, RunOptions(resume=True, qat=True))
     assert before == {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()}
 
 
 def test_stage_that_was_not_trained(tmp_path):
     run = small_run(tmp_path / "run")
-    with pytest.raises(DatasetError, match="was not trained on as qat"):
-        convert_run(run.path, tmp_path / "a.edgehar", stage="qat")
+    with pytest.raises(DatasetError, match="stage qat was not trained"):
+        convert_run(run.path, tmp_path / "a.edgehar", ConvertOptions(stage="qat"))
 
 
 def test_head_is_the_one_that_the_run_names(tmp_path):
     run = small_run(tmp_path / "run", kind="motion")
     quantize = msgspec.structs.replace(run.config.quantize, head="float")
     msgspec.structs.replace(run.config, quantize=quantize).write(run.path)
-    named = convert_run(run.path, tmp_path / "named.edgehar", max_drop=None)
+    named = convert_run(run.path, tmp_path / "named.edgehar", ConvertOptions(max_drop=None))
     assert named.manifest.quantization.head == "float"
-    other = convert_run(run.path, tmp_path / "other.edgehar", max_drop=None, head="unrolled")
+    other = convert_run(run.path, tmp_path / "other.edgehar", ConvertOptions(max_drop=None, head="unrolled"))
     assert other.manifest.quantization.head == "unrolled"
 
 

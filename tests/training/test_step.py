@@ -11,8 +11,8 @@ from edgehar.model.interpreter import StepModel, TfliteModel  # noqa: E402
 from edgehar.model.manifest import Affine  # noqa: E402
 from edgehar_training.quantize import step as steps  # noqa: E402
 from edgehar_training.quantize.export import Exporter, observe  # noqa: E402
-from edgehar_training.quantize.merge import check_int8, operators  # noqa: E402
-from edgehar_training.quantize.ranges import Ranges  # noqa: E402
+from edgehar_training.quantize.file_checks import check_int8, operators  # noqa: E402
+from edgehar_training.quantize.ranges import FakeQuantRanges, RangeObserver  # noqa: E402
 from edgehar_training.quantize.worker import to_int8  # noqa: E402
 
 pytestmark = pytest.mark.training
@@ -59,11 +59,12 @@ def make_networks(kind):
 @pytest.fixture(scope="module", params=LAYERS)
 def converted(request):
     encoder, head, windows = make_networks(request.param)
-    ranges = Ranges()
-    exporter = Exporter(encoder, head, ranges)
+    observer = RangeObserver()
+    exporter = Exporter(encoder, head, observer)
     features = observe(exporter, windows, RGB)
     fixed = exporter.fixed(RGB)
-    ranges.freeze(fixed)
+    ranges = FakeQuantRanges(observer.limits, fixed)
+    exporter = exporter.with_quantizer(ranges)
     window_head = TfliteModel(to_int8(exporter.classify, (1, WINDOW, FEATURES)), name="head.tflite")
     affine = window_head.input_quantization
     codes = np.clip(np.round(features / affine.scale) + affine.zero_point, -128, 127).astype(np.int8)
@@ -134,7 +135,7 @@ def test_heads_that_have_none():
     assert not steps.has_step(make_head(keras.layers.LSTM(3, return_sequences=True), average()))
     assert steps.has_step(make_head(keras.layers.LSTM(3), keras.layers.Dropout(0.5)))
     with pytest.raises(ConversionError, match="has no network of one step"):
-        steps.StepNetwork(make_head(average()), Ranges({}), {})
+        steps.StepNetwork(make_head(average()), FakeQuantRanges({}), {})
 
 
 def test_ranges_of_steps_are_joined():

@@ -113,7 +113,7 @@ def test_a_bundle_is_turned_back_into_float32():
 
 def test_a_bundle_of_another_network_is_refused():
     model = fresh(2, model="attention_lrcn", options={})
-    with pytest.raises(ConfigError, match=r"--init-from .*actions-synthetic.edgehar: its head cannot be turned back"):
+    with pytest.raises(ConfigError, match=r"--init-from .*actions-synthetic.edgehar: its head does not fit"):
         init_from(model, ModelBundle.open("actions-synthetic").path, ["boxing", "walking"])
 
 

@@ -41,7 +41,8 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Meta(description=f"The password, where neither the URL nor {PASSWORD_VARIABLE} holds it.", examples=["secret"]),
     ] = None
     password_file: Annotated[
-        SecretFile | None, Meta(description="A file whose first line is the password.", examples=["/etc/edgehar/mqtt-password"])
+        SecretFile | None,
+        Meta(description="A file whose first line is the password.", examples=["/etc/edgehar/mqtt-password"]),
     ] = None
     ca_file: Annotated[
         InputFile | None,

@@ -10,7 +10,8 @@ import pytest
 from support.predictions import LABELS, decide, fights, make_decider, make_prediction, scores_of, story
 
 from edgehar.errors import ConfigError
-from edgehar.events.decider import TOLERANCE_S, Decider, DecisionOptions
+from edgehar.events.decider import TOLERANCE_S, Decider
+from edgehar.events.options import DecisionOptions
 from edgehar.records import UNKNOWN
 from edgehar.sinks.text import TextSink
 

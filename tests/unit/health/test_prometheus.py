@@ -210,4 +210,4 @@ def test_a_port_that_is_taken_is_an_error_that_says_so(server):
 def test_listening_to_other_machines_is_said(caplog, address, told):
     with caplog.at_level(logging.INFO):
         MetricsServer(Monitor(), HealthOptions(prometheus_port=free_port(), prometheus_address=address)).close()
-    assert ("for every machine" in caplog.text) == told
+    assert ("open to every machine" in caplog.text) == told

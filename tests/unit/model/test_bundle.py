@@ -11,6 +11,7 @@ from support.samples import sample_manifest
 
 from edgehar import BundleError, ConfigError, ModelBundle
 from edgehar.model.bundle import find_bundle, is_bundle_name, write_bundle
+from edgehar.model.manifest import Decision
 
 CONTENTS = {
     "encoder.tflite": b"encoder",
@@ -81,7 +82,7 @@ def test_a_missing_or_altered_file_is_named(bundle, name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(schema_version=2), "schema_version is 2.*update edgehar"),
+        (lambda m: m.update(schema_version=3), "schema_version is 3.*update edgehar"),
         (lambda m: m.pop("temporal"), "missing required field `temporal`"),
         (lambda m: m["input"].pop("height"), r"missing required field `height` - at `\$.input`"),
         (lambda m: m["input"].update(height=0), r"\$.input.height"),
@@ -170,3 +171,37 @@ def test_a_file_that_is_no_zip(tmp_path):
 )
 def test_bundle_names(name, good):
     assert is_bundle_name(name) is good
+
+
+RULES = Decision(
+    thresholds={"fight": 0.4}, smoothing="cusum", cusum_seconds=2.0, baseline_share=0.5, refractory_s=5.0,
+    background=["noFight"],
+)  # fmt: skip
+
+
+def test_rules_of_decision_are_read_back_and_raise_the_schema_version(tmp_path):
+    manifest = msgspec.structs.replace(sample_manifest(), decision=RULES)
+    path = tmp_path / "ruled.edgehar"
+    write_bundle(path, manifest, CONTENTS)
+    found = ModelBundle.open(path).manifest
+    assert (found.decision, found.schema_version) == (RULES, 2)
+
+
+def test_a_bundle_without_new_rules_is_one_that_older_versions_read(tmp_path):
+    """They know schema version 1, and no key of `decision` but these two."""
+    path = tmp_path / "plain.edgehar"
+    manifest = msgspec.structs.replace(sample_manifest(), decision=Decision(threshold=0.5, background=["noFight"]))
+    write_bundle(path, msgspec.structs.replace(manifest, schema_version=2), CONTENTS)
+    with zipfile.ZipFile(path) as archive:
+        written = json.loads(archive.read("manifest.json"))
+    assert written["schema_version"] == 1
+    assert written["decision"] == {"threshold": 0.5, "background": ["noFight"]}
+
+
+@pytest.mark.parametrize(("rules", "words"), [({"k": 9}, "k is 9"), ({"baseline_share": 2}, "baseline_share")])
+def test_rules_out_of_range_are_refused(tmp_path, rules, words):
+    path = tmp_path / "ruled.edgehar"
+    write_bundle(path, msgspec.structs.replace(sample_manifest(), decision=RULES), CONTENTS)
+    edit_manifest(path, lambda m: m["decision"].update(rules))
+    with pytest.raises(BundleError, match=words):
+        ModelBundle.open(path)

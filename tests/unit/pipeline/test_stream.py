@@ -7,7 +7,8 @@ import pytest
 
 from edgehar import Classifier, Frame, PixelFormat
 from edgehar.capture.governor import Governor, GovernorOptions
-from edgehar.events.decider import Decider, DecisionOptions
+from edgehar.events.decider import Decider
+from edgehar.events.options import DecisionOptions
 from edgehar.pipeline.stream import INFERENCE_ERRORS, Stream
 from edgehar.records import Event, Prediction
 

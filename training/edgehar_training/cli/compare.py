@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError
+from edgehar_training.pages.render import check_installed
 from edgehar_training.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError(f"{folder}: no such folder; give the --out folders of edgehar-train")
     if len({folder.resolve() for folder in args.runs}) < len(args.runs):
         raise ConfigError("a run is compared with itself; give different ones")
+    if args.html is not None:
+        check_installed("--html")
     quiet_tensorflow()
     from edgehar.files import write_text
     from edgehar_training.evaluation.comparison import compare

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   edgehar-convert runs/actions --out actions.edgehar
   edgehar-convert runs/fight --out fight.edgehar --evaluation runs/fight-5-fold --background noFight --threshold 0.6
+  edgehar-convert runs/fight --out fight.edgehar --background noFight --decision smoothing=ema ema_seconds=2 \
+      thresholds.fight=0.4 thresholds.noFight=0.61          # rules that edgehar-run uses without options
   edgehar-convert runs/fight --out fight.edgehar --temperature 1.4  # from edgehar operate: calibrated scores
   edgehar-convert runs/fight --out fight.edgehar --max-drop 2.5     # the smallest step on 40 validation clips"""
 
@@ -71,6 +73,13 @@ def _parser() -> argparse.ArgumentParser:
         "--threshold", type=float, default=0.0, metavar="P", help="answer 'unknown' under this score (default: 0)"
     )
     parser.add_argument("--background", nargs="+", default=[], metavar="LABEL", help="labels that are no event")
+    parser.add_argument(
+        "--decision",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE|FILE",
+        help="the model's own rules of decision, with keys of docs/events.md, or a .toml file of them",
+    )
     parser.add_argument(
         "--temperature",
         type=float,
@@ -127,24 +136,25 @@ def _source(args: argparse.Namespace, folder: Path) -> Path:
 def _convert(args: argparse.Namespace) -> int:
     prepare("tensorflow")  # the backend whose graphs become TFLite
     from edgehar.model.manifest import Decision
+    from edgehar_training.alarms.rules import parse_rules
     from edgehar_training.quantize.convert import convert_run
+    from edgehar_training.quantize.options import ConvertOptions
 
+    options = ConvertOptions(
+        name=args.name,
+        max_drop=args.max_drop,
+        max_class_drop=args.max_class_drop,
+        max_difference=args.max_difference,
+        evaluation=args.evaluation,
+        hop=args.hop,
+        stage=args.stage,
+        head=args.head,
+        notes=_read_notes(args.notes),
+        decision=parse_rules(args.decision, Decision(threshold=args.threshold, background=args.background)),
+        temperature=args.temperature,
+    )
     with tempfile.TemporaryDirectory(prefix="edgehar-convert-") as folder:
-        conversion = convert_run(
-            _source(args, Path(folder)),
-            args.out,
-            name=args.name,
-            max_drop=args.max_drop,
-            max_class_drop=args.max_class_drop,
-            max_difference=args.max_difference,
-            evaluation=args.evaluation,
-            hop=args.hop,
-            stage=args.stage,
-            head=args.head,
-            notes=_read_notes(args.notes),
-            decision=Decision(threshold=args.threshold, background=args.background),
-            temperature=args.temperature,
-        )
+        conversion = convert_run(_source(args, Path(folder)), args.out, options)
     print(_table(conversion), file=sys.stderr)
     return EXIT_DONE
 
@@ -159,7 +169,7 @@ def _read_notes(path: Path | None) -> str:
 
 
 def _table(conversion: Conversion) -> str:
-    from edgehar_training.quantize.merge import operators
+    from edgehar_training.quantize.file_checks import operators
 
     lines = [f"{'file':<15}{'bytes':>9}{'ms':>8}  operations"]
     for name, content in conversion.files.items():

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError
 from edgehar_training.cli import eval_conditions
+from edgehar_training.pages.render import check_installed
 from edgehar_training.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     from edgehar.model.bundle import ModelBundle
     from edgehar_training.data.datasets import Clip
-    from edgehar_training.evaluation.evaluated import Subject
+    from edgehar_training.evaluation.evaluated import Evaluated
     from edgehar_training.runs.run import Run
     from edgehar_training.settings import DataSettings
 
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     quiet_tensorflow()
     if args.annotate is not None:
         return _annotate(args)
-    from edgehar_training.evaluation.files import write_files
+    from edgehar_training.evaluation.files import FileOptions, write_files
     from edgehar_training.evaluation.summary import summarize
     from edgehar_training.evaluation.table import text_table
 
@@ -94,17 +95,16 @@ def run(args: argparse.Namespace) -> int:
         bundle = None if folder.is_dir() else _bundle(args.target)
         return eval_conditions.run(args, bundle, _hop(args), _clips)
     if folder.is_dir():
-        subject, threshold = _of_folder(folder, args), args.threshold or 0.0
+        evaluated, threshold = _of_folder(folder, args), args.threshold or 0.0
     else:
         bundle = _bundle(args.target)
         default = bundle.manifest.decision.threshold
-        subject, threshold = _of_bundle(bundle, args), default if args.threshold is None else args.threshold
-    summary = summarize(subject, threshold)
+        evaluated, threshold = _of_bundle(bundle, args), default if args.threshold is None else args.threshold
+    summary = summarize(evaluated, threshold)
     print(json.dumps(summary, indent=2) if args.json else text_table(summary))
     if args.out is not None:
-        written = write_files(
-            args.out, subject, summary, windows=args.windows_csv, thumbnails=not args.no_thumbnails, hop=_hop(args)
-        )
+        options = FileOptions(hop=_hop(args), windows=args.windows_csv, thumbnails=not args.no_thumbnails)
+        written = write_files(args.out, evaluated, summary, options)
         print(f"edgehar eval: wrote {', '.join(str(path) for path in written)}", file=sys.stderr)
     return EXIT_DONE
 
@@ -118,6 +118,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"{args.out}: is a file; --out names a folder")
     if args.windows_csv and args.out is None:
         raise ConfigError("--windows-csv needs --out DIR, the folder to write to")
+    if args.out is not None and args.annotate is None:
+        check_installed("--out")
     eval_conditions.check(args)
 
 
@@ -136,9 +138,9 @@ def _bundle(target: str) -> ModelBundle:
     return ModelBundle.open(target)
 
 
-def _of_folder(folder: Path, args: argparse.Namespace) -> Subject:
+def _of_folder(folder: Path, args: argparse.Namespace) -> Evaluated:
     """A run, or all runs under a folder."""
-    from edgehar_training.evaluation.evaluated import evaluate_part, evaluate_run_on
+    from edgehar_training.evaluation.evaluate import evaluate_part, evaluate_run_on
     from edgehar_training.evaluation.stored import evaluate_stored, runs_in
     from edgehar_training.runs.run import load_run
 
@@ -172,9 +174,9 @@ def _check_hop(args: argparse.Namespace, window: int) -> None:
         raise ConfigError(f"--hop is {args.hop}, it must be 1 to {window} (the window)")
 
 
-def _of_bundle(bundle: ModelBundle, args: argparse.Namespace) -> Subject:
+def _of_bundle(bundle: ModelBundle, args: argparse.Namespace) -> Evaluated:
     """A bundle on the clips of a folder, or of a run's split."""
-    from edgehar_training.evaluation.evaluated import evaluate_bundle, evaluate_bundle_part
+    from edgehar_training.evaluation.evaluate import evaluate_bundle, evaluate_bundle_part
     from edgehar_training.runs.run import load_run
 
     if args.stored or args.int8:
@@ -221,7 +223,7 @@ def _annotate(args: argparse.Namespace) -> int:
     if args.out is None:
         raise ConfigError("--annotate needs --out FILE.mp4, the video to write")
     if Path(args.target).is_dir():
-        from edgehar_training.training.train_run import BUNDLE_FILE
+        from edgehar_training.runs.run import BUNDLE_FILE
 
         model = Path(args.target) / BUNDLE_FILE
         if not model.exists():

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace, bundle: ModelBundle | None, hop: int, find_cli
     figures = condition_figures(measured, hop)
     print(json.dumps(figures, indent=2) if args.json else conditions_text(figures))
     if args.out is not None:
-        written = _write(args, measured.subject, figures, hop)
+        written = _write(args, measured.evaluated, figures, hop)
         print(f"edgehar eval: wrote {', '.join(map(str, written))}", file=sys.stderr)
     return EXIT_DONE
 
@@ -110,23 +110,15 @@ def _of_bundle(bundle: ModelBundle, args: argparse.Namespace, find_clips: FindCl
     return bench_of_bundle(bundle, data, clips)
 
 
-def _write(args: argparse.Namespace, subject: Any, figures: dict[str, Any], hop: int) -> list[Path]:
+def _write(args: argparse.Namespace, evaluated: Any, figures: dict[str, Any], hop: int) -> list[Path]:
     from edgehar.files import write_text
     from edgehar_training.evaluation.conditions.figures import write_csv
-    from edgehar_training.evaluation.conditions.pages import TITLE, conditions_section
-    from edgehar_training.evaluation.files import write_files
+    from edgehar_training.evaluation.conditions.pages import conditions_section
+    from edgehar_training.evaluation.files import FileOptions, write_files
     from edgehar_training.evaluation.summary import summarize
 
-    sections = [(TITLE, conditions_section(figures))]
-    written = write_files(
-        args.out,
-        subject,
-        summarize(subject, args.threshold or 0.0),
-        windows=False,
-        thumbnails=not args.no_thumbnails,
-        hop=hop,
-        sections=sections,
-    )
+    options = FileOptions(hop=hop, thumbnails=not args.no_thumbnails, sections=[conditions_section(figures)])
+    written = write_files(args.out, evaluated, summarize(evaluated, args.threshold or 0.0), options)
     write_text(args.out / "conditions.json", json.dumps(figures, indent=2) + "\n")
     write_csv(args.out / "conditions.csv", figures)
     return [*written, args.out / "conditions.json", args.out / "conditions.csv"]

@@ -13,9 +13,9 @@ from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError, DatasetError
 
 if TYPE_CHECKING:
+    from edgehar_training.alarms.decisions import Rule
     from edgehar_training.data.datasets import Clip
     from edgehar_training.operating.answers import RunAnswers
-    from edgehar_training.operating.decisions import Rule
     from edgehar_training.runs.run import Run
 
 EXAMPLES = """\
@@ -78,15 +78,17 @@ def _add_decision(choice: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score the clips, decide at every threshold, print the table and write the files."""
     _check(args)
+    from edgehar.model.manifest import Decision
+    from edgehar_training.alarms.decisions import Rule
+    from edgehar_training.alarms.rules import parse_rules
     from edgehar_training.operating.answers import check_background, int8_runs
-    from edgehar_training.operating.decisions import Rule, decision_options
     from edgehar_training.operating.summary import summarize
     from edgehar_training.operating.table import text_table
 
-    options = decision_options(args.decision)
     runs = int8_runs(args.folder)
     labels = runs[0].config.labels
-    rule = Rule(tuple(labels), check_background(labels, args.background), options)
+    plain = Decision(smoothing="ema", background=check_background(labels, args.background))
+    rule = Rule(tuple(labels), parse_rules(args.decision, plain))
     unknown, about = _unknown(args, runs[0])
     answers, skipped = _answers(args, runs, rule, unknown)
     for reason in skipped.values():
@@ -116,6 +118,10 @@ def _check(args: argparse.Namespace) -> None:
     for name, value in (("--false-alarms-per-hour", args.false_alarms_per_hour), ("--context-s", args.context_s)):
         if not (value >= 0 and math.isfinite(value)):
             raise ConfigError(f"{name} is {value:g}, it must be 0 or more")
+    if given := [word for word in args.decision if word.startswith("threshold")]:
+        raise ConfigError(
+            f"--decision {given[0]}: the threshold is what is measured; name those of the table with --thresholds"
+        )
     for threshold in args.thresholds or ():
         if not 0 < threshold <= 1:
             raise ConfigError(f"--thresholds {threshold:g}: must be more than 0, up to 1")

@@ -67,12 +67,14 @@ def _train(args: argparse.Namespace) -> int:
     prepare()
     if recipe is not None and recipe.paper is not None:
         log.info("%s; the paper: %s", recipe.paper.title, recipe.paper.claim)
-    from edgehar_training.training.experiment import Options, run_experiment
+    from edgehar_training.training.experiment import run_experiment
+    from edgehar_training.training.options import ExperimentOptions, RunOptions
 
     run: Any = groups["run"]
     config = run_config(groups)
     seeds = list(range(config.split.seed, config.split.seed + run.seeds))
-    options = Options(args.out, seeds, args.resume, run.int8, run.jobs, run.qat, run.tensorboard)
+    how = RunOptions(resume=args.resume, int8=run.int8, qat=run.qat, tensorboard=run.tensorboard)
+    options = ExperimentOptions(out=args.out, seeds=seeds, jobs=run.jobs, run=how)
     if args.dry_run:
         from edgehar_training.training.dry_run import describe_plan
 
@@ -149,7 +151,7 @@ def summary(metrics: dict[str, Any]) -> str:
 
 def _stages(metrics: dict[str, Any], part: str) -> str:
     """What more training makes of int8, side by side."""
-    from edgehar_training.quantize.stages import table_text
+    from edgehar_training.quantize.stage_comparison import table_text
 
     found = metrics["quantization"]
     lines = []

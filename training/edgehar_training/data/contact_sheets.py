@@ -24,7 +24,7 @@ _PAPER, _INK, _FAINT = 255, (20, 20, 20), (110, 110, 110)
 _MOST_ROWS_PIXELS = 1_000_000
 
 
-class Row(NamedTuple):
+class SheetRow(NamedTuple):
     """A line of pictures: words over it, and for each picture uint8 `(height, width, 3)` BGR and words under it."""
 
     title: str
@@ -32,7 +32,7 @@ class Row(NamedTuple):
     captions: Sequence[str]
 
 
-def write_sheet(path: Path, title: str, rows: Sequence[Row], *, width: int, height: int) -> None:
+def write_sheet(path: Path, title: str, rows: Sequence[SheetRow], *, width: int, height: int) -> None:
     """Write rows of pictures as a PNG file.
 
     Args:
@@ -81,7 +81,7 @@ def missing(words: str, width: int, height: int) -> Picture:
     return tile
 
 
-def _strip(row: Row, across: int, width: int, height: int) -> Picture:
+def _strip(row: SheetRow, across: int, width: int, height: int) -> Picture:
     tiles = np.full((height + (_LINE if any(row.captions) else 0) + _MARGIN, across, 3), _PAPER, np.uint8)
     for number, (picture, caption) in enumerate(zip(row.pictures, row.captions, strict=True)):
         left = _MARGIN + number * (width + _MARGIN)

@@ -1,69 +1,60 @@
-"""A process that makes entries of a cache: `python -m edgehar_training.data.fill_worker SETTINGS`.
+"""A process that makes entries of a cache: `python -m edgehar_training.data.fill_worker JOB`.
 
-It reads clips as JSON from standard input, one a line, and answers each with one line of JSON. It ends with its input.
+JOB is a `filling.CacheJob` as JSON. The process reads clips as JSON from standard input, one a line, and answers each
+with one line of JSON. It ends when its input ends.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import signal
 import sys
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from edgehar.errors import DatasetError, SourceError
 from edgehar_training.data.datasets import Clip
-from edgehar_training.data.flow_cache import FlowCache
-from edgehar_training.data.frames_cache import FramesCache
+from edgehar_training.data.filling import CacheJob
 
 if TYPE_CHECKING:
     from edgehar_training.data.filling import Cache
 
 
-class _Kept(logging.Handler):
-    """Keeps warnings until they are told."""
+class _WarningLog(logging.Handler):
+    """Collects warnings, to be sent with the next answer."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one."""
-        self.said.append(record.getMessage())
+        """Collect one warning."""
+        self.messages.append(record.getMessage())
 
 
 def main() -> None:
     """Serve until the input ends."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    kept = _Kept()
-    logging.basicConfig(handlers=[kept])
-    cache = make_cache(json.loads(sys.argv[1]))
+    warnings = _WarningLog()
+    logging.basicConfig(handlers=[warnings])
+    cache = open_cache(msgspec.json.decode(sys.argv[1], type=CacheJob))
     for line in sys.stdin:
         answer = _answer(cache, Clip(**json.loads(line)))
-        print(json.dumps({**answer, "warnings": kept.said}), flush=True)
-        kept.said = []
-    # It is ending anyhow, and an exit while Python shuts down would be told as an error.
+        print(json.dumps({**answer, "warnings": warnings.messages}), flush=True)
+        warnings.messages = []
+    # The process is ending anyway, and an exit during the shutdown of Python would print an error.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def make_cache(settings: dict[str, Any]) -> Cache:
-    """The cache that described itself so."""
-    if "conditions" in settings:
-        import cv2
-
-        from edgehar_training.evaluation.conditions.scoring import ConditionScores
-
-        cv2.setNumThreads(1)  # the cores have a process each
-        return ConditionScores(Path(settings["conditions"]))
-    frames = FramesCache(Path(settings["folder"]), settings["height"], settings["width"], settings["crop"])
-    if "flow" not in settings:
-        return frames
-    import cv2
-
-    cv2.setNumThreads(1)  # the cores have a process each
-    return FlowCache(frames, settings["flow"], settings["rate_hz"])
+def open_cache(job: CacheJob) -> Cache:
+    """Open the cache that a job describes."""
+    module, function = job.maker.split(":")
+    cache: Cache = getattr(importlib.import_module(module), function)(**job.settings)
+    return cache
 
 
 def _answer(cache: Cache, clip: Clip) -> dict[str, Any]:

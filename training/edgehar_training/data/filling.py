@@ -12,7 +12,9 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import msgspec
 
 from edgehar.errors import DatasetError, SourceError
 
@@ -26,6 +28,18 @@ log = logging.getLogger(__name__)
 # A process takes a third of a second to start: for fewer clips each it does not pay.
 CLIPS_PER_WORKER = 8
 _STOP_TIMEOUT_S = 5.0
+
+
+class CacheJob(msgspec.Struct, frozen=True):
+    """How a worker process opens a cache.
+
+    Attributes:
+        maker: the function that opens it, `module:function`; the cache names it, so that this module need not know it.
+        settings: keyword arguments of the function.
+    """
+
+    maker: str
+    settings: dict[str, str | int | float]
 
 
 class Cache(Protocol):
@@ -43,8 +57,8 @@ class Cache(Protocol):
     def make_missing(self, clip: Clip) -> int:
         """Make the clip's entry unless it is there; returns the number of its frames, 0 when it was there."""
 
-    def describe(self) -> dict[str, Any]:
-        """What `edgehar_training.data.fill_worker` needs to make the same cache."""
+    def job(self) -> CacheJob:
+        """Return what another process needs to open the same cache."""
 
 
 @dataclasses.dataclass
@@ -123,7 +137,7 @@ def _here(cache: Cache, clips: Sequence[Clip], _: int) -> Answers:
 
 
 def _in_workers(cache: Cache, clips: Sequence[Clip], count: int) -> Answers:
-    pool = _Pool(cache.describe(), clips, count)
+    pool = _Pool(cache.job(), clips, count)
     try:
         for _ in clips:
             yield pool.answers.get()
@@ -138,9 +152,9 @@ class _Pool:
     does not reach them, and a decoder that crashes on a damaged file costs that clip only.
     """
 
-    def __init__(self, settings: dict[str, Any], clips: Sequence[Clip], count: int) -> None:
+    def __init__(self, job: CacheJob, clips: Sequence[Clip], count: int) -> None:
         self.answers: queue.SimpleQueue[tuple[Clip, Answer]] = queue.SimpleQueue()
-        self._settings, self._stopped = json.dumps(settings), False
+        self._job, self._stopped = msgspec.json.encode(job).decode(), False
         self._waiting: queue.SimpleQueue[Clip] = queue.SimpleQueue()
         for clip in clips:
             self._waiting.put(clip)
@@ -184,7 +198,7 @@ class _Pool:
                 _end(process)
 
     def _start(self) -> subprocess.Popen[str] | None:
-        command = [sys.executable, "-m", "edgehar_training.data.fill_worker", self._settings]
+        command = [sys.executable, "-m", "edgehar_training.data.fill_worker", self._job]
         with self._lock:
             if self._stopped:
                 return None

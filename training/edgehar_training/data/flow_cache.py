@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.errors import ConfigError
 from edgehar_training.data import filling, flow, flow_folder
-from edgehar_training.data.frames_cache import clip_part
+from edgehar_training.data.frames_cache import clip_part, open_frames
 from edgehar_training.data.shards import write_shard
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar_training.data.datasets import Clip
-    from edgehar_training.data.frames_cache import FramesCache
+    from edgehar_training.data.frames_cache import Crop, FramesCache
 
 # Raise it when the same frames give other flow.
 VERSION = "flow-1"
@@ -80,9 +80,10 @@ class FlowCache:
         """Make the clip's flow unless it is there; returns the number of its frames, 0 when it was there."""
         return 0 if self._frames.shards.whole(self._shard(clip)) else self._make(clip)
 
-    def describe(self) -> dict[str, Any]:
-        """What another process needs to make the same."""
-        return {**self._frames.describe(), "flow": self._method, "rate_hz": self._rate_hz}
+    def job(self) -> filling.CacheJob:
+        """Return what another process needs to open the same cache."""
+        settings = {**self._frames.job().settings, "method": self._method, "rate_hz": self._rate_hz}
+        return filling.CacheJob("edgehar_training.data.flow_cache:open_flow", settings)
 
     def _make(self, clip: Clip) -> int:
         frames, times_s = self._frames.all_frames(clip)
@@ -105,3 +106,11 @@ class FlowCache:
             found = [(path.name, path.stat()) for pair in pictures for path in pair]
             identity.append([(name, status.st_size, status.st_mtime_ns) for name, status in found])
         return shard.with_name(f"{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]}.flow.npy")
+
+
+def open_flow(folder: str, height: int, width: int, crop: Crop, method: str, rate_hz: float) -> FlowCache:
+    """Open the cache of a `CacheJob`, in a worker process: OpenCV uses one thread, since each core has a process."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    return FlowCache(open_frames(folder, height, width, crop), method, rate_hz)

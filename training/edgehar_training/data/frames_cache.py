@@ -16,7 +16,7 @@ import numpy as np
 from edgehar import Resizer, open_source
 from edgehar.errors import DatasetError, SourceError
 from edgehar_training.data.contents import Contents
-from edgehar_training.data.filling import fill
+from edgehar_training.data.filling import CacheJob, fill
 from edgehar_training.data.shards import BrokenShardError, read_shard, write_shard
 
 if TYPE_CHECKING:
@@ -233,9 +233,15 @@ class FramesCache:
                 raise
             raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
 
-    def describe(self) -> dict[str, Any]:
-        """What another process needs to make the same."""
-        return {"folder": str(self.folder), "height": self.height, "width": self.width, "crop": self.crop}
+    def job(self) -> CacheJob:
+        """Return what another process needs to open the same cache."""
+        settings: dict[str, str | int | float] = {
+            "folder": str(self.folder),
+            "height": self.height,
+            "width": self.width,
+            "crop": self.crop,
+        }
+        return CacheJob("edgehar_training.data.frames_cache:open_frames", settings)
 
     def _shard_of(self, word: str) -> Path:
         identity = [word, self.height, self.width, self.crop, KERNEL]
@@ -252,6 +258,11 @@ class FramesCache:
                 except ValueError as error:
                     raise SourceError(f"{path}: {error}") from error
                 yield small, frame.captured_s
+
+
+def open_frames(folder: str, height: int, width: int, crop: Crop) -> FramesCache:
+    """Open the cache of a `CacheJob`."""
+    return FramesCache(Path(folder), height, width, crop)
 
 
 def clip_part(clip: Clip, times_s: npt.NDArray[np.float64]) -> slice:

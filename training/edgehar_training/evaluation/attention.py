@@ -9,13 +9,13 @@ from edgehar_training.runs.run import load_run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgehar_training.evaluation.scored import Row, Scored
+    from edgehar_training.evaluation.scored import ScoredClip, ScoredClips
 
 CLIPS = 6
 WINDOWS = 16
 
 
-def mean_attention(folder: Path, scored: Scored, hop: int) -> list[tuple[str, list[float]]]:
+def mean_attention(folder: Path, scored: ScoredClips, hop: int) -> list[tuple[str, list[float]]]:
     """Weights of the frames of a window, averaged over the windows of a clip, for one clip of each of a few labels.
 
     Args:
@@ -40,8 +40,8 @@ def mean_attention(folder: Path, scored: Scored, hop: int) -> list[tuple[str, li
     return found
 
 
-def _one_of_each_label(scored: Scored) -> list[Row]:
-    first: dict[str, Row] = {}
+def _one_of_each_label(scored: ScoredClips) -> list[ScoredClip]:
+    first: dict[str, ScoredClip] = {}
     for row in scored.rows:
         first.setdefault(row.clip.label, row)
     return list(first.values())

@@ -13,14 +13,14 @@ from edgehar_training.evaluation.stored import evaluate_stored
 from edgehar_training.evaluation.summary import right_by_clip
 from edgehar_training.runs.run import BEST_FILE
 from edgehar_training.scoring import intervals
-from edgehar_training.scoring.clips import group_bootstrap
+from edgehar_training.scoring.intervals import group_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edgehar_training.evaluation.evaluated import Subject
-    from edgehar_training.evaluation.scored import Scored
+    from edgehar_training.evaluation.evaluated import Evaluated
+    from edgehar_training.evaluation.scored import ScoredClips
     from edgehar_training.evaluation.stored import Stored
 
 TIMED_CALLS = 200
@@ -57,27 +57,27 @@ def compare(folders: Sequence[Path], part: Stored, *, cost: bool = True) -> dict
         ConfigError: a folder holds no run.
         DatasetError: a run is not finished, or two have different labels or no clip in common.
     """
-    subjects = [evaluate_stored(folder, part) for folder in folders]
-    first = subjects[0]
-    for other in subjects[1:]:
+    all_evaluated = [evaluate_stored(folder, part) for folder in folders]
+    first = all_evaluated[0]
+    for other in all_evaluated[1:]:
         _check_same_task(first, other)
     return {
         "part": part,
         "labels": first.scored.labels,
-        "warnings": _warnings(subjects),
-        "runs": [_run(subject, cost=cost) for subject in subjects],
-        "tests": [_test(first, other) for other in subjects[1:]],
+        "warnings": _warnings(all_evaluated),
+        "runs": [_run(evaluated, cost=cost) for evaluated in all_evaluated],
+        "tests": [_test(first, other) for other in all_evaluated[1:]],
     }
 
 
-def _check_same_task(first: Subject, other: Subject) -> None:
+def _check_same_task(first: Evaluated, other: Evaluated) -> None:
     if sorted(first.scored.labels) != sorted(other.scored.labels):
         differing = sorted(set(first.scored.labels) ^ set(other.scored.labels))
         raise DatasetError(
             f"{first.target} and {other.target} have different labels ({', '.join(differing)}): they are not of the "
             "same task and cannot be compared"
         )
-    mine, theirs = ({row.name: row.clip.label for row in subject.scored.rows} for subject in (first, other))
+    mine, theirs = ({row.name: row.clip.label for row in evaluated.scored.rows} for evaluated in (first, other))
     common = mine.keys() & theirs.keys()
     if not common:
         raise DatasetError(
@@ -91,11 +91,11 @@ def _check_same_task(first: Subject, other: Subject) -> None:
         )
 
 
-def _warnings(subjects: Sequence[Subject]) -> list[str]:
-    first, found = subjects[0], []
-    for subject in subjects:
-        found += [f"{subject.target}: {text}" for text in subject.warnings]
-    for other in subjects[1:]:
+def _warnings(all_evaluated: Sequence[Evaluated]) -> list[str]:
+    first, found = all_evaluated[0], []
+    for evaluated in all_evaluated:
+        found += [f"{evaluated.target}: {text}" for text in evaluated.warnings]
+    for other in all_evaluated[1:]:
         if other.protocol != first.protocol:
             found.append(
                 f"DIFFERENT PROTOCOLS: {first.target} was measured by {first.protocol}, {other.target} by "
@@ -109,41 +109,41 @@ def _warnings(subjects: Sequence[Subject]) -> list[str]:
                 f"DIFFERENT CLIPS: {first.target} was tested on {len(_names(first))}, {other.target} on "
                 f"{len(_names(other))}; the test is of the {common} that both have"
             )
-    if len(subjects) > 2:
-        found.append(f"{len(subjects) - 1} tests: their p-values are not corrected for their number")
+    if len(all_evaluated) > 2:
+        found.append(f"{len(all_evaluated) - 1} tests: their p-values are not corrected for their number")
     return found
 
 
-def _words(scored: Scored) -> str:
+def _words(scored: ScoredClips) -> str:
     return ", ".join(map(str, scored.seeds))
 
 
-def _names(subject: Subject) -> set[str]:
-    return {row.name for row in subject.scored.rows}
+def _names(evaluated: Evaluated) -> set[str]:
+    return {row.name for row in evaluated.scored.rows}
 
 
-def _run(subject: Subject, *, cost: bool) -> dict[str, Any]:
-    by_clip = right_by_clip(subject.scored)
-    right = subject.scored.predicted == subject.scored.truth
-    seeds = np.array([row.seed for row in subject.scored.rows])
-    per_seed = {str(seed): float(right[seeds == seed].mean()) for seed in subject.scored.seeds}
+def _run(evaluated: Evaluated, *, cost: bool) -> dict[str, Any]:
+    by_clip = right_by_clip(evaluated.scored)
+    right = evaluated.scored.predicted == evaluated.scored.truth
+    seeds = np.array([row.seed for row in evaluated.scored.rows])
+    per_seed = {str(seed): float(right[seeds == seed].mean()) for seed in evaluated.scored.seeds}
     shares, groups = [share for share, _ in by_clip.values()], [group for _, group in by_clip.values()]
     return {
-        "target": subject.target,
-        "network": subject.network,
-        "protocol": subject.protocol,
-        "leaky": subject.leaky,
-        "data": subject.data,
+        "target": evaluated.target,
+        "network": evaluated.network,
+        "protocol": evaluated.protocol,
+        "leaky": evaluated.leaky,
+        "data": evaluated.data,
         "clips": len(by_clip),
         "groups": len(set(groups)),
         "top1": float(np.mean(list(per_seed.values()))),
-        "interval_95": group_bootstrap(shares, groups, subject.seed),
+        "interval_95": group_bootstrap(shares, groups, evaluated.seed),
         "per_seed": per_seed,
-        **dataclasses.asdict(_cost(subject.folders[0]) if cost else Cost()),
+        **dataclasses.asdict(_cost(evaluated.folders[0]) if cost else Cost()),
     }
 
 
-def _test(first: Subject, other: Subject) -> dict[str, Any]:
+def _test(first: Evaluated, other: Evaluated) -> dict[str, Any]:
     """Difference on the clips that both have: the paired bootstrap over groups, and McNemar's test of a single seed."""
     mine, theirs = right_by_clip(first.scored), right_by_clip(other.scored)
     names = sorted(mine.keys() & theirs.keys())
@@ -170,7 +170,7 @@ def _test(first: Subject, other: Subject) -> dict[str, Any]:
 
 def _cost(folder: Path) -> Cost:
     """Of a run: its network counted, and its int8 bundle timed where it has one."""
-    from edgehar_training.training.train_run import BUNDLE_FILE
+    from edgehar_training.runs.run import BUNDLE_FILE
 
     cost = Cost()
     if (folder / BEST_FILE).exists():

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgehar_training.evaluation.page import page_head, table, warning_box
 from edgehar_training.evaluation.table import columns
+from edgehar_training.pages.render import render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 METHODS = (
-    "Differences are of clips that both were tested on, each clip by its mean over seeds. Interval and p: paired "
-    "bootstrap over groups (Efron and Tibshirani, 1993). McNemar: exact test (1947) of one seed, which takes clips to "
-    "be independent."
+    "Differences cover the clips that both runs were tested on; each clip counts by its mean over seeds. Interval and "
+    "p: paired bootstrap over groups (Efron and Tibshirani, 1993). McNemar: exact test (1947) of one seed, which "
+    "assumes independent clips."
 )
 _RUN = (
     "run",
@@ -40,7 +40,7 @@ _TEST = (
 
 
 def comparison_text(comparison: Mapping[str, Any]) -> str:
-    """Warnings first, then the runs with what they cost, their seeds and protocols, and the tests."""
+    """Return warnings, then runs with their cost, seeds and protocols, then the tests."""
     lines = [f"WARNING: {text}" for text in comparison["warnings"]]
     lines += columns([list(_RUN), *(_run_cells(run) for run in comparison["runs"])], left=2)
     lines.append("")
@@ -52,23 +52,26 @@ def comparison_text(comparison: Mapping[str, Any]) -> str:
 
 
 def comparison_page(comparison: Mapping[str, Any]) -> str:
-    """The same as a page without any outside resource."""
+    """Return the same as one self-contained page.
+
+    Raises:
+        ConfigError: Jinja2 is not installed.
+    """
     seeds = [
         (run["target"], run["protocol"], ", ".join(f"seed {seed} {top1:.3f}" for seed, top1 in run["per_seed"].items()))
         for run in comparison["runs"]
     ]
-    parts = [
-        page_head(f"Comparison of {len(comparison['runs'])} runs"),
-        *(warning_box(text) for text in comparison["warnings"]),
-        "<h2>Runs</h2>",
-        table(_RUN, [_run_cells(run) for run in comparison["runs"]], (0, 1)),
-        "<h2>Protocols and seeds</h2>",
-        table(("run", "protocol", "accuracy"), seeds, (0, 1, 2)),
-        "<h2>Differences</h2>",
-        table(_TEST, [_test_cells(test) for test in comparison["tests"]]),
-        f"<p>{METHODS}</p></body></html>\n",
-    ]
-    return "\n".join(parts)
+    return render(
+        "comparison.html",
+        title=f"Comparison of {len(comparison['runs'])} runs",
+        warnings=comparison["warnings"],
+        run_header=_RUN,
+        run_rows=[_run_cells(run) for run in comparison["runs"]],
+        seed_rows=seeds,
+        test_header=_TEST,
+        test_rows=[_test_cells(test) for test in comparison["tests"]],
+        methods=METHODS,
+    )
 
 
 def _run_cells(run: Mapping[str, Any]) -> list[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class ScoredClip:
     """One clip as one network scored it.
 
     Attributes:
@@ -42,7 +42,7 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Scored:
+class ScoredClips:
     """Rows whose scores are of the same labels.
 
     Attributes:
@@ -52,8 +52,8 @@ class Scored:
     """
 
     labels: list[str]
-    rows: list[Row]
-    unknown: list[Row] = dataclasses.field(default_factory=list)
+    rows: list[ScoredClip]
+    unknown: list[ScoredClip] = dataclasses.field(default_factory=list)
 
     @functools.cached_property
     def truth(self) -> npt.NDArray[np.intp]:
@@ -93,13 +93,13 @@ def clip_name(clip: Clip, root: Path | None) -> str:
     return f"{name}#t={start}" + (f",{end}" if end else "")
 
 
-def write_predictions(path: Path, scored: Scored) -> None:
+def write_predictions(path: Path, scored: ScoredClips) -> None:
     """Write a CSV of clips: clip, group, seed, fold, label, predicted, right, and the score of every label."""
     header = ["clip", "group", "seed", "fold", "label", "predicted", "right", *map(_score_column, scored.labels)]
     _write(path, header, [[row.name, *_answer(scored.labels, row, row.scores)] for row in _all(scored)])
 
 
-def write_windows(path: Path, scored: Scored) -> None:
+def write_windows(path: Path, scored: ScoredClips) -> None:
     """Write a CSV of windows, as `write_predictions` does of clips, with the window's number in its clip."""
     columns = ["group", "seed", "fold", "label", "predicted", "right", *map(_score_column, scored.labels)]
     lines = [
@@ -111,7 +111,7 @@ def write_windows(path: Path, scored: Scored) -> None:
     _write(path, ["clip", "window", *columns], lines)
 
 
-def _all(scored: Scored) -> list[Row]:
+def _all(scored: ScoredClips) -> list[ScoredClip]:
     return [*scored.rows, *scored.unknown]
 
 
@@ -119,7 +119,7 @@ def _score_column(label: str) -> str:
     return f"score_{label}"
 
 
-def _answer(labels: Sequence[str], row: Row, scores: npt.NDArray[np.float32]) -> list[Any]:
+def _answer(labels: Sequence[str], row: ScoredClip, scores: npt.NDArray[np.float32]) -> list[Any]:
     predicted = labels[int(scores.argmax())]
     seed, fold = ("" if value is None else value for value in (row.seed, row.fold))
     values = [f"{score:.5f}" for score in scores]

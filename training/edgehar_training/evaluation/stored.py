@@ -9,8 +9,8 @@ import numpy as np
 
 from edgehar.errors import ConfigError, DatasetError
 from edgehar_training.data.datasets import Clip
-from edgehar_training.evaluation.evaluated import RunFigures, Subject, describe_data, leak_warnings
-from edgehar_training.evaluation.scored import Row, Scored, clip_name
+from edgehar_training.evaluation.evaluated import Evaluated, RunFigures, describe_data, leak_warnings
+from edgehar_training.evaluation.scored import ScoredClip, ScoredClips, clip_name
 from edgehar_training.runs import report
 from edgehar_training.runs.run import CONFIG_FILE, METRICS_FILE, RunConfig, load_run
 
@@ -36,7 +36,7 @@ def runs_in(folder: Path) -> list[Path]:
     return sorted((path for path in found if found.isdisjoint(path.parents)), key=_in_order)
 
 
-def evaluate_stored(folder: Path, part: Stored) -> Subject:
+def evaluate_stored(folder: Path, part: Stored) -> Evaluated:
     """All runs of a folder by their stored predictions.
 
     Args:
@@ -66,14 +66,14 @@ def evaluate_stored(folder: Path, part: Stored) -> Subject:
         )
     rows, runs = _gathered(done, configs, figures)
     if of == "val":
-        warnings.append("these clips chose the epoch that was kept: the figures are a little too good")
+        warnings.append("these clips chose the best epoch: the figures are slightly too high")
     known = [run.window_top1 for run in runs if run.window_top1 is not None]
-    return Subject(
+    return Evaluated(
         target=str(folder),
         network=f"{'int8' if part == 'int8' else 'float'} {first.network.title}",
         data=f"{of} part of {describe_data(first.data.dataset, first.data.folder)}",
         protocol=first.protocol,
-        scored=Scored(first.labels, rows),
+        scored=ScoredClips(first.labels, rows),
         warnings=warnings,
         runs=runs,
         folders=done,
@@ -84,8 +84,8 @@ def evaluate_stored(folder: Path, part: Stored) -> Subject:
 
 def _gathered(
     folders: Sequence[Path], configs: Sequence[RunConfig], figures: Sequence[dict[str, Any]]
-) -> tuple[list[Row], list[RunFigures]]:
-    rows: list[Row] = []
+) -> tuple[list[ScoredClip], list[RunFigures]]:
+    rows: list[ScoredClip] = []
     runs = []
     for path, config, own in zip(folders, configs, figures, strict=True):
         try:
@@ -131,13 +131,13 @@ def _figures(path: Path, part: Stored) -> dict[str, Any]:
     return figures
 
 
-def _row(entry: dict[str, Any], config: RunConfig) -> Row:
+def _row(entry: dict[str, Any], config: RunConfig) -> ScoredClip:
     clip = Clip(entry["clip"], entry["label"], entry["group"], entry.get("start_s"), entry.get("end_s"))
     root = None if config.data.folder is None else Path(config.data.folder)
     scores = np.array(entry["scores"], np.float32)
     if entry["label"] not in config.labels or scores.shape != (len(config.labels),):
         raise ValueError(f"{entry['clip']}: label {entry['label']}, {scores.size} scores")
-    return Row(clip, clip_name(clip, root), scores, config.split.seed, config.fold)
+    return ScoredClip(clip, clip_name(clip, root), scores, config.split.seed, config.fold)
 
 
 def _in_order(path: Path) -> list[tuple[str, int]]:

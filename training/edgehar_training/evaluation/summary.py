@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar_training.scoring import intervals, measures
-from edgehar_training.scoring.clips import group_bootstrap, per_class
+from edgehar_training.scoring.clips import per_class
+from edgehar_training.scoring.intervals import group_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
-    from edgehar_training.evaluation.evaluated import Subject
-    from edgehar_training.evaluation.scored import Row, Scored
+    from edgehar_training.evaluation.evaluated import Evaluated
+    from edgehar_training.evaluation.scored import ScoredClip, ScoredClips
 
     Floats = npt.NDArray[np.float32]
     Indices = npt.NDArray[np.intp]
@@ -26,48 +27,48 @@ WORST_CLIPS = 12
 CURVE_POINTS = 200
 
 
-def origin(subject: Subject, scored: Scored) -> dict[str, Any]:
-    """What was judged on what, as it stands before all figures of a subject."""
+def origin(evaluated: Evaluated, scored: ScoredClips) -> dict[str, Any]:
+    """What was judged on what, as it stands before all figures of a evaluated."""
     return {
-        "target": subject.target,
-        "network": subject.network,
-        "data": subject.data,
-        "protocol": subject.protocol,
-        "leaky": subject.leaky,
-        "includes_training_clips": subject.includes_training_clips,
-        "warnings": subject.warnings + few_groups(scored),
+        "target": evaluated.target,
+        "network": evaluated.network,
+        "data": evaluated.data,
+        "protocol": evaluated.protocol,
+        "leaky": evaluated.leaky,
+        "includes_training_clips": evaluated.includes_training_clips,
+        "warnings": evaluated.warnings + few_groups(scored),
         "labels": scored.labels,
     }
 
 
-def summarize(subject: Subject, threshold: float = 0.0) -> dict[str, Any]:
+def summarize(evaluated: Evaluated, threshold: float = 0.0) -> dict[str, Any]:
     """Every figure of an evaluation; of clips that are all of labels the network does not know, only what it answers.
 
     Args:
-        subject: the clips with their scores.
+        evaluated: the clips with their scores.
         threshold: a clip whose best score is under it counts as not answered.
     """
-    scored = subject.scored
-    said = origin(subject, scored) | {"unknown": _unknown(scored, threshold)}
-    return said | (_figures(subject) if scored.rows else {"clip": None})
+    scored = evaluated.scored
+    said = origin(evaluated, scored) | {"unknown": _unknown(scored, threshold)}
+    return said | (_figures(evaluated) if scored.rows else {"clip": None})
 
 
-def _figures(subject: Subject) -> dict[str, Any]:
-    scored = subject.scored
+def _figures(evaluated: Evaluated) -> dict[str, Any]:
+    scored = evaluated.scored
     return {
         "seeds": scored.seeds,
         "folds": len({row.fold for row in scored.rows if row.fold is not None}) or None,
-        "clip": clip_figures(scored, subject.seed),
-        "window": _window_figures(subject),
+        "clip": clip_figures(scored, evaluated.seed),
+        "window": _window_figures(evaluated),
         "per_seed": seed_figures(scored),
-        "runs": [{name: getattr(run, name) for name in run.__dataclass_fields__} for run in subject.runs],
+        "runs": [{name: getattr(run, name) for name in run.__dataclass_fields__} for run in evaluated.runs],
         "per_group": _per_group(scored),
         "confused": measures.confused_pairs(_confusion(scored), scored.labels),
         "worst": [_worst_row(scored, row) for row in worst_rows(scored)],
     }
 
 
-def clip_figures(scored: Scored, seed: int) -> dict[str, Any]:
+def clip_figures(scored: ScoredClips, seed: int) -> dict[str, Any]:
     """Figures of clips: accuracy, top-k, averages, calibration, each class, confusion (rows are the truth), curves."""
     truth, scores, classes = scored.truth, scored.scores, len(scored.labels)
     predicted, right, confusion = scored.predicted, scored.predicted == truth, _confusion(scored)
@@ -102,7 +103,7 @@ def clip_figures(scored: Scored, seed: int) -> dict[str, Any]:
     }
 
 
-def right_by_clip(scored: Scored) -> dict[str, tuple[float, str]]:
+def right_by_clip(scored: ScoredClips) -> dict[str, tuple[float, str]]:
     """Share of the seeds that name a clip rightly, and its group, by the clip's name."""
     votes: dict[str, list[float]] = {}
     groups = {}
@@ -112,22 +113,22 @@ def right_by_clip(scored: Scored) -> dict[str, tuple[float, str]]:
     return {name: (float(np.mean(given)), groups[name]) for name, given in votes.items()}
 
 
-def worst_rows(scored: Scored, most: int = WORST_CLIPS) -> list[Row]:
+def worst_rows(scored: ScoredClips, most: int = WORST_CLIPS) -> list[ScoredClip]:
     """Clips named wrongly, the least likely truth first; of several seeds the worst."""
     own = scored.scores[np.arange(len(scored.rows)), scored.truth]
     wrong = scored.predicted != scored.truth
-    found: dict[str, Row] = {}
+    found: dict[str, ScoredClip] = {}
     for index in np.argsort(own, kind="stable"):
         if wrong[index]:
             found.setdefault(scored.rows[index].name, scored.rows[index])
     return list(found.values())[:most]
 
 
-def _confusion(scored: Scored) -> npt.NDArray[np.int_]:
+def _confusion(scored: ScoredClips) -> npt.NDArray[np.int_]:
     return measures.confusion_matrix(scored.truth, scored.predicted, len(scored.labels))
 
 
-def _classes(scored: Scored, confusion: npt.NDArray[np.int_]) -> dict[str, dict[str, Any]]:
+def _classes(scored: ScoredClips, confusion: npt.NDArray[np.int_]) -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
     for index, (label, row) in enumerate(per_class(confusion, scored.labels).items()):
         positive, score = scored.truth == index, scored.scores[:, index]
@@ -154,12 +155,12 @@ def _thinned(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> list[list[float]]:
     return [[round(float(x[i]), 4), round(float(y[i]), 4)] for i in kept]
 
 
-def _window_figures(subject: Subject) -> dict[str, Any] | None:
+def _window_figures(evaluated: Evaluated) -> dict[str, Any] | None:
     """Figures of single windows, which is what a live camera gives; only the accuracy where they were not kept."""
-    scored = subject.scored
+    scored = evaluated.scored
     windows = [row.windows for row in scored.rows if row.windows is not None]
     if len(windows) < len(scored.rows):
-        return None if subject.window_top1 is None else {"top1": subject.window_top1}
+        return None if evaluated.window_top1 is None else {"top1": evaluated.window_top1}
     counts = [len(scores) for scores in windows]
     truth, scores, classes = np.repeat(scored.truth, counts), np.concatenate(windows), len(scored.labels)
     right = (scores.argmax(axis=1) == truth).astype(float)
@@ -167,7 +168,7 @@ def _window_figures(subject: Subject) -> dict[str, Any] | None:
     return {
         "windows": len(truth),
         "top1": float(right.mean()),
-        "interval_95": group_bootstrap(right.tolist(), np.repeat(scored.groups, counts).tolist(), subject.seed),
+        "interval_95": group_bootstrap(right.tolist(), np.repeat(scored.groups, counts).tolist(), evaluated.seed),
         "top_k": {str(k): measures.top_k(truth, scores, k) for k in (1, 2, 3, 5) if k < classes},
         **measures.averages(confusion),
         "per_class": per_class(confusion, scored.labels, "windows"),
@@ -177,7 +178,7 @@ def _window_figures(subject: Subject) -> dict[str, Any] | None:
     }
 
 
-def seed_figures(scored: Scored) -> list[dict[str, Any]]:
+def seed_figures(scored: ScoredClips) -> list[dict[str, Any]]:
     """Accuracy, macro F1 and calibration error of each seed's run."""
     right, truth, predicted = scored.predicted == scored.truth, scored.truth, scored.predicted
     table = []
@@ -195,7 +196,7 @@ def seed_figures(scored: Scored) -> list[dict[str, Any]]:
     return table
 
 
-def _per_group(scored: Scored) -> list[dict[str, Any]]:
+def _per_group(scored: ScoredClips) -> list[dict[str, Any]]:
     """Accuracy of each group, the lowest first."""
     right: dict[str, list[float]] = {}
     for share, group in right_by_clip(scored).values():
@@ -204,7 +205,7 @@ def _per_group(scored: Scored) -> list[dict[str, Any]]:
     return sorted(table, key=lambda row: (row["top1"], row["group"]))
 
 
-def _worst_row(scored: Scored, row: Row) -> dict[str, Any]:
+def _worst_row(scored: ScoredClips, row: ScoredClip) -> dict[str, Any]:
     best = int(row.scores.argmax())
     return {
         "clip": row.name,
@@ -217,7 +218,7 @@ def _worst_row(scored: Scored, row: Row) -> dict[str, Any]:
     }
 
 
-def _unknown(scored: Scored, threshold: float) -> dict[str, Any] | None:
+def _unknown(scored: ScoredClips, threshold: float) -> dict[str, Any] | None:
     """What the network answers to clips of labels that it does not know."""
     if not scored.unknown:
         return None
@@ -235,7 +236,7 @@ def _unknown(scored: Scored, threshold: float) -> dict[str, Any] | None:
     }
 
 
-def few_groups(scored: Scored) -> list[str]:
+def few_groups(scored: ScoredClips) -> list[str]:
     """A warning where there are too few groups for the intervals to be believed."""
     groups = len(set(scored.groups))
     if not groups or groups >= intervals.FEW_GROUPS:

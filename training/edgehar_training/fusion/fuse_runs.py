@@ -19,8 +19,10 @@ from edgehar_training.quantize.stages import check_stages
 from edgehar_training.runs import report
 from edgehar_training.runs.run import BEST_FILE, CONFIG_FILE, METRICS_FILE, SPLITS_FILE, Run
 from edgehar_training.scoring.clips import Result, in_chunks, score_streams
+from edgehar_training.scoring.run_metrics import part_metrics, truth_of
+from edgehar_training.training.after_run import add_int8, add_stages
 from edgehar_training.training.experiment import say_done, write_pooled
-from edgehar_training.training.train_run import add_int8, add_stages, draw_test, part_metrics, truth_of
+from edgehar_training.training.train_run import draw_test
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgehar.nearest import nearest
 from edgehar.errors import ConfigError
+from edgehar.nearest import nearest
 from edgehar_training.settings.network import FUSED
 
 if TYPE_CHECKING:

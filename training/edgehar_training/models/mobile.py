@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from edgehar.errors import ConfigError
+from edgehar.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
     import keras
@@ -138,8 +138,8 @@ def _load(encoder: keras.Model, settings: NetworkSettings, options: Options) -> 
 
     layers = [layer for layer in encoder.layers if layer.weights]
     try:
-        found = convolutions(Path(options.weights).read_bytes())
-    except (OSError, ValueError) as error:
+        found = convolutions(Path(options.weights).read_bytes(), options.weights)
+    except (OSError, BundleError, ValueError) as error:
         raise ConfigError(f"{options.weights}: cannot be read as a TFLite file ({error})") from error
     for layer, (kernel, bias) in zip(layers, found, strict=False):
         if layer is layers[0] and settings.input == "motion":

@@ -16,8 +16,7 @@ from edgehar_training.evaluation.scored import clip_name
 from edgehar_training.evaluation.stored import runs_in
 from edgehar_training.operating.streams import Splice, Stream, joined, play, spliced
 from edgehar_training.runs import report
-from edgehar_training.runs.run import METRICS_FILE, load_run
-from edgehar_training.training.train_run import BUNDLE_FILE
+from edgehar_training.runs.run import BUNDLE_FILE, METRICS_FILE, load_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,9 +25,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar.records import Prediction
+    from edgehar_training.alarms.decisions import Rule
     from edgehar_training.data.datasets import Clip
     from edgehar_training.data.frames_cache import SmallClip
-    from edgehar_training.operating.decisions import Rule
     from edgehar_training.runs.run import Run
 
     Progress: TypeAlias = Callable[[int], object]
@@ -263,7 +262,7 @@ def _stored(run: Run, metrics: dict[str, Any], part: str) -> FloatScores:
         ) from error
 
 
-def check_background(labels: Sequence[str], background: Sequence[str]) -> frozenset[str]:
+def check_background(labels: Sequence[str], background: Sequence[str]) -> list[str]:
     """The labels that are no event, which must be some of the labels but not all.
 
     Raises:
@@ -276,4 +275,4 @@ def check_background(labels: Sequence[str], background: Sequence[str]) -> frozen
             raise ConfigError(f"--background {label}: no such label; the labels are {', '.join(labels)}")
     if set(background) == set(labels):
         raise ConfigError("--background: all labels are background; leave one that is an event")
-    return frozenset(background)
+    return list(dict.fromkeys(background))

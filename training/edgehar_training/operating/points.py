@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgehar_training.operating import decisions, poisson
-from edgehar_training.scoring.clips import group_bootstrap
+from edgehar_training.alarms import decisions, poisson
+from edgehar_training.alarms.counting import alarms_of
+from edgehar_training.scoring.intervals import group_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from edgehar_training.alarms.decisions import Rule
     from edgehar_training.operating.answers import ClipAnswers, RunAnswers
-    from edgehar_training.operating.decisions import Rule
     from edgehar_training.operating.streams import Splice, Stream
 
 # How a clip within background came out, where no event began in time.
@@ -23,8 +24,9 @@ OPEN_BEFORE, MISSED = "open before", "missed"
 
 def alarms(stream: Stream, rule: Rule, threshold: float) -> tuple[int, float]:
     """False alarms of a stream of background, and the share of its time that is in one."""
-    found = decisions.decide(stream.predictions, rule, threshold)
-    return len(found.spans), min(1.0, found.seconds / max(stream.hours * 3600, 1e-9))
+    spans = decisions.alarm_spans(stream.predictions, rule.at(threshold))
+    seconds = sum(end_s - start_s for start_s, end_s in spans)
+    return sum(map(alarms_of, spans)), min(1.0, seconds / max(stream.hours * 3600, 1e-9))
 
 
 def chosen_threshold(run: RunAnswers, rule: Rule, most_per_hour: float) -> float:
@@ -40,7 +42,7 @@ def latency(splice: Splice, rule: Rule, threshold: float) -> float | str:
 
     An event that begins after the last window with a frame of the clip is none of the clip's.
     """
-    for start_s, end_s in decisions.decide(splice.predictions, rule, threshold).spans:
+    for start_s, end_s in decisions.alarm_spans(splice.predictions, rule.at(threshold)):
         if splice.begin_s <= start_s <= splice.end_s + 1e-6:
             return start_s - splice.begin_s
         if start_s < splice.begin_s <= end_s:
@@ -72,7 +74,7 @@ def point(
         events, hours, quiet_s = events + count, hours + stream.hours, quiet_s + share * stream.hours
         for clip in run.test:
             if clip.splice is not None:
-                raised = decisions.decide(clip.predictions, rule, threshold).spans
+                raised = decisions.alarm_spans(clip.predictions, rule.at(threshold))
                 alone.append((float(bool(raised)), clip.group))
                 within.append((latency(clip.splice, rule, threshold), clip.group))
     delays = [delay for delay, _ in within if not isinstance(delay, str)]
@@ -127,6 +129,6 @@ def _unknown(
 
 
 def _one_unknown(clip: ClipAnswers, rule: Rule, threshold: float) -> tuple[float, str, str]:
-    raised = float(bool(decisions.decide(clip.predictions, rule, threshold).spans))
-    kind = decisions.kind_of_answer(decisions.answer(clip.predictions, rule, threshold), rule)
+    raised = float(bool(decisions.alarm_spans(clip.predictions, rule.at(threshold))))
+    kind = decisions.kind_of_answer(decisions.answer(clip.predictions, rule.at(threshold)), rule)
     return raised, kind, clip.group

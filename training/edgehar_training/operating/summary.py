@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.errors import DatasetError
+from edgehar.events.options import describe
+from edgehar_training.alarms.decisions import CANDIDATES
 from edgehar_training.evaluation.evaluated import describe_data, leak_warnings
 from edgehar_training.operating import points
 from edgehar_training.operating.calibration import calibration
-from edgehar_training.operating.decisions import CANDIDATES, describe
 from edgehar_training.scoring import intervals, measures
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from edgehar_training.alarms.decisions import Rule
     from edgehar_training.operating.answers import RunAnswers
-    from edgehar_training.operating.decisions import Rule
     from edgehar_training.runs.run import Run
 
     Floats = npt.NDArray[np.float64]
@@ -74,7 +75,7 @@ def summarize(
         "folds": len({run.fold for run in answers if run.fold is not None}) or None,
         "labels": list(rule.labels),
         "background": sorted(rule.background),
-        "decision": describe(rule.options),
+        "decision": describe(rule.decision),
         "context_s": context_s,
         "roc": {"clip": _roc(answers, rule, _clip_rows), "window": _roc(answers, rule, _window_rows)},
         "thresholds": [
@@ -109,7 +110,7 @@ def _chosen(
         "lowest": min(values),
         "highest": max(values),
         # As the table [decision.thresholds] of a device takes them.
-        "decision_thresholds": dict(rule.at(float(np.median(values))).thresholds),
+        "decision_thresholds": dict(rule.at(float(np.median(values))).decision.thresholds),
         "runs": table,
         **points.point(answers, rule, lambda run: own[run.folder], seeds),
         "latencies_s": points.latencies(answers, rule, lambda run: own[run.folder]),

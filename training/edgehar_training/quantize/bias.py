@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgehar_training.quantize.ranges import Ranges
+from edgehar_training.quantize.ranges import RangeObserver
 from edgehar_training.quantize.steps import step_of
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from edgehar.model.manifest import Affine
     from edgehar_training.quantize.graph import Node
-    from edgehar_training.quantize.plan import Plan, Quantizer
-    from edgehar_training.quantize.steps import Step
+    from edgehar_training.quantize.plan import Plan
+    from edgehar_training.quantize.quantizer import Quantizer, Step
 
 CORRECTED = ("Conv2D", "DepthwiseConv2D", "Dense")
 # Frames that means are taken over: all at once, so fewer where a layer's output is large.
@@ -44,7 +44,7 @@ def correct_biases(plan: Plan, windows: npt.NDArray[np.int8], affine: Affine, qu
 
     frames = _some_frames(plan, windows)
     inputs = ops.convert_to_tensor((frames.astype(np.float32) - affine.zero_point) * np.float32(affine.scale))
-    exact, rounded, as_float = {-1: inputs}, {-1: inputs}, Ranges()
+    exact, rounded, as_float = {-1: inputs}, {-1: inputs}, RangeObserver()
     last_reader = {source: index for index, (node, _) in enumerate(plan.steps) for source in node.inputs}
     for index, (node, step) in enumerate(plan.steps):
         before, after = ([values[source] for source in node.inputs] for values in (exact, rounded))

@@ -32,7 +32,7 @@ TIMEOUT_S = 900
 LOG_LINES = 5
 
 
-class Options(msgspec.Struct, frozen=True):
+class ConvertJob(msgspec.Struct, frozen=True):
     """How networks are converted.
 
     Attributes:
@@ -44,6 +44,9 @@ class Options(msgspec.Struct, frozen=True):
     head: HeadKind = "unrolled"
     per_channel: bool = True
     limits: dict[str, tuple[float, float]] | None = None
+
+
+DEFAULT_JOB = ConvertJob()
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def convert_networks(
     head: keras.Model,
     windows: npt.NDArray[np.int8],
     affine: Affine,
-    options: Options | None = None,
+    options: ConvertJob = DEFAULT_JOB,
 ) -> Int8Files:
     """Convert a trained encoder and head to int8, in a child process.
 
@@ -75,7 +78,7 @@ def convert_networks(
         head: `(batch, window, features)` to `(batch, classes)`.
         windows: input of the encoder for the ranges, int8 `(n, window, height, width, 3)`, of the training split only.
         affine: quantization of the input.
-        options: how; the defaults when None.
+        options: how to convert them.
 
     Raises:
         ConversionError: the network cannot be converted, or the converter crashed or did not end.
@@ -86,7 +89,7 @@ def convert_networks(
             encoder.save(job / ENCODER_NETWORK)
             head.save(job / HEAD_NETWORK)
             np.savez(job / CALIBRATION_FILE, windows=windows, scale=affine.scale, zero_point=affine.zero_point)
-            (job / OPTIONS_FILE).write_bytes(msgspec.json.encode(options or Options()))
+            (job / OPTIONS_FILE).write_bytes(msgspec.json.encode(options))
             _run_worker(job)
             step = job / STEP_FILE
             return Int8Files(

@@ -14,31 +14,43 @@ from msgspec.structs import replace
 from edgehar.errors import ConfigError, ConversionError, DatasetError
 from edgehar.model.bundle import STEP_FILE, SUFFIX, is_bundle_name, manifest_json, write_bundle
 from edgehar.model.interpreter import TfliteModel
-from edgehar.model.manifest import Accuracy, Affine, Decision, Manifest, Provenance, Quantization, Stateful, Temporal
-from edgehar_training.quantize import merge, provenance, step
+from edgehar.model.manifest import (
+    Accuracy,
+    Affine,
+    Manifest,
+    Provenance,
+    Quantization,
+    Stateful,
+    Temporal,
+    least_schema_version,
+)
+from edgehar.model.merge import merge, with_associated_files
+from edgehar_training.quantize import step
+from edgehar_training.quantize.calibration import calibration_windows
 from edgehar_training.quantize.card import CardFacts, model_card
-from edgehar_training.quantize.child import Int8Files, Options, convert_networks
+from edgehar_training.quantize.child import ConvertJob, Int8Files, convert_networks
 from edgehar_training.quantize.cost import macs
+from edgehar_training.quantize.file_checks import check_identity, check_int8
+from edgehar_training.quantize.options import DEFAULT, ConvertOptions
 from edgehar_training.quantize.parity import Comparison, compare, score_int8
-from edgehar_training.quantize.stages import as_it_was_trained, chosen_stage, read_ranges
+from edgehar_training.quantize.provenance import commit, evaluation_accuracy, run_accuracy, tools
+from edgehar_training.quantize.qat import reference_network
+from edgehar_training.quantize.stages import chosen_stage, read_ranges
 from edgehar_training.quantize.temperature import tempered, tempered_ranges
 from edgehar_training.runs.run import BEST_FILE, load_run
-from edgehar_training.scoring.clips import Result, group_bootstrap
+from edgehar_training.scoring.clips import Result
+from edgehar_training.scoring.intervals import group_bootstrap
+from edgehar_training.scoring.run_metrics import truth_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import keras
-    import numpy.typing as npt
 
-    from edgehar_training.data.datasets import Clip
     from edgehar_training.quantize.ranges import Limits
-    from edgehar_training.quantize.stages import Stage
     from edgehar_training.runs.run import Run, RunConfig
     from edgehar_training.settings.quantize import HeadKind
 
-# Windows that show the ranges of all values; one of each clip while there are enough clips.
-CALIBRATION_WINDOWS = 128
 # Windows on which streaming is compared with the whole-window model, byte for byte.
 IDENTITY_WINDOWS = 64
 OUTPUT = Affine(scale=1 / 256, zero_point=-128)
@@ -64,108 +76,96 @@ class Conversion:
 
 
 def convert_run(
-    run_dir: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    *,
-    name: str | None = None,
-    max_drop: float | None = 1.0,
-    max_class_drop: float | None = None,
-    max_difference: float | None = None,
-    evaluation: str | os.PathLike[str] | None = None,
-    hop: int | None = None,
-    notes: str = "",
-    stage: Stage | None = None,
-    head: HeadKind | None = None,
-    decision: Decision | None = None,
-    temperature: float = 1.0,
+    run_dir: str | os.PathLike[str], out: str | os.PathLike[str], options: ConvertOptions = DEFAULT
 ) -> Conversion:
-    """Convert the network of a run to int8, measure what that costs, and write a bundle.
+    """Convert the network of a run to int8, measure the loss, and write a bundle.
 
     Args:
-        run_dir: what `edgehar-train` wrote.
-        out: where the bundle goes, `NAME.edgehar`; replaced when it is there.
-        name: name in the bundle; that of the file when None.
-        max_drop: most percentage points of top-1 on the validation clips that int8 may lose; any when None.
-        max_class_drop: the same for the clips of each label.
-        max_difference: most by which int8 may change a score of a validation window; any when None.
-        evaluation: folder of a run (most often of folds) of the same network, whose accuracy is told too.
-        hop: frames between answers by default; a quarter of the window when None.
-        notes: Markdown about the data set, for the model card.
-        stage: which network of a run that was trained on (`stages`); the best one when None.
-        head: the kind of head, see `heads`; that of the run's settings when None.
-        decision: defaults for turning scores into answers.
-        temperature: what the logits are divided by, in the weights, so that scores say how often they are right.
+        run_dir: a folder that `edgehar-train` wrote.
+        out: path of the bundle, `NAME.edgehar`; an existing file is replaced.
+        options: how to convert, and how much accuracy int8 may lose.
 
     Raises:
-        ConfigError: an argument is wrong.
-        ConversionError: the network cannot be converted, or int8 loses more than it may; nothing is written then.
+        ConfigError: an option is invalid.
+        ConversionError: the network cannot be converted, or int8 loses more than allowed; nothing is written.
         EdgeharError: the run or its clips cannot be read, or the bundle cannot be written.
     """
     started_s = time.monotonic()
-    out, decision = Path(out), decision or Decision()
-    name = out.stem if name is None else name
+    out = Path(out)
+    name = out.stem if options.name is None else options.name
     _check_out(out, name)
-    run, stage, reason = chosen_stage(_open_run(Path(run_dir)), stage)
-    head = run.config.quantize.head if head is None else head
-    hop = max(1, run.config.network.window // 4) if hop is None else hop
-    _check_options(run.config, hop, max_drop, decision)
-    if not 0 < temperature < float("inf"):
-        raise ConfigError(f"temperature is {temperature:g}, it must be more than 0")
-    accuracy = [] if evaluation is None else [provenance.evaluation_accuracy(Path(evaluation), run.config)]
-    model = tempered(_load_model(run), temperature)
-    limits = tempered_ranges(model.get_layer("head"), read_ranges(run), temperature)
-    int8 = _convert(run, model, head, limits)
-    quantization = _quantization(int8, run.config, head)
-    whole = merge.merge(int8.encoder, int8.head, run.config.network.window)
-    comparison = _measure(run, as_it_was_trained(run, model, limits, float_head=head == "float"), int8, whole)
-    _check_drop(comparison, max_drop)
-    _check_classes_and_scores(comparison, run.config.labels, max_class_drop, max_difference)
+    run, stage, reason = chosen_stage(_open_run(Path(run_dir)), options.stage)
+    options.check(run.config)
+    accuracy = [] if options.evaluation is None else [evaluation_accuracy(Path(options.evaluation), run.config)]
+    network = _convert_network(run, options)
+    comparison = _measure(run, network)
+    options.check_losses(comparison, run.config.labels)
     # A run may be its own evaluation.
-    accuracy += [own for own in _own_accuracy(run, int8) if own not in accuracy]
+    accuracy += [own for own in _own_accuracy(run, network.int8) if own not in accuracy]
+    origin = replace(
+        _origin(run, comparison, accuracy), quantized=stage, reason=reason, temperature=options.temperature
+    )
     manifest = Manifest(
         schema_version=1,
         name=name,
         labels=run.config.labels,
         input=run.config.frame,
-        temporal=Temporal(window=run.config.network.window, rate_hz=run.config.network.rate_hz, hop=hop),
-        quantization=quantization,
+        temporal=Temporal(
+            window=run.config.network.window, rate_hz=run.config.network.rate_hz, hop=options.hop_of(run.config)
+        ),
+        quantization=network.quantization,
         files={},
-        decision=decision,
-        provenance=replace(_origin(run, comparison, accuracy), quantized=stage, reason=reason, temperature=temperature),
-        stateful=_stateful(int8, model),
+        decision=options.decision,
+        provenance=origin,
+        stateful=_stateful(network),
     )
-    files = {
-        "encoder.tflite": int8.encoder,
-        "head.tflite": int8.head,
-        "window.tflite": _self_contained(whole, manifest),
-        **({} if int8.step is None else {STEP_FILE: int8.step}),
-    }
-    text = model_card(manifest, _facts(run, model, files, comparison, notes))
+    manifest = replace(manifest, schema_version=least_schema_version(manifest))
+    files = network.files(manifest)
+    text = model_card(manifest, _facts(run, network.model, files, comparison, options.notes))
     manifest = write_bundle(out, manifest, {**files, "MODEL_CARD.md": text.encode()})
     return Conversion(out, manifest, files, comparison, time.monotonic() - started_s)
 
 
-def calibration_windows(run: Run) -> npt.NDArray[np.int8]:
-    """Windows of the training split that the ranges are taken from, drawn with the seed of the run.
+@dataclasses.dataclass(frozen=True)
+class _Int8Network:
+    """A converted network.
 
-    Returns:
-        int8 `(n, window, height, width, 3)`.
-
-    Raises:
-        ConversionError: the training split has no clip.
+    Attributes:
+        model: the float network it was converted from.
+        reference: the network to compare it with, see `reference_network`.
+        int8: the converted files.
+        whole: encoder and head merged into one file for a whole window.
+        quantization: quantization of input, seam and output.
     """
-    clips, window = run.clips("train"), run.config.network.window
-    if not clips:
-        raise ConversionError(f"{run.path}: the training split has no clip to take ranges from; train the run again")
-    rng = np.random.default_rng(run.config.split.seed)
-    order = rng.permutation(len(clips))[:CALIBRATION_WINDOWS]
-    windows = []
-    for count, index in enumerate(order):
-        stream = run.stream(clips[index])
-        # Few clips give several windows each.
-        share = CALIBRATION_WINDOWS // len(order) + (count < CALIBRATION_WINDOWS % len(order))
-        windows += [stream[start : start + window] for start in rng.integers(len(stream) - window + 1, size=share)]
-    return np.stack(windows)
+
+    model: keras.Model
+    reference: keras.Model
+    int8: Int8Files
+    whole: bytes
+    quantization: Quantization
+
+    def files(self, manifest: Manifest) -> dict[str, bytes]:
+        """Return the TFLite files of the bundle by name."""
+        return {
+            "encoder.tflite": self.int8.encoder,
+            "head.tflite": self.int8.head,
+            "window.tflite": _self_contained(self.whole, manifest),
+            **({} if self.int8.step is None else {STEP_FILE: self.int8.step}),
+        }
+
+
+def _convert_network(run: Run, options: ConvertOptions) -> _Int8Network:
+    head = run.config.quantize.head if options.head is None else options.head
+    model = tempered(_load_model(run), options.temperature)
+    limits = tempered_ranges(model.get_layer("head"), read_ranges(run), options.temperature)
+    int8 = _convert(run, model, head, limits)
+    return _Int8Network(
+        model,
+        reference_network(run, model, limits, float_head=head == "float"),
+        int8,
+        merge(int8.encoder, int8.head, run.config.network.window),
+        _quantization(int8, run.config, head),
+    )
 
 
 def _check_out(out: Path, name: str) -> None:
@@ -197,18 +197,6 @@ def _open_run(folder: Path) -> Run:
     return run
 
 
-def _check_options(config: RunConfig, hop: int, max_drop: float | None, decision: Decision) -> None:
-    config.check_device()
-    if not 1 <= hop <= config.network.window:
-        raise ConfigError(f"hop is {hop}, it must be 1 to {config.network.window} (the window)")
-    if max_drop is not None and not max_drop >= 0:
-        raise ConfigError(f"the largest drop is {max_drop:g} points, it must be 0 or more")
-    if not 0 <= decision.threshold <= 1:
-        raise ConfigError(f"threshold is {decision.threshold:g}, it must be 0 to 1")
-    if unknown := [label for label in decision.background if label not in config.labels]:
-        raise ConfigError(f"background label {unknown[0]!r} is not one of {', '.join(config.labels)}")
-
-
 def _load_model(run: Run) -> keras.Model:
     try:
         model = run.model()
@@ -233,7 +221,7 @@ def _convert(run: Run, model: keras.Model, head: HeadKind, limits: dict[str, Lim
         raise ConfigError("a network that was trained as int8 has an unrolled or float head; use --stage finetune")
     if run.config.stage == "qat" and trained == "float" != head:
         raise ConfigError(f"the ranges of a {head} head were not learned, as the run's head is float; use --head float")
-    options = Options(head=head, per_channel=run.config.quantize.per_channel, limits=limits)
+    options = ConvertJob(head=head, per_channel=run.config.quantize.per_channel, limits=limits)
     encoder, classifier = model.get_layer("encoder"), model.get_layer("head")
     return convert_networks(encoder, classifier, calibration_windows(run), run.config.affine, options)
 
@@ -244,7 +232,7 @@ def _quantization(int8: Int8Files, config: RunConfig, kind: HeadKind) -> Quantiz
     head = TfliteModel(int8.head, name="head.tflite")
     for name, content in (("encoder.tflite", int8.encoder), ("head.tflite", int8.head)):
         if name != "head.tflite" or kind != "float":
-            merge.check_int8(content, name)
+            check_int8(content, name)
     # Files hold scales as float32.
     wanted = Affine(scale=float(np.float32(config.affine.scale)), zero_point=config.affine.zero_point)
     for what, found, expected in (
@@ -257,64 +245,32 @@ def _quantization(int8: Int8Files, config: RunConfig, kind: HeadKind) -> Quantiz
     return Quantization(input=wanted, seam=encoder.output_quantization, output=OUTPUT, head=kind)
 
 
-def _stateful(int8: Int8Files, model: keras.Model) -> Stateful | None:
-    """What the manifest says of the network of one step, None without one."""
-    if int8.step is None:
+def _stateful(network: _Int8Network) -> Stateful | None:
+    """Return the manifest entry of the network of one step. Returns None if there is none."""
+    if network.int8.step is None:
         return None
-    merge.check_int8(int8.step, STEP_FILE)
-    return step.describe(int8.step, step.state_names(model.get_layer("head")))
+    check_int8(network.int8.step, STEP_FILE)
+    return step.describe(network.int8.step, step.state_names(network.model.get_layer("head")))
 
 
-def _measure(run: Run, trained: keras.Model, int8: Int8Files, whole: bytes) -> Comparison:
-    """int8 against float on the validation clips, after checking that streaming equals the whole-window model there."""
-    clips = run.clips("val")
+def _measure(run: Run, network: _Int8Network) -> Comparison:
+    """Compare int8 with float on the validation clips, after checking that streaming equals the whole-window file."""
+    clips, window = run.clips("val"), run.config.network.window
     streams = [run.stream(clip) for clip in clips]
-    windows = (stream[: run.config.network.window] for stream in streams[:IDENTITY_WINDOWS])
-    merge.check_identity(int8.encoder, int8.head, whole, windows)
-    return compare(trained, int8, run.preprocessor, streams, _truth(run, clips), run.config.network.window)
-
-
-def _truth(run: Run, clips: Sequence[Clip]) -> npt.NDArray[np.intp]:
-    return np.array([run.config.labels.index(clip.label) for clip in clips], np.intp)
-
-
-def _check_drop(comparison: Comparison, max_drop: float | None) -> None:
-    drop = comparison.drop_points
-    # A share of clips is not exact in binary: 1.0 is not to be refused for 1.0000000001.
-    if max_drop is not None and drop > max_drop + 1e-9:
-        parity = comparison.parity()
-        raise ConversionError(
-            f"int8 loses {drop:.1f} points of top-1 on {parity.clips} validation clips ({parity.float_top1:.1%} to "
-            f"{parity.int8_top1:.1%}), more than {max_drop:g}: nothing was written; train longer, or raise --max-drop"
-        )
-
-
-def _check_classes_and_scores(
-    comparison: Comparison, labels: Sequence[str], max_class_drop: float | None, max_difference: float | None
-) -> None:
-    drops = comparison.class_drops(labels)
-    worst = max(drops, key=lambda label: drops[label])
-    if max_class_drop is not None and drops[worst] > max_class_drop + 1e-9:
-        raise ConversionError(
-            f"int8 loses {drops[worst]:.1f} points on the validation clips of {worst!r}, more than {max_class_drop:g}: "
-            "nothing was written; train longer, or raise --max-class-drop"
-        )
-    largest = comparison.parity().max_score_difference
-    if max_difference is not None and largest > max_difference:
-        raise ConversionError(
-            f"int8 changes a score by {largest:.3f}, more than {max_difference:g}: nothing was written; train longer, "
-            "or raise --max-difference"
-        )
+    windows = (stream[:window] for stream in streams[:IDENTITY_WINDOWS])
+    check_identity(network.int8.encoder, network.int8.head, network.whole, windows)
+    truth = truth_of(run.config, clips)
+    return compare(network.reference, network.int8, run.preprocessor, streams, truth, window)
 
 
 def _own_accuracy(run: Run, int8: Int8Files) -> list[Accuracy]:
     """Accuracy on the run's own test part, float as it was measured in training, int8 measured now."""
-    known = provenance.run_accuracy(run.path)
+    known = run_accuracy(run.path)
     clips = run.clips("test")
     if not known or known[0].int8_top1 is not None or not clips:
         return known
     streams = [run.stream(clip) for clip in clips]
-    result = Result(_truth(run, clips), score_int8(int8, streams, run.config.network.window))
+    result = Result(truth_of(run.config, clips), score_int8(int8, streams, run.config.network.window))
     interval = group_bootstrap(result.correct.tolist(), [clip.group for clip in clips], run.config.split.seed)
     return [replace(known[0], int8_top1=float(result.correct.mean()), interval_95=interval)]
 
@@ -329,15 +285,15 @@ def _origin(run: Run, comparison: Comparison, accuracy: list[Accuracy]) -> Prove
         seed=config.split.seed,
         parity=comparison.parity(),
         accuracy=accuracy,
-        tools=provenance.tools(config),
-        commit=provenance.commit(),
+        tools=tools(config),
+        commit=commit(),
     )
 
 
 def _self_contained(whole: bytes, manifest: Manifest) -> bytes:
     """The whole-window model with its labels and manifest, without checksums of files that are not beside it."""
     labels = "".join(f"{label}\n" for label in manifest.labels).encode()
-    return merge.with_associated_files(whole, {"labels.txt": labels, "manifest.json": manifest_json(manifest)})
+    return with_associated_files(whole, {"labels.txt": labels, "manifest.json": manifest_json(manifest)})
 
 
 def _facts(run: Run, model: keras.Model, files: Mapping[str, bytes], comparison: Comparison, notes: str) -> CardFacts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import keras
     import numpy.typing as npt
 
-    from edgehar_training.quantize.plan import Quantizer
+    from edgehar_training.quantize.quantizer import Quantizer
 
 INPUT, SEAM, OUTPUT = "input", "seam", "output"
 # Scores in steps of 1/256: what TFLite prescribes for a softmax, and what every head gives.
@@ -30,7 +31,7 @@ class Exporter:
     Args:
         encoder: `(batch, height, width, channels)` to `(batch, features)`, of layers that `steps` knows.
         head: `(batch, window, features)` to `(batch, classes)`; the same.
-        quantizer: what happens at a place; `Ranges` observes, then fake-quantises.
+        quantizer: computes the values at each place; `RangeObserver` or `FakeQuantRanges`.
         training: with the layers that only do something in training, such as dropout.
 
     Raises:
@@ -43,6 +44,12 @@ class Exporter:
         self._quantizer = quantizer
         self._encoder = Plan(simplified(encoder), INPUT, training=training)
         self._head = Plan(simplified(head), SEAM, training=training)
+
+    def with_quantizer(self, quantizer: Quantizer) -> Exporter:
+        """Return an exporter of the same networks with another quantizer."""
+        other = copy.copy(self)
+        other._quantizer = quantizer  # noqa: SLF001 - a copy of this object
+        return other
 
     def fixed(self, affine: Affine) -> dict[str, Affine]:
         """Places whose quantization is known: of input, scores, and the seam where the encoder only flattens frames."""
@@ -85,7 +92,7 @@ def observe(exporter: Exporter, windows: npt.NDArray[np.int8], affine: Affine) -
     """Run the float network on windows, so that ranges are seen.
 
     Args:
-        exporter: with `Ranges` that observe.
+        exporter: an exporter with a `RangeObserver`.
         windows: input of the encoder, int8 `(n, window, height, width, channels)`.
         affine: quantization of that input.
 

@@ -15,7 +15,7 @@ import numpy as np
 from edgehar_training.models.layers import FoldTime, UnfoldTime
 from edgehar_training.quantize.export import SEAM, Exporter, observe
 from edgehar_training.quantize.fake_quantizer import FakeQuantizer, steps_of, steps_of_affine
-from edgehar_training.quantize.ranges import Ranges, exact
+from edgehar_training.quantize.ranges import RangeObserver, exact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,7 +59,7 @@ class FakeQuantization:
         round_scores: bool = False,
     ) -> None:
         encoder, head = network.get_layer("encoder"), network.get_layer("head")
-        ranges = Ranges()
+        ranges = RangeObserver()
         exporter = Exporter(encoder, head, ranges, training=True)
         if isinstance(first, np.ndarray):
             observe(exporter, first, affine)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from edgehar.errors import ConversionError
+from edgehar.model.tflite import pack, parse
 from edgehar_training.quantize.arithmetic import RealArithmetic
 from edgehar_training.quantize.export import SCORES, SEAM
-from edgehar_training.quantize.merge import pack, parse
 from edgehar_training.quantize.plan import Plan
 from edgehar_training.quantize.simplify import simplified
 from edgehar_training.settings.quantize import HeadKind
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar.model.manifest import Affine
-    from edgehar_training.quantize.ranges import Ranges
+    from edgehar_training.quantize.ranges import FakeQuantRanges
 
 HEADS: tuple[HeadKind, ...] = get_args(HeadKind)
 
 
-def fused_head(head: keras.Model, ranges: Ranges, features: npt.NDArray[np.float32]) -> bytes:
+def fused_head(head: keras.Model, ranges: FakeQuantRanges, features: npt.NDArray[np.float32]) -> bytes:
     """An int8 head whose LSTMs are UNIDIRECTIONAL_SEQUENCE_LSTM: weights and output 8 bits, cell 16 bits.
 
     The operation keeps its state between calls: whoever runs it resets all variables before each window. Its inner
@@ -39,7 +39,7 @@ def fused_head(head: keras.Model, ranges: Ranges, features: npt.NDArray[np.float
 
     Args:
         head: `(batch, window, features)` to `(batch, classes)`, with an LSTM.
-        ranges: frozen; that of the seam is used.
+        ranges: the range of the seam is used.
         features: what the calibrator runs on, float32 `(n, window, features)`.
 
     Raises:
@@ -111,7 +111,7 @@ class _Float(RealArithmetic):
 class _SeamOnly(_Float):
     """A quantizer that knows the range of the seam; the calibrator finds the others."""
 
-    def __init__(self, ranges: Ranges) -> None:
+    def __init__(self, ranges: FakeQuantRanges) -> None:
         self._ranges = ranges
 
     def __call__(self, place: str, values: Any, *, bound: float = np.inf) -> Any:

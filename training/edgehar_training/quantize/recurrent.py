@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any
 from edgehar.errors import ConversionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import keras
 
-    from edgehar_training.quantize.plan import Quantizer
-
-    Step = Callable[[Sequence[Any], Quantizer], Any]
+    from edgehar_training.quantize.quantizer import Quantizer, Step
 
 # Beyond this int8 sigmoid (in steps of 1/256, up to 255/256) and tanh (in steps of 1/128, up to 127/128) do not change.
 GATE_BOUND = math.log(511)

@@ -21,7 +21,7 @@ from edgehar.model.manifest import State, Stateful
 from edgehar_training.quantize.export import OUTPUT, SEAM
 from edgehar_training.quantize.graph import nodes_of
 from edgehar_training.quantize.plan import Plan
-from edgehar_training.quantize.ranges import Ranges
+from edgehar_training.quantize.ranges import FakeQuantRanges
 from edgehar_training.quantize.recurrent import cell_of
 from edgehar_training.quantize.simplify import simplified
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from edgehar.model.manifest import Affine
     from edgehar_training.quantize.graph import Node
-    from edgehar_training.quantize.plan import Quantizer
+    from edgehar_training.quantize.quantizer import Quantizer
     from edgehar_training.quantize.ranges import Limits
 
 RECURRENT = frozenset({"LSTM", "GRU", "SimpleRNN"})
@@ -56,13 +56,13 @@ class StepNetwork:
         ConversionError: the head is none of that kind (ask `has_step` first), or cannot be exported.
     """
 
-    def __init__(self, head: keras.Model, ranges: Ranges, fixed: Mapping[str, Affine]) -> None:
+    def __init__(self, head: keras.Model, ranges: FakeQuantRanges, fixed: Mapping[str, Affine]) -> None:
         if not has_step(head):
             raise ConversionError(
                 f"{head.name}: has no network of one step; it must be recurrent layers, then dense ones"
             )
-        self._head, self._quantizer = _HeadOfStep(simplified(head), SEAM), Ranges(union_of_steps(ranges.limits))
-        self._quantizer.freeze(fixed)
+        self._head = _HeadOfStep(simplified(head), SEAM)
+        self._quantizer = FakeQuantRanges(union_of_steps(ranges.limits), fixed)
 
     @property
     def sizes(self) -> list[tuple[str, int]]:
@@ -101,7 +101,7 @@ def union_of_steps(limits: Mapping[str, Limits]) -> dict[str, Limits]:
     return joined
 
 
-def convert_step(head: keras.Model, ranges: Ranges, fixed: Mapping[str, Affine]) -> bytes:
+def convert_step(head: keras.Model, ranges: FakeQuantRanges, fixed: Mapping[str, Affine]) -> bytes:
     """The TFLite file of one step, int8 throughout.
 
     Args:

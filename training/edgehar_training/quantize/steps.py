@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     import keras
 
     from edgehar_training.quantize.graph import Node
-    from edgehar_training.quantize.plan import Quantizer
-
-    Step = Callable[[Sequence[Any], Quantizer], Any]
+    from edgehar_training.quantize.quantizer import Quantizer, Step
 
 # Activations that become a part of the operation before them.
 FUSED_ACTIVATIONS = ("linear", "relu", "relu6")

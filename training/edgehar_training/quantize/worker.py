@@ -24,11 +24,11 @@ from edgehar_training.quantize.child import (
     HEAD_NETWORK,
     OPTIONS_FILE,
     STEP_FILE,
-    Options,
+    ConvertJob,
 )
 from edgehar_training.quantize.export import Exporter, observe
 from edgehar_training.quantize.heads import float_head, fused_head
-from edgehar_training.quantize.ranges import Ranges
+from edgehar_training.quantize.ranges import FakeQuantRanges, RangeObserver
 from edgehar_training.quantize.step import convert_step, has_step
 from edgehar_training.quiet import quiet_tensorflow
 
@@ -57,14 +57,16 @@ def _convert(job: Path) -> None:
     with np.load(job / CALIBRATION_FILE) as calibration:
         windows = calibration["windows"]
         affine = Affine(scale=float(calibration["scale"]), zero_point=int(calibration["zero_point"]))
-    options = msgspec.json.decode((job / OPTIONS_FILE).read_bytes(), type=Options)
-    ranges = Ranges(options.limits, per_channel=options.per_channel)
+    options = msgspec.json.decode((job / OPTIONS_FILE).read_bytes(), type=ConvertJob)
     encoder, head = (keras.saving.load_model(job / name, compile=False) for name in (ENCODER_NETWORK, HEAD_NETWORK))
-    exporter = Exporter(encoder, head, ranges)
+    observer = RangeObserver()
+    exporter = Exporter(encoder, head, observer)
     features = None if options.limits is not None else observe(exporter, windows, affine)
-    ranges.freeze(exporter.fixed(affine))
+    limits = observer.limits if options.limits is None else options.limits
+    ranges = FakeQuantRanges(limits, exporter.fixed(affine), per_channel=options.per_channel)
+    exporter = exporter.with_quantizer(ranges)
     if options.limits is None:
-        # What was trained as int8 has learned its biases.
+        # QAT has already learned its biases.
         exporter.correct(windows, affine)
     made = to_int8(exporter.encode, (1, *windows.shape[2:]))
     (job / ENCODER_FILE).write_bytes(made)

@@ -37,6 +37,7 @@ CONFIG_FILE = "config.json"
 SPLITS_FILE = "splits.csv"
 BEST_FILE = "best.keras"
 METRICS_FILE = "metrics.json"
+BUNDLE_FILE = "model.edgehar"
 EVALUATION_HOP = 2
 
 

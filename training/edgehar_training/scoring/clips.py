@@ -1,4 +1,4 @@
-"""Scores of windows and clips, and the figures made of them."""
+"""Scores of windows and clips, and figures computed from them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 from edgehar_training.data import sampling
 from edgehar_training.data.frame_order import ORDERED
 from edgehar_training.runs.run import EVALUATION_HOP
-from edgehar_training.scoring.intervals import RESAMPLES
 from edgehar_training.scoring.measures import class_measures, confusion_matrix
 
 if TYPE_CHECKING:
@@ -35,15 +34,15 @@ def score_streams(
     hop: int = EVALUATION_HOP,
     order: FrameOrder = ORDERED,
 ) -> list[npt.NDArray[np.float32]]:
-    """Scores of every window of every clip; each frame is encoded once, as on the device.
+    """Score every window of every clip. Each frame is encoded once, as on the device.
 
     Args:
         model: a network with layers "encoder" and "head".
-        preprocessor: gives the real value of quantized input.
+        preprocessor: converts quantized input to real values.
         streams: int8 `(n, height, width, 3)` per clip, n >= window.
         window: frames in a window.
         hop: frames between windows.
-        order: how the frames of a window stand in it.
+        order: order of the frames in a window.
 
     Returns:
         float32 `(windows, classes)` per clip.
@@ -60,14 +59,14 @@ def score_features(
     hop: int = EVALUATION_HOP,
     order: FrameOrder = ORDERED,
 ) -> list[npt.NDArray[np.float32]]:
-    """Scores of every window of every clip, given the features of its frames; few windows are in memory at a time.
+    """Score every window of every clip from the features of its frames. Few windows are in memory at a time.
 
     Args:
         head: `(batch, window, features)` to `(batch, classes)`.
         streams: float32 `(n, features)` per clip, n >= window.
         window: frames in a window.
         hop: frames between windows.
-        order: how the frames of a window stand in it.
+        order: order of the frames in a window.
 
     Returns:
         float32 `(windows, classes)` per clip.
@@ -89,11 +88,11 @@ def score_features(
 
 
 def score_bundle(bundle: Path, clips: Sequence[SmallClip], hop: int = EVALUATION_HOP) -> list[npt.NDArray[np.float32]]:
-    """Scores of every window of every clip by an int8 bundle, streamed as on the device.
+    """Score every window of every clip with an int8 bundle, streamed as on the device.
 
     Args:
         bundle: a model bundle.
-        clips: frames at the bundle's size, which it takes as they are.
+        clips: frames at the input size of the bundle.
         hop: frames between windows.
 
     Returns:
@@ -117,15 +116,15 @@ def score_bundle(bundle: Path, clips: Sequence[SmallClip], hop: int = EVALUATION
 def in_chunks(
     network: keras.Model, inputs: npt.NDArray[Any], preprocessor: Preprocessor | None = None
 ) -> npt.NDArray[np.float32]:
-    """What a network gives, in chunks of one shape, the last one filled up: a new shape would be traced anew.
+    """Run a network in chunks of one shape; the last chunk is padded, because a new shape would be traced again.
 
     Args:
         network: an encoder or a head.
-        inputs: its input; int8 where a preprocessor gives the real values.
-        preprocessor: gives them.
+        inputs: its input; int8 if there is a preprocessor.
+        preprocessor: converts int8 input to real values.
 
     Returns:
-        float32 of as many rows as there are inputs.
+        float32, one row for each input.
     """
     outputs = []
     for begin in range(0, len(inputs), CHUNK):
@@ -161,7 +160,7 @@ class Result:
 
     @property
     def correct(self) -> npt.NDArray[np.bool_]:
-        """Whether each clip is named rightly, `(clips,)`."""
+        """Whether the best label of each clip is the true one, `(clips,)`."""
         right: npt.NDArray[np.bool_] = self.predicted == self.truth
         return right
 
@@ -173,13 +172,13 @@ class Result:
 
     @property
     def window_top1(self) -> float:
-        """Share of windows named rightly."""
+        """Accuracy of single windows."""
         hits = [scores.argmax(axis=1) == t for scores, t in zip(self.windows, self.truth, strict=True)]
         return float(np.concatenate(hits).mean())
 
 
 def figures(result: Result, labels: Sequence[str]) -> dict[str, Any]:
-    """Top-1 of clips and windows, loss, confusion (rows are the truth) and precision, recall and F1 of each label."""
+    """Return top-1 of clips and windows, loss, confusion (rows are the truth), and measures of each label."""
     confusion = confusion_matrix(result.truth, result.predicted, len(labels))
     return {
         "clips": len(result.truth),
@@ -194,7 +193,7 @@ def figures(result: Result, labels: Sequence[str]) -> dict[str, Any]:
 def per_class(
     confusion: npt.NDArray[np.int_], labels: Sequence[str], counted: str = "clips"
 ) -> dict[str, dict[str, float]]:
-    """Precision, recall, F1 and number of clips (or what is `counted`) of each label; 0 where a share is of nothing."""
+    """Return precision, recall, F1 and the number of clips (or `counted`) of each label; 0 for an undefined ratio."""
     values = class_measures(confusion)
     return {
         label: {
@@ -203,24 +202,3 @@ def per_class(
         }
         for index, label in enumerate(labels)
     }
-
-
-def group_bootstrap(correct: Sequence[float], groups: Sequence[str], seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the mean of `correct`: the percentile bootstrap (Efron, 1979) over whole groups.
-
-    Clips of a group are not independent, so groups are drawn, not clips.
-
-    Args:
-        correct: 1 or 0 for each clip, or its mean over seeds.
-        groups: the group of each clip.
-        seed: of the draws.
-
-    Returns:
-        The 2.5th and 97.5th percentile of the share of right clips.
-    """
-    _, member = np.unique(np.asarray(groups), return_inverse=True)
-    right, size = np.bincount(member, np.asarray(correct, float)), np.bincount(member)
-    drawn = np.random.default_rng(seed).integers(len(size), size=(RESAMPLES, len(size)))
-    shares = right[drawn].sum(axis=1) / size[drawn].sum(axis=1)
-    low, high = np.percentile(shares, [2.5, 97.5])
-    return float(low), float(high)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from edgehar.nearest import nearest
 from edgehar.errors import ConfigError
+from edgehar.nearest import nearest
 from edgehar_training.settings import (
     AugmentSettings,
     DataSettings,

@@ -6,16 +6,16 @@ import math
 import resource
 import time
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from edgehar.errors import ConfigError, DatasetError
+from edgehar.errors import DatasetError
 from edgehar_training import models
 from edgehar_training.data.datasets import labels_of, load_dataset
 from edgehar_training.data.datasets.splits import make_splits
+from edgehar_training.training.checks import check_start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,28 +24,13 @@ if TYPE_CHECKING:
 
     from edgehar_training.data.datasets import Clip
     from edgehar_training.runs.run import RunConfig
-    from edgehar_training.training.experiment import Options
+    from edgehar_training.training.options import ExperimentOptions
 
 # Files whose headers are looked at, and training steps that are timed after the first, which compiles.
 PROBED, TIMED = 64, 3
 
 
-def check_start(config: RunConfig, *, resume: bool) -> None:
-    """Make sure that a training can begin, as far as that is known without its clips.
-
-    Raises:
-        ConfigError: the settings do not fit each other or the network, or there is nothing at --init-from.
-    """
-    from edgehar_training.training.optimisation import check
-
-    models.check(config.network)
-    check(config.fit)
-    start = config.fit.init_from
-    if start is not None and not resume and not Path(start).exists():
-        raise ConfigError(f"--init-from {start}: there is no such file or folder")
-
-
-def describe_plan(config: RunConfig, options: Options) -> str:
+def describe_plan(config: RunConfig, options: ExperimentOptions) -> str:
     """The plan of an experiment in words; nothing is decoded or written, and a network is built and timed.
 
     Args:
@@ -57,7 +42,7 @@ def describe_plan(config: RunConfig, options: Options) -> str:
         DatasetError: the data cannot be used.
         EdgeharError: a step does not fit into memory.
     """
-    check_start(config, resume=options.resume)
+    check_start(config, resume=options.run.resume)
     clips = load_dataset(config.data)
     labels = labels_of(clips)
     splits = make_splits(
@@ -183,7 +168,7 @@ def _gpu() -> str:
     return f", and {_bytes(used)} of the GPU"
 
 
-def _duration(step_s: float, steps: int, runs: int, config: RunConfig, options: Options) -> str:
+def _duration(step_s: float, steps: int, runs: int, config: RunConfig, options: ExperimentOptions) -> str:
     total_s = step_s * steps * config.fit.epochs * runs / min(options.jobs, runs)
     words = f"{total_s / 3600:.1f} h" if total_s >= 5400 else f"{max(1, round(total_s / 60))} min"
     return (

@@ -24,15 +24,19 @@ from edgehar_training.data.datasets.official import check_official
 from edgehar_training.data.datasets.splits import Split, describe_split, make_splits
 from edgehar_training.data.pixels import caches
 from edgehar_training.quantize import stages
+from edgehar_training.quantize.stage_comparison import pooled_differences
 from edgehar_training.quiet import quiet_tensorflow
 from edgehar_training.runs import report
 from edgehar_training.runs.run import METRICS_FILE, RunConfig
-from edgehar_training.scoring.clips import group_bootstrap, per_class
-from edgehar_training.training.dry_run import check_start
-from edgehar_training.training.train_run import train_run
+from edgehar_training.scoring.clips import per_class
+from edgehar_training.scoring.intervals import group_bootstrap
+from edgehar_training.training.after_run import make_run
+from edgehar_training.training.checks import check_start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from edgehar_training.training.options import ExperimentOptions, RunOptions
 
 log = logging.getLogger(__name__)
 
@@ -48,30 +52,7 @@ class Job:
     split: Split
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """How runs are made.
-
-    Attributes:
-        out: folder of the run, or of all runs.
-        seeds: one run (or set of folds) for each.
-        resume: continue what is in `out`.
-        int8: convert and test the int8 bundle of every run too.
-        qat: also train every run on, in float and as int8, and compare.
-        jobs: runs made at the same time.
-        tensorboard: write event files too.
-    """
-
-    out: Path
-    seeds: list[int]
-    resume: bool = False
-    int8: bool = False
-    jobs: int = 1
-    qat: bool = False
-    tensorboard: bool = False
-
-
-def run_experiment(template: RunConfig, options: Options) -> dict[str, Any]:
+def run_experiment(template: RunConfig, options: ExperimentOptions) -> dict[str, Any]:
     """Train and test on every fold with every seed.
 
     Args:
@@ -85,13 +66,13 @@ def run_experiment(template: RunConfig, options: Options) -> dict[str, Any]:
         ConfigError: the settings do not fit, or `out` holds something and is not to be resumed.
         DatasetError: the data cannot be used.
     """
-    check_start(template, resume=options.resume)
+    check_start(template, resume=options.run.resume)
     models.prepare(template.network)
-    if options.int8 or options.qat:
+    if options.run.int8 or options.run.qat:
         template.check_device()
-    if options.qat:
+    if options.run.qat:
         stages.check_stages(template)
-    if not options.resume and options.out.exists() and any(options.out.iterdir()):
+    if not options.run.resume and options.out.exists() and any(options.out.iterdir()):
         raise ConfigError(f"{options.out}: is not empty; continue it with --resume, or give another --out")
     clips = load_dataset(template.data)
     if template.split.kind == "official":
@@ -162,7 +143,7 @@ def _decode(clips: list[Clip], template: RunConfig) -> tuple[list[Clip], dict[st
     return left, skipped
 
 
-def _jobs(template: RunConfig, options: Options, clips: Sequence[Clip]) -> list[Job]:
+def _jobs(template: RunConfig, options: ExperimentOptions, clips: Sequence[Clip]) -> list[Job]:
     single = len(options.seeds) == 1 and template.split.folds is None
     jobs = []
     for seed in options.seeds:
@@ -186,19 +167,19 @@ def _jobs(template: RunConfig, options: Options, clips: Sequence[Clip]) -> list[
     return jobs
 
 
-def _train_all(jobs: Sequence[Job], clips: Sequence[Clip], options: Options) -> None:
-    train = functools.partial(_train_one, clips=clips, options=options)
+def _train_all(jobs: Sequence[Job], clips: Sequence[Clip], options: ExperimentOptions) -> None:
     if options.jobs == 1 or len(jobs) == 1:
-        bar = sys.stderr.isatty()
+        run_options = dataclasses.replace(options.run, bar=sys.stderr.isatty())
         for job in jobs:
-            train(job, bar=bar)
+            _train_one(job, clips=clips, options=run_options)
             say_done(job.folder)
         return
+    train = functools.partial(_train_one, clips=clips, options=options.run)
     _share_cores(options.jobs)
     with concurrent.futures.ProcessPoolExecutor(
         options.jobs, multiprocessing.get_context("spawn"), _start_worker, (log.getEffectiveLevel(),)
     ) as pool:
-        waiting = {pool.submit(train, job, bar=False): job for job in jobs}
+        waiting = {pool.submit(train, job): job for job in jobs}
         try:
             for done in concurrent.futures.as_completed(waiting):
                 done.result()
@@ -209,18 +190,8 @@ def _train_all(jobs: Sequence[Job], clips: Sequence[Clip], options: Options) -> 
             raise
 
 
-def _train_one(job: Job, *, clips: Sequence[Clip], options: Options, bar: bool) -> None:
-    train_run(
-        job.folder,
-        job.config,
-        clips,
-        job.split,
-        resume=options.resume,
-        int8=options.int8,
-        bar=bar,
-        qat=options.qat,
-        tensorboard=options.tensorboard,
-    )
+def _train_one(job: Job, *, clips: Sequence[Clip], options: RunOptions) -> None:
+    make_run(job.folder, job.config, clips, job.split, options)
 
 
 def _share_cores(jobs: int) -> None:
@@ -271,7 +242,7 @@ def _pooled_stages(runs: Sequence[tuple[int, dict[str, Any]]], part: str, labels
     for name in ("float", *stages.STAGES):
         rows = [(seed, run[stages.KEY][name][part]["predictions"]) for seed, run in runs]
         pooled[name] = _pooled(rows, labels)
-    pooled["gains"] = stages.pooled_differences([run[stages.KEY] for _, run in runs], part)
+    pooled["gains"] = pooled_differences([run[stages.KEY] for _, run in runs], part)
     pooled["chosen"] = dict(Counter(run[stages.KEY]["best"] for _, run in runs))
     return pooled
 

@@ -1,4 +1,4 @@
-"""Training of one network: batches, epochs, early stopping, and a checkpoint from which it continues exactly."""
+"""Train one network: batches, epochs, early stopping, and a checkpoint from which training continues exactly."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from edgehar.errors import DatasetError, EdgeharError
 from edgehar.files import whole_file
 from edgehar_training.runs.run import BEST_FILE
 from edgehar_training.scoring.clips import Result, score_features, score_streams
+from edgehar_training.scoring.run_metrics import truth_of
 from edgehar_training.training.batches import Batches
 
 if TYPE_CHECKING:
@@ -34,51 +35,51 @@ log = logging.getLogger(__name__)
 
 LAST_FILE = "last.npz"
 
-Row = dict[str, float]
+EpochRow = dict[str, float]
 
 
 @dataclasses.dataclass
 class Progress:
-    """How far a training is.
+    """The finished epochs of a training.
 
     Attributes:
-        history: one row per finished epoch: epoch (from 1), learning_rate (of its last step), loss, accuracy,
-            val_loss, val_accuracy.
-        best_epoch: the epoch with the least validation loss; 0 before the first.
+        history: one row per epoch: epoch (from 1), learning_rate (of its last step), loss, accuracy, val_loss,
+            val_accuracy.
+        best_epoch: the epoch with the lowest validation loss; 0 before the first epoch.
     """
 
-    history: list[Row] = dataclasses.field(default_factory=list)
+    history: list[EpochRow] = dataclasses.field(default_factory=list)
     best_epoch: int = 0
 
     @property
     def best_loss(self) -> float:
-        """Least validation loss so far."""
+        """Lowest validation loss so far."""
         return self.history[self.best_epoch - 1]["val_loss"] if self.best_epoch else math.inf
 
 
 class Training:
-    """One network and its optimiser, epoch by epoch, on whatever backend Keras has.
+    """One network and its optimizer, epoch by epoch, on any Keras backend.
 
     Args:
-        run: where to, and with what settings.
+        run: settings and folder.
         train: clips to learn from.
-        val: clips that say when to stop.
-        resume: continue after the last finished epoch in the run's folder, if there is one.
+        val: clips for early stopping.
+        resume: continue after the last finished epoch in the folder of the run, if there is one.
 
     Attributes:
-        run: the same.
-        progress: how far it is.
-        model: the float32 network; it has the best weights once `fit` returned.
-        fake_quantization: the same weights as the int8 file will compute with them, where a "qat" stage is trained.
+        run: settings and folder.
+        progress: finished epochs.
 
     Raises:
-        ConfigError: a setting does not fit the network, or the checkpoint is not of this network.
-        DatasetError: a part is empty, or a label has no clip to learn from.
-        EdgeharError: memory ran out.
+        ConfigError: a setting does not fit the network, or the checkpoint is of another network.
+        DatasetError: a part is empty, or a label has no training clip.
+        EdgeharError: out of memory.
     """
 
     def __init__(self, run: Run, train: Sequence[Clip], val: Sequence[Clip], *, resume: bool = False) -> None:
         from edgehar_training.training import accelerators
+        from edgehar_training.training.features_cache import FeatureBatches, features_of
+        from edgehar_training.training.networks import make_networks
 
         _check_parts(run, train, val)
         config = run.config
@@ -88,92 +89,34 @@ class Training:
         self._replicas = accelerators.Replicas()
         self._replicas.check(config.fit)
         with self._replicas.scope():
-            self._make_networks(resume)
-            self._batches: Batches | FeatureBatches = self._make_batches(train)
-            self._compile()
-        self._weights_of_labels = _weights_of_labels(run, train)
-        self._val_truth = np.array([config.labels.index(clip.label) for clip in val])
+            networks = make_networks(run, resume=resume)
+            # Features of frames, computed once, if only the head learns.
+            self._features = features_of(run, networks.learning)
+            self._batches: Batches | FeatureBatches
+            if self._features is None:
+                self._networks, self._batches = networks, Batches(run, train)
+            else:
+                self._networks, self._batches = networks.of_head(), FeatureBatches(run, train, self._features)
+            self._networks.compile(config.fit, self.steps_per_epoch)
+        self._label_weights = _label_weights(run, train)
+        self._val_truth = truth_of(config, val)
         self._best = self._weights()
         if resume:
             self._restore()
-        # With the weights that were restored: features are of those.
+        # After restoring, because features depend on the weights of the encoder.
         if self._features is not None:
             self.streams(train)
         self._val_streams = self.streams(val)
 
-    def _make_networks(self, resume: bool) -> None:
-        """The network to be saved, the one whose weights learn, and the one that is run over the same weights."""
-        import keras
+    @property
+    def model(self) -> keras.Model:
+        """The float32 network; it has the best weights after `fit`."""
+        return self._networks.saved
 
-        from edgehar_training.models import build
-        from edgehar_training.models.layer_names import freeze, named_layers
-        from edgehar_training.models.stem import with_compiled_stem
-        from edgehar_training.training import accelerators
-        from edgehar_training.training.transfer import init_from
-
-        config = self.run.config
-        self.fake_quantization: FakeQuantization | None = None
-        if config.stage != "float":
-            self._make_stage()
-            return
-        self.model = self._learning = build(config.network, len(config.labels))
-        if (policy := accelerators.precision(config.fit)) != accelerators.FLOAT32:
-            with accelerators.dtype_policy(policy):
-                self._learning = build(config.network, len(config.labels))
-            accelerators.keep_scores_exact(list(named_layers(self._learning).values()))
-        if config.fit.init_from is not None and not resume:
-            taken = init_from(self._learning, config.fit.init_from, config.labels)
-            log.info("%s: %s", config.fit.init_from, taken)
-        if config.fit.freeze:
-            frozen = freeze(self._learning, config.fit.freeze)
-            log.info("frozen: %s", ", ".join(frozen))
-        plain = config.fit.jit or self._learning is not self.model
-        # XLA cannot compile the compiled block, and it knows 32 bits only.
-        self._fast = self._learning if plain else with_compiled_stem(self._learning)
-        if self._fast is self._learning:
-            # What is compiled is saved with its optimiser, which nobody needs of a trained network.
-            self._fast = keras.Model(self._learning.inputs, self._learning.outputs, name=self._learning.name)
-
-    def _make_stage(self) -> None:
-        """The network of a float run, to be trained on in float or with fake quantization over the same weights."""
-        from edgehar_training.models.stem import with_compiled_stem
-        from edgehar_training.quantize.stages import fake_quantization, start_network
-
-        self.model = self._learning = start_network(self.run)
-        if self.run.config.stage == "finetune":
-            self._fast = with_compiled_stem(self.model)
-            return
-        self.fake_quantization = fake_quantization(self.run, self.model)
-        # Its variables are those of the float network, and the ranges.
-        self._learning = self._fast = self.fake_quantization.model
-
-    def _make_batches(self, train: Sequence[Clip]) -> Batches | FeatureBatches:
-        """Windows of frames; or of their features, which are computed once, where only the head learns."""
-        import keras
-
-        from edgehar_training.training.features_cache import FeatureBatches, features_of
-
-        self._features = features_of(self.run, self._learning)
-        if self._features is None:
-            return Batches(self.run, train)
-        head = self._learning.get_layer("head")
-        # As above: the head itself is saved, so another network over its weights is compiled.
-        self._fast = keras.Model(head.inputs, head.outputs, name="head")
-        return FeatureBatches(self.run, train, self._features)
-
-    def _compile(self) -> None:
-        from edgehar_training.models.layer_names import named_layers
-        from edgehar_training.training import accelerators
-        from edgehar_training.training.optimisation import make_loss, make_optimizer
-
-        fit, learning = self.run.config.fit, self._fast.trainable_variables
-        self._fast.compile(
-            optimizer=make_optimizer(fit, learning, self.steps_per_epoch),
-            loss=make_loss(fit),
-            metrics=["accuracy"],
-            jit_compile=accelerators.jit(fit, list(named_layers(self._learning).values())),
-        )
-        self._fast.optimizer.build(learning)
+    @property
+    def fake_quantization(self) -> FakeQuantization | None:
+        """Fake quantization over the same weights, in a QAT stage; None otherwise."""
+        return self._networks.fake_quantization
 
     @property
     def finished(self) -> bool:
@@ -181,17 +124,17 @@ class Training:
         done, config = len(self.progress.history), self.run.config
         return done >= config.fit.epochs or done - self.progress.best_epoch >= config.fit.patience > 0
 
-    def fit(self, after_step: Callable[[Row], object], after_epoch: Callable[[Row], object]) -> None:
-        """Train to the end, and leave the best network in the model.
+    def fit(self, after_step: Callable[[EpochRow], object], after_epoch: Callable[[EpochRow], object]) -> None:
+        """Train to the end, and leave the best weights in the model.
 
-        The checkpoint is written after every epoch, so that an interrupted training continues exactly.
+        A checkpoint is written after every epoch, so that an interrupted training continues exactly.
 
         Args:
             after_step: called with the mean loss and accuracy of the epoch so far.
             after_epoch: called with the finished epoch's row.
 
         Raises:
-            EdgeharError: the loss is no longer a number, or memory ran out. The model has the best weights until then.
+            EdgeharError: the loss is NaN or infinite, or out of memory. The model has the best weights so far.
         """
         from edgehar_training.training.accelerators import memory_errors
 
@@ -206,24 +149,24 @@ class Training:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in an epoch."""
+        """Number of batches in an epoch."""
         return len(self._batches)
 
-    def learn(self, number: int, after_step: Callable[[Row], object] = lambda _: None) -> Row:
+    def learn(self, number: int, after_step: Callable[[EpochRow], object] = lambda _: None) -> EpochRow:
         """Take the steps of an epoch.
 
         Args:
-            number: the epoch, from 1; it decides which windows are learned from.
+            number: the epoch, from 1; it selects the training windows.
             after_step: called with the mean loss and accuracy of the epoch so far.
 
         Returns:
-            "loss" and "accuracy", the means over its windows while they were learned from.
+            "loss" and "accuracy", averaged over the windows at the time of their step.
 
         Raises:
-            EdgeharError: the loss is no longer a number.
+            EdgeharError: the loss is NaN or infinite.
         """
         total = np.zeros(3)
-        seen: Row = {}
+        seen: EpochRow = {}
         if self.fake_quantization is not None:
             settings = self.run.config
             moving = number <= settings.quantize.freeze_ranges * settings.fit.epochs
@@ -231,13 +174,13 @@ class Training:
         for windows, truth in self._batches.epoch(number):
             step = self.step(windows, truth)
             self._check_finite(step["loss"], number)
-            # Keras forgets the metrics of earlier steps at every call.
+            # Keras resets its metrics at every call.
             total += np.array([step["loss"], step["accuracy"], 1]) * len(windows)
             seen = {"loss": float(total[0] / total[2]), "accuracy": float(total[1] / total[2])}
             after_step(seen)
         return seen
 
-    def _epoch(self, number: int, after_step: Callable[[Row], object]) -> Row:
+    def _epoch(self, number: int, after_step: Callable[[EpochRow], object]) -> EpochRow:
         seen = self.learn(number, after_step)
         with self._averaged():
             val = self.score(self._val_streams, self._val_truth)
@@ -251,24 +194,24 @@ class Training:
         return row
 
     def step(self, windows: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> dict[str, float]:
-        """One step of the optimiser.
+        """Take one step of the optimizer.
 
         Args:
-            windows: float32 `(n, window, height, width, channels)`, or `(n, window, features)` where only the head
-                learns and features are kept.
+            windows: float32 `(n, window, height, width, channels)`, or `(n, window, features)` if only the head
+                learns from cached features.
             truth: share of each label, float32 `(n, classes)`.
 
         Returns:
             "loss" and "accuracy" of these windows.
         """
-        weight = None if self._weights_of_labels is None else truth @ self._weights_of_labels
-        return self._replicas.step(self._fast, windows, truth, weight)
+        weight = None if self._label_weights is None else truth @ self._label_weights
+        return self._replicas.step(self._networks.fast, windows, truth, weight)
 
     def streams(self, clips: Sequence[Clip]) -> Sequence[npt.NDArray[Any]]:
-        """What `score` takes of each clip: its input, int8, or where only the head learns its features, float32.
+        """Return the input of `score` for each clip: int8 frames, or float32 features if only the head learns.
 
         Raises:
-            EdgeharError: a clip cannot be read, or memory ran out.
+            EdgeharError: a clip cannot be read, or out of memory.
         """
         from tqdm import tqdm
 
@@ -281,39 +224,39 @@ class Training:
         return self._features.streams(clips)
 
     def score(self, streams: Sequence[npt.NDArray[Any]], truth: npt.NDArray[np.intp]) -> Result:
-        """Scores of the network as it is now, for clips given as `streams` gives them."""
+        """Score clips, given as `streams` returns them, with the current weights."""
         window, order = self.run.config.network.window, self.run.config.frame_order
         if self._features is not None:
-            return Result(truth, score_features(self._fast, streams, window, order=order))
-        return Result(truth, score_streams(self._fast, self.run.preprocessor, streams, window, order=order))
+            return Result(truth, score_features(self._networks.fast, streams, window, order=order))
+        return Result(truth, score_streams(self._networks.fast, self.run.preprocessor, streams, window, order=order))
 
     def _check_finite(self, loss: float, epoch: int) -> None:
         if math.isfinite(loss):
             return
         fit, best = self.run.config.fit, self.progress.best_epoch
-        kept = f"; {BEST_FILE} keeps the network of epoch {best}, from which --init-from can begin" if best else ""
+        kept = f"; {BEST_FILE} holds the network of epoch {best} (continue from it with --init-from)" if best else ""
         raise EdgeharError(
-            f"{self.run.path}: the loss is no longer a number in epoch {epoch}; lower --learning-rate (it is "
+            f"{self.run.path}: the loss is NaN or infinite in epoch {epoch}; lower --learning-rate (now "
             f"{fit.learning_rate:g}) and train again{kept}"
         )
 
     def _learning_rate(self) -> float:
         import keras
 
-        return float(keras.ops.convert_to_numpy(self._fast.optimizer.learning_rate))
+        return float(keras.ops.convert_to_numpy(self._networks.fast.optimizer.learning_rate))
 
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:
-        """The network with the running mean of its weights, where one is kept."""
+        """Use the running mean of the weights, if the settings ask for one."""
         from edgehar_training.training.checkpoint import arrays_of, assign
 
         if not self.run.config.fit.average_weights:
             yield
             return
-        learning = self._fast.trainable_variables
+        learning = self._networks.fast.trainable_variables
         now = arrays_of(learning)
-        self._fast.optimizer.finalize_variable_values(learning)
-        # Copies: on JAX they would share the optimiser's own arrays, and a call of the network uses those up.
+        self._networks.fast.optimizer.finalize_variable_values(learning)
+        # Copies, because on JAX they would share the arrays of the optimizer, which a call of the network consumes.
         assign(learning, arrays_of(learning))
         try:
             yield
@@ -323,20 +266,20 @@ class Training:
     def _leave_best(self) -> None:
         from edgehar_training.training.checkpoint import assign
 
-        assign(self._learning.variables, self._best)
+        assign(self._networks.learning.variables, self._best)
         if self.fake_quantization is not None:
             self.fake_quantization.settle()
-        elif self.model is not self._learning:
+        elif self.model is not self._networks.learning:
             assign(self.model.variables, self._best)
 
     def _weights(self) -> Arrays:
         from edgehar_training.training.checkpoint import arrays_of
 
-        return arrays_of(self._learning.variables)
+        return arrays_of(self._networks.learning.variables)
 
     def _state(self) -> list[keras.Variable]:
-        """Every variable that the next step depends on: weights, state of the dropout, state of the optimiser."""
-        return [*self._learning.variables, *self._fast.optimizer.variables]
+        """Return every variable the next step depends on: weights, dropout state, optimizer state."""
+        return [*self._networks.learning.variables, *self._networks.fast.optimizer.variables]
 
     def _checkpoint(self) -> None:
         from edgehar_training.training.checkpoint import write_checkpoint
@@ -353,24 +296,24 @@ class Training:
 
 def _check_parts(run: Run, train: Sequence[Clip], val: Sequence[Clip]) -> None:
     if not train or not val:
-        raise DatasetError("no clip is left to train or validate on; bring more clips")
+        raise DatasetError("no clip is left to train or validate on; add clips")
     known = Counter(clip.label for clip in train)
     if unseen := [label for label in run.config.labels if not known[label]]:
         raise DatasetError(
-            f"no training clip has the label {', '.join(unseen)}, so that it cannot be learned; bring clips of more "
-            "groups, or leave it out by --classes"
+            f"no training clip has the label {', '.join(unseen)}; add clips of more groups, or leave the label out "
+            "with --classes"
         )
     if strange := sorted({clip.label for clip in (*train, *val)} - set(run.config.labels)):
-        raise DatasetError(f"the clips have labels that the run does not know: {', '.join(strange)}")
+        raise DatasetError(f"the clips have labels that are not in the run: {', '.join(strange)}")
 
 
-def _weights_of_labels(run: Run, train: Sequence[Clip]) -> npt.NDArray[np.float32] | None:
+def _label_weights(run: Run, train: Sequence[Clip]) -> npt.NDArray[np.float32] | None:
     from edgehar_training.training.optimisation import class_weights
 
     return class_weights(train, run.config.labels) if run.config.fit.class_weights else None
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Write a `.keras` file, whole or not at all."""
+    """Write a `.keras` file atomically."""
     with whole_file(path) as temporary:
         model.save(temporary)

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from edgehar.errors import DatasetError
-from edgehar_training.data.contact_sheets import Row, write_sheet
+from edgehar_training.data.contact_sheets import SheetRow, write_sheet
 from edgehar_training.data.datasets.clip import labels_of
 from edgehar_training.runs.run import Run
 from edgehar_training.training.batches import Batches
@@ -59,7 +59,7 @@ def write_preview(path: Path, config: RunConfig, clips: Sequence[Clip], *, rows:
         windows, truth = next(iter(Batches(run, left).epoch(1)))
     what = words_of(config.augment)
     drawn = [
-        Row(f"{_label(scores, config.labels)}: {what}", *_pictures(window, config.network.input))
+        SheetRow(f"{_label(scores, config.labels)}: {what}", *_pictures(window, config.network.input))
         for window, scores in zip(windows, truth, strict=True)
     ]
     width = 2 * SIDE if config.network.input == "rgb+flow" else SIDE

@@ -6,9 +6,7 @@ import logging
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from edgehar.errors import ConfigError, EdgeharError
 from edgehar.files import write_text
@@ -25,7 +23,7 @@ from edgehar_training.runs.run import (
     load_run,
     with_mean,
 )
-from edgehar_training.scoring.clips import Result, figures, group_bootstrap, score_bundle
+from edgehar_training.scoring.run_metrics import part_metrics, truth_of
 from edgehar_training.settings.network import FUSED
 from edgehar_training.training.memory import keep_freed
 
@@ -33,60 +31,43 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgehar_training.data.datasets import Clip
-    from edgehar_training.training.fit import Row, Training
+    from edgehar_training.training.fit import EpochRow, Training
+    from edgehar_training.training.options import RunOptions
 
 log = logging.getLogger(__name__)
 
-BUNDLE_FILE = "model.edgehar"
 # Settings that may differ when a run is resumed: they do not change what the finished epochs did.
 FREE_SETTINGS = frozenset({"fit.epochs", "fit.patience", "data.cache", "tools", "skipped"})
 EPOCHS_PER_LINE = 10
 
 
-def train_run(
-    folder: Path,
-    config: RunConfig,
-    clips: Sequence[Clip],
-    split: Split,
-    *,
-    resume: bool,
-    int8: bool,
-    bar: bool,
-    qat: bool = False,
-    tensorboard: bool = False,
-) -> None:
-    """Train, evaluate and report one run; a finished one is left as it is when resuming, but for a missing int8 test.
+def train_run(folder: Path, config: RunConfig, clips: Sequence[Clip], split: Split, options: RunOptions) -> Run:
+    """Train, evaluate and report one run. Resuming a finished run changes nothing.
 
     Args:
-        folder: where to; made here.
+        folder: folder of the run; created if missing.
         config: all settings.
         clips: the data set.
-        split: which of them are in which part.
-        resume: continue a run that is there.
-        int8: convert the network, and test the int8 bundle too.
-        bar: show a progress bar.
-        qat: also train on in float and as int8, in folders of their own, and compare what is made of each.
-        tensorboard: write loss and accuracy of every epoch for TensorBoard, in the folder "tensorboard" of the run.
+        split: which clips are in which part.
+        options: how to make the run; `int8` and `qat` are left to `after_run`.
+
+    Returns:
+        The finished run.
 
     Raises:
-        ConfigError: a run of other settings is there.
-        EdgeharError: training or conversion failed.
+        ConfigError: the folder holds a run with other settings.
+        EdgeharError: training failed.
     """
     config = with_mean(config, [clips[i] for i in split.train])
-    if resume and _finished(folder, config):
-        if int8:
-            add_int8(Run(folder, config))
-        if qat:
-            add_stages(Run(folder, config), clips, split, bar=bar)
-        return
+    run = Run(folder, config)
+    if options.resume and _finished(folder, config):
+        return run
     started_s = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     config.write(folder)
     write_splits(folder / SPLITS_FILE, clips, split, None if config.data.folder is None else Path(config.data.folder))
     write_text(folder / "labels.txt", "".join(f"{label}\n" for label in config.labels))
-    run = Run(folder, config)
-    parts = [[clips[i] for i in part] for part in (split.train, split.val)]
-    training = _fit(run, *parts, resume=resume, bar=bar, tensorboard=tensorboard)
+    training = _fit(run, [clips[i] for i in split.train], [clips[i] for i in split.val], options)
     history = training.progress.history
     metrics: dict[str, Any] = {
         "protocol": config.protocol,
@@ -101,20 +82,12 @@ def train_run(
         if part_clips := [clips[i] for i in getattr(split, part)]:
             result = training.score(training.streams(part_clips), truth_of(config, part_clips))
             metrics[part] = part_metrics(run, part_clips, result)
-    if int8:
-        metrics["int8"] = _int8_metrics(run)
     metrics["seconds"] = round(time.monotonic() - started_s, 1)
     report.draw_curves(folder / "curves.png", history, config.protocol)
     draw_test(run, metrics)
-    # Last: a run with metrics is a finished one.
+    # Last, because a run with metrics counts as finished.
     report.write_metrics(folder / METRICS_FILE, metrics)
-    if qat:
-        add_stages(run, clips, split, bar=bar)
-
-
-def truth_of(config: RunConfig, clips: Sequence[Clip]) -> Any:
-    """Index of the label of each clip, int `(clips,)`."""
-    return np.array([config.labels.index(clip.label) for clip in clips])
+    return run
 
 
 def _finished(folder: Path, config: RunConfig) -> bool:
@@ -135,19 +108,17 @@ def _finished(folder: Path, config: RunConfig) -> bool:
     return (folder / METRICS_FILE).exists() and before.fit.epochs >= config.fit.epochs
 
 
-def _fit(
-    run: Run, train: Sequence[Clip], val: Sequence[Clip], *, resume: bool, bar: bool, tensorboard: bool = False
-) -> Training:
+def _fit(run: Run, train: Sequence[Clip], val: Sequence[Clip], options: RunOptions) -> Training:
     from edgehar_training.quantize.stages import write_ranges
     from edgehar_training.training.fit import Training, save_model
     from edgehar_training.training.tensorboard import EventFile
 
     keep_freed()
-    training = Training(run, train, val, resume=resume)
-    show = _Bar(run, training) if bar else _Lines(run)
-    events = EventFile(run.path / "tensorboard") if tensorboard else None
+    training = Training(run, train, val, resume=options.resume)
+    show = _Bar(run, training) if options.bar else _Lines(run)
+    events = EventFile(run.path / "tensorboard") if options.tensorboard else None
 
-    def after_epoch(row: Row) -> None:
+    def after_epoch(row: EpochRow) -> None:
         report.write_history(run.path / "history.csv", training.progress.history)
         show.epoch(row)
         if events is not None:
@@ -169,64 +140,6 @@ def _fit(
     return training
 
 
-def part_metrics(run: Run, clips: Sequence[Clip], result: Result) -> dict[str, Any]:
-    """Figures of some clips, with an interval and every answer, for `metrics.json`."""
-    groups = [clip.group for clip in clips]
-    return {
-        **figures(result, run.config.labels),
-        "interval_95": group_bootstrap(result.correct.tolist(), groups, run.config.split.seed),
-        "predictions": [
-            {
-                "clip": clip.path,
-                **_moments(clip),
-                "group": clip.group,
-                "label": clip.label,
-                "predicted": run.config.labels[int(index)],
-                "scores": [round(float(score), 5) for score in scores],
-            }
-            for clip, index, scores in zip(clips, result.predicted, result.clip_scores, strict=True)
-        ],
-    }
-
-
-def _moments(clip: Clip) -> dict[str, float]:
-    """The times of a clip that is a part of a video."""
-    return {name: s for name, s in (("start_s", clip.start_s), ("end_s", clip.end_s)) if s is not None}
-
-
-def add_int8(run: Run) -> None:
-    """Convert the network of a finished run and add the test of its int8 bundle to its metrics, where it is missing."""
-    metrics = report.read_metrics(run.path / METRICS_FILE)
-    if "int8" not in metrics:
-        metrics["int8"] = _int8_metrics(run)
-        report.write_metrics(run.path / METRICS_FILE, metrics)
-
-
-def add_stages(run: Run, clips: Sequence[Clip], split: Split, *, bar: bool) -> None:
-    """Train on from a finished run, in float and as int8, and add the comparison to its metrics."""
-    from edgehar_training.quantize.stages import KEY, compare_stages, stage_config
-
-    metrics = report.read_metrics(run.path / METRICS_FILE)
-    if KEY in metrics:
-        return
-    for stage in ("finetune", "qat"):
-        config = stage_config(run.config, stage)
-        train_run(run.path / stage, config, clips, split, resume=True, int8=False, bar=bar)
-    metrics[KEY] = compare_stages(run, metrics)
-    report.write_metrics(run.path / METRICS_FILE, metrics)
-
-
-def _int8_metrics(run: Run) -> dict[str, Any]:
-    from edgehar_training.quantize.convert import convert_run
-
-    part: Literal["val", "test"] = "test" if run.clips("test") else "val"
-    bundle = run.path / BUNDLE_FILE
-    convert_run(run.path, bundle, max_drop=None, stage="ptq")
-    clips = run.clips(part)
-    windows = score_bundle(bundle, [run.device_clip(clip) for clip in clips])
-    return {"part": part, **part_metrics(run, clips, Result(truth_of(run.config, clips), windows))}
-
-
 def draw_test(run: Run, metrics: dict[str, Any]) -> None:
     """Draw the confusion of the test clips, or of the validation clips where there are no others."""
     part = "test" if "test" in metrics else "val"
@@ -244,11 +157,11 @@ class _Bar:
         self._bar = tqdm(total=run.config.fit.epochs * self._steps, initial=self._done * self._steps, unit="step")
         self._val = ""
 
-    def step(self, row: Row) -> None:
+    def step(self, row: EpochRow) -> None:
         self._bar.set_postfix_str(f"loss {row['loss']:.3f} accuracy {row['accuracy']:.2f}{self._val}", refresh=False)
         self._bar.update()
 
-    def epoch(self, row: Row) -> None:
+    def epoch(self, row: EpochRow) -> None:
         self._bar.set_description(f"epoch {row['epoch']:.0f}")
         self._val = f" val {row['val_loss']:.3f} {row['val_accuracy']:.2f}"
 
@@ -261,12 +174,12 @@ class _Lines:
 
     def __init__(self, run: Run) -> None:
         self._name = f"seed {run.config.split.seed}" + ("" if run.config.fold is None else f" fold {run.config.fold}")
-        self._last: Row = {}
+        self._last: EpochRow = {}
 
-    def step(self, _: Row) -> None:
+    def step(self, _: EpochRow) -> None:
         pass
 
-    def epoch(self, row: Row) -> None:
+    def epoch(self, row: EpochRow) -> None:
         self._last = row
         if row["epoch"] % EPOCHS_PER_LINE == 0:
             self._say()

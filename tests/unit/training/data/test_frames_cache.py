@@ -215,10 +215,11 @@ def test_a_decoder_that_crashes_costs_one_clip(tmp_path, monkeypatch):
     clips = many(tmp_path / "clips", 16)
     killer = tmp_path / "killer.py"
     killer.write_text(
-        "import json, sys, os\nfrom edgehar_training.data import fill_worker\n"
-        "make = fill_worker.FramesCache.make_missing\n"
+        "import os\nfrom edgehar_training.data import fill_worker\n"
+        "from edgehar_training.data.frames_cache import FramesCache\n"
+        "make = FramesCache.make_missing\n"
         "def crash(self, clip):\n    if clip.path.endswith('05.mp4'): os.abort()\n    return make(self, clip)\n"
-        "fill_worker.FramesCache.make_missing = crash\nfill_worker.main()\n"
+        "FramesCache.make_missing = crash\nfill_worker.main()\n"
     )
     popen = subprocess.Popen
 

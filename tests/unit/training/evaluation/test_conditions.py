@@ -23,8 +23,8 @@ from edgehar_training.evaluation.conditions.measure import Bench, BundleClips, M
 from edgehar_training.evaluation.conditions.pages import conditions_section, conditions_text
 from edgehar_training.evaluation.conditions.recode import Recoder, Timed
 from edgehar_training.evaluation.conditions.scoring import Task, score_conditions
-from edgehar_training.evaluation.evaluated import Subject
-from edgehar_training.evaluation.scored import Row, Scored
+from edgehar_training.evaluation.evaluated import Evaluated
+from edgehar_training.evaluation.scored import ScoredClip, ScoredClips
 from edgehar_training.scoring.clips import score_bundle
 from edgehar_training.settings import DataSettings
 
@@ -232,7 +232,7 @@ def test_a_bundle_is_measured_on_what_can_be_read(clips, bundle, tmp_path):
 def test_bundles_that_see_other_frames_are_not_measured_together(clips, bundle, tmp_path):
     other = ModelBundle.open(write_tiny_bundle(tmp_path / "b.edgehar", rate_hz=25.0))
     bench = Bench([BundleClips(one, clips[:1], None) for one in (bundle, other)], ignore)
-    with pytest.raises(DatasetError, match="another size, crop or rate"):
+    with pytest.raises(DatasetError, match="different size, crop or rate"):
         measure(bench, [RECORDED], 2, ignore)
 
 
@@ -245,12 +245,12 @@ def measured_by_hand():
         for seed, numbers in ((0, range(5)), (1, range(3, 8))):
             for n in numbers:
                 right = np.eye(2, dtype=np.float32)[n % 2]
-                rows.append(Row(clip[n], clip[n].path, right[::-1] if (seed, n) in wrong else right, seed))
-        return Scored(["a", "b"], rows)
+                rows.append(ScoredClip(clip[n], clip[n].path, right[::-1] if (seed, n) in wrong else right, seed))
+        return ScoredClips(["a", "b"], rows)
 
     recorded, dark = scored({(0, 0)}), scored({(0, 0), (0, 1), (1, 3)})
-    subject = Subject("runs/a", "int8 <x>", "data", "5-fold", recorded)
-    return Measured(subject, {RECORDED: recorded, CONDITIONS["dark"]: dark})
+    evaluated = Evaluated("runs/a", "int8 <x>", "data", "5-fold", recorded)
+    return Measured(evaluated, {RECORDED: recorded, CONDITIONS["dark"]: dark})
 
 
 def test_the_difference_is_that_of_the_accuracies(tmp_path):

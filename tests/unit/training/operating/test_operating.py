@@ -4,22 +4,18 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
-from support.predictions import make_prediction, score_dicts
+from support.predictions import make_prediction
 
-from edgehar.errors import ConfigError
-from edgehar.events.decider import DecisionOptions
+from edgehar.model.manifest import Decision
+from edgehar_training.alarms.decisions import Rule
 from edgehar_training.data.frames_cache import SmallClip
-from edgehar_training.operating import decisions, poisson, temperature
-from edgehar_training.operating.decisions import Rule
+from edgehar_training.operating import temperature
 from edgehar_training.operating.points import MISSED, OPEN_BEFORE, alarms, latency
 from edgehar_training.operating.streams import Splice, Stream, joined, part_of
 from edgehar_training.scoring import measures
 
-PLAIN = DecisionOptions()
 LABELS = ("noFight", "fight")
-RULE = Rule(LABELS, frozenset({"noFight"}), PLAIN)
+RULE = Rule(LABELS, Decision(background=["noFight"]))
 
 
 def answers(*fights, every_s=0.5):
@@ -27,37 +23,6 @@ def answers(*fights, every_s=0.5):
     return [
         make_prediction({"noFight": 1 - score, "fight": score}, number * every_s) for number, score in enumerate(fights)
     ]
-
-
-# Garwood, 1936, and every table since.
-@pytest.mark.parametrize(
-    ("count", "low", "high"),
-    [
-        *((0, 0.0, 3.6889), (1, 0.0253, 5.5716), (2, 0.2422, 7.2247), (5, 1.6235, 11.6683)),
-        *((10, 4.7954, 18.3904), (50, 37.1110, 65.9188), (100, 81.3640, 121.6272)),
-    ],
-)
-def test_the_poisson_interval_is_that_of_the_tables(count, low, high):
-    assert poisson.poisson_interval(count) == pytest.approx((low, high), abs=6e-4)
-
-
-def test_the_ends_of_the_poisson_interval_leave_their_tails():
-    low, high = poisson.poisson_interval(7, confidence=0.9)
-
-    def at_most(count, mean):
-        return sum(math.exp(-mean) * mean**k / math.factorial(k) for k in range(count + 1))
-
-    assert at_most(7, high) == pytest.approx(0.05, abs=1e-9)
-    assert 1 - at_most(6, low) == pytest.approx(0.05, abs=1e-9)
-
-
-def test_more_seeds_are_no_more_hours():
-    one, three = poisson.rate(2, 0.5), poisson.rate(6, 1.5, seeds=3)
-    assert one.per_hour == three.per_hour == 4
-    assert one.interval_95 == pytest.approx(three.interval_95)
-    low, high = poisson.rate(1, 1.0, seeds=2).interval_95
-    assert low < 1 < high
-    assert poisson.rate(0, 1.0, seeds=2).interval_95[1] < high < poisson.rate(2, 1.0, seeds=2).interval_95[1]
 
 
 def sharp_scores(rng, clips, factor):
@@ -106,46 +71,6 @@ def test_few_perfect_scores_show_an_error_too():
     assert few > 0.1 > 0.03 > many
 
 
-@given(score_dicts(), st.integers(1, 254))
-def test_an_event_is_answered_exactly_from_its_threshold_on(scores, step):
-    """Below 1/2 too, where the background is likelier; from there on as the device's one `threshold`."""
-    rule = Rule(tuple(scores), frozenset({"idle"}), PLAIN)
-    threshold = step / 256
-    raised = bool(decisions.decide([make_prediction(scores, 0.0)], rule, threshold).spans)
-    best = max(scores["fight"], scores["hug"])
-    assume(best != scores["idle"])
-    if threshold < 0.5:
-        assert raised == (best >= threshold)
-    else:
-        assert raised == (best >= threshold and best >= scores["idle"])
-
-
-def test_answers_are_of_three_kinds():
-    kinds = [
-        decisions.kind_of_answer(decisions.answer(answers(score, score), RULE, 0.7), RULE) for score in (0.9, 0.5, 0.1)
-    ]
-    assert kinds == ["event", "unknown", "background"]
-    assert decisions.answer(answers(0.9, 0.7), RULE, 0.8) == "fight"
-    assert decisions.answer(answers(0.9, 0.6), RULE, 0.8) == "unknown"
-
-
-def test_smoothing_is_the_deciders():
-    scores = (0.1, 0.9, 0.1, 0.9, 0.9, 0.9, 0.1, 0.1)
-    assert decisions.decide(answers(*scores), RULE, 0.5).spans == [(0.5, 0.5), (1.5, 2.5)]
-    voting = Rule(LABELS, RULE.background, decisions.decision_options(["smoothing=k-of-n", "k=3", "n=3"]))
-    assert decisions.decide(answers(*scores), voting, 0.5).spans == [(2.5, 2.5)]
-
-
-def test_the_threshold_is_the_lowest_from_which_on_alarms_are_few():
-    def alarms_at(threshold):
-        return 0 if threshold < 0.2 else 5 if threshold < 0.6 else 2
-
-    assert decisions.lowest_threshold(alarms_at, 2) == pytest.approx(0.6, abs=1 / 128)
-    assert decisions.lowest_threshold(alarms_at, 2) >= 0.6
-    assert decisions.lowest_threshold(alarms_at, 5) == 1 / 128
-    assert decisions.lowest_threshold(alarms_at, 1) == 1.0
-
-
 def test_false_alarms_are_counted_over_the_time_with_answers():
     stream = Stream(answers(0.1, 0.9, 0.9, 0.1, 0.9, 0.1), 0.5)
     assert stream.hours * 3600 == pytest.approx(3.0)
@@ -182,19 +107,3 @@ def test_clips_are_joined_in_time_and_parted():
     assert part_of(whole, first_s=0.35).times_s == pytest.approx([0, 0.1, 0.3])
     assert part_of(whole, last_s=0.25).times_s == pytest.approx([0.4, 0.5, 0.6])
     assert len(part_of(whole, first_s=0.0).times_s) == len(part_of(whole, last_s=0.0).times_s) == 1
-
-
-def test_options_of_the_decision_are_named_and_checked():
-    assert decisions.decision_options([]) == decisions.DEFAULT
-    given_options = decisions.decision_options(["smoothing=k-of-n", "k=2", "n=4", "hysteresis=0.1"])
-    assert (given_options.smoothing, given_options.k, given_options.n) == ("k-of-n", 2, 4)
-    assert decisions.describe(given_options) == "smoothing=k-of-n k=2 n=4 hysteresis=0.1"
-    for pair, words in (
-        ("threshold=0.5", "--thresholds"),
-        ("smoothing", "KEY=VALUE"),
-        ("smothing=ema", "did you mean smoothing"),
-        ("hysteresis=2", "hysteresis"),
-        ("k=9", "k is 9"),
-    ):
-        with pytest.raises(ConfigError, match=words):
-            decisions.decision_options([pair])

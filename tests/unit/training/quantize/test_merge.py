@@ -9,8 +9,9 @@ from ai_edge_litert import schema_py_generated as tfl
 from support.tiny_bundle import CODES, FEATURES, LOGITS, PIXELS, SCORES, _classify, _encode, _Graph
 
 from edgehar.errors import ConversionError
+from edgehar.model import merge, tflite
 from edgehar.model.interpreter import TfliteModel
-from edgehar_training.quantize import merge
+from edgehar_training.quantize import file_checks
 
 SIZE, WINDOW = 8, 5
 
@@ -35,7 +36,7 @@ def random_windows(count):
 def test_merged_model_gives_the_bytes_of_streaming():
     encoder, head = make_encoder(), make_head()
     whole = merge.merge(encoder, head, WINDOW)
-    assert merge.check_identity(encoder, head, whole, random_windows(50)) == 50
+    assert file_checks.check_identity(encoder, head, whole, random_windows(50)) == 50
     model = TfliteModel(whole, name="window")
     assert model.input_shape == (WINDOW, SIZE, SIZE, 3)
     assert model.output_shape == (1, 2)
@@ -47,8 +48,8 @@ def test_merged_model_gives_the_bytes_of_streaming():
 
 def test_merged_model_has_the_operations_of_both():
     encoder, head = make_encoder(), make_head()
-    both = merge.operators(encoder) + merge.operators(head)
-    assert merge.operators(merge.merge(encoder, head, WINDOW)) == both
+    both = file_checks.operators(encoder) + file_checks.operators(head)
+    assert file_checks.operators(merge.merge(encoder, head, WINDOW)) == both
     assert both == {"RESHAPE": 3, "FULLY_CONNECTED": 2, "SOFTMAX": 1}
 
 
@@ -74,8 +75,11 @@ def test_seam_of_other_shape_is_refused():
 def test_encoder_that_does_not_end_flat_gets_a_reshape():
     encoder, head = make_encoder(flat_end=False), make_head()
     whole = merge.merge(encoder, head, WINDOW)
-    assert merge.operators(whole)["RESHAPE"] == 1 + (merge.operators(encoder) + merge.operators(head))["RESHAPE"]
-    assert merge.check_identity(encoder, head, whole, random_windows(20)) == 20
+    assert (
+        file_checks.operators(whole)["RESHAPE"]
+        == 1 + (file_checks.operators(encoder) + file_checks.operators(head))["RESHAPE"]
+    )
+    assert file_checks.check_identity(encoder, head, whole, random_windows(20)) == 20
 
 
 def test_streaming_that_differs_is_refused():
@@ -83,7 +87,7 @@ def test_streaming_that_differs_is_refused():
     doubled = (CODES[0] * 2, CODES[1])
     other = merge.merge(_with_output(encoder, doubled), make_head(codes_affine=doubled), WINDOW)
     with pytest.raises(ConversionError, match="window 0: streaming gives"):
-        merge.check_identity(encoder, head, other, random_windows(3))
+        file_checks.check_identity(encoder, head, other, random_windows(3))
 
 
 def _with_output(encoder, affine):
@@ -92,7 +96,7 @@ def _with_output(encoder, affine):
     for tensor in model.subgraphs[0].tensors:
         if tensor.name in (b"dense", b"reshaped") and list(tensor.shape) == [1, FEATURES]:
             tensor.quantization.scale = [affine[0]]
-    return merge.pack(model)
+    return tflite.pack(model)
 
 
 def test_custom_operation_is_refused():
@@ -101,9 +105,9 @@ def test_custom_operation_is_refused():
     output = graph.operator(tfl.BuiltinOperator.CUSTOM, 1, [frame], graph.tensor("out", (1, 4), PIXELS))
     graph.model.operatorCodes[0].customCode = b"FlexErf"
     content = graph.finish(frame, output)
-    assert merge.operators(content) == {"custom:FlexErf": 1}
+    assert file_checks.operators(content) == {"custom:FlexErf": 1}
     with pytest.raises(ConversionError, match="custom:FlexErf"):
-        merge.check_int8(content, "head.tflite")
+        file_checks.check_int8(content, "head.tflite")
 
 
 def test_float_tensor_is_refused():
@@ -113,7 +117,7 @@ def test_float_tensor_is_refused():
         tfl.BuiltinOperator.DEQUANTIZE, 2, [frame], graph.tensor("real", (1, 4), kind=tfl.TensorType.FLOAT32)
     )
     with pytest.raises(ConversionError, match=r"head\.tflite: tensor real is not int8"):
-        merge.check_int8(graph.finish(frame, real), "head.tflite")
+        file_checks.check_int8(graph.finish(frame, real), "head.tflite")
 
 
 def test_associated_files_are_a_zip_and_the_model_still_runs():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgehar.errors import ConversionError
-from edgehar_training.quantize.convert import _check_classes_and_scores
+from edgehar_training.quantize.options import ConvertOptions
 from edgehar_training.quantize.parity import Comparison
 from edgehar_training.scoring.clips import Result
 
@@ -31,13 +31,13 @@ def test_drops_are_of_the_clips_of_each_label():
 def test_loss_that_others_hide_is_refused():
     shifted = comparison([0, 0, 1, 1, 1, 1, 2])
     assert shifted.drop_points == pytest.approx(0)
-    _check_classes_and_scores(shifted, LABELS, 25.0, None)
+    ConvertOptions(max_class_drop=25.0, max_difference=None).check_losses(shifted, LABELS)
     with pytest.raises(ConversionError, match=r"loses 25\.0 points on the validation clips of 'a', more than 10"):
-        _check_classes_and_scores(shifted, LABELS, 10.0, None)
+        ConvertOptions(max_class_drop=10.0, max_difference=None).check_losses(shifted, LABELS)
 
 
 def test_large_change_of_a_score_is_refused():
     weaker = comparison([0, 0, 0, 1, 1, 0, 2], score=0.6)
-    _check_classes_and_scores(weaker, LABELS, 0.0, 0.31)
+    ConvertOptions(max_class_drop=0.0, max_difference=0.31).check_losses(weaker, LABELS)
     with pytest.raises(ConversionError, match=r"changes a score by 0\.300, more than 0\.2"):
-        _check_classes_and_scores(weaker, LABELS, 0.0, 0.2)
+        ConvertOptions(max_class_drop=0.0, max_difference=0.2).check_losses(weaker, LABELS)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from edgehar_training.evaluation.stored import runs_in
-from edgehar_training.scoring.clips import Result, figures, group_bootstrap
+from edgehar_training.scoring.clips import Result, figures
+from edgehar_training.scoring.intervals import group_bootstrap
 
 LABELS = ["calm", "fight"]
 

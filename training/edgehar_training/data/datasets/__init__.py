@@ -6,8 +6,8 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgehar.nearest import nearest
 from edgehar.errors import ConfigError
+from edgehar.nearest import nearest
 from edgehar_training.data.datasets.clip import Clip, labels_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgehar import open_source
 from edgehar.errors import SourceError
 from edgehar.pictures import as_bgr
-from edgehar_training.data.contact_sheets import Row, fitted, missing, write_sheet
+from edgehar_training.data.contact_sheets import SheetRow, fitted, missing, write_sheet
 from edgehar_training.data.datasets.clip import labels_of
 from edgehar_training.data.datasets.probe import in_threads, length_s
 
@@ -62,7 +62,7 @@ def write_contact_sheet(
     for label, some in chosen.items():
         count = sum(clip.label == label for clip in clips)
         captions = [f"{clip.group}: {Path(clip.path).name}" for clip in some]
-        rows.append(Row(f"{label} ({count} clips)", [tiles[clip] for clip in some], captions))
+        rows.append(SheetRow(f"{label} ({count} clips)", [tiles[clip] for clip in some], captions))
     write_sheet(path, title, rows, width=WIDTH, height=HEIGHT)
 
 

@@ -11,14 +11,14 @@ from edgehar.files import whole_file
 from edgehar_training.evaluation.conditions.changes import RECORDED
 from edgehar_training.evaluation.summary import origin, right_by_clip, seed_figures
 from edgehar_training.scoring import intervals
-from edgehar_training.scoring.clips import group_bootstrap
+from edgehar_training.scoring.intervals import group_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from edgehar_training.evaluation.conditions.measure import Measured
-    from edgehar_training.evaluation.scored import Scored
+    from edgehar_training.evaluation.scored import ScoredClips
 
 COLUMNS = (
     "condition",
@@ -36,14 +36,14 @@ COLUMNS = (
 
 def condition_figures(measured: Measured, hop: int) -> dict[str, Any]:
     """All figures, as they stand in `conditions.json`; intervals are of 95 %, by the bootstrap over groups."""
-    subject, recorded = measured.subject, measured.scored[RECORDED]
-    return origin(subject, recorded) | {
+    evaluated, recorded = measured.evaluated, measured.scored[RECORDED]
+    return origin(evaluated, recorded) | {
         "clips": len({row.name for row in recorded.rows}),
         "groups": len(set(recorded.groups)),
         "seeds": recorded.seeds,
         "hop": hop,
         "conditions": [
-            {"condition": condition.name, "what": condition.words, **_figures(scored, recorded, subject.seed)}
+            {"condition": condition.name, "what": condition.words, **_figures(scored, recorded, evaluated.seed)}
             for condition, scored in measured.scored.items()
         ],
     }
@@ -64,7 +64,7 @@ def _cell(value: float | str | None) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value or "")
 
 
-def _figures(scored: Scored, recorded: Scored, seed: int) -> dict[str, Any]:
+def _figures(scored: ScoredClips, recorded: ScoredClips, seed: int) -> dict[str, Any]:
     by_clip = right_by_clip(scored)
     shares, groups = [share for share, _ in by_clip.values()], [group for _, group in by_clip.values()]
     per_seed = {str(row["seed"]): row["top1"] for row in seed_figures(scored)}

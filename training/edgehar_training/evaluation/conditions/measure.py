@@ -1,29 +1,22 @@
-"""Which bundles are measured on which clips, and how they are scored under each condition."""
+"""Choose the bundles and clips to measure, and score them under each condition."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from edgehar.errors import ConfigError, DatasetError
 from edgehar.model.bundle import ModelBundle
 from edgehar_training.evaluation.conditions.changes import RECORDED
 from edgehar_training.evaluation.conditions.scoring import Task, score_conditions
-from edgehar_training.evaluation.evaluated import (
-    Subject,
-    all_read,
-    bundle_part_subject,
-    bundle_subject,
-    clips_for_bundle,
-    describe_data,
-    leak_warnings,
-)
-from edgehar_training.evaluation.scored import Row, Scored, clip_name
+from edgehar_training.evaluation.evaluate import clips_for_bundle, evaluated_bundle, evaluated_bundle_part
+from edgehar_training.evaluation.evaluated import Evaluated, describe_data, leak_warnings
+from edgehar_training.evaluation.score_clips import ClipScores
+from edgehar_training.evaluation.scored import ScoredClip, ScoredClips, clip_name
 from edgehar_training.evaluation.stored import check_same, runs_in
-from edgehar_training.runs.run import METRICS_FILE, load_run
-from edgehar_training.training.train_run import BUNDLE_FILE
+from edgehar_training.runs.run import BUNDLE_FILE, METRICS_FILE, load_run
 
 if TYPE_CHECKING:
     from edgehar_training.data.datasets import Clip
@@ -32,19 +25,17 @@ if TYPE_CHECKING:
     from edgehar_training.runs.run import Run
     from edgehar_training.settings import DataSettings
 
-Skipped: TypeAlias = Mapping[str, str]
-
 
 @dataclasses.dataclass(frozen=True)
 class BundleClips:
-    """A bundle and the clips it is measured on.
+    """A bundle and the clips to measure it on.
 
     Attributes:
         bundle: the bundle.
-        clips: which.
-        root: the folder of the data set.
-        seed: of its run, where it is of one.
-        fold: of its run.
+        clips: the clips.
+        root: folder of the data set.
+        seed: seed of its run, if the bundle belongs to a run.
+        fold: fold of its run.
     """
 
     bundle: ModelBundle
@@ -56,19 +47,19 @@ class BundleClips:
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """What is measured, and how to speak of it.
+    """The bundles to measure, and how to describe the result.
 
     Attributes:
         tested: bundles with their clips.
-        subject: what was evaluated, given rows of clips as recorded and why others could not be read.
+        evaluate: makes the evaluation from the scores of the clips as recorded.
     """
 
     tested: Sequence[BundleClips]
-    subject: Callable[[list[Row], dict[str, str]], Subject]
+    evaluate: Callable[[ClipScores], Evaluated]
 
     @property
     def videos(self) -> int:
-        """How many videos have to be decoded."""
+        """Number of videos to decode."""
         return len({clip.path for tested in self.tested for clip in tested.clips})
 
 
@@ -77,20 +68,20 @@ class Measured:
     """Clips under every condition.
 
     Attributes:
-        subject: what was evaluated, with the clips as recorded.
-        scored: the same clips by condition, as recorded among them.
+        evaluated: the evaluation of the clips as recorded.
+        scored: the clips by condition; the condition "as recorded" is one of them.
     """
 
-    subject: Subject
-    scored: dict[Condition, Scored]
+    evaluated: Evaluated
+    scored: dict[Condition, ScoredClips]
 
 
 def bench_of_runs(folder: Path, part: Part) -> Bench:
-    """The int8 bundles of a run, or of all folds and seeds under a folder, each on its own part of the split.
+    """Return the int8 bundles of a run, or of all folds and seeds in a folder, each with its own part of the split.
 
     Raises:
-        ConfigError: the folder holds no run, or its frames are not chosen as a device does.
-        DatasetError: no run is finished, one has no bundle, or they differ in labels or splits.
+        ConfigError: the folder holds no run, or its windows are not sampled as on a device.
+        DatasetError: no run is finished, a run has no bundle, or the runs differ in labels or splits.
     """
     folders = runs_in(folder)
     done = [path for path in folders if (path / METRICS_FILE).exists()]
@@ -103,42 +94,40 @@ def bench_of_runs(folder: Path, part: Part) -> Bench:
     if len(done) < len(folders):
         warnings.append(f"{len(done)} of {len(folders)} runs are finished; the others are missing from these figures")
     if part != "test":
-        warnings.append(f"the {part} part is not unseen: the figures are too good")
+        warnings.append(f"the {part} part was used in training: the figures are too high")
     first = runs[0].config
 
-    def subject(rows: list[Row], skipped: dict[str, str]) -> Subject:
-        return Subject(
+    def evaluate(found: ClipScores) -> Evaluated:
+        return Evaluated(
             target=str(folder),
             network=f"int8 {first.network.title}",
             data=f"{part} part of {describe_data(first.data.dataset, first.data.folder)}",
             protocol=first.protocol,
-            scored=Scored(first.labels, all_read(rows, skipped)),
+            scored=ScoredClips(first.labels, found.all_rows()),
             includes_training_clips="yes" if part == "train" else "no",
             warnings=warnings,
             folders=done,
             seed=first.split.seed if len(done) == 1 else 0,
         )
 
-    return Bench(tested, subject)
+    return Bench(tested, evaluate)
 
 
 def bench_of_bundle_part(bundle: ModelBundle, run: Run, part: Part) -> Bench:
-    """A bundle on a part of the split of the run that it was converted from.
+    """Return a bundle with a part of the split of the run that it was converted from.
 
     Raises:
-        ConfigError: the run's frames are not chosen as a device does.
-        DatasetError: the labels or the frame size are not the run's, or the part has no clip.
+        ConfigError: the windows of the run are not sampled as on a device.
+        DatasetError: the labels or the frame size differ from those of the run, or the part has no clip.
     """
     _check_streamed(run)
     tested = BundleClips(bundle, clips_for_bundle(bundle, run, part), _root(run.config.data))
-    return Bench([tested], lambda rows, skipped: bundle_part_subject(bundle, run, part, all_read(rows, skipped)))
+    return Bench([tested], lambda found: evaluated_bundle_part(bundle, run, part, found))
 
 
 def bench_of_bundle(bundle: ModelBundle, data: DataSettings, clips: Sequence[Clip]) -> Bench:
-    """A bundle on the clips of a data set."""
-    return Bench(
-        [BundleClips(bundle, clips, _root(data))], lambda rows, skipped: bundle_subject(bundle, data, rows, skipped)
-    )
+    """Return a bundle with the clips of a data set."""
+    return Bench([BundleClips(bundle, clips, _root(data))], lambda found: evaluated_bundle(bundle, data, found))
 
 
 def measure(
@@ -147,19 +136,19 @@ def measure(
     """Score all clips under all conditions.
 
     Args:
-        bench: what is measured.
-        conditions: which; as recorded must be one of them.
+        bench: bundles with their clips.
+        conditions: the conditions; one must be RECORDED.
         hop: frames between windows.
         progress: called after each video.
-        jobs: processes at most; as many as there are cores when None.
+        jobs: largest number of processes; None uses one per core.
 
     Raises:
-        DatasetError: the bundles do not see frames of one kind, or clips cannot be read.
+        DatasetError: the bundles take different frames, or a clip cannot be read.
     """
     _check_alike(bench.tested)
     tasks, numbers = _tasks(bench.tested)
     found, skipped = score_conditions(tasks, conditions, hop, progress, jobs)
-    rows: dict[Condition, list[Row]] = {condition: [] for condition in conditions}
+    rows: dict[Condition, list[ScoredClip]] = {condition: [] for condition in conditions}
     for tested in bench.tested:
         for clip in tested.clips:
             number = numbers[_key(clip, tested)]
@@ -167,10 +156,10 @@ def measure(
             place = task.bundles.index(str(tested.bundle.path))
             for condition, own in rows.items():
                 if (scores := found[condition.name][number]) is not None:
-                    own.append(Row(clip, task.name, scores[place], tested.seed, tested.fold))
-    subject = bench.subject(rows[RECORDED], skipped)
-    labels = subject.scored.labels
-    return Measured(subject, {condition: Scored(labels, own) for condition, own in rows.items()})
+                    own.append(ScoredClip(clip, task.name, scores[place], tested.seed, tested.fold))
+    evaluated = bench.evaluate(ClipScores(rows[RECORDED], skipped))
+    labels = evaluated.scored.labels
+    return Measured(evaluated, {condition: ScoredClips(labels, own) for condition, own in rows.items()})
 
 
 def _tested(run: Run, part: Part) -> BundleClips:
@@ -190,22 +179,22 @@ def _tested(run: Run, part: Part) -> BundleClips:
 def _check_streamed(run: Run) -> None:
     if (sampling := run.config.network.sampling) != "consecutive":
         raise ConfigError(
-            f"{run.path}: its windows are {sampling} frames of whole clips, and --conditions are measured on streams; "
-            "train with --sampling consecutive"
+            f"{run.path}: samples {sampling} frames of whole clips, but --conditions measures streams; train with "
+            "--sampling consecutive"
         )
 
 
 def _check_alike(tested: Sequence[BundleClips]) -> None:
-    """What was changed and shrunk once must be what every bundle sees."""
+    """Check that all bundles take the same frames, because each frame is changed and resized once for all."""
     first = tested[0].bundle
     for other in (one.bundle for one in tested[1:]):
         kinds = [(b.manifest.input.height, b.manifest.input.width, b.manifest.input.crop) for b in (first, other)]
         if kinds[0] != kinds[1] or first.manifest.temporal.rate_hz != other.manifest.temporal.rate_hz:
-            raise DatasetError(f"{first.path} and {other.path} see frames of another size, crop or rate")
+            raise DatasetError(f"{first.path} and {other.path} take frames of different size, crop or rate")
 
 
 def _tasks(tested: Sequence[BundleClips]) -> tuple[list[Task], dict[tuple[str, ...], int]]:
-    """Each clip once, with all bundles that it is measured by, and where it is in the list."""
+    """Return each clip once, with all bundles that score it, and the index of each clip."""
     tasks: list[Task] = []
     numbers: dict[tuple[str, ...], int] = {}
     for one in tested:

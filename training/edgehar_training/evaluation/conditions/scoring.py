@@ -9,7 +9,7 @@ import collections
 import contextlib
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ from edgehar.errors import DatasetError, SourceError
 from edgehar.files import whole_file
 from edgehar.model.network import Network
 from edgehar_training.data.datasets import Clip
-from edgehar_training.data.filling import fill
+from edgehar_training.data.filling import CacheJob, fill
 from edgehar_training.evaluation.conditions.changes import CONDITIONS
 from edgehar_training.evaluation.conditions.streams import ClipStream, Shot
 
@@ -112,9 +112,9 @@ class ConditionScores:
             temporary.write_bytes(msgspec.json.encode(scores))
         return frames
 
-    def describe(self) -> dict[str, Any]:
-        """What another process needs to do the same."""
-        return {"conditions": str(self.folder)}
+    def job(self) -> CacheJob:
+        """Return what another process needs to score into the same folder."""
+        return CacheJob("edgehar_training.evaluation.conditions.scoring:open_scores", {"folder": str(self.folder)})
 
     def read(self, path: str) -> list[Scores]:
         """The scores of a video's clips."""
@@ -160,6 +160,14 @@ class ConditionScores:
                 self._networks.popitem(last=False)
         self._networks.move_to_end(bundle)
         return self._networks[bundle]
+
+
+def open_scores(folder: str) -> ConditionScores:
+    """Open the folder of a `CacheJob`, in a worker process: OpenCV uses one thread, since each core has a process."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    return ConditionScores(Path(folder))
 
 
 def score_conditions(

@@ -1,4 +1,8 @@
-"""How many events there may have been: the exact interval of a Poisson mean, in plain Python."""
+"""Rates of rare events with exact Poisson intervals.
+
+Written out here, because `edgehar operate` also runs on a device install, which has no scipy. The tests compare it with
+`scipy.special`.
+"""
 
 from __future__ import annotations
 

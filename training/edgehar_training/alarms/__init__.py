@@ -1,0 +1,1 @@
+"""False alarms per hour of ordinary footage, against the share of incidents that raise an alarm."""

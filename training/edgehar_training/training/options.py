@@ -1,0 +1,42 @@
+"""Options of how runs are made. Unlike settings, they do not change the result of the training."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How to make one run.
+
+    Attributes:
+        resume: continue the run if its folder exists.
+        int8: also convert the network and test the int8 bundle.
+        qat: also fine-tune the run in float and with fake quantization, and compare the int8 networks.
+        bar: show a progress bar; otherwise log a line every few epochs.
+        tensorboard: write loss and accuracy of every epoch for TensorBoard, to the folder `tensorboard` of the run.
+    """
+
+    resume: bool = False
+    int8: bool = False
+    qat: bool = False
+    bar: bool = False
+    tensorboard: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExperimentOptions:
+    """How to make the runs of an experiment.
+
+    Attributes:
+        out: folder of the run, or of all runs.
+        seeds: one run, or one set of folds, for each seed.
+        jobs: number of runs made at the same time.
+        run: how to make each run.
+    """
+
+    out: Path
+    seeds: list[int]
+    jobs: int = 1
+    run: RunOptions = RunOptions()
