@@ -26,14 +26,14 @@ EXIT_INTERRUPTED = 130
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are two lines: the error, and where to find help."""
+    """A parser whose errors are one line: the error, and where to find help."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
         """Print the error and exit with 2."""
-        self.exit(EXIT_USAGE, f"{self.prog}: {message}\nfor all options: {self.prog} --help\n")
+        self.exit(EXIT_USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 def make_parser(prog: str, description: str, examples: str) -> argparse.ArgumentParser:
