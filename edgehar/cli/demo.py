@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
     with (
         open_source(args.source) as source,
         Classifier(args.model, hop=args.hop, source_name=source.name) as classifier,
+        AnnotatedVideo(args.out, rate_hz=25.0) as video,
     ):
-        with AnnotatedVideo(args.out, rate_hz=25.0) as video:
         for frames, frame in enumerate(source, 1):  # noqa: B007 - used after the loop
             if (prediction := classifier.push(frame)) is not None:
                 answers.append(prediction)

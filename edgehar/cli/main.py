@@ -6,7 +6,7 @@ import importlib.metadata
 import sys
 from typing import TYPE_CHECKING, Any
 
-from edgehar.cli import bench, bundle, config, demo, devices, doctor, inspect, models, service
+from edgehar.cli import bench, bundle, clips, config, demo, devices, doctor, inspect, models, seal, service, teach
 from edgehar.cli.common import EXIT_USAGE, make_parser, run_command
 
 if TYPE_CHECKING:
@@ -21,11 +21,14 @@ EXAMPLES = """\
   edgehar bundle unpack fight f/        extract the files of a model
   edgehar devices                       cameras of this machine
   edgehar bench --quick                 speed of this machine, compared with other libraries
+  edgehar clips list clips              recorded events; clips verify finds altered ones
   edgehar config init                   write a configuration to edit; see also config check, config show
   edgehar data check clips              check clips before training
   edgehar doctor                        check that everything a device needs is there
+  edgehar teach fight --data clips --out hall.edgehar   teach a model from labelled clips, on this machine
   edgehar service install               run it with systemd from boot"""
 
+_COMMANDS = (bench, bundle, clips, config, demo, devices, doctor, inspect, models, seal, service, teach)
 # Commands that are also programs of their own, with all options there.
 _PROGRAMS = {
     "run": "classify a camera, stream or file (also: edgehar-run)",
@@ -43,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in _PROGRAMS.items():
         subparsers.add_parser(name, help=text, add_help=False)
-    for command in (bench, bundle, config, demo, devices, doctor, inspect, models, service, *_of_training()):
+    for command in (*_COMMANDS, *_of_training()):
         command.add_parser(subparsers)
 
     def body(args: argparse.Namespace) -> int:

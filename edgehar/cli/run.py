@@ -31,6 +31,7 @@ _EXAMPLES = """\
   edgehar-run --camera 0 --region 0.5,0,0.5,1              only the right half of the picture
   edgehar-run --config edgehar.toml                        all settings from a file
   edgehar-run --source rtsp://user:password@camera/stream --duration 3600
+  edgehar-run --camera 0 --record clips                    a clip of each event
   edgehar-run --output none --mqtt mqtt://user@broker/edgehar/hall
                                                           publish only; password in EDGEHAR_MQTT_PASSWORD"""
 
@@ -59,6 +60,12 @@ _SETTINGS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
         ("mqtt", "url"),
         "URL",
         "also publish to mqtt://user:password@host:1883/base/topic, or mqtts:// for TLS",
+    ),
+    (
+        "--record",
+        ("record", "directory"),
+        "DIR",
+        "record a clip, a picture and a sidecar of each event into this folder; see edgehar clips --help",
     ),
     ("--threads", ("threads",), "N", "CPU threads of the network (1)"),
     ("--delegate", ("delegate",), "NAME", "what runs the encoder: cpu, edgetpu, edgetpu:N, or auto (cpu)"),

@@ -12,8 +12,10 @@ import numpy as np
 
 from edgehar.errors import ConfigError, EdgeharError, SourceError
 from edgehar.frames import Frame, PixelFormat
+from edgehar.masks import View
 from edgehar.model.edgetpu import CPU
 from edgehar.model.history import History, StatefulHistory, WindowHistory
+from edgehar.model.masking import InputMask
 from edgehar.model.network import Network
 from edgehar.model.timegrid import TimeGrid
 from edgehar.records import Prediction, TimingMs, Window, utc_now
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar._ring import Region
+    from edgehar.masks import Polygon
     from edgehar.model.bundle import ModelBundle
 
 # A window that spans more than this factor of its nominal time was not seen at the model's rate.
@@ -59,6 +62,7 @@ class Classifier:
         delegate: str = CPU,
         source_name: str = "",
         region: Region | None = None,
+        masks: tuple[Polygon, ...] = (),
     ) -> None:
         """Load a model.
 
@@ -73,6 +77,7 @@ class Classifier:
             source_name: name of the source in predictions.
             region: the part of every frame to classify: (x, y, width, height) as shares 0 to 1 of the frame, rounded to
                 whole pixels; None for the whole frame.
+            masks: polygons that are black in the network's input, each corner (x, y) as shares 0 to 1 of the frame.
 
         Raises:
             ConfigError: the model is unknown, or `hop`, `mode`, `threads`, `delegate` or `region` is invalid or not
@@ -88,11 +93,12 @@ class Classifier:
         manifest = self.bundle.manifest
         self._window = manifest.temporal.window
         self.hop = _check_hop(manifest.temporal.hop if hop is None else hop, self._window, manifest.name)
-        self.mode, self.source_name, self._region = mode, source_name, region
+        self.mode, self.source_name, self._region, self._masks = mode, source_name, region, masks
         try:
             self._resizer = self.bundle.make_resizer(region=region)
         except ValueError as error:
             raise ConfigError(str(error)) from error
+        self._mask = InputMask(self.bundle, View(masks, region)) if masks else None
         self._history: History = (WindowHistory if mode == "window" else StatefulHistory)(self._network)
         self._grid = TimeGrid(manifest.temporal.rate_hz)
         self._captured_s: deque[float] = deque(maxlen=self._window)
@@ -183,7 +189,7 @@ class Classifier:
         from edgehar.sources import open_source
 
         with open_source(clip) as source:
-            options: dict[str, Any] = {"hop": self.hop, "mode": self.mode, "region": self._region}
+            options: dict[str, Any] = {"hop": self.hop, "mode": self.mode, "region": self._region, "masks": self._masks}
             with Classifier(self._network, source_name=source.name, **options) as fresh:
                 answers = [answer for frame in source if (answer := fresh.push(frame)) is not None]
                 answers += [answer] if (answer := fresh.flush()) is not None else []
@@ -291,6 +297,8 @@ class Classifier:
             self._resizer.resize_into(frame, encoder.input_view())
         except ValueError as error:
             raise SourceError(f"{self.source_name or 'frame'}: {error}") from error
+        if self._mask is not None:
+            self._mask.apply(frame, encoder.input_view())
         shrunk = time.perf_counter()
         encoder.invoke()
         encoded = time.perf_counter()

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from edgehar.config import CameraOptions, Config
     from edgehar.health.monitor import Monitor
     from edgehar.model.bundle import ModelBundle
+    from edgehar.recording.camera import CameraRecorder
+    from edgehar.recording.recorder import Recorder
     from edgehar.sinks.base import Sink
     from edgehar.sinks.mqtt.commands import Command
     from edgehar.sinks.mqtt.sink import MqttSink
     from edgehar.sinks.spool.queue import Spool
-    from edgehar.sources.base import Source
+    from edgehar.sources.base import PacketTap, Source
 
 # Smallest share of the picture for which a camera's resolution is raised.
 _LEAST_SHARE = 0.01
@@ -37,36 +39,67 @@ def load_networks(config: Config) -> dict[str, Network]:
     return {model: Network(model, threads=config.threads, delegate=config.delegate) for model in models}
 
 
-def make_governors(config: Config, networks: dict[str, Network]) -> dict[float, Governor]:
-    """Make a governor for each rate, in Hz, because all streams run on one thread."""
-    rates_hz = dict.fromkeys(network.bundle.manifest.temporal.rate_hz for network in networks.values())
-    return {rate_hz: Governor(rate_hz, config.governor) for rate_hz in rates_hz}
+def make_recorder(config: Config) -> Recorder | None:
+    """Return the recorder of events; None if recording is off."""
+    if config.record.directory is None:
+        return None
+    from edgehar.recording.recorder import Recorder
+
+    return Recorder(config.record)
 
 
-def make_streams(
-    config: Config, networks: dict[str, Network], governors: dict[float, Governor], monitor: Monitor
-) -> list[Stream]:
+@dataclass(frozen=True)
+class Shared:
+    """What the streams of a run share.
+
+    Attributes:
+        networks: the models, by the name or path that the configuration gives.
+        governors: one for each rate, by the rate in Hz, because all streams run on one thread.
+        monitor: gets the counts of all streams.
+        recorder: records events; None if recording is off.
+    """
+
+    networks: dict[str, Network]
+    governors: dict[float, Governor]
+    monitor: Monitor
+    recorder: Recorder | None
+
+    @classmethod
+    def of(cls, config: Config, monitor: Monitor) -> Shared:
+        """Load the models of a configuration, and make the other parts."""
+        networks = load_networks(config)
+        rates_hz = dict.fromkeys(network.bundle.manifest.temporal.rate_hz for network in networks.values())
+        governors = {rate_hz: Governor(rate_hz, config.governor) for rate_hz in rates_hz}
+        return cls(networks, governors, monitor, make_recorder(config))
+
+
+def make_streams(config: Config, shared: Shared) -> list[Stream]:
     """Make a stream for each camera, in the configuration's order."""
-    return [
-        _make_stream(config, camera, networks[config.model_of(camera)], governors, monitor) for camera in config.cameras
-    ]
+    return [_make_stream(config, camera, shared) for camera in config.cameras]
 
 
-def _make_stream(
-    config: Config, camera: CameraOptions, network: Network, governors: dict[float, Governor], monitor: Monitor
-) -> Stream:
-    name, bundle = source_name(camera), network.bundle
+def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Stream:
+    network = shared.networks[config.model_of(camera)]
+    name, bundle, view = source_name(camera), network.bundle, config.view_of(camera)
+    recording = None if shared.recorder is None else _recording(config, camera, bundle, shared.recorder)
     classifier = Classifier(
-        network, hop=config.hop_of(camera), mode=config.mode, source_name=name, region=camera.region
+        network,
+        hop=config.hop_of(camera),
+        mode=config.mode,
+        source_name=name,
+        region=camera.region,
+        masks=view.masks,
     )
     return Stream(
-        partial(_open_camera, camera, bundle),
+        partial(_open_camera, camera, bundle, recording),
         classifier,
         make_decider(config, camera, bundle),
         name=name,
         reconnect=config.reconnect,
-        governor=governors[bundle.manifest.temporal.rate_hz],
-        monitor=monitor,
+        governor=shared.governors[bundle.manifest.temporal.rate_hz],
+        monitor=shared.monitor,
+        view=view,
+        recording=recording,
     )
 
 
@@ -109,14 +142,24 @@ def make_sinks(config: Config, streams: list[Stream], monitor: Monitor, on_comma
     return Sinks(sinks, mqtt)
 
 
-def _open_camera(camera: CameraOptions, bundle: ModelBundle) -> Source:
+def _recording(config: Config, camera: CameraOptions, bundle: ModelBundle, recorder: Recorder) -> CameraRecorder:
+    from edgehar.recording.sidecar import Model
+    from edgehar.recording.store import sha256_of
+
+    model = Model(bundle.manifest.name, sha256_of(bundle.path), tuple(bundle.manifest.labels))
+    return recorder.camera(source_name(camera), model, config.view_of(camera), realtime=camera.realtime)
+
+
+def _open_camera(camera: CameraOptions, bundle: ModelBundle, tap: PacketTap | None) -> Source:
     from edgehar.sources import open_source
 
     shape = bundle.manifest.input
     # Large enough that the region of the picture has the pixels that the model needs.
     wide, high = (1.0, 1.0) if camera.region is None else camera.region[2:]
     target_size = (math.ceil(shape.height / max(high, _LEAST_SHARE)), math.ceil(shape.width / max(wide, _LEAST_SHARE)))
-    return open_source(camera.source, target_size=target_size, **camera.open_options())
+    source = open_source(camera.source, target_size=target_size, **camera.open_options())
+    source.tap = tap
+    return source
 
 
 def _local_sinks(config: Config) -> list[Sink]:

@@ -12,7 +12,6 @@ import msgspec
 from edgehar.config import diff
 from edgehar.errors import EdgeharError
 from edgehar.health.monitor import Monitor
-from edgehar.pictures import as_jpeg
 from edgehar.pipeline import build, memory
 from edgehar.pipeline.runner import Runner, RunnerOptions
 from edgehar.sinks.mqtt.commands import SetEnabled, SetThreshold, TakeSnapshot
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
 
     from edgehar.config import Config
     from edgehar.health.metrics_server import MetricsServer
+    from edgehar.pipeline.stream import Stream
     from edgehar.sinks.base import Sink
     from edgehar.sinks.mqtt.commands import Command
-    from edgehar.sinks.mqtt.sink import MqttSink
 
 _log = logging.getLogger(__name__)
 
@@ -63,10 +62,8 @@ class Program:
         """
         self._config, self._read_config = config, read_config
         self._monitor, self._notifier = Monitor(), Notifier()
-        self._networks = build.load_networks(config)
-        self._governors = build.make_governors(config, self._networks)
-        self._streams = build.make_streams(config, self._networks, self._governors, self._monitor)
-        self._mqtt: MqttSink | None = None
+        self._shared = build.Shared.of(config, self._monitor)
+        self._streams = build.make_streams(config, self._shared)
         self._runner = Runner(
             self._streams,
             self._make_sinks(config),
@@ -90,12 +87,14 @@ class Program:
         try:
             self._runner.run()
         finally:
+            if self._shared.recorder is not None:
+                self._shared.recorder.close()
             if self._metrics is not None:
                 self._metrics.close()
             self._monitor.close()
             for stream in self._streams:
                 stream.classifier.close()
-            for network in self._networks.values():
+            for network in self._shared.networks.values():
                 network.close()
 
     def stop(self) -> None:
@@ -135,7 +134,7 @@ class Program:
 
     def _adapt_to_temperature(self) -> None:
         readings = self._monitor.readings()
-        for governor in self._governors.values():
+        for governor in self._shared.governors.values():
             change = governor.observe_temperature(readings.temperature_c, readings.throttled)
             if change is not None:
                 names = ", ".join(stream.name for stream in self._streams if stream.governor is governor)
@@ -218,8 +217,16 @@ class Program:
                     stream.decider.reconfigure(options)
             case TakeSnapshot():
                 for stream in self._streams:
-                    if stream.last_frame is not None and self._mqtt is not None:
-                        self._mqtt.send_picture(stream.name, as_jpeg(stream.last_frame))
+                    self._send_picture(stream)
             case _:
                 assert_never(command)
         _log.info("command over MQTT: %s", command)
+
+    def _send_picture(self, stream: Stream) -> None:
+        if stream.last_frame is None or self._mqtt is None:
+            return
+        jpeg = stream.view.jpeg(stream.last_frame)
+        if jpeg is None:
+            _log.warning("%s: a snapshot was requested, but pictures are off", stream.name)
+        else:
+            self._mqtt.send_picture(stream.name, jpeg)

@@ -231,7 +231,7 @@ class Runner:
             return
         stream.done = True
         self._emit(stream.end_events())
-        stream.capture.stop(self._options.capture_join_s if join_s is None else join_s)
+        stream.stop(self._options.capture_join_s if join_s is None else join_s)
         self._enter(stream, state, "")
 
     def _emit(self, records: Iterable[Record]) -> None:

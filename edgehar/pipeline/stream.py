@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 from edgehar.capture.reader import Capture
 from edgehar.errors import SourceError
 from edgehar.health.monitor import StreamHealth
+from edgehar.masks import View
 from edgehar.records import StreamState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgehar.capture.governor import Governor
-    from edgehar.capture.reader import ReconnectOptions
+    from edgehar.capture.options import ReconnectOptions
     from edgehar.events.decider import Decider
     from edgehar.frames import Frame
     from edgehar.health.monitor import Monitor
     from edgehar.model.classifier import Classifier
+    from edgehar.recording.camera import CameraRecorder
     from edgehar.records import Prediction, Record, Status
     from edgehar.sources.base import Source
 
@@ -41,8 +43,10 @@ class Stream:
         cut_short: whether it was ended before its source ended.
         governor: limits the frames per second; None for no limit.
         enabled: False to read frames without classifying them.
-        last_frame: the newest frame taken, for snapshots.
+        last_frame: the newest frame taken; `view.jpeg` makes a picture of it.
         first_captured_s: capture time of the first frame; None before it.
+        view: what may be shown of the picture.
+        recording: records the events; None if they are not recorded.
         health: counts frames and predictions, and makes the status.
         done: whether the stream has ended.
     """
@@ -57,6 +61,8 @@ class Stream:
         reconnect: ReconnectOptions | None = None,
         governor: Governor | None = None,
         monitor: Monitor | None = None,
+        view: View | None = None,
+        recording: CameraRecorder | None = None,
     ) -> None:
         """Make a stream; a `Runner` runs it.
 
@@ -68,6 +74,8 @@ class Stream:
             reconnect: when and how often to reopen a live source.
             governor: limits the frames per second; None for no limit.
             monitor: gets the counts of this stream; None for a stream on its own.
+            view: what may be shown of the picture; None for all of it.
+            recording: records the events; None to record none.
         """
         self.name = name
         self._on_state: Callable[[Stream, StreamState, str], object] = lambda *_: None
@@ -83,6 +91,7 @@ class Stream:
         self.last_frame: Frame | None = None
         self.first_captured_s: float | None = None
         self.governor = governor
+        self.view, self.recording = view or View(), recording
         self._epoch = 0
         self._errors_in_a_row = 0
         self._bad_frames_in_a_row = 0
@@ -142,6 +151,8 @@ class Stream:
             self.first_captured_s = frame.captured_s
         self.last_frame = frame
         self.health.frame()
+        if self.recording is not None:
+            self.recording.take(frame, live=self.capture.live)
         if not self.enabled:
             return records
         started_s = time.monotonic()
@@ -174,7 +185,16 @@ class Stream:
 
     def end_events(self) -> list[Record]:
         """Return the end of the open event, if there is one."""
-        return list(self.decider.finish())
+        return self._recorded([*self.decider.finish()])
+
+    def stop(self, timeout_s: float) -> None:
+        """Stop the capture, waiting up to `timeout_s` for a read in progress, and finish the recordings."""
+        self.capture.stop(timeout_s)
+        if self.recording is not None:
+            self.recording.finish()
+
+    def _recorded(self, records: list[Record]) -> list[Record]:
+        return records if self.recording is None else self.recording.records(records)
 
     def _interrupt(self) -> list[Record]:
         self.classifier.interrupt()
@@ -225,4 +245,4 @@ class Stream:
             return []
         decided, events = self.decider.update(prediction)
         self.health.prediction(decided)
-        return [decided, *events]
+        return self._recorded([decided, *events])

@@ -229,13 +229,11 @@ class SlowClassifier(Classifier):
         return super().push(frame, **options)
 
 
-def test_a_slow_classifier_sees_the_newest_live_frame_and_counts_the_others(run):
+def test_a_slow_classifier_drops_live_frames_and_counts_them(run):
     sink = Collected()
     run(LiveSource(200), sink, classifier_type=SlowClassifier, duration_s=1.5)
     last = sink.of(Prediction)[-1]
     assert last.dropped > 50
-    # One frame is being classified, the next waits in the mailbox: there is never a queue of old frames.
-    assert last.dropped + 50 > sink.of(Status)[-1].frames * 4
 
 
 def test_a_source_that_fails_ends_the_run_with_its_error_and_its_events(run):
