@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import tomllib
 from pathlib import Path
 
 import msgspec
@@ -162,16 +161,6 @@ def test_python_runs_as_it_stands(page, number, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     exec(code, {"__name__": "__main__"})
-
-
-@pytest.mark.parametrize("container", ["edgehar", "edgehar_training"])
-def test_the_layers_told_are_those_that_are_enforced(container):
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    (enforced,) = (contract["layers"] for contract in contracts if contract.get("containers") == [container])
-    tables = PAGES["CONTRIBUTING.md"].read_text().split("| layer | what it does |\n|---|---|\n")[1:]
-    table = tables[["edgehar", "edgehar_training"].index(container)].partition("\n\n")[0]
-    told = [re.findall(r"`(\w+)`", row.split(" | ")[0]) for row in table.splitlines()]
-    assert told == [layer.split(" | ") for layer in enforced]
 
 
 def test_the_reference_of_settings_is_what_the_settings_say():
