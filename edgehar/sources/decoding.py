@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 import av
 
-from edgehar.sources.h264 import LossDetector
+from edgehar.sources.h264 import Loss, LossDetector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 # After a loss, wait this long for a key frame. Streams with intra refresh have none, and repair themselves meanwhile.
 _REPAIR_S = 10.0
+# Most frames that a decoder holds back to put them in order.
+_REORDERED = 16
 # A packet that took this long to arrive was waited for, in seconds.
 _WAIT_S = 0.002
 
@@ -41,6 +44,8 @@ class Decoder:
         self._stream, self._clock = stream, clock
         self._loss = LossDetector(stream.codec_context.extradata) if stream.codec_context.name == "h264" else None
         self._broken_s: float | None = None
+        # Times of packets that are damaged themselves, so that not even a key frame is whole.
+        self._bad_pts: deque[int | None] = deque(maxlen=_REORDERED)
 
     def decode(self, packets: Iterable[Packet[VideoStream] | None]) -> Generator[VideoFrame]:
         """Yield the frames of packets. None flushes the decoder."""
@@ -64,16 +69,23 @@ class Decoder:
         try:
             if packet is None:
                 return self._stream.codec_context.decode(None)
-            if packet.is_corrupt or (self._loss is not None and packet.size and self._loss.lost_before(bytes(packet))):
-                self._broken_s = self._clock()
+            self._look(packet)
             return packet.decode()
         except av.FFmpegError:
             self.damaged += 1
             self._broken_s = self._clock()
             return []
 
+    def _look(self, packet: Packet[VideoStream]) -> None:
+        """Notice what is missing before or within a packet."""
+        loss = self._loss.look(bytes(packet)) if self._loss is not None and packet.size else Loss.NOTHING
+        if packet.is_corrupt or loss is Loss.WITHIN:
+            self._bad_pts.append(packet.pts)
+        if packet.is_corrupt or loss is not Loss.NOTHING:
+            self._broken_s = self._clock()
+
     def _is_whole(self, frame: VideoFrame, now_s: float) -> bool:
-        if frame.is_corrupt:
+        if frame.is_corrupt or frame.pts in self._bad_pts:
             self._broken_s = now_s
             return False
         if self._broken_s is not None and (frame.key_frame or now_s - self._broken_s >= _REPAIR_S):

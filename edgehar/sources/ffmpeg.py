@@ -56,8 +56,9 @@ def video_stream(container: InputContainer, name: str, options: VideoOptions) ->
     if stream.codec_context is None:
         container.close()
         raise SourceError(f"{name}: no decoder for its video; re-encode it: ffmpeg -i IN OUT.mp4")
-    if container.format.name == "rtsp" and options.transport == "udp":
-        # UDP loses packets. Report errors instead of concealing them.
+    lossy = container.format.name == "mpegts" or (container.format.name == "rtsp" and options.transport == "udp")
+    if lossy:
+        # Report errors instead of concealing them.
         stream.codec_context.options = {"err_detect": "explode"}
     return stream
 

@@ -1,11 +1,13 @@
-"""Detect lost reference frames of an H.264 stream from its slice headers (ITU-T H.264, 7.3.2.1.1, 7.3.3, 7.4.3).
+"""Detect lost frames and slices of an H.264 stream from its slice headers (ITU-T H.264, 7.3.2.1.1, 7.3.3, 7.4.3).
 
 FFmpeg conceals a lost frame by repeating the one before it, without an error. Every frame up to the next key frame is
-then predicted from wrong pixels. Reference frames are numbered, so a gap in the numbers reveals the loss.
+then predicted from wrong pixels. Reference frames are numbered, so a gap in the numbers reveals the loss. It also
+conceals lost slices. Most encoders cut all frames into the same slices, so a missing slice is noticed too.
 """
 
 from __future__ import annotations
 
+import enum
 import re
 from typing import TYPE_CHECKING
 
@@ -17,46 +19,72 @@ _SLICE, _IDR, _SPS = 1, 5, 7
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 # The headers are short. Scaling matrices make a sequence parameter set longer.
 _SLICE_BYTES, _SPS_BYTES = 24, 512
+# After so many frames cut into the same slices, a frame with fewer slices has lost some.
+_ALIKE = 10
 _START = re.compile(rb"\x00\x00\x01")
 
 
+class Loss(enum.Enum):
+    """What is missing."""
+
+    NOTHING = enum.auto()
+    BEFORE = enum.auto()  # a frame before this one
+    WITHIN = enum.auto()  # a part of this frame
+
+
 class LossDetector:
-    """Watch the frame numbers of a stream. Streams that it cannot read are taken to be whole."""
+    """Watch the frame numbers and slices of a stream. Streams that it cannot read are taken to be whole."""
 
     def __init__(self, extradata: bytes | None) -> None:
         """Start a stream, with the parameter sets of its container, if it has any."""
         self._bits: int | None = None
         self._gaps_allowed = False
         self._number: int | None = None
+        # First macroblocks of the slices of a frame, and how many frames in a row had the same.
+        self._slices: tuple[int, ...] = ()
+        self._alike = 0
         # Containers of the MP4 family store the length of a unit before it, instead of a start code.
         self._length_size = (extradata[4] & 3) + 1 if extradata and extradata[0] == 1 and len(extradata) > 8 else 0
         if extradata:
             self._read_parameters(extradata)
 
-    def lost_before(self, packet: bytes) -> bool:
-        """Return whether a reference frame is missing before this access unit."""
+    def look(self, packet: bytes) -> Loss:
+        """Return what is missing before or within this access unit."""
+        slices: list[int] = []
+        gap = False
         for unit in self._units(packet):
             kind = unit[0] & 31
             if kind == _SPS:
                 self._read_sps(unit)
-            elif kind in (_SLICE, _IDR):
-                return self._check_slice(unit, is_reference=bool(unit[0] & 0x60), is_idr=kind == _IDR)
-        return False
+            elif kind in (_SLICE, _IDR) and self._bits is not None:
+                bits = _Bits(unit[1:_SLICE_BYTES])
+                slices.append(bits.exp_golomb())
+                if len(slices) == 1:
+                    gap = self._is_after_gap(bits, is_reference=bool(unit[0] & 0x60), is_idr=kind == _IDR)
+        if slices and self._misses_slice(tuple(slices)):
+            return Loss.WITHIN
+        return Loss.BEFORE if gap else Loss.NOTHING
 
-    def _check_slice(self, unit: bytes, *, is_reference: bool, is_idr: bool) -> bool:
-        if self._bits is None:
-            return False
-        bits = _Bits(unit[1:_SLICE_BYTES])
-        for _ in range(3):  # first macroblock, slice type, picture parameter set
-            bits.exp_golomb()
-        number, before = bits.read(self._bits), self._number
+    def _is_after_gap(self, bits: _Bits, *, is_reference: bool, is_idr: bool) -> bool:
+        assert self._bits is not None
+        bits.exp_golomb()  # slice type
+        bits.exp_golomb()  # picture parameter set
+        number, before, count = bits.read(self._bits), self._number, 1 << self._bits
         if is_idr:
             self._number = 0
             return False
-        expected = None if before is None else {before, (before + 1) % (1 << self._bits)}
         # A frame that is not a reference has the number of the next reference.
-        self._number = number if is_reference or before is None else before
-        return expected is not None and number not in expected and not self._gaps_allowed
+        self._number = number if is_reference else (number - 1) % count
+        return before is not None and number not in (before, (before + 1) % count) and not self._gaps_allowed
+
+    def _misses_slice(self, slices: tuple[int, ...]) -> bool:
+        if slices == self._slices:
+            self._alike += 1
+        elif self._alike >= _ALIKE and set(slices) < set(self._slices):
+            return True
+        else:
+            self._slices, self._alike = slices, 0
+        return False
 
     def _read_parameters(self, extradata: bytes) -> None:
         if not self._length_size:
@@ -103,7 +131,8 @@ class LossDetector:
             while at + self._length_size < len(data):
                 start = at + self._length_size
                 at = start + int.from_bytes(data[at:start], "big")
-                yield data[start : min(at, start + _SPS_BYTES)]
+                if start < at:
+                    yield data[start : min(at, start + _SPS_BYTES)]
             return
         for found in _START.finditer(data):
             if found.end() < len(data):
