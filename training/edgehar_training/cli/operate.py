@@ -158,11 +158,10 @@ def _check_clips(args: argparse.Namespace) -> None:
 
 
 def _unknown(args: argparse.Namespace, first: Run) -> tuple[list[Clip], dict[str, Any] | None]:
-    """The clips of `--unknown`, none of a label that the model knows, and what they are."""
+    """Return the clips of `--unknown`, none of a label that the model knows, and what they are."""
     if args.unknown is None:
         return [], None
-    from edgehar_training.data.datasets import load_dataset
-    from edgehar_training.evaluation.evaluated import describe_data
+    from edgehar_training.data.datasets import describe_data, load_dataset
     from edgehar_training.settings import DataSettings
 
     folder = args.unknown.resolve()

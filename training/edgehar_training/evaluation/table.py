@@ -35,7 +35,7 @@ def text_table(summary: Mapping[str, Any], beside: Sequence[tuple[str, str]] = (
 
 
 def columns(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
-    """Rows with their columns one under the other; the first `left` columns to the left, the others to the right."""
+    """Return rows with aligned columns; the first `left` columns align left, the others right."""
     widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
     return [
         "  ".join(
