@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="?",
         metavar="RUN|BUNDLE",
-        help="folder written by edgehar-train; or a bundle, to change its --decision, --threshold, --background or --name",
+        help="folder written by edgehar-train; or a bundle, to change its rules of decision or its name",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="NAME.edgehar", help="the bundle to write")
     parser.add_argument("--name", help="name in the bundle (default: that of the file)")
