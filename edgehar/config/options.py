@@ -16,6 +16,7 @@ from edgehar.sinks.mqtt.options import MqttOptions
 from edgehar.sinks.options import FileOptions
 from edgehar.sinks.spool.options import SpoolOptions
 from edgehar.sinks.webhook.options import WebhookOptions
+from edgehar.teaching.options import HistoryOptions
 
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _Count = Annotated[int, Meta(ge=1, le=100_000)]
@@ -148,6 +149,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     spool: Annotated[
         SpoolOptions, Meta(description="Events that wait on disk for a broker or server that is away.")
     ] = SpoolOptions()
+    history: Annotated[
+        HistoryOptions, Meta(description="The scores of every answer, kept to choose thresholds and to teach.")
+    ] = HistoryOptions()
     health: Annotated[HealthOptions, Meta(description="Who is told how the program is doing, and how often.")] = (
         HealthOptions()
     )

@@ -82,6 +82,8 @@ def make_sinks(
             sinks.append(_mqtt_sink(config, streams, monitor, on_command))
         if config.webhook.url is not None:
             sinks.append(_webhook_sink(config, monitor))
+        if config.history.enabled:
+            sinks.append(_history_sink(config, streams))
     except BaseException:
         for sink in sinks:
             sink.close()
@@ -152,6 +154,14 @@ def _webhook_sink(config: Config, monitor: Monitor) -> Sink:
     monitor.add_gauge("spool_dropped", lambda: spool.dropped, "webhook")
     monitor.add_gauge("connected", lambda: sink.connected, "webhook")
     return sink
+
+
+def _history_sink(config: Config, streams: list[Stream]) -> Sink:
+    from edgehar.teaching.history import history_folder
+    from edgehar.teaching.history_sink import HistorySink
+
+    models = {stream.name: stream.classifier.bundle.manifest for stream in streams}
+    return HistorySink(history_folder(config.history, config.spool.directory), config.history, models)
 
 
 def _digest(text: str) -> str:
