@@ -25,6 +25,7 @@ from edgehar.cli.common import EXIT_USAGE, make_parser, run_command
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
 EXAMPLES = """\
   edgehar demo                          run a shipped model on built-in scenes, and write demo.mp4
