@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-GaugeName = Literal["queue_depth", "spool_depth", "spool_dropped", "connected"]
+GaugeName = Literal["queue_depth", "spool_depth", "spool_dropped", "spool_refused", "connected"]
 # Over how many of the last predictions frame ages are told.
 _AGES = 512
 # Upper bounds of the histogram of inference times, in seconds.
@@ -161,6 +161,7 @@ class StreamHealth:
             queue_depth=total("queue_depth"),
             spool_depth=total("spool_depth"),
             spool_dropped=total("spool_dropped"),
+            spool_refused=total("spool_refused"),
             reconnects=self.reconnects,
             inference_errors=self.inference_errors,
             rate_hz=self.rate_hz,

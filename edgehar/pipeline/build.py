@@ -163,6 +163,7 @@ def _mqtt_sink(config: Config, streams: list[Stream], monitor: Monitor, on_comma
     sink = MqttSink(config.mqtt, spool=spool, streams=watched, settings=settings, on_command=on_command)
     monitor.add_gauge("spool_depth", lambda: spool.depth, "mqtt")
     monitor.add_gauge("spool_dropped", lambda: spool.dropped, "mqtt")
+    monitor.add_gauge("spool_refused", lambda: spool.refused, "mqtt")
     monitor.add_gauge("connected", lambda: sink.connected, "mqtt")
     return sink
 
@@ -177,6 +178,7 @@ def _webhook_sink(config: Config, monitor: Monitor) -> Sink:
     sink = WebhookSink(config.webhook, spool)
     monitor.add_gauge("spool_depth", lambda: spool.depth, "webhook")
     monitor.add_gauge("spool_dropped", lambda: spool.dropped, "webhook")
+    monitor.add_gauge("spool_refused", lambda: spool.refused, "webhook")
     monitor.add_gauge("connected", lambda: sink.connected, "webhook")
     return sink
 
