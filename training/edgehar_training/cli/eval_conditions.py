@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError
+from edgehar_training.file_names import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -33,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "lists them)",
     )
     changed.add_argument(
-        "--jobs", type=int, metavar="N", help="processes for --conditions (default: as many as there are cores)"
+        "--jobs", type=int, metavar="N", help="processes for --conditions and --ordinary (default: one per core)"
     )
 
 
@@ -44,8 +45,8 @@ def check(args: argparse.Namespace) -> None:
         ConfigError: they do not.
     """
     if args.conditions is None:
-        if args.jobs is not None:
-            raise ConfigError("--jobs is for --conditions; give both")
+        if args.jobs is not None and not args.ordinary:
+            raise ConfigError("--jobs is for --conditions or --ordinary; give one of them too")
         return
     if args.jobs is not None and args.jobs < 1:
         raise ConfigError(f"--jobs is {args.jobs}, it must be at least 1")
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace, bundle: ModelBundle | None, hop: int, find_cli
     with progress(bench.videos, f"{len(conditions)} conditions", lines=True) as step:
         measured = measure(bench, conditions, hop, lambda: step(1), args.jobs)
     figures = condition_figures(measured, hop)
-    print(json.dumps(figures, indent=2) if args.json else conditions_text(figures))
+    print(json.dumps(figures, indent=2) if args.json else printable(conditions_text(figures)))
     if args.out is not None:
         written = _write(args, measured.evaluated, figures, hop)
         print(f"edgehar eval: wrote {', '.join(map(str, written))}", file=sys.stderr)
