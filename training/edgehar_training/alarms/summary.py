@@ -234,6 +234,7 @@ def _point(judged: Sequence[Judged], rule: Rule, seeds: int) -> dict[str, Any]:
     return {
         **figures.point(judged, seeds),
         "per_camera": figures.per_camera(judged),
+        "per_recording": figures.per_recording(judged),
         "loudest": figures.loudest(judged, rule),
         "missed": figures.missed(judged, rule),
     }
