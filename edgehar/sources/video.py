@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Self
 
 import av
-import numpy as np
 from av.video.reformatter import Colorspace, VideoReformatter
 
 from edgehar.errors import SourceError
@@ -18,12 +17,14 @@ from edgehar.sources.clock import FileClock, LiveClock
 from edgehar.sources.decoding import Decoder
 from edgehar.sources.ffmpeg import open_container, reason_of, video_stream
 from edgehar.sources.options import VideoOptions
+from edgehar.sources.orientation import UPRIGHT, orientation
 from edgehar.sources.planes import in_place, is_full_range, yuv_matrix
 from edgehar.sources.timing import clock_fault, is_live, rate_hz, was_a_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     import numpy.typing as npt
     from av.packet import Packet
     from av.video.frame import VideoFrame
@@ -177,16 +178,14 @@ class VideoSource(HandleSource):
 
     def _frame(self, decoded: VideoFrame, captured_s: float, arrived_s: float) -> Frame:
         """Return a frame rotated upright: a view of the decoder's memory if the kernel can read it."""
-        quarter_turns, matrix = round(decoded.rotation / 90), yuv_matrix(decoded)
-        found = in_place(decoded) if matrix is not None and not quarter_turns else None
+        turned, matrix = orientation(decoded), yuv_matrix(decoded)
+        found = in_place(decoded) if matrix is not None and turned == UPRIGHT else None
         sequence = self._sequence - 1
         if found is not None:
             data, layout = found
             full_range = is_full_range(decoded)
             return Frame(data, layout, captured_s, arrived_s, sequence, matrix or YuvMatrix.BT601, full_range)
-        pixels = self._converted(decoded, matrix)
-        if quarter_turns:
-            pixels = np.ascontiguousarray(np.rot90(pixels, quarter_turns))
+        pixels = turned.apply(self._converted(decoded, matrix))
         return Frame(pixels, PixelFormat.BGR24, captured_s, arrived_s, sequence)
 
     def _converted(self, decoded: VideoFrame, matrix: YuvMatrix | None) -> npt.NDArray[np.uint8]:
