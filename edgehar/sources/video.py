@@ -80,6 +80,7 @@ class VideoSource(HandleSource):
         self._decoder = Decoder(self._stream)
         self._decoded = self._decoder.decode(self._packets())
         self._sequence = 0
+        self._cut = False
         self._feed: PacketFeed | None = None
         self._first_stamp_s: float | None = None
         self._span_s = 0.0
@@ -124,7 +125,9 @@ class VideoSource(HandleSource):
             self._first_stamp_s = stamp_s if self._first_stamp_s is None else self._first_stamp_s
             self._span_s = max(self._span_s, stamp_s - self._first_stamp_s)
         if isinstance(self._clock, FileClock):
-            return self._clock.captured_s(stamp_s, arrived_s)
+            captured_s = self._clock.captured_s(stamp_s, arrived_s)
+            self._cut = self._clock.cut
+            return captured_s
         before = self._clock.fault
         captured_s = self._clock.captured_s(stamp_s, arrived_s, waited=self._decoder.waited)
         if before is None:
@@ -184,9 +187,10 @@ class VideoSource(HandleSource):
         if found is not None:
             data, layout = found
             full_range = is_full_range(decoded)
-            return Frame(data, layout, captured_s, arrived_s, sequence, matrix or YuvMatrix.BT601, full_range)
+            matrix = matrix or YuvMatrix.BT601
+            return Frame(data, layout, captured_s, arrived_s, sequence, matrix, full_range, self._cut)
         pixels = turned.apply(self._converted(decoded, matrix))
-        return Frame(pixels, PixelFormat.BGR24, captured_s, arrived_s, sequence)
+        return Frame(pixels, PixelFormat.BGR24, captured_s, arrived_s, sequence, cut=self._cut)
 
     def _converted(self, decoded: VideoFrame, matrix: YuvMatrix | None) -> npt.NDArray[np.uint8]:
         """Return a frame's pixels as uint8 `(height, width, 3)` BGR. Without a matrix, FFmpeg chooses the colors."""

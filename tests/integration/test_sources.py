@@ -125,7 +125,7 @@ def with_cover(path, codec, frames, first):
 def test_a_cover_is_no_video(tmp_path, first):
     path = with_cover(tmp_path / "film.mp4", "mpeg4", flat_frames([40] * 10), first)
     assert levels(open_source(path)) == pytest.approx([40] * 10, abs=2)
-    path = with_cover(tmp_path / "song.m4a", "aac", [], first)
+    path = with_cover(tmp_path / "song.mp4", "aac", [], first)
     with pytest.raises(SourceError, match="contains no video"):
         open_source(path)
 
