@@ -46,13 +46,9 @@ class FileClock:
         if stamp_s is None:
             captured_s = self._next_s
         else:
-            if self._offset_s is None:
+            self.cut = self._offset_s is not None and not self._continues(stamp_s + self._offset_s - self._last_s)
+            if self._offset_s is None or self.cut:
                 self._offset_s = self._next_s - stamp_s
-            elif (
-                not -_RESTART_S <= stamp_s + self._offset_s - self._last_s <= max(_GAP_S, _GAP_PERIODS * self._period_s)
-            ):
-                self._offset_s = self._next_s - stamp_s
-                self.cut = True
             captured_s = max(self._last_s, stamp_s + self._offset_s)
         self._last_s, self._next_s = captured_s, captured_s + self._period_s
         return captured_s

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from av.sidedata.sidedata import Type
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,8 +42,8 @@ UPRIGHT = Orientation()
 
 def orientation(frame: VideoFrame) -> Orientation:
     """Return the orientation of a frame."""
-    side_data = frame.side_data.get(Type.DISPLAYMATRIX)
-    return UPRIGHT if side_data is None else from_matrix(bytes(side_data))
+    found: Any = frame.side_data.get("DISPLAYMATRIX")
+    return UPRIGHT if found is None else from_matrix(bytes(found))
 
 
 def from_matrix(content: bytes) -> Orientation:

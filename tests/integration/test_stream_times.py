@@ -298,9 +298,11 @@ def test_no_window_spans_two_recordings_that_were_joined(tmp_path, tiny_bundle):
     with Classifier(tiny_bundle, hop=1) as classifier, open_source(joined) as source:
         frames = list(source)
         answers = [answer for frame in frames if (answer := classifier.push(frame)) is not None]
-    assert [frame.sequence for frame in frames if frame.cut] == [75]
+    # Some frames at the joint are damaged.
+    (cut,) = [number for number, frame in enumerate(frames) if frame.cut]
+    assert 70 <= cut <= 75
     # A window of four frames at 10 Hz spans 0.3 s, and is full again only so long after the cut.
-    cut_s = frames[75].captured_s
+    cut_s = frames[cut].captured_s
     assert not any(answer.window.start_s < cut_s <= answer.window.end_s for answer in answers)
     assert {answer.label for answer in answers if answer.window.end_s < cut_s} == {"dark"}
     assert {answer.label for answer in answers if answer.window.start_s >= cut_s} == {"bright"}
