@@ -235,6 +235,7 @@ def _history_sink(config: Config, streams: list[Stream]) -> Sink:
 def _add_gauges(monitor: Monitor, name: str, spool: Spool, connected: Callable[[], bool]) -> None:
     monitor.add_gauge("spool_depth", lambda: spool.depth, name)
     monitor.add_gauge("spool_dropped", lambda: spool.dropped, name)
+    monitor.add_gauge("spool_refused", lambda: spool.refused, name)
     monitor.add_gauge("connected", connected, name)
 
 
