@@ -18,6 +18,7 @@ from edgehar.model.history import History, StatefulHistory, WindowHistory
 from edgehar.model.masking import InputMask
 from edgehar.model.network import Network
 from edgehar.model.timegrid import TimeGrid
+from edgehar.printable import valid_unicode
 from edgehar.records import Prediction, TimingMs, Window, utc_now
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ class Classifier:
         manifest = self.bundle.manifest
         self._window = manifest.temporal.window
         self.hop = _check_hop(manifest.temporal.hop if hop is None else hop, self._window, manifest.name)
-        self.mode, self.source_name, self._region, self._masks = mode, source_name, region, masks
+        self.mode, self.source_name = mode, valid_unicode(source_name)
+        self._region, self._masks = region, masks
         try:
             self._resizer = self.bundle.make_resizer(region=region)
         except ValueError as error:
