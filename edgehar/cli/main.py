@@ -17,6 +17,7 @@ from edgehar.cli import (
     history,
     inspect,
     models,
+    predict,
     seal,
     service,
     teach,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   edgehar demo                          run a shipped model on built-in scenes, and write demo.mp4
   edgehar run --source clip.mp4         classify a camera, stream or file
+  edgehar predict clips/*.mp4           name the action of each clip
   edgehar models                        shipped and installed models, and what they recognize
   edgehar inspect my.edgehar --card     model card of a bundle; --verify checks it on this machine
   edgehar bundle unpack fight f/        extract the files of a model
@@ -44,7 +46,22 @@ EXAMPLES = """\
   edgehar history --at-most 1/week      find the threshold that keeps a camera quiet, from its own scores
   edgehar service install               run it with systemd from boot"""
 
-_COMMANDS = (bench, bundle, clips, config, demo, devices, doctor, history, inspect, models, seal, service, teach)
+_COMMANDS = (
+    bench,
+    bundle,
+    clips,
+    config,
+    demo,
+    devices,
+    doctor,
+    history,
+    inspect,
+    models,
+    predict,
+    seal,
+    service,
+    teach,
+)
 # Commands that are also programs of their own, with all options there.
 _PROGRAMS = {
     "run": "classify a camera, stream or file (also: edgehar-run)",

@@ -12,6 +12,14 @@ from edgehar.errors import ConfigError
 from edgehar.sources.registry import BY_SCHEME
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+# Files that FFmpeg decodes as video. A raw stream (.h264, .hevc) has its frame rate in its headers.
+VIDEO_SUFFIXES = frozenset(
+    [
+        *(".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264", ".h265"),
+        *(".hevc", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mpv"),
+        *(".mts", ".mxf", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+    ]
+)
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 _V4L2_NODE = re.compile(r"/dev/(video[0-9]+|v4l/by-(id|path)/[^/]+)")

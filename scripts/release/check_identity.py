@@ -15,8 +15,7 @@ import numpy as np
 from edgehar import Classifier, EdgeharError, ModelBundle, open_source
 from edgehar.model.interpreter import TfliteModel
 from edgehar.model.timegrid import TimeGrid
-
-VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".mov"}
+from edgehar.sources.address import VIDEO_SUFFIXES
 
 
 def compare(clip: Path, bundle: ModelBundle, hop: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.errors import DatasetError
+from edgehar.sources.address import VIDEO_SUFFIXES
 from edgehar_training.data.datasets.clip import Clip
 from edgehar_training.data.datasets.tables import read_table
 from edgehar_training.file_names import printable
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Files that FFmpeg decodes as video. A raw stream (.h264, .hevc) has its frame rate in its headers.
-VIDEO_SUFFIXES = frozenset(
-    [
-        *(".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264", ".h265"),
-        *(".hevc", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mpv"),
-        *(".mts", ".mxf", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
-    ]
-)
 GROUPS_FILE = "groups.csv"
 
 
