@@ -233,6 +233,7 @@ def _point(judged: Sequence[Judged], rule: Rule, seeds: int) -> dict[str, Any]:
     """Return the figures of one threshold, with the tables of cameras, false alarms and misses."""
     return {
         **figures.point(judged, seeds),
+        "per_folder": figures.per_folder(judged),
         "per_camera": figures.per_camera(judged),
         "per_recording": figures.per_recording(judged),
         "loudest": figures.loudest(judged, rule),
