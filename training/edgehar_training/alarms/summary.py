@@ -288,16 +288,19 @@ def _trained_on(dataset: str, recordings: Sequence[Recording]) -> list[str]:
     known = [one for one in recordings if one.camera.split(":")[0].casefold() == own]
     if not known:
         return []
-    said = f"MAY INCLUDE TRAINING CLIPS: {len(known)} recordings are of {own}, which the bundle was trained on"
+    said = f"MAY INCLUDE TRAINING CLIPS: {_recordings(len(known))} of {own}, which the bundle was trained on"
     return [f"{said}; give the folder of its folds instead"]
 
 
 def _left_out(recordings: Sequence[Recording]) -> list[str]:
     if not recordings:
         return []
-    return [
-        f"{len(recordings)} recordings are left out: no fold tests their cameras, and every fold has trained on them"
-    ]
+    reason = "no fold tests their cameras, and every fold has trained on them"
+    return [f"left out: {_recordings(len(recordings))}; {reason}"]
+
+
+def _recordings(count: int) -> str:
+    return f"{count} recording{'s'[: count != 1]}"
 
 
 def _few(viewings: Sequence[Viewing]) -> list[str]:
