@@ -41,6 +41,22 @@ def _of_receivers(config: Config) -> Iterator[str]:
             read_receiver(config.webhook)
     except EdgeharError as error:
         yield str(error)
+    yield from _of_recordings(config)
+
+
+def _of_recordings(config: Config) -> Iterator[str]:
+    """Keys and addresses of recordings that cannot be used."""
+    try:
+        if config.record.seal_to:
+            from edgehar.recording.seal import Sealer
+
+            Sealer(config.record.seal_to)
+        if config.upload.url is not None:
+            from edgehar.delivery.target import open_target, read_address
+
+            open_target(read_address(config.upload), config.upload).close()
+    except EdgeharError as error:
+        yield str(error)
 
 
 def _of_camera(config: Config, number: int, camera: CameraOptions) -> Iterator[str]:

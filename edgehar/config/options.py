@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from edgehar.capture.options import GovernorOptions, ReconnectOptions
 from edgehar.config.words import toml
+from edgehar.delivery.options import UploadOptions
 from edgehar.events.options import DecisionOptions
 from edgehar.health.options import HealthOptions
 from edgehar.model.edgetpu import CPU, PATTERN
@@ -183,6 +184,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     record: Annotated[RecordOptions, Meta(description="Clips and pictures of events; off without its `directory`.")] = (
         RecordOptions()
     )
+    upload: Annotated[
+        UploadOptions, Meta(description="A server that gets a copy of each recording; off without its `url`.")
+    ] = UploadOptions()
     health: Annotated[HealthOptions, Meta(description="Who is told how the program is doing, and how often.")] = (
         HealthOptions()
     )
@@ -191,6 +195,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Check what no table can say alone."""
         if not self.cameras:
             raise ValueError("camera is empty, there is nothing to watch; leave it out for camera:0")
+        if self.upload.url is not None and self.record.directory is None:
+            raise ValueError("upload.url is set without record.directory; name a folder for the clips to upload")
         names = [camera.name for camera in self.cameras]
         if len(names) > 1 and None in names:
             raise ValueError(f"camera[{names.index(None)}] has no name; where there are several each needs one")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgehar.config import CameraOptions, Config
+    from edgehar.delivery.uploader import Uploader
     from edgehar.health.monitor import Monitor
     from edgehar.model.bundle import ModelBundle
     from edgehar.recording.camera import CameraRecorder
@@ -43,6 +44,19 @@ def make_recorder(config: Config) -> Recorder | None:
     from edgehar.recording.recorder import Recorder
 
     return Recorder(config.record)
+
+
+def make_uploader(config: Config, recorder: Recorder | None) -> Uploader | None:
+    """Return the uploader of recordings, started; None if nothing is uploaded."""
+    if recorder is None or config.upload.url is None:
+        return None
+    from edgehar.delivery.uploader import Uploader
+    from edgehar.recording.store import Archive
+
+    uploader = Uploader(Archive(recorder.folder), config.upload)
+    recorder.on_recorded = uploader.wake
+    uploader.start()
+    return uploader
 
 
 def make_streams(

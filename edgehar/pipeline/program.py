@@ -62,6 +62,7 @@ class Program:
         self._monitor, self._notifier = Monitor(), Notifier()
         self._networks = assembly.load_networks(config)
         self._recorder = assembly.make_recorder(config)
+        self._uploader = assembly.make_uploader(config, self._recorder)
         self._streams = assembly.make_streams(config, self._networks, self._monitor, self._recorder)
         self._runner = Runner(
             self._streams,
@@ -85,6 +86,8 @@ class Program:
         finally:
             if self._recorder is not None:
                 self._recorder.close()
+            if self._uploader is not None:
+                self._uploader.close()
             if self._metrics is not None:
                 self._metrics.close()
             for stream in self._streams:
