@@ -36,8 +36,8 @@ BLOCKS = (
 LEVELS = 16.0
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What can be set of the network."""
+class MobileOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of the network."""
 
     weights: Annotated[
         str, Meta(min_length=1, description="A quantized .tflite file of MobileNetV1, or none.", examples=["FILE"])
@@ -55,8 +55,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout before and after the recurrent layer.")] = 0.5
 
 
-def check(settings: NetworkSettings, options: Options) -> None:
-    """Make sure that the network takes these settings.
+OPTIONS = MobileOptions
+
+
+def check(settings: NetworkSettings, options: MobileOptions) -> None:
+    """Check that the network supports the settings.
 
     Raises:
         ConfigError: it does not.
@@ -74,8 +77,8 @@ def check(settings: NetworkSettings, options: Options) -> None:
         )
 
 
-def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Model:
-    """The network."""
+def build(settings: NetworkSettings, options: MobileOptions, classes: int) -> keras.Model:
+    """Build the network."""
     from edgehar_training.models.layers import whole
 
     encoder = _encoder(settings, options)
@@ -85,7 +88,7 @@ def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Mo
     return whole(encoder, _head(settings.window, encoder.output_shape[1], options, classes), "mobile")
 
 
-def _encoder(settings: NetworkSettings, options: Options) -> keras.Model:
+def _encoder(settings: NetworkSettings, options: MobileOptions) -> keras.Model:
     import keras
 
     from edgehar_training.models.layers import scaled
@@ -112,7 +115,7 @@ def _encoder(settings: NetworkSettings, options: Options) -> keras.Model:
     return keras.Model(frame, features, name="encoder")
 
 
-def _head(window: int, features: int, options: Options, classes: int) -> keras.Model:
+def _head(window: int, features: int, options: MobileOptions, classes: int) -> keras.Model:
     import keras
 
     from edgehar_training.models.layers import BATCH_MOMENTUM
@@ -128,7 +131,7 @@ def _head(window: int, features: int, options: Options, classes: int) -> keras.M
     return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax", name="scores")(x), name="head")
 
 
-def _load(encoder: keras.Model, settings: NetworkSettings, options: Options) -> None:
+def _load(encoder: keras.Model, settings: NetworkSettings, options: MobileOptions) -> None:
     """Give the convolutions the weights of the file.
 
     Raises:
@@ -155,7 +158,7 @@ def _load(encoder: keras.Model, settings: NetworkSettings, options: Options) -> 
 
 
 def _of_motion(kernel: Array) -> Array:
-    """The first kernel, for the device's motion input instead of colours from -1 to 1.
+    """Adapt the first kernel to the motion input of the device instead of colors from -1 to 1.
 
     It is to see three pictures of motion: d1 = g(t) - g(t-1), 3/4 of d2 = g(t) - g(t-2), and g(t-1) - g(t-2) = d2 - d1.
     The device gives d1, d2 and |d1| (`edgehar.model.manifest.Input`), of 255 levels; the third is not looked at.

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from edgehar.config.words import meant
 from edgehar.errors import ConfigError
+from edgehar.nearest import nearest
 from edgehar_training.settings import (
     AugmentSettings,
     DataSettings,
@@ -65,12 +65,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def names() -> list[str]:
-    """Recipes that come with edgehar."""
+    """Return the names of the recipes that come with edgehar."""
     return sorted(path.stem for path in _folder().glob("*.toml"))
 
 
 def read_recipe(name: str) -> Recipe:
-    """A recipe that comes with edgehar, or a file's.
+    """Read a recipe that comes with edgehar, or a recipe file.
 
     Raises:
         ConfigError: there is none, or it holds what no recipe has.
@@ -84,7 +84,7 @@ def read_recipe(name: str) -> Recipe:
     elif name in (known := names()):
         text = (_folder() / f"{name}.toml").read_text(encoding="utf-8")
     else:
-        near = meant(name, known)
+        near = nearest(name, known)
         hint = f"; did you mean {near}?" if near else ""
         raise ConfigError(f"no recipe {name!r}; there are {', '.join(known)}, or give a file NAME.toml{hint}")
     try:
