@@ -39,6 +39,7 @@ def _of_receivers(config: Config) -> Iterator[str]:
         yield from _error_of(lambda: read_broker(config.mqtt))
     if config.webhook.url is not None:
         yield from _error_of(lambda: read_receiver(config.webhook))
+    yield from _of_recordings(config)
 
 
 def _error_of(work: Callable[[], object]) -> Iterator[str]:
@@ -46,22 +47,17 @@ def _error_of(work: Callable[[], object]) -> Iterator[str]:
         work()
     except EdgeharError as error:
         yield str(error)
-    yield from _of_recordings(config)
 
 
 def _of_recordings(config: Config) -> Iterator[str]:
-    """Keys and addresses of recordings that cannot be used."""
-    try:
-        if config.record.seal_to:
-            from edgehar.recording.seal import Sealer
+    """Yield problems of keys and addresses of recordings."""
+    from edgehar.delivery.target import open_target, read_address
+    from edgehar.recording.seal import Sealer
 
-            Sealer(config.record.seal_to)
-        if config.upload.url is not None:
-            from edgehar.delivery.target import open_target, read_address
-
-            open_target(read_address(config.upload), config.upload).close()
-    except EdgeharError as error:
-        yield str(error)
+    if config.record.seal_to:
+        yield from _error_of(lambda: Sealer(config.record.seal_to))
+    if config.upload.url is not None:
+        yield from _error_of(lambda: open_target(read_address(config.upload), config.upload).close())
 
 
 def _of_outputs(config: Config) -> Iterator[str]:

@@ -19,6 +19,7 @@ from edgehar.sinks.mqtt.options import MqttOptions
 from edgehar.sinks.options import FileOptions
 from edgehar.sinks.spool.options import SpoolOptions
 from edgehar.sinks.webhook.options import WebhookOptions
+from edgehar.teaching.options import HistoryOptions
 
 if TYPE_CHECKING:
     from edgehar.masks import View
@@ -193,6 +194,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     upload: Annotated[
         UploadOptions, Meta(description="A server that gets a copy of each recording; off without its `url`.")
     ] = UploadOptions()
+    history: Annotated[
+        HistoryOptions, Meta(description="The scores of every answer, kept to choose thresholds and to teach.")
+    ] = HistoryOptions()
     health: Annotated[HealthOptions, Meta(description="Statuses and metrics.")] = HealthOptions()
 
     def __post_init__(self) -> None:

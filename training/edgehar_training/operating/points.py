@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgehar_training.alarms import decisions, poisson
+from edgehar.events import poisson
+from edgehar_training.alarms import decisions
 from edgehar_training.alarms.counting import alarms_of
 from edgehar_training.scoring.intervals import group_bootstrap
 
