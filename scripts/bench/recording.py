@@ -94,7 +94,9 @@ def run(source: Path, folder: Path, seconds: float, *, record: bool) -> tuple[fl
         command = [str(RUN), "--config", str(config), "--duration", str(seconds)]
         command += ["--record", clips] if record else []
         before = os.times()
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
         after = os.times()
         ages = [row["frame_age_ms"] for row in map(json.loads, done.stdout.splitlines()) if row["type"] == "prediction"]
         recorded = sum(path.stat().st_size for path in Path(clips).rglob("*.mp4"))
