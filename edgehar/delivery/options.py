@@ -56,7 +56,7 @@ class UploadOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             extra={"words": "an http:// or https:// address"},
         ),
     ] = None
-    region: Annotated[str, Meta(min_length=1, description="Region of the S3 bucket.")] = "us-east-1"
+    s3_region: Annotated[str, Meta(min_length=1, description="Region of the S3 bucket.")] = "us-east-1"
     delete_after: Annotated[bool, Meta(description="Remove a recording here once the server has it, verified.")] = False
     verify: Annotated[
         bool, Meta(description="Read each file back and compare its hash; otherwise only the answer counts.")

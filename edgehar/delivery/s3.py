@@ -32,7 +32,7 @@ class S3Target:
         client: dict[str, Any] = {"timeout": f"{options.timeout_s}s", "connect_timeout": f"{options.timeout_s}s"}
         if options.endpoint is not None and options.endpoint.startswith("http://"):
             client["allow_http"] = True
-        given: dict[str, Any] = {"region": options.region, "client_options": client}
+        given: dict[str, Any] = {"region": options.s3_region, "client_options": client}
         if options.endpoint is not None:
             given |= {"endpoint": options.endpoint, "virtual_hosted_style_request": False}
         if address.user is not None:
