@@ -56,6 +56,13 @@ def _of_recordings(config: Config) -> Iterator[str]:
 
     if config.record.seal_to:
         yield from _error_of(lambda: Sealer(config.record.seal_to))
+    if config.notify.urls or config.notify.urls_file is not None:
+        from edgehar.delivery.messages import Messages, apprise_sender
+        from edgehar.hours import Hours
+
+        yield from _error_of(lambda: Messages(config.notify))
+        yield from _error_of(lambda: Hours("notify: quiet_hours", config.notify.quiet_hours))
+        yield from _error_of(lambda: apprise_sender(config.notify))
     if config.upload.url is not None:
         yield from _error_of(lambda: open_target(read_address(config.upload), config.upload).close())
 

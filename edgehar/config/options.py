@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from edgehar.capture.options import GovernorOptions, ReconnectOptions
 from edgehar.config.words import toml
-from edgehar.delivery.options import UploadOptions
+from edgehar.delivery.options import NotifyOptions, UploadOptions
 from edgehar.events.options import DecisionOptions
 from edgehar.health.options import HealthOptions
 from edgehar.model.edgetpu import CPU, PATTERN
@@ -197,6 +197,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     history: Annotated[
         HistoryOptions, Meta(description="The scores of every answer, kept to choose thresholds and to teach.")
     ] = HistoryOptions()
+    notify: Annotated[
+        NotifyOptions, Meta(description="Messages to people about events; off without an address in `urls`.")
+    ] = NotifyOptions()
     health: Annotated[HealthOptions, Meta(description="Statuses and metrics.")] = HealthOptions()
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -85,3 +85,61 @@ class UploadOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def where(self) -> str:
         """The address without credentials."""
         return without_credentials("" if self.url is None else self.url.reveal())
+
+
+class NotifyOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Messages to people when an action is seen, through Apprise."""
+
+    urls: Annotated[
+        list[Secret],
+        Meta(
+            description="Apprise addresses, for example of Telegram, ntfy, Signal, e-mail or Matrix; see "
+            "https://github.com/caronc/apprise/wiki. Without one no message is sent.",
+            examples=[["ntfys://ntfy.example/hall"]],
+        ),
+    ] = msgspec.field(default_factory=list)
+    urls_file: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(description="A file with one Apprise address a line.", examples=["/etc/edgehar/notify-urls"]),
+    ] = None
+    when: Annotated[
+        Literal["start", "end"],
+        Meta(description="Send at the start of an event, or at its end, when the peak and the clip are known."),
+    ] = "start"
+    labels: Annotated[
+        list[str], Meta(description="Events with these labels only; all if empty.", examples=[["fight"]])
+    ] = msgspec.field(default_factory=list)
+    cameras: Annotated[
+        list[str], Meta(description="Events of these cameras only; all if empty.", examples=[["hall"]])
+    ] = msgspec.field(default_factory=list)
+    min_score: Annotated[float, Meta(ge=0, le=1, description="Least peak score of an event.")] = 0.0
+    title: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Title, with {label}, {camera}, {score}, {time}, {duration_s}, {clip}, {id} and {model} "
+            "filled in.",
+        ),
+    ] = "{label} at {camera}"
+    body: Annotated[str, Meta(min_length=1, description="Text, filled in like the title.")] = "Score {score} at {time}."
+    picture: Annotated[
+        bool,
+        Meta(description="Attach a picture, as `pictures` allows; never with `record.seal_to`."),
+    ] = True
+    quiet_hours: Annotated[
+        list[str],
+        Meta(
+            description="Local times without messages, for example 22:00-06:00 or sat,sun; a digest follows.",
+            examples=[["22:00-06:00"]],
+        ),
+    ] = msgspec.field(default_factory=list)
+    max_per_hour: Annotated[
+        int, Meta(ge=1, le=1000, description="Messages in any hour, at most; a digest tells of the other events.")
+    ] = 12
+    give_up_s: Annotated[float, Meta(ge=1, le=86_400, description="Try a message again for this long, in seconds.")] = (
+        1800.0
+    )
+
+    def __repr__(self) -> str:
+        """Return the options without the addresses, which hold credentials."""
+        return f"NotifyOptions({len(self.urls)} addresses, ...)"

@@ -33,7 +33,7 @@ _TEMPERATURE_EVERY_S = 5.0
 # Time between two returns of freed memory to the system.
 RELEASE_EVERY_S = 30.0
 # Sections of the configuration whose change means other sinks.
-_SINK_SECTIONS = frozenset({"output", "file", "mqtt", "webhook", "spool"})
+_SINK_SECTIONS = frozenset({"output", "file", "mqtt", "webhook", "spool", "notify"})
 
 
 class Program:
