@@ -51,7 +51,8 @@ def _error_of(work: Callable[[], object]) -> Iterator[str]:
 
 def _of_recordings(config: Config) -> Iterator[str]:
     """Yield problems of keys and addresses of recordings."""
-    from edgehar.delivery.target import open_target, read_address
+    from edgehar.delivery.servers import open_target
+    from edgehar.delivery.target import read_address
     from edgehar.recording.seal import Sealer
 
     if config.record.seal_to:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgehar.backoff import Backoff
-from edgehar.delivery.target import UploadError, open_target, read_address
+from edgehar.delivery.servers import open_target
+from edgehar.delivery.target import UploadError, read_address
 from edgehar.recording.sidecar import Sidecar
 
 if TYPE_CHECKING:
