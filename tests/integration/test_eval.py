@@ -366,7 +366,7 @@ def test_what_makes_a_comparison_unfair_is_said(tmp_path):
     second = write_run(tmp_path / "second", [1] * 8, protocol="random (leaky) hold-out of 25%", kind="random", first=4)
     found = json.loads(run_command("edgehar", "compare", first, second, "--json", "--no-cost").stdout)
     assert any("DIFFERENT PROTOCOLS" in text for text in found["warnings"])
-    assert any("DIFFERENT CLIPS" in text and "4 that both have" in text for text in found["warnings"])
+    assert any("DIFFERENT CLIPS" in text and "4 common clips" in text for text in found["warnings"])
     assert any("LEAKY" in text for text in found["warnings"])
     assert found["tests"][0]["clips"] == 4
     far = write_run(tmp_path / "far", [1] * 8, first=100)

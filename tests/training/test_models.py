@@ -175,8 +175,8 @@ def test_the_compiled_block_is_used_where_it_fits_only():
         ({"model": "compact", "size": 60}, "compact takes frames of 48, 64, 80, 96, 112, 128 pixels, not 60"),
         ({"model": "compact", "size": 64, "options": {"variant": "xl"}}, "variant.*its options are variant"),
         ({"model": "compact", "size": 64, "options": {"unit": "8"}}, "did you mean units"),
-        ({"model": "two_stream", "input": "rgb"}, "two_stream takes colours and flow, not rgb"),
-        ({"model": "cnn_rnn", "input": "motion"}, "takes colours, not motion; use --input rgb"),
+        ({"model": "two_stream", "input": "rgb"}, "two_stream takes colors and flow, not rgb"),
+        ({"model": "cnn_rnn", "input": "motion"}, "takes colors, not motion; use --input rgb"),
         ({"model": "cnn_rnn", "input": "rgb", "options": {"backbone": "inception_v3"}}, "75 pixels or more, not 60"),
         ({"model": "cnn_rnn", "input": "rgb", "options": {"alpha": 0.9}}, "ImageNet weights for the alphas 0.35, 0.5"),
         (
