@@ -43,7 +43,7 @@ class AlarmOptions:
         rules: words of `--decision`, over the rules of the bundle.
         background: labels that never open an event; None for those of the bundle.
         thresholds: thresholds of the curve, rising.
-        most_per_hour: alarms per hour that a threshold is chosen for.
+        most_per_hour: alarms per hour that a threshold is chosen for; None to choose none.
         tolerance_s: width of the borders of incidents.
         hop: frames between answers; None for the bundle's own.
         cache: folder of scores.
@@ -54,7 +54,7 @@ class AlarmOptions:
     rules: tuple[str, ...] = ()
     background: tuple[str, ...] | None = None
     thresholds: tuple[float, ...] = THRESHOLDS
-    most_per_hour: float = 6.0
+    most_per_hour: float | None = 6.0
     tolerance_s: float = TOLERANCE_S
     hop: int | None = None
     cache: Path = dataclasses.field(default_factory=Path)
@@ -96,9 +96,10 @@ def summarize_bundle(
     skipped: dict[str, str] = {}
     viewings = _watch(cache, recordings, "", options, progress, skipped)
 
-    def threshold() -> float:
-        return _chosen_threshold([one for one in viewings if one.recording.ordinary], rule, options)
-
+    chosen: dict[str, float] = {}
+    if options.most_per_hour is not None:
+        ordinary = [one for one in viewings if one.recording.ordinary]
+        chosen = {"": _chosen_threshold(ordinary, rule, options.most_per_hour, options.tolerance_s)}
     return {
         "target": manifest.name,
         "network": f"int8 {manifest.name}",
@@ -106,7 +107,7 @@ def summarize_bundle(
         **_about(rule, recordings, options, seeds=[]),
         "as_decided": _point(judge(viewings, lambda _: rule, options.tolerance_s), rule, 1),
         "curve": _curve(viewings, rule, options, 1),
-        "chosen": _chosen(viewings, rule, {"": threshold()}, options, 1, "on these recordings: read it as optimistic"),
+        "chosen": _chosen(viewings, rule, chosen, options, 1, "on these recordings: read it as optimistic"),
         "warnings": [*_trained_on(manifest.provenance.dataset, recordings), *_few(viewings)],
         "skipped": skipped,
     }
@@ -129,7 +130,8 @@ def summarize_runs(
     """
     shares, left_out = shares_of(runs, recordings)
     shares = [share for share in shares if share.test]
-    _check_choice(shares)
+    if options.most_per_hour is not None:
+        _check_choice(shares)
     viewings: list[Viewing] = []
     chosen: dict[str, float] = {}
     skipped: dict[str, str] = {}
@@ -139,8 +141,9 @@ def summarize_runs(
         manifest = cache.bundle.manifest
         rule = rule or rule_for(manifest.labels, manifest.decision, options)
         viewings += _watch(cache, share.test, name, options, progress, skipped)
-        on = _watch(cache, share.choice, name, options, progress, skipped)
-        chosen[name] = _chosen_threshold(on, rule, options)
+        if options.most_per_hour is not None:
+            on = _watch(cache, share.choice, name, options, progress, skipped)
+            chosen[name] = _chosen_threshold(on, rule, options.most_per_hour, options.tolerance_s)
     assert rule is not None
     seeds = sorted({run.config.split.seed for run in runs})
     how = "for each run on recordings that it was not judged on"
@@ -157,10 +160,11 @@ def summarize_runs(
     }
 
 
-def watched_clips(runs: Sequence[Run], recordings: Sequence[Recording]) -> int:
+def watched_clips(runs: Sequence[Run], recordings: Sequence[Recording], options: AlarmOptions) -> int:
     """Return how many recordings `summarize_runs` scores, for a progress bar."""
     shares = [share for share in shares_of(runs, recordings)[0] if share.test]
-    return sum(len(share.test) + len(share.choice) for share in shares)
+    choice = 0 if options.most_per_hour is None else sum(len(share.choice) for share in shares)
+    return choice + sum(len(share.test) for share in shares)
 
 
 def _name(run: Run, folder: Path) -> str:
@@ -226,15 +230,15 @@ def _curve(viewings: Sequence[Viewing], rule: Rule, options: AlarmOptions, seeds
     return rows
 
 
-def _chosen_threshold(ordinary: Sequence[Viewing], rule: Rule, options: AlarmOptions) -> float:
+def _chosen_threshold(ordinary: Sequence[Viewing], rule: Rule, most_per_hour: float, tolerance_s: float) -> float:
     """The lowest threshold from which on no higher one gives more false alarms than that."""
     hours = sum(one.watched.length_s for one in ordinary) / 3600
 
     def per_hour(threshold: float) -> float:
         at = rule.at(threshold)
-        return sum(one.tally.false_alarms for one in judge(ordinary, lambda _: at, options.tolerance_s)) / hours
+        return sum(one.tally.false_alarms for one in judge(ordinary, lambda _: at, tolerance_s)) / hours
 
-    return lowest_threshold(per_hour, options.most_per_hour) if hours else CANDIDATES[-1]
+    return lowest_threshold(per_hour, most_per_hour) if hours else CANDIDATES[-1]
 
 
 def _check_choice(shares: Sequence[Share]) -> None:
@@ -255,7 +259,9 @@ def _chosen(
     options: AlarmOptions,
     seeds: int,
     how: str,
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
+    if not thresholds:
+        return None
     rules = {name: rule.at(threshold) for name, threshold in thresholds.items()}
     values = list(thresholds.values())
     judged = judge(viewings, lambda viewing: rules[viewing.run], options.tolerance_s)
