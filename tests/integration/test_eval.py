@@ -393,7 +393,7 @@ def test_wrong_input_is_told_in_one_line(clips, tiny_bundle, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     run = write_run(tmp_path / "run", [1, 1, 0])
-    assert_one_line_error(run_command("edgehar", "eval", empty), 2, "holds no run")
+    assert_one_line_error(run_command("edgehar", "eval", empty), 2, "neither a run")
     assert_one_line_error(run_command("edgehar", "eval", tmp_path / "none"), 2, "no such")
     assert_one_line_error(run_command("edgehar", "eval", tiny_bundle), 2, "--data")
     assert_one_line_error(run_command("edgehar", "eval", tiny_bundle, "--data", empty), 1, str(empty))

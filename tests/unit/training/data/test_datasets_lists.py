@@ -114,7 +114,7 @@ def test_a_split_whose_predecessor_is_missing_is_not_taken_for_it(tmp_path):
     hmdb(tmp_path / "hmdb")
     for number in (1, 3):
         write_hmdb_split(tmp_path / "hmdb", number, {"Film_A": 1})
-    with pytest.raises(DatasetError, match="HMDB51: official split 2 is not there"):
+    with pytest.raises(DatasetError, match="HMDB51: official split 2 is missing"):
         load("hmdb51", tmp_path / "hmdb")
 
 

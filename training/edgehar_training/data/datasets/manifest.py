@@ -81,7 +81,7 @@ def _clip(table: Path, line: int, row: dict[str, str | None]) -> Clip:
     if end_s is not None and end_s <= (start_s or 0.0):
         raise DatasetError(f"{where}: the clip ends at {end_s:g} s, not after its start at {start_s or 0.0:g} s")
     if is_file_path(path):
-        path = str(table.parent / path)
+        path = path if path.startswith("/") else str(table.parent / path)
         _check_kind(where, Path(path))
     group = row.get("group") or printable(path)
     return Clip(path, label, group, start_s, end_s, _fold(where, row), _official(where, row))
