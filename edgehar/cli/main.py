@@ -6,7 +6,21 @@ import importlib.metadata
 import sys
 from typing import TYPE_CHECKING, Any
 
-from edgehar.cli import bench, bundle, clips, config, demo, devices, doctor, inspect, models, seal, service, teach
+from edgehar.cli import (
+    bench,
+    bundle,
+    clips,
+    config,
+    demo,
+    devices,
+    doctor,
+    history,
+    inspect,
+    models,
+    seal,
+    service,
+    teach,
+)
 from edgehar.cli.common import EXIT_USAGE, make_parser, run_command
 
 if TYPE_CHECKING:
@@ -26,9 +40,11 @@ EXAMPLES = """\
   edgehar data check clips              check clips before training
   edgehar doctor                        check that everything a device needs is there
   edgehar teach fight --data clips --out hall.edgehar   teach a model from labelled clips, on this machine
+  edgehar teach fight --data clips --out hall.edgehar   teach a model from labelled clips, on this machine
+  edgehar history --at-most 1/week      find the threshold that keeps a camera quiet, from its own scores
   edgehar service install               run it with systemd from boot"""
 
-_COMMANDS = (bench, bundle, clips, config, demo, devices, doctor, inspect, models, seal, service, teach)
+_COMMANDS = (bench, bundle, clips, config, demo, devices, doctor, history, inspect, models, seal, service, teach)
 # Commands that are also programs of their own, with all options there.
 _PROGRAMS = {
     "run": "classify a camera, stream or file (also: edgehar-run)",

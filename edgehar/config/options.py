@@ -18,6 +18,7 @@ from edgehar.sinks.mqtt.options import MqttOptions
 from edgehar.sinks.options import FileOptions
 from edgehar.sinks.spool.options import SpoolOptions
 from edgehar.sinks.webhook.options import WebhookOptions
+from edgehar.teaching.options import HistoryOptions
 
 if TYPE_CHECKING:
     from edgehar.masks import View
@@ -189,6 +190,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     record: Annotated[RecordOptions, Meta(description="Clips and pictures of events; off without its `directory`.")] = (
         RecordOptions()
     )
+    history: Annotated[
+        HistoryOptions, Meta(description="The scores of every answer, kept to choose thresholds and to teach.")
+    ] = HistoryOptions()
     health: Annotated[HealthOptions, Meta(description="Statuses and metrics.")] = HealthOptions()
 
     def __post_init__(self) -> None:

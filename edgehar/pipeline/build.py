@@ -135,6 +135,8 @@ def make_sinks(config: Config, streams: list[Stream], monitor: Monitor, on_comma
             sinks.append(mqtt)
         if config.webhook.url is not None:
             sinks.append(_webhook_sink(config, monitor))
+        if config.history.enabled:
+            sinks.append(_history_sink(config, streams))
     except BaseException:
         for sink in sinks:
             sink.close()
@@ -213,6 +215,14 @@ def _webhook_sink(config: Config, monitor: Monitor) -> Sink:
     sink = WebhookSink(config.webhook, spool)
     _add_gauges(monitor, "webhook", spool, lambda: sink.connected)
     return sink
+
+
+def _history_sink(config: Config, streams: list[Stream]) -> Sink:
+    from edgehar.teaching.history import history_folder
+    from edgehar.teaching.history_sink import HistorySink
+
+    models = {stream.name: stream.classifier.bundle.manifest for stream in streams}
+    return HistorySink(history_folder(config.history, config.spool.directory), config.history, models)
 
 
 def _add_gauges(monitor: Monitor, name: str, spool: Spool, connected: Callable[[], bool]) -> None:
