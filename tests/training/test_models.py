@@ -181,7 +181,7 @@ def test_the_compiled_block_is_used_where_it_fits_only():
         ({"model": "cnn_rnn", "input": "rgb", "options": {"alpha": 0.9}}, "ImageNet weights for the alphas 0.35, 0.5"),
         (
             {"model": "cnn_rnn", "input": "rgb", "options": {"backbone": "vgg16", "weights": "nowhere.h5"}},
-            "no weights file nowhere.h5; download https.*vgg16_weights.*_notop.h5, and name it by --model-option weights",
+            "no weights file nowhere.h5; download https.*vgg16_weights.*_notop.h5, and name it by --model-option",
         ),
         ({"scaling": "imagenet"}, "scaling imagenet is for colors, but the input is motion"),
     ],
