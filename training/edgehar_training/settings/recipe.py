@@ -95,7 +95,7 @@ def read_recipe(name: str) -> Recipe:
 
 
 def _folder() -> Path:
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / "recipes"
     # The second folder is that of a source checkout, for an editable install.
     return installed if installed.is_dir() else package.parent / "recipes"

@@ -48,6 +48,13 @@ OFFICIAL = {
     ),
     "weizmann": Official("Weizmann", "by person"),
     "ut-interaction": Official("UT-Interaction", "by sequence"),
+    "rwf-2000": Official("RWF-2000", "val is tested"),
+    "ucf-crime": Official("UCF-Crime", "by video", needs="Anomaly_Train.txt and Anomaly_Test.txt in --data"),
+    "ubi-fights": Official("UBI-Fights", "by video", needs="test_videos.csv in --data"),
+    "ubnormal": Official(
+        "UBnormal", "by scenario", needs="abnormal_training_video_names.txt and the five other lists in --data"
+    ),
+    "le2i": Official("Le2i", "by place: coffee room against home"),
     "csv": Official("the table's", "column official", "split", "the column official (or fold) in every row"),
 }
 
