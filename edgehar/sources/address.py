@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgehar.credentials import without_credentials
 from edgehar.errors import ConfigError
+from edgehar.printable import printable
 from edgehar.sources.registry import BY_SCHEME
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -64,15 +65,3 @@ def scheme_of(uri: str) -> str:
 def name_of(uri: str) -> str:
     """Return the name of a source in records and messages: its address without credentials, printable."""
     return printable(without_credentials(uri))
-
-
-def printable(text: str) -> str:
-    """Return text that any terminal and any UTF-8 file can hold.
-
-    File names need not be UTF-8 and may hold control characters. Such bytes are shown as `\\xNN`.
-
-    >>> printable("lat\\udce9.mp4")
-    'lat\\\\xe9.mp4'
-    """
-    decoded = os.fsencode(text).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded)

@@ -121,7 +121,7 @@ def test_a_recipe_of_ones_own_and_options_over_it(tmp_path):
     [
         ("[network]\nmodle = 'lrcn'\n", "modle"),
         ("[fit]\nepochs = 0\n", "epochs"),
-        ("[networks]\n", r"no table \[networks\]"),
+        ("[networks]\n", r"unknown table \[networks\]"),
         ("[paper]\ntitle = 'x'\n", r"\[paper\]"),
         ("window = ", "Invalid value"),
     ],

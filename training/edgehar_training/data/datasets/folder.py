@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.errors import DatasetError
+from edgehar.printable import printable
 from edgehar.sources.address import VIDEO_SUFFIXES
 from edgehar_training.data.datasets.clip import Clip
 from edgehar_training.data.datasets.tables import read_table
-from edgehar_training.file_names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
