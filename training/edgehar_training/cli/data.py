@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
 from edgehar.printable import printable
-from edgehar_training.file_names import printable_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -153,6 +152,8 @@ def _check(args: argparse.Namespace) -> int:
         probes = probe_videos(clips, workers=workers, all_frames=args.all_frames, progress=progress.advance)
     check = check_clips(clips, args.dataset, probes)
     if args.json:
+        from edgehar_training.file_names import printable_values
+
         print(json.dumps(printable_values(msgspec.to_builtins(check)), indent=2, ensure_ascii=False))
     else:
         print(printable("\n".join(_lines(check))))
