@@ -143,8 +143,8 @@ def left_out(folder: Path) -> list[str]:
     if subfolders:
         inside = [path for sub in subfolders for path in sub.rglob("*") if _is_video(path)]
         reasons.append(
-            f"{_count(subfolders, 'subfolder')} with {_count(inside, 'video')}, such as {subfolders[0].name}; move the videos "
-            "into the class folder, or name them in a table (--dataset csv)"
+            f"{_count(subfolders, 'subfolder')} with {_count(inside, 'video')}, such as {subfolders[0].name}; move the "
+            "videos into the class folder, or name them in a table (--dataset csv)"
         )
     return reasons
 
