@@ -112,7 +112,7 @@ def _clips(args: argparse.Namespace) -> list[Clip]:
     from edgehar_training.data.datasets import load_dataset
     from edgehar_training.settings import DataSettings
 
-    return load_dataset(DataSettings(dataset=args.dataset, folder=args.folder, classes=args.classes))
+    return load_dataset(DataSettings(dataset=args.dataset, folder=args.folder, classes=args.classes), training=False)
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -164,7 +164,7 @@ def _check(args: argparse.Namespace) -> int:
             title = f"{args.dataset} {args.folder or ''}: {check.clips} clips, {check.groups} groups"
             write_contact_sheet(args.sheet, clips, probes, title=title, workers=workers, progress=progress.advance)
     if not check.usable:
-        print("edgehar: fewer than two classes have a clip that can be read", file=sys.stderr)
+        print("edgehar: fewer than two classes have a readable clip; training needs two", file=sys.stderr)
     return EXIT_DONE if check.usable else EXIT_FAILED
 
 

@@ -134,10 +134,10 @@ def left_out(folder: Path) -> list[str]:
     if broken:
         reasons.append(f"{_count(broken, 'link')} to a missing file, such as {broken[0].name}")
     if subfolders:
-        inside = sum(_is_video(path) for sub in subfolders for path in sub.rglob("*"))
+        inside = [path for sub in subfolders for path in sub.rglob("*") if _is_video(path)]
         reasons.append(
-            f"{_count(subfolders, 'subfolder')} with {inside} videos, such as {subfolders[0].name}; move the videos "
-            "into the class folder, or name them in a table (--dataset csv)"
+            f"{_count(subfolders, 'subfolder')} with {_count(inside, 'video')}, such as {subfolders[0].name}; move the "
+            "videos into the class folder, or name them in a table (--dataset csv)"
         )
     return reasons
 
