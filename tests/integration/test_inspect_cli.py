@@ -110,7 +110,7 @@ def test_the_page_is_one_file_that_needs_no_other(tmp_path):
     path = tmp_path / "page.html"
     done = inspect("actions-synthetic", "--html", path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{path} (500 frames of drawn scenes and noise)\n"
+    assert done.stdout == f"{path} (500 frames of synthetic scenes and noise)\n"
     page = Page()
     text = path.read_text()
     page.feed(text)
@@ -146,7 +146,7 @@ def test_the_page_of_clips(tmp_path, tiny):
         (("--data", "x"), "--data is for --html"),
         (("--html", "p.html", "--data", "nowhere"), "nowhere: no such file"),
         (("--verify", "--delegate", "npu"), "it must be cpu, auto"),
-        (("--verify", "--delegate", "edgetpu"), "holds no encoder_edgetpu.tflite"),
+        (("--verify", "--delegate", "edgetpu"), "contains no encoder_edgetpu.tflite"),
     ],
 )
 def test_wrong_use(tiny, arguments, says, tmp_path):
@@ -157,7 +157,7 @@ def test_wrong_use(tiny, arguments, says, tmp_path):
 def test_without_a_runtime_the_manifest_is_still_shown(tiny):
     done = inspect(tiny, env=environment(EDGEHAR_RUNTIME="tflite-runtime"))
     assert done.returncode == 0, done.stderr
-    assert "networks       not looked at: no TFLite runtime can be imported" in done.stdout
+    assert "networks       not inspected: no TFLite runtime can be imported" in done.stdout
     assert "labels         bright, dark" in done.stdout
 
 
