@@ -15,4 +15,7 @@ def printable(text: str) -> str:
 
 def valid_unicode(text: str) -> str:
     r"""Return text that can be encoded, for example in JSON: a byte of a file name that is not UTF-8 becomes `\xe9`."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that is not from a file name
+        return text.encode("utf-8", "backslashreplace").decode()

@@ -45,7 +45,7 @@ def test_a_healthy_device_passes(home, tiny_bundle):
     assert code == 0, found
     for check in ("Python", "runtime", "kernel", f"model {tiny_bundle}", "speed of tiny", f"camera {clip}"):
         assert found[check]["level"] == "ok", found[check]
-    assert "ms a frame" in found["speed of tiny"]["says"]
+    assert "ms per frame" in found["speed of tiny"]["says"]
     assert found["source video"]["level"] == "ok"
     assert found["disk for events"]["level"] in ("ok", "warn")
 

@@ -140,10 +140,10 @@ def test_the_page_of_clips(tmp_path, tiny):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--windows", 5), "--windows is for --verify"),
+        (("--windows", 5), "--windows needs --verify"),
         (("--verify", "--windows", 0), "must be at least 1"),
-        (("--delegate", "cpu"), "--delegate is for --verify"),
-        (("--data", "x"), "--data is for --html"),
+        (("--delegate", "cpu"), "--delegate needs --verify"),
+        (("--data", "x"), "--data needs --html"),
         (("--html", "p.html", "--data", "nowhere"), "nowhere: no such file"),
         (("--verify", "--delegate", "npu"), "it must be cpu, auto"),
         (("--verify", "--delegate", "edgetpu"), "contains no encoder_edgetpu.tflite"),
@@ -179,7 +179,7 @@ def test_an_encoder_for_an_edge_tpu_is_added(tiny, tmp_path):
     assert_one_line_error(run_command(*add, out), 1, "has no edgetpu-custom-op")
     assert not out.exists()
     encoder.write_bytes(compiled(ModelBundle.open(tiny).read("encoder.tflite")))
-    assert_one_line_error(run_command(*add, tmp_path / "tpu.zip"), 2, "ends in .edgehar")
+    assert_one_line_error(run_command(*add, tmp_path / "tpu.zip"), 2, "must end in .edgehar")
     done = run_command(*add, out)
     assert done.returncode == 0, done.stderr
     both, plain = ModelBundle.open(out), ModelBundle.open(tiny)

@@ -132,7 +132,7 @@ def test_words_of_the_unit_cannot_be_smuggled():
     assert "ExecStart=" + f'{RUN} --config "/a b/\\"$$HOME\\"%%n\\\\.toml"' in odd.splitlines()
     with pytest.raises(ConfigError, match="control characters"):
         Service(RUN, Path("/a\nExecStartPre=/bin/evil")).unit()
-    with pytest.raises(ConfigError, match="no name of a user"):
+    with pytest.raises(ConfigError, match="is not a valid user name"):
         Service(RUN, Path("/a"), run_as="ann\nEnvironment=X=1").unit()
     with pytest.raises(ConfigError, match="install edgehar elsewhere"):
         Service(Path("/opt/edge har/bin/edgehar-run"), Path("/a")).unit()
