@@ -127,7 +127,7 @@ class Classifier:
         In mode "stateful" the first prediction also needs as many frames as a window has.
 
         Args:
-            frame: a `Frame`, or a uint8 `(height, width, 3)` BGR array.
+            frame: a `Frame`, or a uint8 `(height, width, 3)` BGR array. A `Frame` after a cut starts a new window.
             captured_s: capture time of an array, in seconds on any clock that does not go back. Without it, an array
                 counts as the next frame on the time grid; so leave it out only for arrays that come at the model's
                 rate. A `Frame` has its own.
@@ -148,6 +148,8 @@ class Classifier:
         if isinstance(frame, Frame):
             if captured_s is not None:
                 raise ConfigError("captured_s is for arrays; a Frame has its own")
+            if frame.cut:
+                self.interrupt()
             on_grid = self._accepts(frame.captured_s)
         elif captured_s is None:
             frame, on_grid = self._next_on_grid(frame), True
