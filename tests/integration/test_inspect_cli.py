@@ -134,7 +134,7 @@ def test_the_page_of_clips(tmp_path, tiny):
     assert "(20 frames of clips)" in done.stdout
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert_one_line_error(inspect(tiny, "--html", tmp_path / "p.html", "--data", empty), 1, "holds no video")
+    assert_one_line_error(inspect(tiny, "--html", tmp_path / "p.html", "--data", empty), 1, "contains no video")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_an_encoder_for_an_edge_tpu_is_added(tiny, tmp_path):
     add = ("edgehar", "bundle", "add-edgetpu", tiny, encoder, "--out")
     assert_one_line_error(run_command(*add, out), 1, "encoder_edgetpu.tflite")
     encoder.write_bytes(ModelBundle.open(tiny).read("encoder.tflite"))
-    assert_one_line_error(run_command(*add, out), 1, "has no edgetpu-custom-op")
+    assert_one_line_error(run_command(*add, out), 1, "contains no edgetpu-custom-op")
     assert not out.exists()
     encoder.write_bytes(compiled(ModelBundle.open(tiny).read("encoder.tflite")))
     assert_one_line_error(run_command(*add, tmp_path / "tpu.zip"), 2, "must end in .edgehar")
