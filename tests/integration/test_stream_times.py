@@ -64,7 +64,7 @@ def test_frames_in_bursts_keep_the_times_of_their_stamps(units):
 
 
 def test_every_frame_of_a_burst_reaches_a_reader_that_keeps_up(units):
-    with RtspServer(Script(units, burst=5, count=60)) as server:
+    with RtspServer(Script(units, burst=5)) as server:
         capture = Capture(
             lambda: open_source(server.uri), options=ReconnectOptions(max_delay_s=0.01, first_delay_s=0.01)
         )
