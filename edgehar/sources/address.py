@@ -23,6 +23,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
+_NETWORK = frozenset({"http", "https", "rtsp", "rtsps"})
 _V4L2_NODE = re.compile(r"/dev/(video[0-9]+|v4l/by-(id|path)/[^/]+)")
 
 
@@ -56,12 +57,23 @@ def scheme_of(uri: str) -> str:
     found = _SCHEME.match(uri)
     if found is None or path.exists():
         return "images" if glob.has_magic(uri) and not path.exists() else "file"
+    if found[1] in _NETWORK and not uri.startswith(f"{found[1]}://"):
+        raise ConfigError(f"{name_of(uri)}: not an address; write {found[1]}://user:password@host/path")
     if found[1] not in BY_SCHEME:
         known = ", ".join(sorted(BY_SCHEME))
         raise ConfigError(f"{name_of(uri)}: unknown kind of source {found[1]!r}; known: {known}")
     return found[1]
 
 
+def credentials_hint(uri: str) -> str:
+    """Return a hint for an address whose password seems to hold an unencoded `@`, `#`, `?` or `/`; "" if none does."""
+    user, at, _ = uri.partition("://")[2].rpartition("@")
+    is_host_and_path = re.match(r"[^:/?#@]+(:[0-9]+)?/", user)
+    if at and ":" in user and re.search("[@#?/]", user) and not is_host_and_path:
+        return "; in a user or password write @ as %40, # as %23, / as %2F and ? as %3F"
+    return ""
+
+
 def name_of(uri: str) -> str:
     """Return the name of a source in records and messages: its address without credentials, printable."""
-    return printable(without_credentials(uri))
+    return printable(uri if "://" not in uri and Path(uri).exists() else without_credentials(uri))
