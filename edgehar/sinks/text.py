@@ -1,4 +1,4 @@
-"""Results as lines for people."""
+"""Records as lines of text, for reading."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 class TextSink(Sink):
-    """Predictions and events, one short line each."""
+    """Writes predictions and events, one short line each."""
 
     name = "text"
 
     def __init__(self, writer: LineWriter) -> None:
-        """Write to `writer`."""
+        """Set the writer."""
         self._writer = writer
 
     def write(self, record: Record) -> None:
-        """Write one line; nothing for a status record."""
+        """Write one line, or nothing for a status record."""
         line = _line(record)
         if line is not None:
             self._writer.write(f"{line}\n".encode())
@@ -30,7 +30,7 @@ class TextSink(Sink):
 
 def _line(record: Record) -> str | None:
     if isinstance(record, Prediction):
-        slow = "" if record.rate_ok else "  (fewer frames a second than the model was trained at)"
+        slow = "" if record.rate_ok else "  (fewer frames per second than the model was trained at)"
         window = record.window
         return f"{record.time}  {window.start_s:8.2f}-{window.end_s:.2f} s  {record.label} {record.score:.2f}{slow}"
     if isinstance(record, Event):
