@@ -21,10 +21,10 @@ class FileOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = None
     max_mb: Annotated[
         float,
-        msgspec.Meta(ge=0.001, le=100_000, description="Size at which a new file is started, in MB (10^6 bytes)."),
+        msgspec.Meta(ge=0.001, le=100_000, description="Size of a file before the next is started, in MB."),
     ] = 10
     keep: Annotated[
         int,
-        msgspec.Meta(ge=0, le=1000, description="Number of earlier files to keep, as PATH.1 (the newest), PATH.2, ..."),
+        msgspec.Meta(ge=0, le=1000, description="Earlier files to keep, as PATH.1 (the newest), PATH.2, ..."),
     ] = 5
     predictions: Annotated[bool, msgspec.Meta(description="Write predictions as well as events.")] = True

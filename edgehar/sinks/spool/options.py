@@ -28,21 +28,15 @@ class SpoolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = None
     max_events: Annotated[
         int,
-        msgspec.Meta(
-            ge=1, le=10_000_000, description="Undelivered events to keep per receiver. The oldest are dropped."
-        ),
+        msgspec.Meta(ge=1, le=10_000_000, description="Most events to keep per receiver; the oldest are dropped."),
     ] = 100_000
     max_mb: Annotated[
         float,
-        msgspec.Meta(
-            ge=0.01, le=100_000, description="Size of undelivered events to keep per receiver, in MB (10^6 bytes)."
-        ),
+        msgspec.Meta(ge=0.01, le=100_000, description="Most MB (10^6 bytes) of events to keep per receiver."),
     ] = 64
     max_age_h: Annotated[
         float,
-        msgspec.Meta(
-            gt=0, le=87_600, description="Hours with the device on after which an undelivered event is dropped."
-        ),
+        msgspec.Meta(gt=0, le=87_600, description="Hours, with the device on, after which an event is dropped."),
     ] = 168
     sync: Annotated[
         Literal["normal", "full"],

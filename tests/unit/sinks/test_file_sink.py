@@ -174,9 +174,9 @@ def test_rotation_that_fails_lets_the_file_not_grow(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: path.mkdir(), "is neither a file nor a device; name a file"),
-        (os.mkfifo, "is neither a file nor a device; name a file"),
-        (lambda path: None, "cannot be written: No such file or directory; name a file in a folder that is there"),
+        (lambda path: path.mkdir(), "is neither a file nor a device; choose another"),
+        (os.mkfifo, "is neither a file nor a device; choose another"),
+        (lambda path: None, "cannot be written: No such file or directory; choose a path in a folder that exists"),
     ],
     ids=["folder", "pipe", "no folder"],
 )
