@@ -98,6 +98,28 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             examples=[[[[0.0, 0.0], [0.3, 0.0], [0.3, 0.25]]]],
         ),
     ] = msgspec.field(default_factory=list)
+    watch_hours: Annotated[
+        list[str],
+        Meta(
+            description="Local times at which this camera is watched; always if empty. It is closed at other times. "
+            "Files are always read.",
+            examples=[["mon-fri 18:00-07:00", "sat,sun"]],
+        ),
+    ] = msgspec.field(default_factory=list)
+    record_hours: Annotated[
+        list[str],
+        Meta(
+            description="Local times at which events of this camera are recorded; always if empty.",
+            examples=[["22:00-06:00"]],
+        ),
+    ] = msgspec.field(default_factory=list)
+    notify_hours: Annotated[
+        list[str],
+        Meta(
+            description="Local times at which messages about this camera are sent; always if empty.",
+            examples=[["22:00-06:00"]],
+        ),
+    ] = msgspec.field(default_factory=list)
     pictures: Annotated[
         Literal["none", "blurred", "full"] | None,
         Meta(description="`pictures` of this camera.", examples=["blurred"]),

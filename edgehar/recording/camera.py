@@ -98,7 +98,7 @@ class CameraRecorder:
             model: the model that answers.
             view: what of the picture may be kept.
             options: what to record.
-            accepts: whether the disk takes recordings now.
+            accepts: whether recordings are wanted, and the disk takes them, now.
             wake: tells the recorder that there is work.
             realtime: whether a file is read at the pace of a camera, so that reading must never wait.
             clock: monotonic seconds.

@@ -95,9 +95,9 @@ def run(source: Path, folder: Path, seconds: float, *, record: bool) -> tuple[fl
         command += ["--record", clips] if record else []
         before = os.times()
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
         after = os.times()
+        if done.returncode:
+            raise SystemExit(done.stderr)
         ages = [row["frame_age_ms"] for row in map(json.loads, done.stdout.splitlines()) if row["type"] == "prediction"]
         recorded = sum(path.stat().st_size for path in Path(clips).rglob("*.mp4"))
         assert bool(recorded) == record, done.stderr
