@@ -84,6 +84,11 @@ def test_a_bundle_is_measured_as_it_is_shipped(bundle, data, tmp_path):
     assert found["chosen"]["false_alarms"]["alarms"] == 0
     with (tmp_path / "alarms.csv").open(newline="") as file:
         assert [float(row["threshold"]) for row in csv.DictReader(file)] == [0.5, 0.9]
+    with (tmp_path / "recordings.csv").open(newline="") as file:
+        rows = {row["recording"]: row for row in csv.DictReader(file)}
+    assert rows["place/ordinary/dark.mp4"]["alarms_from_to_s"] == ""
+    start_s, _, end_s = rows["place/ordinary/bright.mp4"]["alarms_from_to_s"].partition("-")
+    assert (float(start_s), float(end_s)) == pytest.approx((10, 50), abs=0.5)
     page = (tmp_path / "alarms.html").read_text()
     assert "://" not in page
     minidom.parseString(page[page.index("<svg") : page.index("</svg>") + 6])

@@ -67,6 +67,26 @@ def per_camera(judged: Sequence[Judged]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-(row["per_hour"] or 0.0), row["camera"]))
 
 
+def per_recording(judged: Sequence[Judged]) -> list[dict[str, Any]]:
+    """Return the alarms of every recording, each with its start and end in seconds, and its finds."""
+    return [
+        {
+            "recording": one.viewing.recording.name,
+            "camera": one.viewing.recording.camera,
+            "run": one.viewing.run,
+            "ordinary": one.viewing.recording.ordinary,
+            "ordinary_s": one.tally.seconds,
+            "false_alarms": one.tally.false_alarms,
+            "alarms": one.spans,
+            "incidents": [
+                {"start_s": incident.start_s, "end_s": incident.end_s, "found": find.found, "delay_s": find.delay_s}
+                for incident, find in zip(one.viewing.incidents, one.tally.finds, strict=True)
+            ],
+        }
+        for one in judged
+    ]
+
+
 def loudest(judged: Sequence[Judged], rule: Rule) -> list[dict[str, Any]]:
     """Return the false alarms of ordinary recordings with the highest scores, the highest first."""
     rows = []

@@ -135,13 +135,14 @@ def summarize_runs(
         viewings += show.watch(cache, share.test, name)
         if options.most_per_hour is not None:
             chosen[name] = _chosen_threshold(show.watch(cache, share.choice, name), rule, options)
+    judged = list({one.path: one for share in shares for one in share.test}.values())
     seeds = sorted({run.config.split.seed for run in runs})
     how = "for each run on recordings that it was not judged on"
     return {
         "target": str(folder),
         "network": f"int8 {runs[0].config.network.title}",
         "protocol": f"{runs[0].config.protocol}; every recording by a run that is blind to its camera",
-        **_about(rule, recordings, options, seeds),
+        **_about(rule, judged, options, seeds),
         **_figures(viewings, rule, options, chosen, how, len(seeds)),
         "warnings": [*_left_out(left_out), *_few(viewings)],
         "skipped": show.skipped,
@@ -234,6 +235,7 @@ def _point(judged: Sequence[Judged], rule: Rule, seeds: int) -> dict[str, Any]:
     return {
         **figures.point(judged, seeds),
         "per_camera": figures.per_camera(judged),
+        "per_recording": figures.per_recording(judged),
         "loudest": figures.loudest(judged, rule),
         "missed": figures.missed(judged, rule),
     }

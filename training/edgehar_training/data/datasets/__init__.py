@@ -26,6 +26,14 @@ _LOADERS = {
     "hmdb51": "hmdb51:load_hmdb51",
     "weizmann": "weizmann:load_weizmann",
     "ut-interaction": "ut_interaction:load_ut_interaction",
+    "rwf-2000": "rwf2000:load_rwf2000",
+    "rlvs": "rlvs:load_rlvs",
+    "hockey-fight": "hockey:load_hockey",
+    "ucf-crime": "ucf_crime:load_ucf_crime",
+    "ubi-fights": "ubi_fights:load_ubi_fights",
+    "ubnormal": "ubnormal:load_ubnormal",
+    "ur-fall": "ur_fall:load_ur_fall",
+    "le2i": "le2i:load_le2i",
 }
 KINDS = (*_LOADERS, "synthetic")
 
