@@ -110,7 +110,9 @@ def main() -> None:
             config.write_text(CONFIG.format(bundle=bundle, video=video, folder=folder, realtime=realtime))
             config.chmod(0o600)
             process = subprocess.Popen([RUN, "--config", config], stderr=subprocess.DEVNULL)
-            end_s = time.monotonic() + generator.uniform(4, 12)
+            while process.poll() is None and not list(folder.glob("*/*/.*.mp4.part")):
+                time.sleep(0.05)
+            end_s = time.monotonic() + generator.uniform(1, 8)
             while time.monotonic() < end_s:
                 time.sleep(generator.uniform(0.05, 0.3))
                 copy = work / "copy"

@@ -199,13 +199,21 @@ def _recording(config: Config, camera: CameraOptions, bundle: ModelBundle, recor
 
     model = Model(bundle.manifest.name, sha256_of(bundle.path), tuple(bundle.manifest.labels))
     hours = Hours(f"camera {source_name(camera)}: record_hours", camera.record_hours)
-    return recorder.camera(
+    recording = recorder.camera(
         source_name(camera),
         model,
         config.view_of(camera),
         realtime=camera.realtime,
         wanted=lambda: not hours or hours.hold(datetime.datetime.now()),  # noqa: DTZ005 - local time is meant
     )
+    if camera.record_source is not None:
+        from edgehar.sources.options import VideoOptions, make_options
+
+        names = ("transport", "tls_verify", "ca_file")
+        recording.record_from(
+            camera.record_source, make_options(VideoOptions, {name: getattr(camera, name) for name in names})
+        )
+    return recording
 
 
 def _open_camera(camera: CameraOptions, bundle: ModelBundle, tap: PacketTap | None, hours: Hours) -> Source:
