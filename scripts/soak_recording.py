@@ -91,6 +91,22 @@ def cut_copy(folder: Path, copy: Path, generator: random.Random) -> int:
     return len(growing)
 
 
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process, and wait until all its threads are stopped."""
+    process.send_signal(signal.SIGSTOP)
+    tasks = Path(f"/proc/{process.pid}/task")
+    while process.poll() is None and any(state(task) not in "TZ" for task in tasks.iterdir()):
+        time.sleep(0.001)
+
+
+def state(task: Path) -> str:
+    """Return the state of a thread as `proc_pid_stat(5)` has it; "Z" if it has ended."""
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
 def main() -> None:
     """Run until there were enough events and cuts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -117,7 +133,7 @@ def main() -> None:
                 time.sleep(generator.uniform(0.05, 0.3))
                 copy = work / "copy"
                 # Stopped, so that all files are of one moment.
-                process.send_signal(signal.SIGSTOP)
+                stop(process)
                 found = cut_copy(folder, copy, generator) if cuts < args.cuts and folder.exists() else 0
                 process.send_signal(signal.SIGCONT)
                 if found:
