@@ -183,8 +183,10 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def open_options(self) -> dict[str, Any]:
         """Return the options for `edgehar.sources.open_source`: only those that are set, as no source accepts all."""
         defaults = CameraOptions()
-        names = ("rate_hz", "width", "height", "transport", "tls_verify", "ca_file", "live", "redirects", "max_pixels")
-        names += ("loop", "realtime")
+        names = (
+            *("rate_hz", "width", "height", "transport", "tls_verify", "ca_file"),
+            *("live", "redirects", "max_pixels", "loop", "realtime"),
+        )
         return {name: value for name in names if (value := getattr(self, name)) != getattr(defaults, name)}
 
 
