@@ -1,1 +1,1 @@
-"""From scores to events: smoothing, thresholds, and the rules that open and close an event."""
+"""From scores to events: smoothing, thresholds, and the rules that start and end an event."""

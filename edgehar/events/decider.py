@@ -1,6 +1,6 @@
-"""From predictions to decisions: thresholds, smoothing, and the events they open, update and close.
+"""Turn predictions into decisions and events: thresholds, smoothing, hysteresis and durations.
 
-All time is capture time (`window.end_s`): the same predictions make the same events, whatever the wall clock does.
+All times are capture times (`window.end_s`), so the same predictions always make the same events.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from edgehar.records import Prediction
 
 
-# Times that differ by less than this are the same: five times 0.4 s shall be 2 s.
+# Tolerance of comparisons of times in seconds, because five times 0.4 is not exactly 2.
 TOLERANCE_S = 1e-6
 
 
 class Decider:
-    """Makes answers and events of predictions, in the order of their `window.end_s`.
+    """Turns predictions, in the order of their `window.end_s`, into answers and events.
 
-    At most one event is open at a time, and each that starts is ended once. After a step back in time, as when a file
-    begins anew, the past is forgotten.
+    At most one event is open at a time, and every event that starts ends once. A step back in time, for example when a
+    file restarts, resets the history.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class Decider:
         """Create a decider.
 
         Args:
-            labels: the classes of the model.
-            options: how to decide.
+            labels: classes of the model.
+            options: thresholds, smoothing and durations.
             defaults: the model's own rules, which apply where `options` says nothing; its background labels never open
                 an event, and neither does "unknown".
-            new_id: gives each event its id; a UUID version 7 unless given.
-            utc: gives the `time` of an end that no prediction brought.
+            new_id: returns the id of a new event. By default a UUID version 7.
+            utc: returns the `time` of an end that no prediction caused.
 
         Raises:
             ConfigError: `options` names a label that the model does not have, or contradicts `defaults`.
@@ -62,8 +62,8 @@ class Decider:
         self._actions = [label for label in labels if label not in self._background]
         self._new_id, self._utc = new_id or _uuid7, utc
         self._open: Event | None = None
-        # Capture times: of the newest prediction, the newest with the open event's label, and its last record.
-        self._now_s, self._seen_s, self._told_s = float("-inf"), 0.0, 0.0
+        # Capture times of the newest prediction, of the newest with the open event's label, and of its last record.
+        self._now_s, self._seen_s, self._recorded_s = float("-inf"), 0.0, 0.0
         self._ended_s: dict[str, float] = {}
         self._configure(options)
         self._forget_recent()
@@ -71,14 +71,14 @@ class Decider:
 
     @property
     def options(self) -> DecisionOptions:
-        """How it decides now."""
+        """The current options."""
         return self._options
 
     def reconfigure(self, options: DecisionOptions) -> None:
-        """Decide by other options from the next prediction on; an event that is open stays so until then.
+        """Use other options from the next prediction on. An open event stays open.
 
         Raises:
-            ConfigError: as for a new decider; nothing has changed then.
+            ConfigError: as for a new decider. The options stay as they were.
         """
         before = self._rules
         self._configure(options)
@@ -101,17 +101,17 @@ class Decider:
             self._forget_camera()
         self._now_s = now_s
         scores = self._smoothed(self._relative(prediction.scores))
-        label = self._sure_label(scores)
+        label = self._best_label(scores)
         if self._vote is not None:
             label = self._vote.add(label)
         score = max(scores.values()) if label is None else scores[label]
         prediction = prediction.decided(label or UNKNOWN, score, scores)
-        events += self._go_on(prediction)
+        events += self._continue(prediction)
         events += self._start(prediction)
         return prediction, events
 
     def finish(self) -> list[Event]:
-        """The stream is over or interrupted: the end of the event that is open, if one is. A new stream may follow."""
+        """End the open event, if any, because the stream ended or was interrupted. Another stream may follow."""
         return self._finish(self._utc())
 
     def _configure(self, options: DecisionOptions) -> None:
@@ -149,11 +149,11 @@ class Decider:
             )
 
     def _quiet(self) -> dict[str, float]:
-        """Scores of a scene without any action."""
+        """Return the scores of a scene without any action."""
         return dict.fromkeys(self._actions, 0.0) | dict.fromkeys(self._background, 1 / max(1, len(self._background)))
 
     def _relative(self, scores: dict[str, float]) -> dict[str, float]:
-        """The scores, those of actions less the camera's baseline."""
+        """Return the scores, with the camera's baseline subtracted from those of actions."""
         if self._baseline is None:
             return scores
         return scores | self._baseline.subtract({label: scores[label] for label in self._actions}, self._now_s)
@@ -171,17 +171,17 @@ class Decider:
             evidence[label] = rest * scores[label] / total if total else rest / len(self._background)
         return {label: evidence[label] for label in scores}
 
-    def _sure_label(self, scores: dict[str, float]) -> str | None:
-        """The label with the highest score of those that reach their threshold, if any does."""
+    def _best_label(self, scores: dict[str, float]) -> str | None:
+        """Return the label with the highest score among those that reach their threshold, or None."""
         if self._open is not None:
-            # Going on takes less than starting.
+            # The open event may fall below its threshold by the hysteresis.
             scores = {**scores, self._open.label: scores[self._open.label] + self._rules.hysteresis}
         # Without evidence there is no answer, even at a threshold of 0.
         sure = [label for label, score in scores.items() if score >= self._thresholds[label] and score > 0]
         return max(sure, key=scores.__getitem__, default=None)
 
-    def _go_on(self, prediction: Prediction) -> list[Event]:
-        """What there is to tell about the open event: its end, an update, or most often nothing."""
+    def _continue(self, prediction: Prediction) -> list[Event]:
+        """Return the end or an update of the open event, or most often nothing."""
         if self._open is None:
             return []
         peak_score = max(self._open.peak_score, prediction.scores[self._open.label])
@@ -191,9 +191,9 @@ class Decider:
             return [self._end(self._open, prediction.time)]
         self._open = msgspec.structs.replace(self._open, peak_score=peak_score)
         every_s = self._rules.update_every_s
-        if not every_s or self._now_s < self._told_s + every_s - TOLERANCE_S:
+        if not every_s or self._now_s < self._recorded_s + every_s - TOLERANCE_S:
             return []
-        self._told_s = self._now_s
+        self._recorded_s = self._now_s
         self._open = msgspec.structs.replace(
             self._open, phase="update", revision=self._open.revision + 1, time=prediction.time
         )
@@ -202,10 +202,10 @@ class Decider:
     def _start(self, prediction: Prediction) -> list[Event]:
         label, now_s = prediction.label, self._now_s
         ended_s = self._ended_s.get(label, float("-inf"))
-        resting = now_s < ended_s + self._rules.refractory_s - TOLERANCE_S
-        if self._open is not None or label not in self._actions or resting:
+        refractory = now_s < ended_s + self._rules.refractory_s - TOLERANCE_S
+        if self._open is not None or label not in self._actions or refractory:
             return []
-        self._seen_s = self._told_s = now_s
+        self._seen_s = self._recorded_s = now_s
         self._open = Event(
             phase="start",
             id=self._new_id(),
@@ -220,7 +220,7 @@ class Decider:
         return [self._open]
 
     def _end(self, event: Event, time: str) -> Event:
-        """End the open event: where its label was last seen, or where its least duration is over, if that is later."""
+        """End the open event when its label was last seen, or after its minimum duration if that is later."""
         end_s = max(self._seen_s, min(self._now_s, event.start_s + self._rules.min_duration_s))
         self._open = None
         self._ended_s[event.label] = end_s
@@ -247,8 +247,8 @@ def _baseline(rules: Decision) -> tuple[float, ...]:
 
 
 def _uuid7() -> str:
-    """A time-ordered UUID: 48 bits of Unix milliseconds, then 74 random bits (RFC 9562, section 5.7)."""
-    # By hand: the modules `uuid` and `secrets` take long to import.
+    """Return a time-ordered UUID: 48 bits of Unix milliseconds, then 74 random bits (RFC 9562, section 5.7)."""
+    # Because the `uuid` module has no version 7 before Python 3.14.
     value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
     value = value & ~(0xF << 76) | 0x7 << 76
     digits = f"{value & ~(0x3 << 62) | 0x2 << 62:032x}"

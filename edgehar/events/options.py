@@ -20,7 +20,7 @@ _SETTINGS = {
 
 
 class DecisionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How answers and events are made of scores. A setting that is None leaves the choice to the model."""
+    """How scores become answers and events. A setting that is None leaves the choice to the model."""
 
     threshold: Annotated[
         Share | None,
@@ -152,7 +152,7 @@ def describe(rules: Decision) -> str:
 
 
 def _idle(rules: Decision) -> set[str]:
-    """The settings of rules that are off."""
+    """Return the settings of rules that are off."""
     idle = {name for kind, names in _SETTINGS.items() if kind != rules.smoothing for name in names}
     if not rules.baseline_share:
         idle |= {name for name in Decision.__struct_fields__ if name.startswith("baseline_")}

@@ -15,7 +15,7 @@ LONGEST_STEP_S = 2.0
 
 
 class MovingAverage:
-    """Exponential moving average of every class's score, by time and not by count: any rate is smoothed alike."""
+    """Exponential moving average of each class's score. It is weighted by time, so it does not depend on the rate."""
 
     def __init__(self, seconds: float, start: Mapping[str, float] | None = None) -> None:
         """Create an average.
@@ -115,15 +115,18 @@ class CameraBaseline:
 
 
 class Vote:
-    """The label that at least `k` of the last `n` predictions had; it starts quiet, without any vote."""
+    """Label of at least `k` of the last `n` predictions. It starts without any vote."""
 
     def __init__(self, k: int, n: int) -> None:
-        """Make one; `k` is 1 to `n`."""
+        """Set the vote; `k` is 1 to `n`."""
         self._k = k
         self._labels: deque[str | None] = deque(maxlen=n)
 
     def add(self, label: str | None) -> str | None:
-        """The label with the most votes, the most recent of several, if it has `k`. None votes for no label."""
+        """Add a label, and return the label with the most votes if it has `k`, else None.
+
+        The most recent label wins a tie. A label of None counts for no label.
+        """
         self._labels.append(label)
         votes = Counter(self._labels)
         del votes[None]
