@@ -18,6 +18,7 @@ from edgehar.cli import (
     inspect,
     models,
     notify,
+    predict,
     seal,
     service,
     teach,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   edgehar demo                          run a shipped model on built-in scenes, and write demo.mp4
   edgehar run --source clip.mp4         classify a camera, stream or file
+  edgehar predict clips/*.mp4           name the action of each clip
   edgehar models                        shipped and installed models, and what they recognize
   edgehar inspect my.edgehar --card     model card of a bundle; --verify checks it on this machine
   edgehar bundle unpack fight f/        extract the files of a model
@@ -57,6 +59,7 @@ _COMMANDS = (
     inspect,
     models,
     notify,
+    predict,
     seal,
     service,
     teach,
