@@ -48,6 +48,8 @@ def main() -> int:
     parser.add_argument("--model", default="actions-synthetic", help="bundle to damage (default: %(default)s)")
     args = parser.parse_args()
 
+    # A shell starts background processes with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     _warm_up(args.model)
     bundle = ModelBundle.open(args.model)
     structure = {name: _structure(bundle.read(name)) for name in NETWORKS}
@@ -59,7 +61,10 @@ def main() -> int:
             for number in range(args.trials):
                 _try(bundle, structure, number, rng, found, failures)
                 if (number + 1) % 100 == 0:
-                    print(f"{number + 1} trials, {time.monotonic() - started_s:.0f} s", file=sys.stderr, flush=True)
+                    passed_s = time.monotonic() - started_s
+                    print(
+                        f"{number + 1} trials, {len(failures)} failures, {passed_s:.0f} s", file=sys.stderr, flush=True
+                    )
     done = sum(found["run", verdict] for verdict in VERDICTS)
     print(f"{done} damaged networks of {args.model}, seed {args.seed}")
     print("| command | accepted | refused | signal | raw exception | other |\n|---|---|---|---|---|---|")

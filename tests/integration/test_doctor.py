@@ -234,7 +234,7 @@ def test_a_name_that_nobody_has(home, tiny_bundle):
     path = config(home, '[mqtt]\nurl = "mqtt://no-such-broker.invalid/edgehar/test"\n')
     code, finding = of_broker(home, tiny_bundle, path)
     assert code == 1
-    assert "its name cannot be found" in finding["says"]
+    assert "its name cannot be resolved" in finding["says"]
 
 
 # ---- what this machine cannot show
