@@ -118,6 +118,36 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             examples=[[[[0.0, 0.0], [0.3, 0.0], [0.3, 0.25]]]],
         ),
     ] = msgspec.field(default_factory=list)
+    record_source: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(
+            description="Another H.264 or H.265 stream of this camera, to record instead of `source`: watch the "
+            "sub-stream, record the main stream.",
+            examples=["rtsp://camera/main"],
+        ),
+    ] = None
+    watch_hours: Annotated[
+        list[str],
+        Meta(
+            description="Local times at which this camera is watched; always if empty. It is closed at other times. "
+            "Files are always read.",
+            examples=[["mon-fri 18:00-07:00", "sat,sun"]],
+        ),
+    ] = msgspec.field(default_factory=list)
+    record_hours: Annotated[
+        list[str],
+        Meta(
+            description="Local times at which events of this camera are recorded; always if empty.",
+            examples=[["22:00-06:00"]],
+        ),
+    ] = msgspec.field(default_factory=list)
+    notify_hours: Annotated[
+        list[str],
+        Meta(
+            description="Local times at which messages about this camera are sent; always if empty.",
+            examples=[["22:00-06:00"]],
+        ),
+    ] = msgspec.field(default_factory=list)
     pictures: Annotated[
         Literal["none", "blurred", "full"] | None,
         Meta(description="`pictures` of this camera.", examples=["blurred"]),
@@ -153,8 +183,10 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def open_options(self) -> dict[str, Any]:
         """Return the options for `edgehar.sources.open_source`: only those that are set, as no source accepts all."""
         defaults = CameraOptions()
-        names = ("rate_hz", "width", "height", "transport", "tls_verify", "ca_file", "live", "redirects", "max_pixels")
-        names += ("loop", "realtime")
+        names = (
+            *("rate_hz", "width", "height", "transport", "tls_verify", "ca_file"),
+            *("live", "redirects", "max_pixels", "loop", "realtime"),
+        )
         return {name: value for name in names if (value := getattr(self, name)) != getattr(defaults, name)}
 
 
@@ -229,6 +261,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("camera is an empty list; leave it out for camera:0")
         if self.upload.url is not None and self.record.directory is None:
             raise ValueError("upload.url is set without record.directory; name a folder for the clips to upload")
+        self._check_record_sources()
         names = [camera.name for camera in self.cameras]
         if len(names) > 1 and None in names:
             raise ValueError(f"camera[{names.index(None)}] has no name; with several cameras each needs one")
@@ -243,6 +276,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def hop_of(self, camera: CameraOptions) -> int | None:
         """Return the frames between predictions of this camera; None for its model's own."""
         return self.hop if camera.hop is None else camera.hop
+
+    def _check_record_sources(self) -> None:
+        """Check that no record_source shows what is hidden, because its packets are copied as they come."""
+        for number, camera in enumerate(self.cameras):
+            if camera.record_source is not None and self.view_of(camera).hides:
+                raise ValueError(
+                    f"camera[{number}].record_source cannot be masked, cut or blurred; leave it out, and `source` is "
+                    "recorded"
+                )
 
     def view_of(self, camera: CameraOptions) -> View:
         """What of this camera's picture may be shown and kept."""

@@ -9,9 +9,18 @@ from pathlib import Path
 
 from edgehar.credentials import without_credentials
 from edgehar.errors import ConfigError
+from edgehar.printable import printable
 from edgehar.sources.registry import BY_SCHEME
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+# Files that FFmpeg decodes as video. A raw stream (.h264, .hevc) has its frame rate in its headers.
+VIDEO_SUFFIXES = frozenset(
+    [
+        *(".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264", ".h265"),
+        *(".hevc", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mpv"),
+        *(".mts", ".mxf", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+    ]
+)
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 _NETWORK = frozenset({"http", "https", "rtsp", "rtsps"})
@@ -68,15 +77,3 @@ def credentials_hint(uri: str) -> str:
 def name_of(uri: str) -> str:
     """Return the name of a source in records and messages: its address without credentials, printable."""
     return printable(uri if "://" not in uri and Path(uri).exists() else without_credentials(uri))
-
-
-def printable(text: str) -> str:
-    """Return text that any terminal and any UTF-8 file can hold.
-
-    File names need not be UTF-8 and may hold control characters. Such bytes are shown as `\\xNN`.
-
-    >>> printable("lat\\udce9.mp4")
-    'lat\\\\xe9.mp4'
-    """
-    decoded = os.fsencode(text).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded)

@@ -14,7 +14,8 @@ import numpy as np
 
 from edgehar.errors import SourceError
 from edgehar.frames import Frame, PixelFormat
-from edgehar.sources.address import IMAGE_SUFFIXES, printable
+from edgehar.printable import printable
+from edgehar.sources.address import IMAGE_SUFFIXES
 from edgehar.sources.base import Source
 from edgehar.sources.headers import picture_size
 from edgehar.sources.options import MAX_PIXELS, StillOptions
