@@ -10,8 +10,8 @@ import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgehar.credentials import without_credentials
 from edgehar.doctor.finding import Finding
+from edgehar.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,24 +33,29 @@ def check_cameras(config: Config) -> Iterator[Finding]:
 
 
 def _check(camera: CameraOptions, devices: list[Device]) -> Finding:
-    shown = without_credentials(camera.source)
-    check = f"camera {camera.name or shown}"
-    scheme, _, rest = camera.source.partition(":")
+    from edgehar.sources.address import name_of, normalized, scheme_of
+
+    check = f"camera {camera.name or name_of(camera.source)}"
+    try:
+        uri = normalized(camera.source)
+        scheme = scheme_of(uri)
+    except ConfigError as error:
+        return Finding(check, "fail", str(error), "correct its source")
     if scheme == "camera":
-        return _v4l2(check, rest, devices)
+        return _v4l2(check, uri.removeprefix("camera:"), devices)
     if scheme == "picamera2":
-        if any(device.source == camera.source for device in devices):
+        if any(device.source == uri for device in devices):
             return Finding(check, "ok", "libcamera sees it")
         return Finding(check, "fail", "libcamera does not see it", "check the cable; then: rpicam-hello --list-cameras")
     if scheme in _PORTS:
-        return _stream(check, camera.source)
+        return _stream(check, uri)
     if scheme in ("synthetic", "stdin"):
         return Finding(check, "ok", "needs nothing")
-    return _file(check, Path(camera.source.removeprefix("file:")))
+    return _file(check, Path(uri.removeprefix("file:").removeprefix("images:")))
 
 
-def _v4l2(check: str, number: str, devices: list[Device]) -> Finding:
-    path = Path(f"/dev/video{number}")
+def _v4l2(check: str, device_name: str, devices: list[Device]) -> Finding:
+    path = Path(os.path.realpath(device_name) if device_name.startswith("/dev/") else f"/dev/video{device_name}")
     device = next((device for device in devices if device.path == str(path)), None)
     if not path.exists():
         there = ", ".join(device.source for device in devices if device.source) or "none"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from edgehar.doctor.finding import Finding, from_error
-from edgehar.errors import EdgeharError
+from edgehar.errors import ConfigError, EdgeharError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +126,12 @@ def is_raspberry_pi() -> bool:
 
 
 def _scheme(source: str) -> str:
-    return source.partition(":")[0] if ":" in source else "file"
+    from edgehar.sources.address import normalized, scheme_of
+
+    try:
+        return scheme_of(normalized(source))
+    except ConfigError:  # `check_cameras` reports it
+        return ""
 
 
 def _delegate(config: Config) -> Finding:

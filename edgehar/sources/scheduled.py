@@ -44,6 +44,12 @@ class ScheduledSource(Source):
         self._check("")
         self._source = open_source()
         self.name, self.live, self.reopens = self._source.name, self._source.live, self._source.reopens
+        self.burst_s = self._source.burst_s
+
+    @property
+    def damaged(self) -> int:
+        """Frames dropped so far because they were damaged."""
+        return self._source.damaged
 
     def __iter__(self) -> Iterator[Frame]:
         self._source.tap = self.tap
