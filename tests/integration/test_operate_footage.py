@@ -78,6 +78,9 @@ def test_a_bundle_is_measured_as_it_is_shipped(bundle, data, tmp_path):
     assert (decided["found_from_quiet"]["found"], decided["found_from_quiet"]["incidents"]) == (1, 1)
     assert decided["found"]["delay_s"]["median"] < 0.8
     assert decided["missed"][0]["recording"] == "place/incident/missed.mp4"
+    ordinary, incident = decided["per_folder"]
+    assert (ordinary["folder"], ordinary["recordings"], ordinary["with_false_alarms"]) == ("place/ordinary", 2, 1)
+    assert (incident["folder"], incident["incidents"], incident["found"]) == ("place/incident", 3, 2)
     lamp = next(row for row in decided["per_camera"] if row["camera"] == "place:lamp")
     assert (lamp["recordings"], lamp["false_alarms"], lamp["found"]) == (2, 2, 1)
     # Two alarms in 80 s are far more than 6 an hour: only silence is few enough, as no score reaches 1.
