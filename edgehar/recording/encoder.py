@@ -1,6 +1,7 @@
 """Encodes the frames of cameras that give no H.264 or H.265, and pictures of which a part is hidden.
 
-It has its own thread at low priority, a short queue that drops frames, and a bound on its share of one core.
+It has its own thread, a short queue that drops frames, and a bound on its share of one core. The thread does not run at
+low priority: one that is set aside while it holds Python's lock would delay the thread that classifies.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import contextlib
 import functools
 import io
 import logging
-import os
 import threading
 import time
 from fractions import Fraction
@@ -45,7 +45,6 @@ _TICKS_HZ = 90_000
 # A clip can begin at any key frame.
 _KEY_FRAME_EVERY_S = 2.0
 _FRAMES_WAITING = 4
-_NICENESS = 10
 _PROBE_SIZE = 256
 
 
@@ -115,8 +114,6 @@ class FrameEncoder:
         self._thread.join(timeout_s)
 
     def _work(self) -> None:
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         with contextlib.suppress(Closed):
             while True:
                 frame = self._frames.get()
