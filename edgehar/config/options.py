@@ -78,6 +78,26 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             examples=["/etc/edgehar/camera-ca.pem"],
         ),
     ] = None
+    live: Annotated[
+        bool | None,
+        Meta(
+            description="Whether a network address is a camera, which is reopened at its end, or a recording; by "
+            "default RTSP is a camera, and HTTP is one if the answer has no length and no duration.",
+            examples=[False],
+        ),
+    ] = None
+    redirects: Annotated[
+        Literal["same-host", "any"],
+        Meta(description="Where the web server of an http:// or https:// address may redirect to."),
+    ] = "same-host"
+    max_pixels: Annotated[
+        Annotated[int, Meta(ge=64, le=67_108_864)] | None,
+        Meta(
+            description="Largest picture to decode from a video file or stream, in pixels; 16,777,216 by default, "
+            "because a wrong header would otherwise take all memory.",
+            examples=[33_177_600],
+        ),
+    ] = None
     loop: Annotated[bool, Meta(description="Repeat a file or images at their end.")] = False
     realtime: Annotated[
         bool, Meta(description="Read a file or images at the pace of a camera, dropping frames like a camera.")
@@ -162,9 +182,12 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def open_options(self) -> dict[str, Any]:
         """Return the options for `edgehar.sources.open_source`: only those that are set, as no source accepts all."""
-        names = ("rate_hz", "width", "height", "transport", "ca_file", "loop", "realtime")
-        given = {name: value for name in names if (value := getattr(self, name)) not in (None, False)}
-        return given if self.tls_verify else {**given, "tls_verify": False}
+        defaults = CameraOptions()
+        names = (
+            *("rate_hz", "width", "height", "transport", "tls_verify", "ca_file"),
+            *("live", "redirects", "max_pixels", "loop", "realtime"),
+        )
+        return {name: value for name in names if (value := getattr(self, name)) != getattr(defaults, name)}
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

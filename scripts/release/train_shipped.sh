@@ -1,12 +1,12 @@
 #!/bin/sh
-# Train, judge and convert the shipped models, exactly as they were; resumable: run it again after a stop.
+# Train, evaluate and convert the shipped models reproducibly. To resume, run it again.
 #
 #     scripts/release/train_shipped.sh DATA OUT WEIGHTS
 #
-# DATA holds survfight/ and ut_interaction_set1/; OUT takes the runs; the bundles go to models/. WEIGHTS is
+# DATA holds survfight/ and ut_interaction_set1/. Runs are written to OUT, bundles to models/. WEIGHTS is
 # mobilenet_v1_0.5_160_quant.tflite of github.com/google-coral/test_data (Apache-2.0), a MobileNetV1 of ImageNet: its
-# first blocks are in the encoders of both real models, and stay as they are. Needs the train extra and takes hours on
-# two cores. One thread in each of two processes is faster there than two threads in one.
+# first blocks are in the encoders of both real models, frozen. Needs the train extra, and takes hours on two cores. One
+# thread in each of two processes is faster there than two threads in one.
 set -eu
 [ $# -eq 3 ] || { echo "usage: scripts/release/train_shipped.sh DATA OUT WEIGHTS" >&2; exit 2; }
 data=$(realpath "$1")
@@ -36,7 +36,7 @@ fights_lrcn() {
         --resume --out "$out/$run" "$@"
 }
 
-# interactions RUN OPTION...: the head computes in float, which loses nothing.
+# interactions RUN OPTION...: the head computes in float, without loss.
 interactions() {
     run=$1
     shift
@@ -46,16 +46,15 @@ interactions() {
         --schedule cosine --label-smoothing 0.1 --head float --resume --out "$out/$run" "$@"
 }
 
-# How good the networks are: cameras (or sequences) of the test part are unseen; three seeds; float, and the three
-# ways to int8.
+# Accuracy: cameras (or sequences) of the test part are unseen; three seeds; float and the three int8 stages.
 fights_mobile survfight-mobile --folds 5 --seeds 3 --jobs 2
 fights_lrcn survfight-lrcn --folds 5 --seeds 3 --jobs 2
 edgehar fuse "$out/survfight-mobile" "$out/survfight-lrcn" --out "$out/survfight" --head float --int8 --qat --resume
 interactions ut --folds 10 --seeds 3 --jobs 2 --int8 --qat
 edgehar-train --dataset synthetic --input motion --seeds 3 --int8 --qat --resume --out "$out/synthetic"
 
-# Whether they look at what happens: frames in a random order, a single picture of motion, and one in colours. The crops
-# of `point` have a shape of their own, which other ways to make them square hide better.
+# Controls: frames in a random order, a single picture of motion, and a single picture in color. The crops of `point` have
+# their own aspect ratio, which other ways to make them square hide better.
 for control in shuffled single single-rgb; do
     case $control in
     shuffled) options="--frame-order shuffled" ;;
@@ -74,7 +73,7 @@ for crop in center letterbox; do
     interactions ut-$crop --folds 10 --jobs 2 --crop $crop
 done
 
-# What is shipped learns from all groups but those that say which epoch is kept.
+# The shipped models learn from all groups except the validation groups.
 fights_mobile fight-mobile --test-fraction 0
 fights_lrcn fight-lrcn --test-fraction 0
 edgehar fuse "$out/fight-mobile" "$out/fight-lrcn" --out "$out/fight" --head float --int8 --qat --resume
@@ -91,6 +90,6 @@ for name in fight interactions actions-synthetic; do
     edgehar inspect "models/$name.edgehar" --card >"models/$name.md"
 done
 
-# How the fight detector fares on changed video, and at what threshold.
+# The fight detector on changed video, and its operating points.
 edgehar eval "$out/survfight" --conditions --out "$out/survfight-conditions"
 edgehar operate "$out/survfight" --background noFight --false-alarms-per-hour 100 --out "$out/survfight-operate"
