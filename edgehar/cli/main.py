@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
-from edgehar.cli import bench, bundle, config, demo, devices, doctor, inspect, service
+from edgehar.cli import bench, bundle, config, demo, devices, doctor, inspect, service, teach
 from edgehar.cli.common import make_parser, run_command
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ EXAMPLES = """\
   edgehar config init                   write a configuration to edit; edgehar config check, show
   edgehar data check clips              what is wrong with clips before a network is trained on them
   edgehar doctor                        whether all is there that a device needs, and what to do where it is not
+  edgehar teach fight --data clips --out hall.edgehar   teach a model from labelled clips, on this machine
   edgehar service install               have systemd run it from the start of the machine on
 see also: edgehar-run (classify a camera or file), edgehar-train, edgehar-convert"""
 
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     parser = make_parser("edgehar", "Human action recognition on small computers.", EXAMPLES)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (bench, bundle, config, demo, devices, doctor, inspect, service, *_of_the_workstation()):
+    for command in (bench, bundle, config, demo, devices, doctor, inspect, service, teach, *_of_the_workstation()):
         command.add_parser(subparsers)
 
     def body(args: argparse.Namespace) -> int:

@@ -179,6 +179,28 @@ class Parity(_Section, frozen=True):
     max_score_difference: Share
 
 
+class Taught(_Section, frozen=True):
+    """How a head was taught on a device.
+
+    Attributes:
+        base: name of the bundle it was taught from.
+        base_head: SHA-256 of that bundle's head.
+        clips: clips of each label.
+        protocol: how clips were held out, for example "5 folds, groups held out".
+        before: share of held-out clips the old head got right, mean over labels.
+        after: the same of the new head.
+        penalty: of the regression.
+    """
+
+    base: str
+    base_head: Sha256
+    clips: dict[str, Positive]
+    protocol: str
+    before: Share
+    after: Share
+    penalty: Annotated[float, msgspec.Meta(gt=0)]
+
+
 class Provenance(_Section, frozen=True):
     """Where the model came from: data, split, seeds, accuracy, tools and commit.
 
@@ -195,6 +217,7 @@ class Provenance(_Section, frozen=True):
         reason: why it is that one.
         temperature: what the network's logits were divided by when it was converted (Guo et al., ICML 2017), so that
             scores say how often they are right; float accuracies were measured without it.
+        taught: how the head was taught on a device; None for a head as it was trained.
     """
 
     dataset: str
@@ -207,6 +230,7 @@ class Provenance(_Section, frozen=True):
     quantized: Literal["ptq", "finetune", "qat"] = "ptq"
     reason: str = ""
     temperature: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    taught: Taught | None = None
 
 
 class Manifest(_Section, frozen=True):
@@ -227,4 +251,4 @@ class Manifest(_Section, frozen=True):
 def least_schema_version(manifest: Manifest) -> int:
     """Return the lowest schema version that can express this manifest."""
     first = Decision(threshold=manifest.decision.threshold, background=manifest.decision.background)
-    return 1 if manifest.decision == first else 2
+    return 1 if manifest.decision == first and manifest.provenance.taught is None else 2

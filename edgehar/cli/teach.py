@@ -1,0 +1,97 @@
+"""`edgehar teach`: teach a model new classes, or what is ordinary here, from a folder of labelled clips.
+
+The encoder stays as it is; only the head is fitted, on this machine, without TensorFlow. The new bundle is written only
+if it answers held-out clips better than the old one. The old bundle is not changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from edgehar.teaching.teach import Verdict
+
+_EXAMPLES = """\
+examples:
+  clips/fall/*.mp4 and clips/ordinary/*.mp4 hold ten clips or more each; clips/groups.csv names their cameras or days
+  edgehar teach fight --data clips --out hall.edgehar        a fight detector that also knows falls
+  edgehar-run --camera 0 --model hall.edgehar
+  edgehar inspect hall.edgehar --card                        what was taught, and how good it is on held-out clips"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "teach",
+        help="teach a model from a folder of labelled clips, on this machine",
+        description=__doc__,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", help="path of the bundle to start from, or the name of a shipped model")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="a folder of <label>/<clip>, optionally with groups.csv"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new bundle, NAME.edgehar")
+    parser.add_argument(
+        "--background",
+        nargs="+",
+        default=[],
+        metavar="LABEL",
+        help="labels that are ordinary and open no event; a folder named `ordinary` always is",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Teach, print how held-out clips were answered, and say what was written or why nothing was."""
+    import logging
+    import os
+
+    # The matrices are small: threads of a BLAS library cost more than they save. Read when numpy is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from edgehar.model.bundle import ModelBundle
+    from edgehar.progress import Progress
+    from edgehar.teaching.clips import read_clips
+    from edgehar.teaching.teach import RECOMMENDED_CLIPS, NotBetterError, teach
+
+    log = logging.getLogger(__name__)
+    bundle, clips = ModelBundle.open(args.model), read_clips(args.data)
+    if not clips.grouped:
+        log.warning(
+            "%s: no groups.csv, so clips are held out at random; if clips share a camera or person, the result below "
+            "is too high",
+            args.data,
+        )
+    with Progress("encoding", len(clips.clips), unit="clips", lines=10) as progress:
+        try:
+            verdict = teach(bundle, clips, args.out, background=args.background, on_clip=progress.advance)
+        except NotBetterError as error:
+            progress.close()
+            print(_table(error.verdict))
+            log.error("%s", error)
+            return EXIT_FAILED
+    for path, why in verdict.unreadable.items():
+        log.warning("left out: %s: %s", path, why)
+    for label, result in verdict.results.items():
+        if result.clips < RECOMMENDED_CLIPS:
+            log.warning("label %r: only %d clips; %d or more are better", label, result.clips, RECOMMENDED_CLIPS)
+    print(_table(verdict))
+    print(f"wrote {args.out}; try it with: edgehar-run --model {args.out}")
+    return EXIT_DONE
+
+
+def _table(verdict: Verdict) -> str:
+    width = max(len("mean over labels"), *(len(label) for label in verdict.results))
+    lines = [f"held-out clips ({verdict.protocol})", f"{'':<{width}}  clips  old head  new head"]
+    for label, result in verdict.results.items():
+        before, after = result.before / result.clips, result.after / result.clips
+        lines.append(f"{label:<{width}}  {result.clips:>5}  {before:>8.0%}  {after:>8.0%}")
+    lines.append(f"{'mean over labels':<{width}}         {verdict.before:>8.0%}  {verdict.after:>8.0%}")
+    return "\n".join(lines)

@@ -1,0 +1,146 @@
+"""What a head is taught from: every window's logits and pooled features, with labels, clips and groups."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgehar.teaching.head import Correction
+from edgehar.teaching.softmax_regression import Examples, fit, log_softmax
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+
+# Principal components that the pooled features are reduced to before the fit.
+COMPONENTS = 128
+PENALTIES = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01)
+FOLDS = 5
+# A clip that the old head gets wrong counts this many times.
+_MISTAKE_WEIGHT = 2.0
+
+
+@dataclass(frozen=True)
+class ClipData:
+    """One clip as the head sees it.
+
+    Attributes:
+        label: index of its label among those of the new head.
+        group: what it shares with other clips.
+        offsets: old logits, and 0 for new labels; float `(windows, labels)`.
+        pooled: means and maxima of features; float `(windows, 2 * features)`.
+    """
+
+    label: int
+    group: str
+    offsets: Floats
+    pooled: Floats
+
+
+class Lesson:
+    """Clips with labels, and the heads that can be fitted to them."""
+
+    def __init__(self, clips: Sequence[ClipData], labels: int) -> None:
+        """Make a lesson from clips; `labels` is how many the new head has."""
+        self._clips, self._labels = list(clips), labels
+
+    def best_penalty(self, indices: Sequence[int]) -> float:
+        """Choose the penalty with the least log loss over clips of held-out groups, within the given clips."""
+        losses = dict.fromkeys(PENALTIES, 0.0)
+        for train, held_out in self.folds(indices):
+            space = _Space.of([self._clips[i].pooled for i in train])
+            for penalty in PENALTIES:
+                correction = self._fit(train, penalty, space)
+                for i in held_out:
+                    losses[penalty] -= float(self._clip_log_scores(i, correction)[self._clips[i].label])
+        return min(losses, key=losses.__getitem__)
+
+    def fit(self, indices: Sequence[int], penalty: float) -> Correction:
+        """Fit a correction to the given clips."""
+        return self._fit(indices, penalty, _Space.of([self._clips[i].pooled for i in indices]))
+
+    def predicted(self, index: int, correction: Correction | None) -> int:
+        """Return the label of a clip: the largest mean score over its windows. None is the old head."""
+        return int(self._clip_log_scores(index, correction).argmax())
+
+    def folds(self, indices: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+        """Split clips into training and held-out parts that share no group, labels spread evenly.
+
+        Groups are dealt out one after the other, the largest first, each to the fold that has fewest clips of its most
+        frequent label. There is no randomness: the same clips give the same folds.
+        """
+        groups: dict[str, list[int]] = {}
+        for i in indices:
+            groups.setdefault(self._clips[i].group, []).append(i)
+        count = min(FOLDS, len(groups))
+        parts: list[list[int]] = [[] for _ in range(count)]
+        for _, members in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
+            label = Counter(self._clips[i].label for i in members).most_common(1)[0][0]
+            parts.sort(key=lambda part: (sum(self._clips[i].label == label for i in part), len(part)))
+            parts[0].extend(members)
+        folds = []
+        for part in parts:
+            train = [i for i in indices if i not in set(part)]
+            if train and part:
+                folds.append((train, part))
+        return folds
+
+    def _fit(self, indices: Sequence[int], penalty: float, space: _Space) -> Correction:
+        clips = [self._clips[i] for i in indices]
+        per_label = Counter(clip.label for clip in clips)
+        weights = []
+        for i, clip in zip(indices, clips, strict=True):
+            share = 1.0 / per_label[clip.label] / len(clip.pooled)
+            weights += [share * (1.0 if self.predicted(i, None) == clip.label else _MISTAKE_WEIGHT)] * len(clip.pooled)
+        examples = Examples(
+            np.concatenate([space.project(clip.pooled) for clip in clips]),
+            np.concatenate([clip.offsets for clip in clips]),
+            np.concatenate([np.full(len(clip.pooled), clip.label) for clip in clips]),
+            np.array(weights) / sum(weights),
+        )
+        # A label without a clip keeps its old logit: nothing is known that could change it.
+        free = np.array([label in per_label for label in range(self._labels)])
+        return space.correction(*fit(examples, l2=penalty, free=free))
+
+    def _clip_log_scores(self, index: int, correction: Correction | None) -> Floats:
+        clip = self._clips[index]
+        logits = clip.offsets
+        if correction is not None:
+            logits = logits + clip.pooled @ correction.weights.astype(np.float64) + correction.biases
+        return np.asarray(np.log(np.exp(log_softmax(logits)).mean(axis=0) + 1e-12))
+
+
+@dataclass(frozen=True)
+class _Space:
+    """Pooled features, standardized and reduced to their principal components, which need no labels.
+
+    Attributes:
+        mean: float `(2 * features,)`.
+        axes: float `(2 * features, components)`; projected features have a mean square length of about 1.
+    """
+
+    mean: Floats
+    axes: Floats
+
+    @classmethod
+    def of(cls, pooled: Sequence[Floats]) -> _Space:
+        table = np.concatenate(pooled)
+        mean, deviation = table.mean(axis=0), table.std(axis=0)
+        # A feature that hardly moves must not become loud.
+        scale = 1.0 / (deviation + 0.1 * deviation.mean() + 1e-9) / np.sqrt(table.shape[1])
+        standard = (table - mean) * scale
+        _, _, axes = np.linalg.svd(standard, full_matrices=False)
+        return cls(mean, scale[:, None] * axes[:COMPONENTS].T)
+
+    def project(self, pooled: Floats) -> Floats:
+        return np.asarray((pooled - self.mean) @ self.axes)
+
+    def correction(self, weights: Floats, biases: Floats) -> Correction:
+        whole = self.axes @ weights
+        return Correction(whole.astype(np.float32), (biases - self.mean @ whole).astype(np.float32))

@@ -1,0 +1,266 @@
+"""`edgehar teach`: a bundle and labelled clips become a new bundle, with proof on held-out clips, or are refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from edgehar.errors import ConfigError, EdgeharError, SourceError
+from edgehar.model.bundle import STEP_FILE, SUFFIX, ModelBundle, is_bundle_name, manifest_json, write_bundle
+from edgehar.model.manifest import Taught, least_schema_version
+from edgehar.model.merge import merge, with_associated_files
+from edgehar.model.network import Network
+from edgehar.teaching.clips import ORDINARY, LabelledClips
+from edgehar.teaching.features import Probe, windows_of
+from edgehar.teaching.head import SCORES, Correction, corrected_head
+from edgehar.teaching.lesson import ClipData, Lesson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from pathlib import Path
+
+    from edgehar.model.manifest import Decision, Manifest
+
+# Fewer clips of a label than this say nothing about the next one; fewer than RECOMMENDED say little.
+LEAST_CLIPS = 3
+RECOMMENDED_CLIPS = 10
+
+
+@dataclass(frozen=True)
+class LabelResult:
+    """How the clips of one label were answered while their group was held out.
+
+    Attributes:
+        clips: how many there are.
+        before: right answers of the old head.
+        after: right answers of the new head.
+    """
+
+    clips: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What teaching found, before anything is written.
+
+    Attributes:
+        results: by label.
+        protocol: how clips were held out.
+        penalty: of the regression that is fitted to all clips.
+        unreadable: clips that were left out, with why.
+    """
+
+    results: Mapping[str, LabelResult]
+    protocol: str
+    penalty: float
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def before(self) -> float:
+        """Share of held-out clips the old head got right, mean over labels."""
+        return _balanced([(result.before, result.clips) for result in self.results.values()])
+
+    @property
+    def after(self) -> float:
+        """Share of held-out clips the new head got right, mean over labels."""
+        return _balanced([(result.after, result.clips) for result in self.results.values()])
+
+    @property
+    def better(self) -> bool:
+        """Whether the new head beats the old one on held-out clips."""
+        return self.after > self.before
+
+
+class NotBetterError(EdgeharError):
+    """The new head does not beat the old one on held-out clips; `verdict` has the table."""
+
+    def __init__(self, message: str, verdict: Verdict) -> None:
+        super().__init__(message)
+        self.verdict = verdict
+
+
+def teach(
+    bundle: ModelBundle,
+    clips: LabelledClips,
+    out: Path,
+    *,
+    background: Collection[str] = (),
+    on_clip: Callable[[], None] = lambda: None,
+) -> Verdict:
+    """Teach a bundle's head from labelled clips and write the new bundle, if it is better on held-out clips.
+
+    The encoder stays as it is. Labels that the bundle has already may be among those of the clips; the others are new
+    classes. A label without a clip keeps its logit. `ordinary` means the bundle's own background label, if it has just
+    one.
+
+    Args:
+        bundle: what to start from; it is not changed.
+        clips: labelled clips.
+        out: the new bundle; replaced if it is there.
+        background: new labels that are ordinary: they open no event.
+        on_clip: called after each clip that was encoded or left out.
+
+    Returns:
+        How held-out clips were answered by the old head and by the new one.
+
+    Raises:
+        ConfigError: too few clips or labels, or a label that cannot be used.
+        NotBetterError: the new head does not beat the old one; nothing was written.
+        BundleError: the head cannot be taken apart, or the bundle cannot be written.
+    """
+    manifest = bundle.manifest
+    if out.suffix != SUFFIX or not is_bundle_name(out.stem):
+        raise ConfigError(f"{out}: name the new bundle NAME{SUFFIX}, with letters, digits, `.`, `_` and `-`")
+    names = _label_names(clips, manifest)
+    labels = [*manifest.labels, *sorted(set(names.values()) - set(manifest.labels))]
+    _check_counts(Counter(names[clip.label] for clip in clips.clips), manifest.labels)
+    with Network(bundle) as network:
+        data, unreadable = _encode(network, clips, names, labels, on_clip)
+    lesson = Lesson(data, len(labels))
+    counts = Counter(labels[clip.label] for clip in data)
+    _check_counts(counts, manifest.labels)
+    verdict = _judge(lesson, data, labels, grouped=clips.grouped, unreadable=unreadable)
+    if not verdict.better:
+        raise NotBetterError(
+            f"{out}: not written: the new head gets {verdict.after:.0%} of held-out clips right, the old one "
+            f"{verdict.before:.0%}; add clips, or correct wrong labels",
+            verdict,
+        )
+    correction = lesson.fit(range(len(data)), verdict.penalty)
+    taught = Taught(
+        base=manifest.name,
+        base_head=manifest.files["head.tflite"],
+        clips=dict(counts),
+        protocol=verdict.protocol,
+        before=verdict.before,
+        after=verdict.after,
+        penalty=verdict.penalty,
+    )
+    ordinary = {names.get(ORDINARY, ORDINARY), *background} & set(labels)
+    _write(bundle, out, labels, correction, taught, ordinary)
+    return verdict
+
+
+def _label_names(clips: LabelledClips, manifest: Manifest) -> dict[str, str]:
+    """Return the model's name of each label of the clips."""
+    names = {clip.label: clip.label for clip in clips.clips}
+    if ORDINARY in names and ORDINARY not in manifest.labels and len(manifest.decision.background) == 1:
+        names[ORDINARY] = manifest.decision.background[0]
+    for label in names:
+        if not label.isprintable() or "," in label:
+            raise ConfigError(f"label {label!r}: use a folder name of printable characters without commas")
+    return names
+
+
+def _check_counts(counts: Mapping[str, int], known: Collection[str]) -> None:
+    for label, count in sorted(counts.items()):
+        if count < LEAST_CLIPS:
+            raise ConfigError(
+                f"label {label!r}: {count} readable clips; give at least {LEAST_CLIPS}, {RECOMMENDED_CLIPS} are better"
+            )
+    if len(counts) == 1 and (label := next(iter(counts))) not in known:
+        raise ConfigError(f"only one label, {label!r}, which is new; add a folder {ORDINARY!r} with ordinary clips")
+
+
+def _encode(
+    network: Network,
+    clips: LabelledClips,
+    names: Mapping[str, str],
+    labels: list[str],
+    on_clip: Callable[[], None],
+) -> tuple[list[ClipData], dict[str, str]]:
+    probe, hop = Probe(network), network.bundle.manifest.temporal.hop
+    data, unreadable = [], {}
+    for clip in clips.clips:
+        try:
+            old, pooled = probe.run(windows_of(network, clip.path, hop))
+        except SourceError as error:
+            unreadable[str(clip.path)] = str(error)
+        else:
+            offsets = np.zeros((len(old), len(labels)))
+            offsets[:, : old.shape[1]] = old
+            data.append(ClipData(labels.index(names[clip.label]), clip.group, offsets, pooled))
+        on_clip()
+    return data, unreadable
+
+
+def _judge(
+    lesson: Lesson, data: list[ClipData], labels: list[str], *, grouped: bool, unreadable: Mapping[str, str]
+) -> Verdict:
+    """Answer every clip by a head that was fitted without its group; the penalty too is chosen without it."""
+    everything = range(len(data))
+    folds = lesson.folds(everything)
+    if len(folds) < 2:
+        raise ConfigError("all clips are of one group; nothing can be held out; name two groups or more in groups.csv")
+    before, after = Counter[str](), Counter[str]()
+    for train, held_out in folds:
+        correction = lesson.fit(train, lesson.best_penalty(train))
+        for index in held_out:
+            label = data[index].label
+            before[labels[label]] += lesson.predicted(index, None) == label
+            after[labels[label]] += lesson.predicted(index, correction) == label
+    counts = Counter(labels[clip.label] for clip in data)
+    what = "groups held out" if grouped else "random by clip, without groups.csv"
+    return Verdict(
+        {label: LabelResult(counts[label], before[label], after[label]) for label in labels if label in counts},
+        f"{len(folds)} folds, {what}",
+        lesson.best_penalty(everything),
+        unreadable,
+    )
+
+
+def _balanced(shares: list[tuple[int, int]]) -> float:
+    return float(np.mean([right / clips for right, clips in shares]))
+
+
+def _write(
+    bundle: ModelBundle, out: Path, labels: list[str], correction: Correction, taught: Taught, ordinary: Collection[str]
+) -> None:
+    old = bundle.manifest
+    window = old.temporal.window
+    head = corrected_head(bundle.read("head.tflite"), correction, f"{bundle.path}: head.tflite")
+    manifest = msgspec.structs.replace(
+        old,
+        name=out.stem,
+        labels=labels,
+        quantization=msgspec.structs.replace(old.quantization, output=SCORES, head="float"),
+        decision=_with_background(old.decision, ordinary),
+        provenance=msgspec.structs.replace(old.provenance, taught=taught),
+        stateful=None,
+    )
+    manifest = msgspec.structs.replace(manifest, schema_version=least_schema_version(manifest))
+    text = "".join(f"{label}\n" for label in labels).encode()
+    whole = merge(bundle.read("encoder.tflite"), head, window)
+    # `write_bundle` fills in the checksums; a file cannot hold its own.
+    described = manifest_json(msgspec.structs.replace(manifest, files={}))
+    files = {name: content for name, content in bundle.files.items() if name not in ("labels.txt", STEP_FILE)}
+    files |= {
+        "head.tflite": head,
+        "window.tflite": with_associated_files(whole, {"labels.txt": text, "manifest.json": described}),
+        "MODEL_CARD.md": bundle.read("MODEL_CARD.md") + _card(taught).encode(),
+    }
+    write_bundle(out, manifest, files)
+
+
+def _with_background(decision: Decision, ordinary: Collection[str]) -> Decision:
+    added = sorted(set(ordinary) - set(decision.background))
+    return msgspec.structs.replace(decision, background=[*decision.background, *added])
+
+
+def _card(taught: Taught) -> str:
+    clips = ", ".join(f"{count} of `{label}`" for label, count in sorted(taught.clips.items()))
+    return f"""
+## Taught on a device
+
+This bundle was made from `{taught.base}` by `edgehar teach`. The encoder is unchanged. The head was corrected from
+labelled clips: {clips}. Figures above are those of `{taught.base}`.
+
+On held-out clips ({taught.protocol}) the old head was right for {taught.before:.1%} and the new one for
+{taught.after:.1%}, as the mean over labels.
+"""

@@ -1,0 +1,114 @@
+"""`edgehar teach`, as a user calls it: real clips, a bundle that runs, and clear refusals."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from support.helpers import assert_one_line_error, run_command, write_video
+
+from edgehar import ModelBundle
+
+RATE_HZ = 10
+
+
+def write_clip(path, levels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_video(path, [np.full((32, 32, 3), level, np.uint8) for level in levels], rate_hz=RATE_HZ)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Three kinds of clips that differ in brightness over time, of three cameras each."""
+    folder = tmp_path_factory.mktemp("clips")
+    rows = ["clip,group"]
+    for number in range(6):
+        small = 3 * number
+        kinds = {
+            "blinking": [20 + small, 235 - small] * 6,
+            "bright": [225 - small] * 12,
+            "ordinary": [120 + small] * 12,
+        }
+        for label, levels in kinds.items():
+            write_clip(folder / label / f"{number}.mp4", levels)
+            rows.append(f"{label}/{number}.mp4,camera {number // 2}")
+    (folder / "groups.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def teach(bundle, data, out, *extra):
+    return run_command("edgehar", "teach", bundle, "--data", data, "--out", out, *extra)
+
+
+def test_a_new_class_is_taught_and_runs(tiny_bundle, clips, tmp_path):
+    out = tmp_path / "taught.edgehar"
+    done = teach(tiny_bundle, clips, out)
+    assert done.returncode == 0, done.stderr
+    assert "3 folds, groups held out" in done.stdout
+    manifest = ModelBundle.open(out).manifest
+    assert manifest.labels == ["bright", "dark", "blinking", "ordinary"]
+    assert manifest.decision.background == ["ordinary"]
+    assert manifest.provenance.taught.clips == {"blinking": 6, "bright": 6, "ordinary": 6}
+    assert manifest.provenance.taught.after > manifest.provenance.taught.before
+    answers = run_command("edgehar-run", "--source", clips / "blinking" / "0.mp4", "--model", out)
+    labels = {json.loads(line)["label"] for line in answers.stdout.splitlines() if '"prediction"' in line}
+    assert labels == {"blinking"}
+    assert run_command("edgehar", "inspect", out, "--verify", "--windows", "50").returncode == 0
+    assert "Taught on a device" in run_command("edgehar", "inspect", out, "--card").stdout
+
+
+def test_what_does_not_help_is_refused_and_nothing_is_written(tiny_bundle, clips, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(clips / "bright", data / "bright")
+    shutil.copytree(clips / "bright", data / "dark")
+    done = teach(tiny_bundle, data, tmp_path / "taught.edgehar")
+    assert done.returncode == 1
+    assert "not written" in done.stderr
+    assert "old head" in done.stdout
+    assert list(tmp_path.glob("*.edgehar")) == []
+
+
+def test_a_damaged_clip_is_left_out_and_named(tiny_bundle, clips, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(clips, data)
+    (data / "bright" / "damaged.mp4").write_bytes(b"not a video")
+    done = teach(tiny_bundle, data, tmp_path / "taught.edgehar")
+    assert done.returncode == 0, done.stderr
+    assert "damaged.mp4" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        ({"blinking": 6}, "only one label"),
+        ({"blinking": 2, "bright": 6}, "'blinking': 2 readable clips"),
+        ({}, "holds no clip"),
+    ],
+)
+def test_too_little_is_refused(tiny_bundle, clips, tmp_path, kept, words):
+    data = tmp_path / "data"
+    data.mkdir()
+    for label, count in kept.items():
+        for path in sorted((clips / label).iterdir())[:count]:
+            (data / label).mkdir(exist_ok=True)
+            shutil.copy(path, data / label)
+    done = teach(tiny_bundle, data, tmp_path / "taught.edgehar")
+    assert_one_line_error(done, 2, words)
+
+
+def test_one_group_cannot_be_held_out(tiny_bundle, clips, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(clips, data)
+    table = (data / "groups.csv").read_text().splitlines()
+    (data / "groups.csv").write_text("\n".join([table[0], *(f"{row.split(',')[0]},hall" for row in table[1:])]))
+    assert_one_line_error(teach(tiny_bundle, data, tmp_path / "taught.edgehar"), 2, "one group")
+
+
+@pytest.mark.parametrize(
+    ("out", "words"), [("taught.zip", "NAME.edgehar"), ("a b.edgehar", "NAME.edgehar"), ("no/x.edgehar", "no")]
+)
+def test_a_place_that_cannot_be_written_is_said(tiny_bundle, clips, tmp_path, out, words):
+    done = teach(tiny_bundle, clips, tmp_path / out)
+    assert done.returncode in (1, 2)
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr

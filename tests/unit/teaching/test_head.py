@@ -1,0 +1,68 @@
+"""Heads that teaching makes, against numpy, for every kind of head that is shipped."""
+
+import numpy as np
+import pytest
+
+from edgehar import BundleError, ModelBundle
+from edgehar.model.interpreter import TfliteModel
+from edgehar.model.network import Network
+from edgehar.teaching.features import Probe
+from edgehar.teaching.head import Correction, corrected_head, probe_head
+
+MODELS = ("fight", "interactions", "actions-synthetic")
+
+
+def random_windows(network, count=8):
+    shape = (count, *network.head.input_shape[1:])
+    return np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
+
+
+@pytest.fixture(params=MODELS)
+def network(request):
+    with Network(request.param) as network:
+        yield network
+
+
+def test_the_probe_pools_features_over_time(network):
+    windows, seam = random_windows(network), network.bundle.manifest.quantization.seam
+    _, pooled = Probe(network).run(windows)
+    real = (windows.astype(np.float32) - seam.zero_point) * np.float32(seam.scale)
+    assert pooled == pytest.approx(np.concatenate([real.mean(axis=1), real.max(axis=1)], axis=1), abs=1e-4)
+
+
+def test_without_a_correction_the_scores_stay(network):
+    features, labels = network.head.input_shape[2], len(network.bundle.manifest.labels)
+    nothing = Correction(np.zeros((2 * features, labels), np.float32), np.zeros(labels, np.float32))
+    head = TfliteModel(corrected_head(network.bundle.read("head.tflite"), nothing, "head"), name="head")
+    for window in random_windows(network):
+        before, after = (model.run(window).astype(int) for model in (network.head, head))
+        # Rounded once from float, where the old head may have rounded logits to int8 before.
+        assert np.abs(before - after).max() <= 2
+
+
+def test_a_correction_is_computed_as_in_numpy(network):
+    rng = np.random.default_rng(1)
+    features, labels = network.head.input_shape[2], len(network.bundle.manifest.labels)
+    correction = Correction(
+        rng.normal(0, 0.02, (2 * features, labels + 2)).astype(np.float32),
+        rng.normal(size=labels + 2).astype(np.float32),
+    )
+    head = TfliteModel(corrected_head(network.bundle.read("head.tflite"), correction, "head"), name="head")
+    windows = random_windows(network)
+    old, pooled = Probe(network).run(windows)
+    logits = np.pad(old, ((0, 0), (0, 2))) + pooled @ correction.weights + correction.biases
+    exact = np.exp(logits - logits.max(axis=1, keepdims=True))
+    exact /= exact.sum(axis=1, keepdims=True)
+    found = np.stack([head.run(window).reshape(-1).astype(int) + 128 for window in windows])
+    assert np.abs(found - np.clip(exact * 256, 0, 255)).max() <= 0.51
+
+
+def test_a_head_without_a_softmax_is_refused():
+    encoder = ModelBundle.open("fight").read("encoder.tflite")
+    with pytest.raises(BundleError, match="softmax"):
+        probe_head(encoder, "encoder.tflite")
+
+
+def test_what_is_not_a_model_is_refused():
+    with pytest.raises(BundleError, match="nothing"):
+        probe_head(b"nothing at all", "nothing")
