@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _LOADERS = {
     "folder": "folder:load_folder",
     "csv": "manifest:load_csv",
+    "mixed": "mixed:load_mixed",
+    "recordings": "recordings:load_recordings",
     "kth": "kth:load_kth",
     "ucf50": "ucf50:load_ucf50",
     "ucf101": "ucf101:load_ucf101",
@@ -28,7 +30,7 @@ _LOADERS = {
 }
 KINDS = (*_LOADERS, "synthetic")
 
-__all__ = ["KINDS", "Clip", "labels_of", "load_dataset"]
+__all__ = ["KINDS", "Clip", "labels_of", "load_dataset", "load_kind"]
 
 
 def load_dataset(settings: DataSettings) -> list[Clip]:
@@ -42,11 +44,17 @@ def load_dataset(settings: DataSettings) -> list[Clip]:
         ConfigError: no such kind or class, or no folder where one is needed.
         DatasetError: the folder's layout, labels or clips cannot be used.
     """
-    clips = _loaded(settings.dataset, None if settings.folder is None else Path(settings.folder))
+    clips = load_kind(settings.dataset, None if settings.folder is None else Path(settings.folder))
     return clips if settings.classes is None else _of_classes(clips, settings.classes)
 
 
-def _loaded(kind: str, data_dir: Path | None) -> list[Clip]:
+def load_kind(kind: str, data_dir: Path | None) -> list[Clip]:
+    """The clips of a folder (or table) of a kind, in a fixed order.
+
+    Raises:
+        ConfigError: no such kind, or no folder where one is needed.
+        DatasetError: the folder's layout, labels or clips cannot be used.
+    """
     if kind == "synthetic":
         from edgehar_training.data.datasets.synthetic import synthetic_clips
 
@@ -56,7 +64,7 @@ def _loaded(kind: str, data_dir: Path | None) -> list[Clip]:
         hint = f"; did you mean {nearest}?" if nearest else ""
         raise ConfigError(f"no data set kind {kind!r}; there are {', '.join(KINDS)}{hint}")
     if data_dir is None:
-        what = "the table of the clips" if kind == "csv" else "the folder of the clips"
+        what = "the table of the clips" if kind in ("csv", "mixed") else "the folder of the clips"
         raise ConfigError(f"--dataset {kind} needs --data DIR, {what}")
     module, _, name = _LOADERS[kind].partition(":")
     load: Callable[[Path], list[Clip]] = getattr(importlib.import_module(f"{__name__}.{module}"), name)

@@ -25,7 +25,7 @@ def load_folder(data_dir: Path) -> list[Clip]:
         DatasetError: the folder is not laid out so, or `groups.csv` does not fit it.
     """
     clips = class_folders(data_dir)
-    groups = _read_groups(data_dir)
+    groups = read_groups(data_dir)
     names = {name for name, _, _ in clips}
     if missing := sorted(set(groups) - names):
         raise DatasetError(
@@ -86,8 +86,8 @@ def misnamed(path: Path, pattern: str, dataset: str) -> DatasetError:
     )
 
 
-def _read_groups(data_dir: Path) -> dict[str, str]:
-    """Group by clip name; empty without a table."""
+def read_groups(data_dir: Path) -> dict[str, str]:
+    """Group by clip name, of `groups.csv`; empty without that table."""
     path = data_dir / GROUPS_FILE
     if not path.exists():
         return {}
