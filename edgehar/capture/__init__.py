@@ -1,1 +1,1 @@
-"""Reading a source in a thread of its own: reconnection, the latest frame, and the frames a device can afford."""
+"""Read a source in its own thread: reconnection, frame queue, and the frame rate that the device can afford."""

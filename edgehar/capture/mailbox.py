@@ -1,4 +1,4 @@
-"""Hands items from one thread to another: the newest only, or every one."""
+"""Pass items from one thread to another through a bounded queue."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Closed(Exception):  # noqa: N818 - the end of a stream, no error
+class Closed(Exception):  # noqa: N818 - the end of a stream, not an error
     """The mailbox is closed and, for the reader, empty."""
 
 
 class Mailbox(Generic[T]):
-    """A bounded queue that can be closed, and that may throw away its oldest item for a new one.
+    """A bounded queue that can be closed, and that can drop its oldest item for a new one.
 
     Attributes:
-        dropped: items thrown away so far.
-        on_change: called, without arguments and under no lock, after an item was put in and after the mailbox was
-            closed: how one thread waits for several mailboxes.
+        dropped: items dropped so far.
+        on_change: called without arguments, holding no lock, after an item is put or the mailbox is closed. One thread
+            can so wait for several mailboxes.
     """
 
-    def __init__(self, capacity: int, *, drop_oldest: bool) -> None:
+    def __init__(self, capacity: int, *, drop_oldest: bool = False) -> None:
         """Make a mailbox.
 
         Args:
-            capacity: items it holds at most; 1 with `drop_oldest` keeps only the newest.
-            drop_oldest: when full, throw away the oldest item instead of keeping the writer waiting.
+            capacity: maximum number of items.
+            drop_oldest: when full, drop the oldest item instead of blocking the writer.
         """
         self.dropped = 0
         self.on_change: Callable[[], object] = lambda: None
@@ -39,39 +39,39 @@ class Mailbox(Generic[T]):
         self._closed = False
         self._changed = threading.Condition()
 
-    def keep_newest(self) -> None:
-        """From now on hold the newest item only, and keep no writer waiting."""
-        with self._changed:
-            self._capacity, self._drop_oldest = 1, True
-            while len(self._items) > 1:
-                self._items.popleft()
-                self.dropped += 1
-            self._changed.notify_all()
-
     def drop_when_full(self) -> None:
-        """From now on throw away the oldest item when full, instead of keeping the writer waiting."""
+        """From now on drop the oldest item when full, instead of blocking the writer."""
         self._drop_oldest = True
 
     def __len__(self) -> int:
         return len(self._items)
 
     def put(self, item: T, timeout_s: float | None = None) -> bool:
-        """Add an item, after waiting for room; False when there was none within `timeout_s`. Closed when closed."""
+        """Add an item, waiting for room.
+
+        Returns:
+            False if there was no room within `timeout_s`.
+
+        Raises:
+            Closed: the mailbox is closed.
+        """
         with self._changed:
             if self._drop_oldest and len(self._items) == self._capacity and not self._closed:
                 self._items.popleft()
                 self.dropped += 1
             if not self._changed.wait_for(lambda: self._closed or len(self._items) < self._capacity, timeout_s):
                 return False
-            if self._closed:
-                raise Closed
-            self._items.append(item)
-            self._changed.notify_all()
+            self._append(item)
         self.on_change()
         return True
 
     def get(self, timeout_s: float | None = None) -> T:
-        """Take the oldest item, after waiting for one. TimeoutError after `timeout_s`; Closed when closed and empty."""
+        """Remove and return the oldest item, waiting for one.
+
+        Raises:
+            TimeoutError: there was none within `timeout_s`.
+            Closed: the mailbox is closed and empty.
+        """
         with self._changed:
             if not self._changed.wait_for(lambda: self._closed or self._items, timeout_s):
                 raise TimeoutError
@@ -81,10 +81,17 @@ class Mailbox(Generic[T]):
             return self._items.popleft()
 
     def close(self, *, discard: bool = False) -> None:
-        """Take no more items. Those inside can still be read, unless they are to be discarded."""
+        """Accept no more items. Items inside can still be read, unless they are discarded."""
         with self._changed:
             self._closed = True
             if discard:
                 self._items.clear()
             self._changed.notify_all()
         self.on_change()
+
+    def _append(self, item: T) -> None:
+        """Add an item, holding the lock."""
+        if self._closed:
+            raise Closed
+        self._items.append(item)
+        self._changed.notify_all()

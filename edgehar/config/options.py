@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from edgehar.capture.governor import GovernorOptions
-from edgehar.capture.reader import ReconnectOptions
+from edgehar.capture.options import GovernorOptions, ReconnectOptions
 from edgehar.config.words import toml
 from edgehar.events.options import DecisionOptions
 from edgehar.health.options import HealthOptions

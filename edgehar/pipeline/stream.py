@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgehar.capture.governor import Governor
-    from edgehar.capture.reader import ReconnectOptions
+    from edgehar.capture.options import ReconnectOptions
     from edgehar.events.decider import Decider
     from edgehar.frames import Frame
     from edgehar.health.monitor import Monitor

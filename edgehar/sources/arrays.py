@@ -7,38 +7,36 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgehar.errors import ConfigError, SourceError
+from edgehar.errors import SourceError
 from edgehar.frames import Frame, PixelFormat
 from edgehar.sources.base import Source
+from edgehar.sources.options import StillOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 
-DEFAULT_RATE_HZ = 25.0
+_DEFAULT = StillOptions()
 
 
 class ArraySource(Source):
-    """Frames from an iterable, given through as they come.
+    """Frames from an iterable, in its order.
 
     Attributes:
         name: "arrays".
     """
 
-    def __init__(self, items: Iterable[Frame | npt.NDArray[np.uint8]], *, rate_hz: float = DEFAULT_RATE_HZ) -> None:
+    def __init__(self, items: Iterable[Frame | npt.NDArray[np.uint8]], options: StillOptions = _DEFAULT) -> None:
         """Make a source of an iterable.
 
         Args:
             items: `Frame`s, which keep their times, or uint8 `(height, width, 3)` BGR arrays, 0-255.
-            rate_hz: arrays a second, from which their capture times are made.
-
-        Raises:
-            ConfigError: `rate_hz` is not above 0.
+            options: the rate of arrays.
         """
         self.name = "arrays"
         self._items = items
-        self._rate_hz = checked_rate_hz(rate_hz)
+        self._rate_hz = options.rate_hz
 
     def __iter__(self) -> Iterator[Frame]:
         for sequence, item in enumerate(self._items):
@@ -52,10 +50,3 @@ class ArraySource(Source):
                 "or edgehar.Frame"
             )
         return Frame(item, PixelFormat.BGR24, sequence / self._rate_hz, time.monotonic(), sequence)
-
-
-def checked_rate_hz(rate_hz: float) -> float:
-    """`rate_hz`; ConfigError when it is not above 0."""
-    if not rate_hz > 0:
-        raise ConfigError(f"rate_hz is {rate_hz}, it must be above 0")
-    return rate_hz

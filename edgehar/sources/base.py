@@ -1,12 +1,12 @@
-"""What every source of frames has in common."""
+"""Base classes of all sources of frames."""
 
 from __future__ import annotations
 
 import abc
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from edgehar.errors import ConfigError, SourceError
+from edgehar.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,34 +15,44 @@ if TYPE_CHECKING:
 
 
 class AccessRefusedError(SourceError):
-    """A camera or server refuses the user or password. To try often would lock the user out."""
+    """A camera or server refuses the user name or password. Frequent retries would lock the user out."""
 
 
 class Source(abc.ABC):
-    """Frames in capture order. Iterate it, and close it (or use it as a context manager).
+    """Frames in capture order. Iterate it and close it, or use it as a context manager.
 
     Attributes:
-        name: how results name this source, without credentials.
-        live: True when frames come at their own pace and late ones are worth nothing (a camera); False when every
-            frame counts and the reader sets the pace (a file). The frames of a live source are captured on the clock of
+        name: name of this source in results, without credentials.
+        live: True if frames arrive at their own pace and late frames are worthless (a camera); False if every frame
+            counts and the reader sets the pace (a file). Frames of a live source have `captured_s` on the clock of
             `time.monotonic`, never later than they arrive.
-        reopens: whether a live source that broke off may give frames again when it is opened anew.
+        reopens: whether a live source that failed may deliver frames again when it is reopened.
     """
 
     live: bool = False
     reopens: bool = True
     name: str
 
-    @classmethod  # noqa: B027 - most kinds need no more than what importing them needs
+    @classmethod
+    def from_uri(cls, uri: str, options: Any) -> Self:
+        """Open an address with the options struct of this kind of source.
+
+        Raises:
+            SourceError: the source does not exist or cannot be read.
+            ConfigError: the address is invalid.
+        """
+        raise NotImplementedError(f"{cls.__name__} has no address")
+
+    @classmethod  # noqa: B027 - most kinds need nothing beyond their imports
     def check(cls) -> None:
-        """See whether sources of this kind can be opened here; SourceError when a library is missing."""
+        """Check whether this kind of source works here. Raises SourceError if a library is missing."""
 
     @abc.abstractmethod
     def __iter__(self) -> Iterator[Frame]:
-        """Frames until the source ends; SourceError when it cannot be read."""
+        """Yield frames until the source ends. Raises SourceError if it cannot be read."""
 
     def close(self) -> None:  # noqa: B027 - many sources hold nothing
-        """Let go of the device or file. Safe to call twice, and from another thread than the one that iterates."""
+        """Release the device or file. Safe to call twice, and from another thread than the reader's."""
 
     def __enter__(self) -> Self:
         return self
@@ -52,9 +62,9 @@ class Source(abc.ABC):
 
 
 class HandleSource(Source):
-    """A source that reads from a native handle, which must never be let go of while another thread reads from it.
+    """A source that reads from a native handle, which must not be released while another thread reads from it.
 
-    Subclasses give `_read` and `_release`; both are only ever called by one thread at a time, and `_release` once.
+    Subclasses implement `_read` and `_release`. Only one thread at a time calls them, and `_release` is called once.
     """
 
     def __init__(self) -> None:
@@ -64,18 +74,18 @@ class HandleSource(Source):
 
     @abc.abstractmethod
     def _read(self) -> Frame | None:
-        """The next frame, or None at the end; SourceError when the handle gives no more."""
+        """Return the next frame, or None at the end. Raises SourceError if the handle fails."""
 
     @abc.abstractmethod
     def _release(self) -> None:
-        """Let go of the handle."""
+        """Release the handle."""
 
     def __iter__(self) -> Iterator[Frame]:
         while (frame := self._read_unless_closed()) is not None:
             yield frame
 
     def close(self) -> None:
-        """Let go of the handle now, or, when a read is under way in another thread, as soon as that read returns."""
+        """Release the handle now, or as soon as a read in another thread returns. Never waits for that read."""
         self._closing = True
         if self._handle_lock.acquire(blocking=False):
             try:
@@ -95,10 +105,3 @@ class HandleSource(Source):
         if not self._released:
             self._released = True
             self._release()
-
-
-def checked_target_size(target_size: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Height and width that frames will be shrunk to, as given; ConfigError when they are no two sizes."""
-    if target_size is not None and (len(target_size) != 2 or min(target_size) < 1):
-        raise ConfigError(f"target_size is {target_size}, it must be height and width in pixels, for example (60, 60)")
-    return target_size

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import cv2
 
 from edgehar.errors import ConfigError, SourceError
 from edgehar.frames import Frame, PixelFormat
 from edgehar.sources import jpeg
-from edgehar.sources.base import HandleSource, checked_target_size
+from edgehar.sources.address import printable
+from edgehar.sources.base import HandleSource
+from edgehar.sources.options import V4l2Options
 from edgehar.sources.v4l2 import Mode, Wanted, negotiate
 
 if TYPE_CHECKING:
@@ -22,71 +25,68 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Reads that may fail in a row: drivers drop a frame now and then, and an unplugged camera fails every read at once.
+# Failed reads in a row to accept. Drivers sometimes drop a frame; an unplugged camera fails every read at once.
 _FAILED_READS = 5
-# Frames that may be damaged in a row: the first ones often are, and a busy USB bus cuts frames off.
+# Damaged frames in a row to accept. The first frames often are, and a busy USB bus truncates frames.
 _DAMAGED_FRAMES = 10
+_DEFAULT = V4l2Options()
 
 
 class CameraSource(HandleSource):
-    """A V4L2 camera. `captured_s` is the monotonic clock when the driver gave the frame out.
+    """A V4L2 camera. `captured_s` is the time at which the driver returned the frame, on the monotonic clock.
 
-    The camera is asked for YUYV, which is handed on as it is; where it does not have that at the size and rate wanted,
-    for MJPG, which is decoded at a reduced size; and else for BGR as OpenCV makes it. What it gives is logged. Damaged
-    frames are passed over.
+    YUYV is preferred and passed on as it is. If the camera does not offer it at the wanted size and rate, MJPG is
+    decoded at a reduced size. The last resort is BGR, converted by OpenCV. The result is logged. Damaged frames are
+    skipped.
 
     Attributes:
-        name: "camera:N".
+        name: "camera:N", or the path of the device.
     """
 
     live = True
 
-    def __init__(
-        self,
-        number: int,
-        *,
-        width: int | None = None,
-        height: int | None = None,
-        rate_hz: float | None = None,
-        target_size: tuple[int, int] | None = None,
-    ) -> None:
-        """Open the camera `/dev/videoN`.
+    def __init__(self, device: int | str, options: V4l2Options = _DEFAULT) -> None:
+        """Open a camera.
 
         Args:
-            number: N.
-            width: pixels in a row to ask the driver for, together with `height`; it may give another size.
-            height: rows to ask for.
-            rate_hz: frames a second to ask for.
-            target_size: height and width that frames will be shrunk to. Frames then need not come larger than that is
-                good for: JPEG is decoded to no less than twice this size.
+            device: N of `/dev/videoN`, or a path such as `/dev/v4l/by-id/...`, which stays the same when the camera is
+                plugged in again and gets another number.
+            options: size and rate to ask for.
 
         Raises:
-            ConfigError: `width` without `height`, or a `target_size` that is none.
-            SourceError: there is no such camera, it may not be opened, or it is in use.
+            SourceError: the camera does not exist, is in use, or access is denied.
         """
         super().__init__()
-        self.name = f"camera:{number}"
-        if (width is None) != (height is None):
-            raise ConfigError(f"{self.name}: width and height go together; give both, or neither")
-        self._target_size = checked_target_size(target_size)
-        self._wanted = Wanted(None if width is None or height is None else (width, height), rate_hz)
+        self.name = f"camera:{device}" if isinstance(device, int) else printable(device)
+        number = device if isinstance(device, int) else _number(self.name, device)
+        self._target_size = options.target_size
+        size = None if options.width is None or options.height is None else (options.width, options.height)
+        self._wanted = Wanted(size, options.rate_hz)
         self._sequence = self._good_frames = 0
         self._unreadable: set[Mode] = set()
         _silence_opencv()
         self._capture = cv2.VideoCapture(number, cv2.CAP_V4L2)
         if not self._capture.isOpened():
             raise SourceError(_why_not(number))
-        # Frames older than one wait in the driver's queue would only be dropped.
+        # Do not queue old frames in the driver.
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         self._negotiate()
 
     @classmethod
-    def from_uri(cls, uri: str, **options: Any) -> Self:
-        """Open `camera:N`; ConfigError when N is not a number."""
-        number = uri.removeprefix("camera:")
-        if not re.fullmatch(r"[0-9]{1,4}", number):
-            raise ConfigError(f"{uri}: the camera is given by its number, for example camera:0")
-        return cls(int(number), **options)
+    def from_uri(cls, uri: str, options: V4l2Options = _DEFAULT) -> Self:
+        """Open `camera:N` or the path of a device, with or without `camera:` before it.
+
+        Raises:
+            ConfigError: it is neither a number nor a path.
+        """
+        device = uri.removeprefix("camera:")
+        if device.startswith("/dev/"):
+            return cls(device, options)
+        if not re.fullmatch(r"[0-9]{1,4}", device):
+            raise ConfigError(
+                f"{printable(uri)}: give the camera by its number or device, for example camera:0 or /dev/video0"
+            )
+        return cls(int(device), options)
 
     def _negotiate(self) -> None:
         self._offer = negotiate(self._capture, self._wanted, self._unreadable)
@@ -98,18 +98,18 @@ class CameraSource(HandleSource):
     def _read(self) -> Frame:
         while (frame := self._next()) is None:
             mode = self._offer.mode
-            _log.warning("%s: its %s frames cannot be read; asking for others", self.name, mode.value)
+            _log.warning("%s: its %s frames are unreadable; trying another mode", self.name, mode.value)
             self._unreadable.add(mode)
             self._negotiate()
         return frame
 
     def _next(self) -> Frame | None:
-        """The next frame that is whole; None when the camera gives none of the kind that it promised."""
+        """Return the next undamaged frame, or None if the camera sends none in the negotiated mode."""
         failed = damaged = 0
         while failed < _FAILED_READS and damaged < _DAMAGED_FRAMES:
             try:
                 got, buffer = self._capture.read()
-            except cv2.error:  # what OpenCV could not convert
+            except cv2.error:  # OpenCV could not convert it
                 got, buffer = True, None
             now_s = time.monotonic()
             if not got:
@@ -123,7 +123,7 @@ class CameraSource(HandleSource):
             damaged += 1
         if damaged < _DAMAGED_FRAMES:
             raise SourceError(
-                f"{self.name}: gives no more frames; check that it is plugged in and used by nothing else"
+                f"{self.name}: no more frames; check that it is plugged in and not used by another program"
             )
         if self._good_frames or self._offer.mode is Mode.BGR:
             raise SourceError(
@@ -132,9 +132,9 @@ class CameraSource(HandleSource):
         return None
 
     def _picture(self, buffer: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], PixelFormat] | None:
-        """What a buffer of OpenCV's holds; None when it is not whole."""
+        """Return the pixels of an OpenCV buffer, or None if it is incomplete."""
         offer = self._offer
-        if buffer.ndim == 3 and buffer.shape[2] == 3:  # converted, asked for or not
+        if buffer.ndim == 3 and buffer.shape[2] == 3:  # OpenCV converted it, requested or not
             return buffer, PixelFormat.BGR24
         if offer.mode is Mode.YUYV:
             pixels, layout = _yuyv(buffer, offer.height, offer.width), PixelFormat.YUYV
@@ -147,9 +147,9 @@ class CameraSource(HandleSource):
 
 
 def _yuyv(buffer: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8] | None:
-    """A buffer as `(height, width, 2)`: OpenCV gives that or, in newer versions, all of the driver's bytes in one row.
+    """Return a buffer as `(height, width, 2)`. Newer OpenCV versions return all of the driver's bytes in one row.
 
-    Drivers may pad the rows; None where the bytes are no whole rows, or too few, or the width is odd.
+    Drivers may pad the rows. Returns None if the bytes are not whole rows, too few, or the width is odd.
     """
     if buffer.shape == (height, width, 2) and not width % 2:
         return buffer
@@ -160,11 +160,20 @@ def _yuyv(buffer: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray
 
 
 def _silence_opencv() -> None:
-    # OpenCV prints warnings of its own to stderr; ours say what to do. The function is elsewhere in OpenCV 5.
+    # OpenCV prints its own warnings to stderr. OpenCV 5 moved the function.
     if hasattr(cv2, "setLogLevel"):
         cv2.setLogLevel(0)
     else:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def _number(name: str, path: str) -> int:
+    """Return N of the `/dev/videoN` that a path leads to. Raises SourceError if it leads elsewhere."""
+    found = re.fullmatch(r"/dev/video([0-9]+)", os.path.realpath(path))
+    if found is None:
+        listed = ", ".join(sorted(str(link) for link in Path("/dev/v4l/by-id").glob("*"))) or "none"
+        raise SourceError(f"{name}: no such camera (by id: {listed}); plug it in, or run: edgehar devices")
+    return int(found[1])
 
 
 def _why_not(number: int) -> str:
@@ -172,8 +181,8 @@ def _why_not(number: int) -> str:
     others = sorted(str(path) for path in Path("/dev").glob("video*"))
     if not device.exists():
         listed = ", ".join(others) or "none"
-        return f"no camera {number} ({device} is not there; cameras: {listed}); plug one in, or try --source FILE"
+        return f"no camera {number} ({device} does not exist; cameras: {listed}); plug one in, or try --source FILE"
     return (
-        f"camera {number} ({device}) cannot be opened; it may be in use by another program, not give video, or need "
-        "you in the group video: sudo usermod -aG video $USER"
+        f"camera {number} ({device}) cannot be opened; another program may use it, it may not send video, or you may "
+        "not be in the group video: sudo usermod -aG video $USER"
     )

@@ -7,15 +7,16 @@ import logging
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import cv2
 import numpy as np
 
 from edgehar.errors import SourceError
 from edgehar.frames import Frame, PixelFormat
-from edgehar.sources.arrays import DEFAULT_RATE_HZ, checked_rate_hz
+from edgehar.sources.address import IMAGE_SUFFIXES, printable
 from edgehar.sources.base import Source
+from edgehar.sources.options import StillOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,32 +25,29 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+_DEFAULT = StillOptions()
 
 
 class ImagesSource(Source):
     """Image files as frames, in natural order of their names (`shot2` before `shot10`).
 
-    A file that is no image is skipped with a warning.
+    A file that is not an image is skipped with a warning.
     """
 
-    def __init__(self, name: str, paths: Sequence[Path], *, rate_hz: float = DEFAULT_RATE_HZ) -> None:
+    def __init__(self, name: str, paths: Sequence[Path], options: StillOptions = _DEFAULT) -> None:
         """Make a source of image files.
 
         Args:
-            name: how results name it.
+            name: name of the source in results.
             paths: the files, in order.
-            rate_hz: images a second, from which their capture times are made.
-
-        Raises:
-            ConfigError: `rate_hz` is not above 0.
+            options: the rate of the images.
         """
         self.name = name
         self._paths = paths
-        self._rate_hz = checked_rate_hz(rate_hz)
+        self._rate_hz = options.rate_hz
 
     @classmethod
-    def from_uri(cls, uri: str, **options: Any) -> Self:
+    def from_uri(cls, uri: str, options: StillOptions = _DEFAULT) -> Self:
         """Open a folder, a glob or one image file, with or without `images:` before it.
 
         Raises:
@@ -58,30 +56,30 @@ class ImagesSource(Source):
         pattern = uri.removeprefix("images:")
         path = Path(pattern)
         if path.is_dir():
-            paths = [entry for entry in path.iterdir() if entry.suffix.lower() in _SUFFIXES and entry.is_file()]
-            missing = "is a folder without images; give a video file, or a folder of .png or .jpg files"
+            paths = [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
+            missing = "the folder holds no images; give a video file, or a folder of .png or .jpg files"
         elif path.exists():
             paths, missing = [path], ""
         else:
-            # Path.glob takes no absolute pattern.
+            # Path.glob does not accept absolute patterns.
             found = glob.glob(pattern, recursive=True)  # noqa: PTH207
             paths = [path for path in map(Path, found) if path.is_file()]
             missing = "no such image, and no file matches; check the path, and quote a glob on the command line"
         if not paths:
-            raise SourceError(f"{pattern}: {missing}")
-        return cls(pattern, sorted(paths, key=_natural), **options)
+            raise SourceError(f"{printable(pattern)}: {missing}")
+        return cls(printable(pattern), sorted(paths, key=_natural), options)
 
     def __iter__(self) -> Iterator[Frame]:
         readable = 0
         for sequence, path in enumerate(self._paths):
             pixels = _decode(path)
             if pixels is None:
-                _log.warning("%s: skipped: not an image that can be read", path)
+                _log.warning("%s: skipped: not a readable image", printable(str(path)))
                 continue
             readable += 1
             yield Frame(pixels, PixelFormat.BGR24, sequence / self._rate_hz, time.monotonic(), sequence)
         if not readable:
-            raise SourceError(f"{self.name}: none of its {len(self._paths)} files is an image that can be read")
+            raise SourceError(f"{self.name}: none of its {len(self._paths)} files is a readable image")
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
@@ -89,7 +87,10 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 def _decode(path: Path) -> npt.NDArray[np.uint8] | None:
-    """The image as uint8 `(height, width, 3)` BGR, or None. Read by us: cv2.imread prints what it cannot read."""
+    """Return the image as uint8 `(height, width, 3)` BGR, or None if it is not readable.
+
+    cv2.imread is not used because it prints to stderr.
+    """
     try:
         content = np.fromfile(path, np.uint8)
     except OSError:

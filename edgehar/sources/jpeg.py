@@ -1,4 +1,4 @@
-"""JPEG pictures of a camera, decoded no larger than they are needed: the decoder can leave out most of the work."""
+"""Decode JPEG pictures of a camera at a reduced size, which skips most of the decoder's work."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ _FLAGS = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
-# The decoder reduces more coarsely than FrameRing: what it leaves must still be averaged over two pixels each way.
-_LEFT_OVER = 2
+# The decoder reduces more coarsely than Resizer does. Leave at least two pixels per output pixel in each direction.
+_OVERSAMPLING = 2
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 
 
 def reduction(height: int, width: int, target_size: tuple[int, int] | None) -> int:
-    """By how much to divide a picture's sides while decoding it: 1, 2, 4 or 8.
+    """Return the factor to divide a picture's sides by while decoding: 1, 2, 4 or 8.
 
     Args:
         height: rows of the picture.
         width: columns of the picture.
-        target_size: rows and columns it will be shrunk to; None when that is not known.
+        target_size: rows and columns it will be resized to; None if unknown.
 
     Returns:
-        The largest factor that leaves at least twice the target in both directions.
+        The largest factor that leaves at least twice the target size in both directions.
     """
     if target_size is None:
         return 1
     rows, columns = target_size
-    fits = [f for f in _FLAGS if -(-height // f) >= _LEFT_OVER * rows and -(-width // f) >= _LEFT_OVER * columns]
+    fits = [f for f in _FLAGS if -(-height // f) >= _OVERSAMPLING * rows and -(-width // f) >= _OVERSAMPLING * columns]
     return max(fits, default=1)
 
 
@@ -43,17 +43,17 @@ def decode(data: npt.NDArray[np.uint8], height: int, width: int, factor: int) ->
     """Decode a picture at 1/factor of its size.
 
     Args:
-        data: uint8 `(n,)`, the file; zeros after its end are left aside.
-        height: rows that the picture has.
-        width: columns that it has.
+        data: uint8 `(n,)`, the file; zeros after its end are ignored.
+        height: expected rows of the picture.
+        width: expected columns.
         factor: 1, 2, 4 or 8.
 
     Returns:
-        uint8 BGR of a factor-th of the sides, rounded up; None when the picture is cut off, damaged in a way that
-        shows, or of another size.
+        uint8 BGR with the sides divided by the factor, rounded up; None if the picture is truncated, visibly damaged,
+        or has another size.
     """
     content = data.tobytes().rstrip(b"\0")
-    # Of a picture that is cut off, some decoders give what there is, and grey for the rest.
+    # Some decoders return a truncated picture with the rest in gray.
     if not (content.startswith(_START) and content.endswith(_END)):
         return None
     try:

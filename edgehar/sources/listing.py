@@ -1,4 +1,4 @@
-"""The cameras that this machine has, asked of the kernel and of libcamera; none is started."""
+"""List the cameras of this machine from the kernel and libcamera, without starting one."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DEV = Path("/dev")
-# Numbers and layouts of linux/videodev2.h, the same on all machines that edgehar runs on.
+# Numbers and layouts from linux/videodev2.h, identical on all supported machines.
 _QUERYCAP, _ENUM_FMT, _ENUM_FRAMESIZES = 0x80685600, 0xC0405602, 0xC02C564A
 _CAPABILITY = struct.Struct("=16s32s32sIII12x")
 _FORMAT = struct.Struct("=III32sI16x")
 _FRAME_SIZE = struct.Struct("=IIIIIIIII8x")
 _VIDEO_CAPTURE, _DEVICE_CAPS = 0x1, 0x80000000
 _BUFFERS_OF_CAPTURE, _DISCRETE = 1, 1
-# A driver that never ends its lists is not listened to for ever.
+# Longest list to read, in case a driver never ends it.
 _MOST = 64
-# Drivers of the Raspberry Pi whose video nodes are parts of libcamera's pipeline, or decoders, and give no picture.
+# Raspberry Pi drivers whose video nodes are parts of libcamera's pipeline, or decoders, and send no pictures.
 _OF_LIBCAMERA = {"unicam", "rp1-cfe", "pispbe", "bcm2835-isp"}
 _NO_CAMERAS = {"bcm2835-codec", "rpivid", "rpi-hevc-dec"}
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """A camera, or what looks like one.
+    """A camera, or a device node that looks like one.
 
     Attributes:
-        source: what `--source` takes to read it; None when it cannot be read.
-        name: what its maker calls it.
-        path: its device node, or libcamera's name of it.
-        formats: what it gives, for example "YUYV 640x480 1280x720"; empty where it does not say.
-        why_not: why it cannot be read, and what to do; None when it can.
+        source: the value for `--source`; None if it cannot be read.
+        name: the maker's name for it.
+        path: its device node, or its name in libcamera.
+        formats: its formats and sizes, for example "YUYV 640x480 1280x720"; empty if it does not report them.
+        why_not: why it cannot be read, and what to do; None if it can.
     """
 
     source: str | None
@@ -50,7 +50,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_devices() -> list[Device]:
-    """V4L2 cameras by their number, then libcamera's."""
+    """List the V4L2 cameras by number, then those of libcamera."""
     return [*_v4l2(), *_libcamera()]
 
 
@@ -63,7 +63,7 @@ def _v4l2() -> Iterator[Device]:
 
 
 def _ask(number: int, path: Path) -> Device | None:
-    """What the driver says of a device node; None when that is no camera."""
+    """Query the driver of a device node. Returns None if it is not a camera."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -84,11 +84,11 @@ def _ask(number: int, path: Path) -> Device | None:
                 source=None,
                 name=name,
                 path=str(path),
-                why_not="gives the raw data of a camera module; read the module with --source picamera2:0",
+                why_not="sends the raw data of a camera module; read the module with --source picamera2:0",
             )
         return Device(source=f"camera:{number}", name=name, path=str(path), formats=list(_formats(descriptor)))
     except OSError:
-        return None  # no V4L2 device
+        return None  # not a V4L2 device
     finally:
         os.close(descriptor)
 
@@ -117,7 +117,7 @@ def _sizes(descriptor: int, fourcc: int) -> Iterator[str]:
 
 
 def _ioctl(descriptor: int, request: int, answer: bytearray) -> bool:
-    """Ask; False at the end of a list."""
+    """Issue a query. Returns False at the end of a list."""
     try:
         fcntl.ioctl(descriptor, request, answer)
     except OSError:
@@ -135,9 +135,9 @@ def _libcamera() -> Iterator[Device]:
     try:
         cameras = load_library().Picamera2.global_camera_info()
     except SourceError:
-        return  # not a Raspberry Pi, most often; `edgehar doctor` says what is missing
+        return  # usually not a Raspberry Pi; `edgehar doctor` reports what is missing
     for number, camera in enumerate(cameras):
-        # USB cameras are in libcamera's list too, and are better read without it.
+        # libcamera lists USB cameras too, but V4L2 reads them better.
         if "usb" not in str(camera.get("Id", "")).lower():
             name, path = str(camera.get("Model", "camera")), str(camera.get("Id", ""))
             yield Device(source=f"picamera2:{number}", name=name, path=path)

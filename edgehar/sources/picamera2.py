@@ -1,4 +1,4 @@
-"""Frames from a camera module on the ribbon cable of a Raspberry Pi, through picamera2 (libcamera)."""
+"""Frames from a Raspberry Pi camera module, through picamera2 (libcamera)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 
 from edgehar.errors import ConfigError, SourceError
 from edgehar.frames import Frame, PixelFormat, YuvMatrix
-from edgehar.sources.arrays import checked_rate_hz
-from edgehar.sources.base import HandleSource, checked_target_size
+from edgehar.sources.address import printable
+from edgehar.sources.base import HandleSource
+from edgehar.sources.options import Picamera2Options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,29 +23,27 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_DEFAULT_RATE_HZ = 30.0
-_DEFAULT_TARGET_SIZE = (240, 320)
-# The camera's own scaler makes pictures twice the size that is wanted, hence even; FrameRing averages the rest.
-_LEFT_OVER = 2
-# A sensor mode that shows less than this share of what the widest one shows is a zoom.
+_DEFAULT = Picamera2Options()
+# The camera's scaler makes pictures of twice the target size, hence even; Resizer averages the rest.
+_OVERSAMPLING = 2
+# A sensor mode whose view is less than this share of the widest view is a zoom.
 _WHOLE_VIEW = 0.9
-# Frames that picamera2 may fill while one is read. Few: an old frame is worth nothing.
+# Frame buffers of picamera2. Few, because old frames are worthless.
 _BUFFERS = 4
-READ_TIMEOUT_S = 10.0
-# An older time of capture is no time of capture.
+# Ignore capture times older than this, in seconds: they are on another clock.
 _OLDEST_S = 10.0
 
 _INSTALL = (
-    "this source needs picamera2, which comes with Raspberry Pi OS and not from pip; run: sudo apt install "
-    "python3-picamera2, and make the virtual environment with: python3 -m venv --system-site-packages"
+    "this source needs picamera2, which is part of Raspberry Pi OS and not on PyPI; run: sudo apt install "
+    "python3-picamera2, and create the virtual environment with: python3 -m venv --system-site-packages"
 )
 
 
 class Picamera2Source(HandleSource):
-    """A camera of libcamera's. `captured_s` is when the sensor began to expose the frame, on the monotonic clock.
+    """A libcamera camera. `captured_s` is the start of the exposure, on the clock of `time.monotonic`.
 
-    The camera's own hardware shrinks frames to a small I420 picture of the sensor's whole view; its planes are copied
-    out, and the buffer is given back at once.
+    The camera hardware scales frames to a small I420 picture of the sensor's whole view. The planes are copied and the
+    buffer is returned to the camera at once.
 
     Attributes:
         name: "picamera2:N".
@@ -52,34 +51,21 @@ class Picamera2Source(HandleSource):
 
     live = True
 
-    def __init__(
-        self,
-        number: int,
-        *,
-        rate_hz: float | None = None,
-        target_size: tuple[int, int] | None = None,
-        controls: Mapping[str, Any] | None = None,
-        read_timeout_s: float = READ_TIMEOUT_S,
-    ) -> None:
+    def __init__(self, number: int, options: Picamera2Options = _DEFAULT) -> None:
         """Open and start a camera.
 
         Args:
-            number: its place in libcamera's list (`rpicam-hello --list-cameras`).
-            rate_hz: frames a second to ask for, 30 when None.
-            target_size: height and width that frames will be shrunk to; they come at twice that size, or a little
-                more to keep the sensor's aspect. (240, 320) when None.
-            controls: controls of libcamera's by name, for example `{"ExposureTime": 8000, "AnalogueGain": 4.0}`.
-            read_timeout_s: how long the camera may give no frame.
+            number: its position in libcamera's list (`rpicam-hello --list-cameras`).
+            options: rate, size, controls and timeout.
 
         Raises:
-            ConfigError: a control that this camera does not have, or a `rate_hz` or `target_size` that makes no sense.
-            SourceError: there is no picamera2 or no such camera, or it is in use.
+            ConfigError: the camera does not have one of the controls.
+            SourceError: picamera2 is missing, or the camera does not exist or is in use.
         """
         super().__init__()
         self.name = f"picamera2:{number}"
-        self._target_size = checked_target_size(target_size) or _DEFAULT_TARGET_SIZE
-        self._rate_hz = _DEFAULT_RATE_HZ if rate_hz is None else checked_rate_hz(rate_hz)
-        self._read_timeout_s = read_timeout_s
+        self._target_size, self._rate_hz = options.target_size, options.rate_hz
+        self._read_timeout_s = options.read_timeout_s
         self._sequence, self._last_s = 0, 0.0
         try:
             self._library = load_library()
@@ -87,26 +73,26 @@ class Picamera2Source(HandleSource):
             raise SourceError(f"{self.name}: {error}") from error.__cause__
         self._camera = self._open(number)
         try:
-            self._start(dict(controls or {}))
+            self._start(options.controls)
         except Exception as error:
             self._camera.close()
             if isinstance(error, ConfigError | SourceError):
                 raise
             raise SourceError(
-                f"{self.name}: cannot be set up: {error}; a USB camera is read with --camera N instead"
+                f"{self.name}: cannot be configured: {error}; read a USB camera with --camera N instead"
             ) from error
 
     @classmethod
-    def from_uri(cls, uri: str, **options: Any) -> Self:
-        """Open `picamera2:N`; ConfigError when N is not a number."""
+    def from_uri(cls, uri: str, options: Picamera2Options = _DEFAULT) -> Self:
+        """Open `picamera2:N`. Raises ConfigError if N is not a number."""
         number = uri.removeprefix("picamera2:")
         if not re.fullmatch(r"[0-9]{1,4}", number):
-            raise ConfigError(f"{uri}: the camera is given by its number, for example picamera2:0")
-        return cls(int(number), **options)
+            raise ConfigError(f"{printable(uri)}: give the camera by its number, for example picamera2:0")
+        return cls(int(number), options)
 
     @classmethod
     def check(cls) -> None:
-        """SourceError when picamera2 is missing or does not work."""
+        """Check that picamera2 works. Raises SourceError if it is missing or broken."""
         load_library()
 
     def _open(self, number: int) -> Any:
@@ -121,9 +107,9 @@ class Picamera2Source(HandleSource):
             return self._library.Picamera2(number)
         except (RuntimeError, IndexError) as error:
             if isinstance(error.__cause__, AttributeError):
-                # picamera2 takes raw pictures for granted.
+                # picamera2 assumes that every camera sends raw pictures.
                 raise SourceError(
-                    f"{self.name}: is no camera module, as it gives no raw pictures; a USB camera is read with "
+                    f"{self.name}: not a camera module, because it sends no raw pictures; read a USB camera with "
                     "--camera N instead"
                 ) from error
             raise SourceError(
@@ -135,14 +121,14 @@ class Picamera2Source(HandleSource):
         unknown = sorted(set(controls) - set(camera.camera_controls) - {"FrameRate"})
         if unknown:
             known = ", ".join(sorted(camera.camera_controls))
-            raise ConfigError(f"{self.name}: {unknown[0]} is no control of this camera; it has {known}")
+            raise ConfigError(f"{self.name}: {unknown[0]} is not a control of this camera; its controls are {known}")
         mode = _whole_view(camera.sensor_modes, self._rate_hz)
         size = _small_size(mode["crop_limits"][2:], self._target_size)
         period_us = round(1e6 / self._rate_hz)
         stream = {"size": size, "format": "YUV420"}
         camera.configure(
             camera.create_video_configuration(
-                main=dict(stream),  # there has to be one; nobody reads it
+                main=dict(stream),  # required, but not read
                 lores=dict(stream),
                 raw=None,
                 buffer_count=_BUFFERS,
@@ -156,13 +142,13 @@ class Picamera2Source(HandleSource):
         camera.start()
 
     def _take_configuration(self) -> None:
-        """Believe what libcamera made of the wishes, not the wishes."""
+        """Read the configuration that libcamera granted, which may differ from the requested one."""
         configuration = self._camera.camera_configuration()
         stream = configuration["lores"]
         if stream["format"] != "YUV420":
-            raise SourceError(f"{self.name}: gives {stream['format']} pictures where YUV420 ones were asked for")
+            raise SourceError(f"{self.name}: sends {stream['format']} pictures instead of YUV420; update libcamera")
         (self._width, self._height), self._stride = stream["size"], stream["stride"]
-        self._matrix, self._full_range = _colours(configuration["colour_space"])
+        self._matrix, self._full_range = _colors(configuration["colour_space"])
         fastest_us = self._camera.camera_controls["FrameDurationLimits"][0]
         rate_hz = min(self._rate_hz, 1e6 / fastest_us) if fastest_us else self._rate_hz
         model = self._camera.camera_properties.get("Model", "camera")
@@ -174,12 +160,12 @@ class Picamera2Source(HandleSource):
                 arrived_s = time.monotonic()
                 stamp_ns = request.get_metadata().get("SensorTimestamp")
                 with self._library.MappedArray(request, "lores", write=False) as mapped:
-                    # A view that outlived the block would show later frames, or keep the buffer from being unmapped.
+                    # Copy: a view would show later frames, or prevent the buffer from being unmapped.
                     samples = np.array(mapped.array, np.uint8)
         except TimeoutError:
             self._camera.cancel_all_and_flush()
             raise SourceError(
-                f"{self.name}: gave no frame in {self._read_timeout_s:g} s; check the cable and start again"
+                f"{self.name}: no frame in {self._read_timeout_s:g} s; check the cable and start again"
             ) from None
         self._last_s = max(self._last_s, _captured_s(stamp_ns, arrived_s))
         self._sequence += 1
@@ -194,11 +180,11 @@ class Picamera2Source(HandleSource):
         )
 
     def _planes(self, samples: Plane) -> tuple[Plane, ...]:
-        """Y, U and V of a buffer, in which they follow each other, rows padded to the stride and half of that."""
+        """Return Y, U and V of a buffer. They are stored in sequence, with rows padded to the stride and half of it."""
         height, width, stride = self._height, self._width, self._stride
         y_end, chroma = height * stride, (height // 2) * (stride // 2)
         if samples.size < y_end + 2 * chroma:
-            raise SourceError(f"{self.name}: gave {samples.size} bytes for a picture of {width}x{height}; report this")
+            raise SourceError(f"{self.name}: sent {samples.size} bytes for a picture of {width}x{height}; report this")
         y = samples[:y_end].reshape(height, stride)[:, :width]
         u, v = samples[y_end : y_end + 2 * chroma].reshape(2, height // 2, stride // 2)[..., : width // 2]
         return y, u, v
@@ -208,8 +194,8 @@ class Picamera2Source(HandleSource):
 
 
 def load_library() -> Any:
-    """The module `picamera2`, told to be quiet; SourceError, with what to do, when it cannot be imported."""
-    # Both talk on stderr; our messages say what to do.
+    """Import `picamera2` with its log output disabled. Raises SourceError if it cannot be imported."""
+    # libcamera and picamera2 log to stderr. Our messages say what to do.
     os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")
     logging.getLogger("picamera2").setLevel(logging.CRITICAL)
     try:
@@ -217,7 +203,7 @@ def load_library() -> Any:
     except ImportError as error:
         raise SourceError(f"{_INSTALL} ({error})") from error
     except ValueError as error:
-        # Raspberry Pi OS bookworm builds simplejpeg, which picamera2 imports, for numpy 1.
+        # picamera2 imports simplejpeg, which Raspberry Pi OS bookworm builds for numpy 1.
         if "numpy" not in str(error):
             raise
         raise SourceError(
@@ -227,13 +213,13 @@ def load_library() -> Any:
 
 
 def _whole_view(modes: Sequence[Mapping[str, Any]], rate_hz: float) -> Mapping[str, Any]:
-    """The cheapest mode of a sensor that shows all it can show, and is fast enough where one is.
+    """Return the cheapest sensor mode that shows the whole view and is fast enough, or else the fastest one.
 
-    Small modes of many sensors show the middle only, and libcamera picks those for small pictures.
+    Small modes of many sensors show only the center, and libcamera prefers them for small pictures.
     """
     modes = [mode for mode in modes if "size" in mode and "crop_limits" in mode]
     if not modes:
-        raise ValueError("libcamera knows no mode of its sensor")
+        raise ValueError("libcamera reports no mode of its sensor")
     widest = max(_area(mode["crop_limits"][2:]) for mode in modes)
     whole = [mode for mode in modes if _area(mode["crop_limits"][2:]) >= _WHOLE_VIEW * widest]
     fast = [mode for mode in whole if mode["fps"] >= rate_hz]
@@ -247,21 +233,21 @@ def _area(size: Sequence[int]) -> int:
 
 
 def _small_size(view: Sequence[int], target_size: tuple[int, int]) -> tuple[int, int]:
-    """An even (width, height) in the aspect of the view, at least twice the target both ways, and hardly more."""
+    """Return the smallest even (width, height) with the view's aspect ratio and at least twice the target size."""
     view_width, view_height = view
-    height, width = (_LEFT_OVER * length for length in target_size)
+    height, width = (_OVERSAMPLING * length for length in target_size)
     if width * view_height >= height * view_width:
         return width, max(height, _nearest_even(width * view_height, view_width))
     return max(width, _nearest_even(height * view_width, view_height)), height
 
 
 def _nearest_even(numerator: int, denominator: int) -> int:
-    """The even number nearest to a fraction."""
+    """Return the even number nearest to a fraction."""
     return 2 * ((numerator + denominator) // (2 * denominator))
 
 
-def _colours(colour_space: Any) -> tuple[YuvMatrix, bool]:
-    """Matrix and range of a `libcamera.ColorSpace`; that of small video where libcamera does not know it."""
+def _colors(colour_space: Any) -> tuple[YuvMatrix, bool]:
+    """Return matrix and range of a `libcamera.ColorSpace`; those of small video if libcamera does not know it."""
     if colour_space is None:
         return YuvMatrix.BT601, False
     is_709 = colour_space.ycbcrEncoding.name == "Rec709"
@@ -269,11 +255,11 @@ def _colours(colour_space: Any) -> tuple[YuvMatrix, bool]:
 
 
 def _captured_s(stamp_ns: int | None, now_s: float) -> float:
-    """A sensor's time stamp on the clock of `time.monotonic`; `now_s`, on that clock, where there is no sound one.
+    """Return a sensor's time stamp on the clock of `time.monotonic`, or `now_s` if it has no valid one.
 
-    libcamera defines SensorTimestamp on CLOCK_BOOTTIME, which also counts the time asleep; drivers of the Raspberry Pi
-    stamp with CLOCK_MONOTONIC. On a machine that never slept these are one. On one that did, only a stamp of the
-    former lies in the future of the latter.
+    libcamera defines SensorTimestamp on CLOCK_BOOTTIME, which includes suspended time. Raspberry Pi drivers use
+    CLOCK_MONOTONIC. The two are equal on a machine that was never suspended. Otherwise only a CLOCK_BOOTTIME stamp is
+    in the future of CLOCK_MONOTONIC.
     """
     if stamp_ns is None:
         return now_s

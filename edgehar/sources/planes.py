@@ -1,4 +1,4 @@
-"""Decoded video frames as the kernel reads them: in place, where the decoder put them, without a colour conversion."""
+"""Views of decoded video frames in the decoder's memory, without a copy or a color conversion."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from edgehar.frames import Pixels, Plane
 
-# FFmpeg's names.
+# Pixel formats by FFmpeg's names.
 _FORMATS = {
     "bgr0": PixelFormat.BGRA32,
     "bgr24": PixelFormat.BGR24,
@@ -38,15 +38,15 @@ _MATRICES = {
     _SMPTE170M: YuvMatrix.BT601,
 }
 _FULL_RANGE = 2
-# Video that does not name its matrix has that of its time: high definition came with BT.709.
+# Video without a matrix: high definition uses BT.709, smaller video BT.601.
 _HIGH_DEFINITION_ROWS = 720
 
 
 def in_place(decoded: VideoFrame) -> tuple[Pixels, PixelFormat] | None:
-    """The pixels of a frame as read-only views of the decoder's memory, which they keep alive.
+    """Return the pixels of a frame as read-only views, which keep the decoder's memory alive.
 
     Returns:
-        What `Frame.data` and `Frame.format` are to be; None where the kernel does not read such pixels.
+        Values for `Frame.data` and `Frame.format`, or None if the kernel does not read such pixels.
     """
     layout = _FORMATS.get(decoded.format.name)
     if layout is None or (layout is PixelFormat.YUYV and decoded.width % 2):
@@ -61,19 +61,19 @@ def in_place(decoded: VideoFrame) -> tuple[Pixels, PixelFormat] | None:
 
 
 def yuv_matrix(decoded: VideoFrame) -> YuvMatrix | None:
-    """The standard of a frame's colours; None when it is none of ours."""
+    """Return the standard of a frame's colors, or None if the kernel does not know it."""
     if decoded.colorspace == _UNSPECIFIED:
         return YuvMatrix.BT709 if decoded.height >= _HIGH_DEFINITION_ROWS else YuvMatrix.BT601
     return _MATRICES.get(decoded.colorspace)
 
 
 def is_full_range(decoded: VideoFrame) -> bool:
-    """Whether a frame's Y, U and V use all of 0-255; frames that do not say do not."""
+    """Return whether a frame's Y, U and V use all of 0-255. Frames without that information use the limited range."""
     return decoded.color_range == _FULL_RANGE or decoded.format.name.startswith("yuvj")
 
 
 def _view(plane: VideoPlane, shape: tuple[int, ...]) -> Plane:
-    # Read-only: the decoder builds later frames from this one.
+    # Read-only, because the decoder predicts later frames from this one.
     samples = memoryview(plane).toreadonly()
     strides = (plane.line_size, 1) if len(shape) == 2 else (plane.line_size, shape[2], 1)
     return np.ndarray(shape, np.uint8, samples, 0, strides)

@@ -1,4 +1,4 @@
-"""The kinds of sources there are: what each is called, which class reads it, and which library that needs."""
+"""The kinds of sources: name, schemes, options, the class that reads each, and the library it needs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgehar.errors import SourceError
+from edgehar.sources import options
 
 if TYPE_CHECKING:
     from edgehar.sources.base import Source
@@ -16,13 +17,14 @@ _PIP_NAMES = {"cv2": "opencv-python-headless"}
 
 @dataclass(frozen=True)
 class BackEnd:
-    """What reads one kind of source.
+    """One kind of source and the class that reads it.
 
     Attributes:
-        name: what it is called.
-        reads: what it reads, for people.
-        schemes: how its addresses begin.
-        home: module and class, imported at first use: a missing library disables one back end and no other.
+        name: its name.
+        reads: description of the sources, for people.
+        schemes: schemes of its addresses.
+        home: module and class, imported at first use, so that a missing library disables only this back end.
+        options: struct of its options.
         replays: whether its files can be read with `loop` and `realtime`.
     """
 
@@ -30,13 +32,14 @@ class BackEnd:
     reads: str
     schemes: tuple[str, ...]
     home: str
+    options: type[options.SourceOptions]
     replays: bool = False
 
     def load(self) -> type[Source]:
-        """The class.
+        """Import the class.
 
         Raises:
-            SourceError: a library is missing; says which, and how to install it.
+            SourceError: a library is missing. The message names it and how to install it.
         """
         module_name, _, class_name = self.home.partition(":")
         try:
@@ -50,29 +53,61 @@ class BackEnd:
 
 _SOURCES = "edgehar.sources"
 BACK_ENDS = (
-    BackEnd("v4l2", "USB and other V4L2 cameras", ("camera",), f"{_SOURCES}.camera:CameraSource"),
-    BackEnd("picamera2", "camera modules of a Raspberry Pi", ("picamera2",), f"{_SOURCES}.picamera2:Picamera2Source"),
+    BackEnd(
+        "v4l2",
+        "USB and other V4L2 cameras",
+        ("camera",),
+        f"{_SOURCES}.camera:CameraSource",
+        options.V4l2Options,
+    ),
+    BackEnd(
+        "picamera2",
+        "camera modules of a Raspberry Pi",
+        ("picamera2",),
+        f"{_SOURCES}.picamera2:Picamera2Source",
+        options.Picamera2Options,
+    ),
     BackEnd(
         "video",
         "video files and network streams",
         ("file", "http", "https", "rtsp", "rtsps"),
         f"{_SOURCES}.video:VideoSource",
+        options.VideoOptions,
         replays=True,
     ),
-    BackEnd("images", "image files", ("images",), f"{_SOURCES}.images:ImagesSource", replays=True),
-    BackEnd("stdin", "raw frames on standard input", ("stdin",), f"{_SOURCES}.stdin:StdinSource"),
-    BackEnd("synthetic", "drawn figures", ("synthetic",), f"{_SOURCES}.synthetic.source:SyntheticSource"),
+    BackEnd(
+        "images",
+        "image files",
+        ("images",),
+        f"{_SOURCES}.images:ImagesSource",
+        options.StillOptions,
+        replays=True,
+    ),
+    BackEnd(
+        "stdin",
+        "raw frames on standard input",
+        ("stdin",),
+        f"{_SOURCES}.stdin:StdinSource",
+        options.StdinOptions,
+    ),
+    BackEnd(
+        "synthetic",
+        "drawn figures",
+        ("synthetic",),
+        f"{_SOURCES}.synthetic.source:SyntheticSource",
+        options.SourceOptions,
+    ),
 )
 BY_SCHEME = {scheme: back_end for back_end in BACK_ENDS for scheme in back_end.schemes}
 
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether a back end can be used here.
+    """Whether a back end can be used on this machine.
 
     Attributes:
-        back_end: which.
-        why_not: what is missing, and how to get it; None when it can be used.
+        back_end: the back end.
+        why_not: the missing library and how to install it; None if the back end works.
     """
 
     back_end: BackEnd
@@ -80,7 +115,7 @@ class Availability:
 
 
 def registry() -> list[Availability]:
-    """All back ends, and whether each can be used here. It imports their libraries, and opens no camera."""
+    """List all back ends and whether each works here. Imports their libraries; opens no camera."""
     return [Availability(back_end, _why_not(back_end)) for back_end in BACK_ENDS]
 
 
@@ -89,6 +124,6 @@ def _why_not(back_end: BackEnd) -> str | None:
         back_end.load().check()
     except SourceError as error:
         return str(error)
-    except Exception as error:  # a library that is there and broken
-        return f"{type(error).__name__} while it was loaded: {error}; reinstall its library"
+    except Exception as error:  # a library that is installed but broken
+        return f"{type(error).__name__} while loading it: {error}; reinstall its library"
     return None

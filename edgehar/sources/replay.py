@@ -1,4 +1,4 @@
-"""Files over and over, or at the pace at which they were filmed: a camera for those who have none."""
+"""Files in a loop, or at the pace of a camera: test a device without a camera."""
 
 from __future__ import annotations
 
@@ -14,60 +14,71 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from edgehar.frames import Frame
+    from edgehar.sources.options import ReplayOptions
 
-# A reader that is further behind than this does not catch up: the clock is set anew.
+# A reader that is further behind than this, in seconds, does not catch up: the clock restarts.
 _BEHIND_S = 1.0
 
 
 class ReplaySource(Source):
-    """The frames of a file, from its beginning again after its end if asked to, when they are due if asked to.
+    """Frames of a file, in a loop if `loop` is set, when they are due if `realtime` is set.
 
     Attributes:
-        name: as the file's.
-        live: True in real time; `captured_s` is then on the monotonic clock.
+        name: name of the file's source.
+        live: True in real time. `captured_s` is then on the clock given to `__init__`.
     """
 
     reopens = False
 
-    def __init__(self, open_file: Callable[[], Source], *, loop: bool, realtime: bool, period_s: float) -> None:
+    def __init__(
+        self,
+        open_file: Callable[[], Source],
+        options: ReplayOptions,
+        *,
+        period_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], bool] | None = None,
+    ) -> None:
         """Open a file.
 
         Args:
-            open_file: opens it, for every round anew.
-            loop: begin again at its end.
-            realtime: give each frame when it is due, as a camera does.
-            period_s: seconds from the only frame of a round to the first of the next; where a round has several, it is
-                the time between its last two.
+            open_file: opens the file; called again for each round.
+            options: whether to loop, and whether to play in real time.
+            period_s: seconds from the only frame of a round to the first frame of the next round. If a round has
+                several frames, the time between its last two counts instead.
+            clock: monotonic seconds.
+            wait: waits so many seconds, and returns True at once when the source is closed.
 
         Raises:
-            SourceError: it cannot be opened.
-            ConfigError: it is live of itself.
+            SourceError: the file cannot be opened.
+            ConfigError: it is a live source.
         """
         self._file = open_file()
         self.name = self._file.name
         if self._file.live:
             self._file.close()
-            raise ConfigError(f"{self.name}: loop and realtime are for files, and this is live; leave them out")
-        self.live = realtime
-        self._open_file, self._loop, self._period_s = open_file, loop, period_s
+            raise ConfigError(f"{self.name}: loop and realtime are for files, and this source is live; leave them out")
+        self.live = options.realtime
+        self._open_file, self._loop, self._period_s = open_file, options.loop, period_s
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._clock, self._wait = clock, wait or self._closed.wait
 
     def __iter__(self) -> Iterator[Frame]:
-        started_s = time.monotonic() if self.live else 0.0
+        started_s = self._clock() if self.live else 0.0
         for sequence, (frame, due_s) in enumerate(self._rounds()):
             if self.live:
-                early_s = started_s + due_s - time.monotonic()
-                if self._closed.wait(max(0.0, early_s)):
+                early_s = started_s + due_s - self._clock()
+                if self._wait(max(0.0, early_s)):
                     return
                 if early_s < -_BEHIND_S:
                     started_s -= early_s
-            # Never later than it arrives.
-            arrived_s = max(time.monotonic(), started_s + due_s) if self.live else frame.arrived_s
+            # A frame must not be captured after it arrives.
+            arrived_s = max(self._clock(), started_s + due_s) if self.live else frame.arrived_s
             yield dataclasses.replace(frame, captured_s=started_s + due_s, arrived_s=arrived_s, sequence=sequence)
 
     def _rounds(self) -> Iterator[tuple[Frame, float]]:
-        """Frames of round after round, each with the seconds since the first of all."""
+        """Yield the frames of all rounds, each with the seconds since the very first frame."""
         begin_s = 0.0
         while not self._closed.is_set():
             at_s = None
@@ -80,16 +91,16 @@ class ReplaySource(Source):
             if at_s is None or not self._loop:
                 return
             begin_s += at_s + period_s
-            self._begin_again()
+            self._reopen()
 
-    def _begin_again(self) -> None:
+    def _reopen(self) -> None:
         with self._lock:
             self._file.close()
             if not self._closed.is_set():
                 self._file = self._open_file()
 
     def close(self) -> None:
-        """End the frames, and close the file."""
+        """End the frames and close the file."""
         self._closed.set()
         with self._lock:
             self._file.close()

@@ -1,4 +1,4 @@
-"""Raw frames from another program, through standard input.
+"""Raw frames from another program, on standard input.
 
 The address is `stdin:?width=640&height=480&format=bgr24&rate_hz=25&live=0&matrix=bt601&full_range=0`.
 """
@@ -10,15 +10,16 @@ import os
 import sys
 import time
 import urllib.parse
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import msgspec
 import numpy as np
 
 from edgehar.errors import ConfigError, SourceError
 from edgehar.frames import Frame, PixelFormat, YuvMatrix, plane_shapes
-from edgehar.sources.arrays import DEFAULT_RATE_HZ, checked_rate_hz
+from edgehar.sources.address import printable
 from edgehar.sources.base import HandleSource
+from edgehar.sources.options import DEFAULT_RATE_HZ, StdinOptions
 
 if TYPE_CHECKING:
     from edgehar.frames import Pixels
@@ -27,18 +28,19 @@ _log = logging.getLogger(__name__)
 
 SCHEME = "stdin:"
 _EXAMPLE = "stdin:?width=640&height=480&format=bgr24"
+_DEFAULT = StdinOptions()
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the address tells of the frames.
+    """Layout of the frames, from the parameters of the address.
 
     Attributes:
         width: pixels in a row.
         height: rows.
-        format: how the bytes of a frame lie, its planes one after the other and without padding.
-        rate_hz: frames a second, from which their capture times are made.
-        live: whether frames come at their own pace, so that only the newest counts; their capture is their arrival.
-        matrix: the standard of YUV colours.
+        format: pixel format. Planes follow one another without padding.
+        rate_hz: frames a second, from which capture times are computed.
+        live: whether frames arrive at their own pace, as from a camera; they are then captured when they arrive.
+        matrix: standard of YUV colors.
         full_range: whether YUV levels use all of 0-255.
     """
 
@@ -52,7 +54,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class StdinSource(HandleSource):
-    """Frames as bytes one after the other, as `ffmpeg -f rawvideo -` writes them.
+    """Frames as consecutive bytes, as `ffmpeg -f rawvideo -` writes them.
 
     Attributes:
         name: "stdin".
@@ -60,44 +62,44 @@ class StdinSource(HandleSource):
 
     reopens = False
 
-    def __init__(self, layout: Layout, *, rate_hz: float | None = None, descriptor: int | None = None) -> None:
-        """Begin to read.
+    def __init__(self, layout: Layout, options: StdinOptions = _DEFAULT, *, descriptor: int | None = None) -> None:
+        """Start reading.
 
         Args:
-            layout: what the frames are.
-            rate_hz: frames a second, instead of that of `layout`.
-            descriptor: the file descriptor to read; standard input when None. It stays open.
+            layout: layout of the frames.
+            options: a rate that overrides that of `layout`.
+            descriptor: file descriptor to read; standard input if None. It stays open.
 
         Raises:
-            ConfigError: a `rate_hz` that is none, or YUYV of odd width.
+            ConfigError: YUYV of odd width.
             SourceError: standard input is closed, or a terminal.
         """
         super().__init__()
         self.name = "stdin"
         self.live = layout.live
         if layout.format is PixelFormat.YUYV and layout.width % 2:
-            raise ConfigError(f"{self.name}: width is {layout.width}, for yuyv it must be even")
+            raise ConfigError(f"{self.name}: width is {layout.width}; for yuyv it must be even")
         self._layout = layout
-        self._rate_hz = layout.rate_hz if rate_hz is None else checked_rate_hz(rate_hz)
+        self._rate_hz = layout.rate_hz if options.rate_hz is None else options.rate_hz
         self._shapes = plane_shapes(layout.format, layout.height, layout.width)
         self._sequence = 0
         self._descriptor = _standard_input() if descriptor is None else descriptor
 
     @classmethod
-    def from_uri(cls, uri: str, **options: Any) -> Self:
-        """Read as `stdin:?width=640&height=480` says.
+    def from_uri(cls, uri: str, options: StdinOptions = _DEFAULT) -> Self:
+        """Open an address such as `stdin:?width=640&height=480`.
 
         Raises:
             ConfigError: an unknown parameter, a value out of range, or no size.
         """
         fields = dict(urllib.parse.parse_qsl(uri.removeprefix(SCHEME).removeprefix("?"), keep_blank_values=True))
         try:
-            return cls(msgspec.convert(fields, Layout, strict=False), **options)
+            return cls(msgspec.convert(fields, Layout, strict=False), options)
         except msgspec.ValidationError as error:
-            # msgspec's path "$.width" is a parameter to whoever reads this.
-            message = str(error).replace("`$.", "`").replace("Object missing required field", "there is no parameter")
+            # The user reads msgspec's path "$.width" as a parameter.
+            message = str(error).replace("`$.", "`").replace("Object missing required field", "missing parameter")
             message = message.replace("Object contains unknown field", "unknown parameter")
-            raise ConfigError(f"{uri}: {message}; give for example {_EXAMPLE}") from error
+            raise ConfigError(f"{printable(uri)}: {message}; for example {_EXAMPLE}") from error
 
     def _read(self) -> Frame | None:
         samples = self._next_bytes(sum(map(_size, self._shapes)))
@@ -111,7 +113,7 @@ class StdinSource(HandleSource):
         return Frame(pixels, layout.format, captured_s, arrived_s, number, layout.matrix, layout.full_range)
 
     def _next_bytes(self, count: int) -> bytearray | None:
-        """The next so many bytes; None at the end of the input, which may come in the middle of a frame."""
+        """Return the next `count` bytes, or None if the input ends, also within a frame."""
         samples = bytearray(count)
         view, got = memoryview(samples), 0
         while got < count:
@@ -120,7 +122,9 @@ class StdinSource(HandleSource):
             try:
                 more = os.readv(self._descriptor, [view[got:]])
             except OSError as error:
-                raise SourceError(f"{self.name}: cannot be read: {error.strerror}; check what writes to it") from error
+                raise SourceError(
+                    f"{self.name}: cannot be read: {error.strerror}; check the writing program"
+                ) from error
             if not more:
                 if got:
                     _log.warning("%s: ended after %d of the %d bytes of a frame; check its size", self.name, got, count)

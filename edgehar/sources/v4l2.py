@@ -1,4 +1,4 @@
-"""What a V4L2 camera is asked for: pictures as raw as it can give them at the size and rate that are wanted."""
+"""Negotiate with a V4L2 camera: the rawest pictures that it can send at the wanted size and rate."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import cv2
 if TYPE_CHECKING:
     from collections.abc import Container
 
-# What OpenCV asks for by itself. It forgets that once a driver has granted less, so it is asked for anew every time.
+# OpenCV's own default. OpenCV keeps a lower rate that the driver granted, so the rate is requested again every time.
 _DEFAULT_RATE_HZ = 30.0
-# A rate that nobody asked for is fast enough from here on.
+# A camera is fast enough from this rate on if no rate was requested.
 _FAST_ENOUGH_HZ = 24.0
-# Drivers round rates: 29.97, 14.985.
+# Drivers round rates, for example 29.97 or 14.985.
 _RATE_TOLERANCE = 0.95
 
 
 class Mode(enum.Enum):
-    """How frames come out of OpenCV."""
+    """Form of the frames that OpenCV returns."""
 
-    YUYV = "YUYV"  # as the camera sends them, nothing to decode and nothing to convert
-    MJPG = "MJPG"  # as JPEG files
-    BGR = "BGR"  # whatever the camera sends, decoded and converted by OpenCV
+    YUYV = "YUYV"  # as the camera sends them, without decoding or conversion
+    MJPG = "MJPG"  # JPEG files
+    BGR = "BGR"  # decoded and converted by OpenCV from any format
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What was asked for.
+    """The requested size and rate.
 
     Attributes:
         size: width and height in pixels; None leaves it to OpenCV (640x480).
@@ -40,31 +40,31 @@ class Wanted:
     rate_hz: float | None
 
     def is_met_by(self, offer: Offer) -> bool:
-        """Whether an offer has the size, and a rate that is high enough."""
+        """Return whether an offer has the requested size and a sufficient rate."""
         return self._size_error(offer) == 0 and self._rate_share(offer) >= _RATE_TOLERANCE
 
     def closeness(self, offer: Offer) -> tuple[int, float]:
-        """Larger is closer: first in size, then in rate."""
+        """Return a sort key: larger is closer, first in size, then in rate."""
         return -self._size_error(offer), self._rate_share(offer)
 
     def _size_error(self, offer: Offer) -> int:
         return 0 if self.size is None else abs(offer.width - self.size[0]) + abs(offer.height - self.size[1])
 
     def _rate_share(self, offer: Offer) -> float:
-        # A driver that does not tell its rate is believed to have the one it was asked for.
+        # If a driver does not report a rate, assume that it granted the requested one.
         wanted_hz = self.rate_hz or _FAST_ENOUGH_HZ
         return min(1.0, offer.rate_hz / wanted_hz) if offer.rate_hz > 0 else 1.0
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What the driver grants.
+    """The mode, size and rate that the driver granted.
 
     Attributes:
-        mode: how frames come.
+        mode: form of the frames.
         width: pixels.
         height: pixels.
-        rate_hz: frames a second; 0 when the driver does not say.
+        rate_hz: frames a second; 0 if the driver does not report it.
     """
 
     mode: Mode
@@ -78,18 +78,18 @@ class Offer:
 
 
 def negotiate(capture: Any, wanted: Wanted, without: Container[Mode] = ()) -> Offer:
-    """Settle on the rawest mode in which the driver grants what is wanted, and leave the camera in it.
+    """Choose the rawest mode in which the driver grants the wanted size and rate, and leave the camera in it.
 
-    YUYV comes first, as it costs nothing to decode. Large pictures do not fit through USB 2 in it at full rate: drivers
-    then grant a lower one, and MJPG is asked for; if that falls short too, the closer of the two is taken.
+    YUYV is tried first because it needs no decoding. USB 2 is too slow for large YUYV pictures at full rate, so drivers
+    then grant a lower rate and MJPG is tried. If that falls short too, the closer of the two is chosen.
 
     Args:
-        capture: the `cv2.VideoCapture`, opened, no frame read since it was last negotiated about.
-        wanted: what to ask for.
-        without: modes that are not to be tried.
+        capture: an opened `cv2.VideoCapture` from which no frame was read since the last negotiation.
+        wanted: the requested size and rate.
+        without: modes to skip.
     """
     offers = []
-    # Some drivers and builds of OpenCV give nothing but converted pictures.
+    # Some drivers and OpenCV builds only return converted pictures.
     raw = capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
     for mode in (Mode.YUYV, Mode.MJPG):
         offer = _ask(capture, mode, wanted) if raw and mode not in without else None
@@ -106,7 +106,7 @@ def negotiate(capture: Any, wanted: Wanted, without: Container[Mode] = ()) -> Of
 
 
 def _ask(capture: Any, mode: Mode, wanted: Wanted) -> Offer | None:
-    """Ask for frames of one kind; None when the driver has none of it. OpenCV then quietly takes another."""
+    """Request one mode. Returns None if the driver does not have it, in which case OpenCV silently uses another."""
     fourcc = int.from_bytes(mode.value.encode(), "little")
     capture.set(cv2.CAP_PROP_FOURCC, fourcc)
     offer = _set(capture, mode, wanted)
@@ -115,7 +115,7 @@ def _ask(capture: Any, mode: Mode, wanted: Wanted) -> Offer | None:
 
 def _set(capture: Any, mode: Mode, wanted: Wanted) -> Offer:
     if wanted.size is not None:
-        # OpenCV hands a size on when it has both.
+        # OpenCV applies a size once it has both sides.
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, wanted.size[0])
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, wanted.size[1])
     capture.set(cv2.CAP_PROP_FPS, wanted.rate_hz or _DEFAULT_RATE_HZ)

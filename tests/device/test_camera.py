@@ -140,7 +140,7 @@ def of_another_size(sent):
 def test_damaged_frames_are_passed_over(plug_in, modes, damaged):
     plug_in(Camera(modes, damage=lambda number, sent: sent if number % 3 else damaged(sent)))
     frames = []
-    with open_source("camera:0") as source, pytest.raises(SourceError, match="gives no more frames"):
+    with open_source("camera:0") as source, pytest.raises(SourceError, match="no more frames"):
         frames.extend(source)
     assert [frame.sequence for frame in frames] == [number for number in range(20) if number % 3]
     assert all(error_of(frame) < 3 for frame in frames)
@@ -169,7 +169,7 @@ def test_a_mode_of_which_no_frame_can_be_read_is_given_up_for_the_next(plug_in, 
     assert first_frame(target_size=(60, 60)).data.shape == (120, 160, 3)
     assert caplog.messages == [
         "camera:0: 640x480 YUYV at 30 frames/s",
-        "camera:0: its YUYV frames cannot be read; asking for others",
+        "camera:0: its YUYV frames are unreadable; trying another mode",
         "camera:0: 640x480 MJPG at 30 frames/s, decoded at 1/4 of the size",
     ]
     assert camera.opened[0].released
@@ -180,7 +180,7 @@ def test_a_mode_of_which_no_frame_can_be_read_is_given_up_for_the_next(plug_in, 
 
 def test_a_camera_that_is_pulled_out_is_an_error(plug_in):
     camera, frames = plug_in(Camera(WEBCAM, frames=3)), []
-    with open_source(0) as source, pytest.raises(SourceError, match="camera:0: gives no more frames"):
+    with open_source(0) as source, pytest.raises(SourceError, match="camera:0: no more frames"):
         frames.extend(source)
     assert [frame.sequence for frame in frames] == [0, 1, 2]
     assert frames[0].captured_s <= frames[1].captured_s <= time.monotonic()
@@ -200,8 +200,8 @@ def test_frames_may_be_kept(plug_in):
     [
         ({"width": 640}, "width and height go together"),
         ({"height": 480}, "width and height go together"),
-        ({"target_size": (60, 0)}, r"target_size is \(60, 0\), it must be height and width"),
-        ({"target_size": (60,)}, "must be height and width"),
+        ({"target_size": (60, 0)}, r"target_size is \(60, 0\)"),
+        ({"target_size": (60,)}, "target_size is"),
     ],
 )
 def test_options_that_make_no_sense(plug_in, options, message):

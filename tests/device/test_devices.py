@@ -81,7 +81,7 @@ def test_what_there_is(machine, capsys):
     assert main(["devices"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"-            unicam ({folder}/video0)",
-        "             gives the raw data of a camera module; read the module with --source picamera2:0",
+        "             sends the raw data of a camera module; read the module with --source picamera2:0",
         f"camera:2     Test ({folder}/video2)",
         "             GREY 320x180 to 1920x1080",
         f"camera:10    HD Webcam ({folder}/video10)",

@@ -8,7 +8,8 @@ from support.fake_capture import Camera
 from support.fake_picamera2 import Sensor, library
 
 from edgehar import open_source
-from edgehar.capture.reader import Capture, ReconnectOptions
+from edgehar.capture.options import ReconnectOptions
+from edgehar.capture.reader import Capture
 
 QUICK = ReconnectOptions(first_delay_s=0.01, max_delay_s=0.01)
 

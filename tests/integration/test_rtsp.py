@@ -12,7 +12,8 @@ import pytest
 from support import rtsp_camera
 
 from edgehar import open_source
-from edgehar.capture.reader import Capture, ReconnectOptions
+from edgehar.capture.options import ReconnectOptions
+from edgehar.capture.reader import Capture
 
 SERVER = Path(rtsp_camera.__file__)
 # Debian's bindings of GStreamer are for its own Python.

@@ -93,7 +93,7 @@ def test_what_is_left_of_a_cut_off_file_is_played(tmp_path, caplog, name, option
     frames = list(open_source(path))
     assert 10 < len(frames) < 30
     assert [record.getMessage() for record in caplog.records] == [
-        f"{path}: damaged or cut off: {len(frames)} of 40 frames could be decoded"
+        f"{path}: damaged or truncated: {len(frames)} of 40 frames were decoded"
     ]
 
 

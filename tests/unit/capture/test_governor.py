@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehar.capture.governor import Governor, GovernorOptions
+from edgehar.capture.governor import Governor
+from edgehar.capture.options import GovernorOptions
 
 RATE_HZ = 12.5
 
@@ -55,8 +56,8 @@ def test_a_change_says_why_and_what():
     device.work(6, 1.2)
     device.work(90, 0.2)
     assert device.said == [
-        "too slow (busy 100% of the time): looking at 6.25 of the model's 12.5 frames a second",
-        "cool and fast enough again: looking at 12.5 of the model's 12.5 frames a second",
+        "too slow (busy 100% of the time): classifying 6.25 of the model's 12.5 frames a second",
+        "cool and fast enough again: classifying 12.5 of the model's 12.5 frames a second",
     ]
 
 
@@ -72,7 +73,7 @@ def test_one_slow_frame_changes_nothing():
 def test_heat_lowers_at_once_and_then_step_by_step():
     device = Device()
     device.feel(1, 82.5)
-    assert device.said == ["too hot (82 °C): looking at 6.25 of the model's 12.5 frames a second"]
+    assert device.said == ["too hot (82 °C): classifying 6.25 of the model's 12.5 frames a second"]
     device.feel(29, 82.5)
     assert device.share == 0.5
     device.feel(1, 82.5)

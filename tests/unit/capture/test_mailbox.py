@@ -1,5 +1,4 @@
 import threading
-import time
 
 import pytest
 
@@ -15,7 +14,7 @@ def test_keeps_only_the_newest_and_counts_what_it_drops():
 
 
 def test_a_full_mailbox_keeps_the_writer_waiting_and_loses_nothing():
-    box, got = Mailbox(2, drop_oldest=False), []
+    box, got = Mailbox(2), []
     assert box.put(0)
     assert box.put(1)
     assert not box.put(2, timeout_s=0.01)
@@ -26,7 +25,6 @@ def test_a_full_mailbox_keeps_the_writer_waiting_and_loses_nothing():
                 got.append(box.get())
             except Closed:
                 return
-            time.sleep(0.001)
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -39,7 +37,7 @@ def test_a_full_mailbox_keeps_the_writer_waiting_and_loses_nothing():
 
 
 def test_what_is_inside_can_still_be_read_after_closing():
-    box = Mailbox(3, drop_oldest=False)
+    box = Mailbox(3)
     box.put("a")
     box.close()
     assert box.get() == "a"
@@ -50,7 +48,7 @@ def test_what_is_inside_can_still_be_read_after_closing():
 
 
 def test_discarding_leaves_nothing_and_frees_a_waiting_writer():
-    box, ended = Mailbox(1, drop_oldest=False), []
+    box, ended = Mailbox(1), []
     box.put(1)
 
     def write():
@@ -61,7 +59,6 @@ def test_discarding_leaves_nothing_and_frees_a_waiting_writer():
 
     writer = threading.Thread(target=write)
     writer.start()
-    time.sleep(0.02)
     box.close(discard=True)
     writer.join(5)
     assert ended == [True]

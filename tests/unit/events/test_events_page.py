@@ -8,7 +8,7 @@ import pytest
 from support.paths import ROOT
 from support.predictions import make_prediction
 
-from edgehar.capture.governor import GovernorOptions
+from edgehar.capture.options import GovernorOptions
 from edgehar.events.decider import Decider
 from edgehar.events.options import DecisionOptions
 from edgehar.model.manifest import Decision

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from edgehar import Classifier, Frame, PixelFormat
-from edgehar.capture.governor import Governor, GovernorOptions
+from edgehar.capture.governor import Governor
+from edgehar.capture.options import GovernorOptions
 from edgehar.events.decider import Decider
 from edgehar.events.options import DecisionOptions
 from edgehar.pipeline.stream import INFERENCE_ERRORS, Stream
