@@ -47,6 +47,7 @@ class _Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     labels: dict[str, str] | None = None
     namespace: str | None = None
     group: str | None = None
+    group_as: str = "{0}"
 
 
 class _Mixture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,7 +117,12 @@ def _files(table: Path, folder: Path, source: _Source) -> list[Clip]:
         if pattern is not None:
             if (match := pattern.search(name)) is None or not match.groups():
                 raise DatasetError(f"{table}: {path} has no group by the pattern {source.group!r}; give it one ( )")
-            name = match[1]
+            try:
+                name = source.group_as.format(*match.groups())
+            except (IndexError, KeyError, ValueError) as error:
+                raise DatasetError(
+                    f"{table}: group_as {source.group_as!r} does not fit the pattern ({error})"
+                ) from error
         clips.append(Clip(str(path), source.label, name))
     if not clips:
         raise DatasetError(f"{table}: {folder} holds no video")
@@ -135,4 +141,3 @@ def _merged(table: Path, same: list[list[str]], known: set[str]) -> dict[str, st
                 raise DatasetError(f"{table}: {name!r} is in two rows of same; write them as one")
             first[name] = home
     return first
-
