@@ -46,12 +46,12 @@ def load_recordings(data_dir: Path) -> list[Clip]:
     clips = []
     for name, label, path in files:
         group = groups.get(name, name)
-        stretches = _stretches(events[name]) if name in events else [(label, None, None)]
+        stretches = _stretches(events[name], path) if name in events else [(label, None, None)]
         clips += [Clip(str(path), what, group, start_s, end_s) for what, start_s, end_s in stretches]
     return clips
 
 
-def _stretches(events: list[Event]) -> list[tuple[str, float | None, float | None]]:
+def _stretches(events: list[Event], path: Path) -> list[tuple[str, float | None, float | None]]:
     """Events and what is around them, in order of time."""
     stretches: list[tuple[str, float | None, float | None]] = []
     quiet_from: float | None = 0.0
@@ -60,9 +60,20 @@ def _stretches(events: list[Event]) -> list[tuple[str, float | None, float | Non
             stretches.append((OUTSIDE, quiet_from or None, start_s - BORDER_S))
         stretches.append((label, start_s or None, end_s))
         quiet_from = None if end_s is None or quiet_from is None else max(quiet_from, end_s + BORDER_S)
-    if quiet_from is not None:
+    if quiet_from is not None and _length_s(path) - quiet_from >= SHORTEST_S:
         stretches.append((OUTSIDE, quiet_from, None))
     return stretches
+
+
+def _length_s(path: Path) -> float:
+    """Length of a recording by its header; infinite where that does not say."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            return math.inf if container.duration is None else container.duration / av.time_base
+    except (OSError, ValueError):  # whoever decodes it says what is wrong
+        return math.inf
 
 
 def _read_events(data_dir: Path) -> dict[str, list[Event]]:
