@@ -36,14 +36,6 @@ def as_bgr(frame: Frame) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(rgb[..., ::-1])
 
 
-def as_jpeg(frame: Frame) -> bytes:
-    """Return a frame as a JPEG file. Raises as `as_bgr`."""
-    import cv2
-
-    _, encoded = cv2.imencode(".jpg", as_bgr(frame))
-    return encoded.tobytes()
-
-
 @functools.lru_cache(maxsize=2)
 def _resizer(height: int, width: int) -> Resizer:
     """Return a resizer that keeps the frame's size. Threads may share it, because its calls are serialized."""

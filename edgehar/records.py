@@ -130,6 +130,7 @@ class Event(_Record, frozen=True, tag_field="type", tag="event"):
         peak_score: highest score so far, 0 to 1.
         start_s: capture time of the newest frame of the first window with this label, in seconds.
         end_s: the same for the last window, or the end of the minimum duration if that is later. None until the end.
+        clip: path of the clip in the recording folder; None if the event is not recorded.
     """
 
     phase: Literal["start", "update", "end"]
@@ -142,6 +143,7 @@ class Event(_Record, frozen=True, tag_field="type", tag="event"):
     peak_score: float
     start_s: float
     end_s: float | None = None
+    clip: str | None = None
 
     def __repr__(self) -> str:
         """Return the fields that tell one event record from another."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
-from edgehar.cli import bench, bundle, config, demo, devices, doctor, inspect, service, teach
+from edgehar.cli import bench, bundle, clips, config, demo, devices, doctor, inspect, seal, service, teach
 from edgehar.cli.common import make_parser, run_command
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ EXAMPLES = """\
   edgehar bundle unpack fight f/        the files in a model; add-edgetpu adds one
   edgehar devices                       the cameras of this machine
   edgehar bench --quick                 how fast this machine is, and beside what others take
+  edgehar clips list clips              recorded events; clips verify finds one that was altered
   edgehar config init                   write a configuration to edit; edgehar config check, show
   edgehar data check clips              what is wrong with clips before a network is trained on them
   edgehar doctor                        whether all is there that a device needs, and what to do where it is not
@@ -27,11 +28,14 @@ EXAMPLES = """\
 see also: edgehar-run (classify a camera or file), edgehar-train, edgehar-convert"""
 
 
+_COMMANDS = (bench, bundle, clips, config, demo, devices, doctor, inspect, seal, service, teach)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     parser = make_parser("edgehar", "Human action recognition on small computers.", EXAMPLES)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (bench, bundle, config, demo, devices, doctor, inspect, service, teach, *_of_the_workstation()):
+    for command in (*_COMMANDS, *_of_the_workstation()):
         command.add_parser(subparsers)
 
     def body(args: argparse.Namespace) -> int:

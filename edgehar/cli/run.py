@@ -33,6 +33,7 @@ _EXAMPLES = """\
   edgehar-run --camera 0 --region 0.5,0,0.5,1              the right half of the picture only
   edgehar-run --config edgehar.toml                        all that a configuration file asks for
   edgehar-run --source rtsp://user:password@camera/stream --duration 3600
+  edgehar-run --camera 0 --record clips                    a clip of each event
   edgehar-run --output none --mqtt mqtt://user@broker/edgehar/hall
                                                           publish only; the password is in EDGEHAR_MQTT_PASSWORD"""
 
@@ -123,6 +124,11 @@ def _make_parser() -> argparse.ArgumentParser:
         "--mqtt", metavar="URL", help="also publish to mqtt://user:password@host:1883/base/topic, or mqtts:// for TLS"
     )
     parser.add_argument(
+        "--record",
+        metavar="DIR",
+        help="record a clip, a picture and a sidecar of each event into this folder; see edgehar clips --help",
+    )
+    parser.add_argument(
         "--duration", type=_positive, metavar="S", help="stop after S seconds: of video for files, else of watching"
     )
     parser.add_argument("--max-predictions", type=_count, metavar="N", help="stop after exactly N predictions")
@@ -174,6 +180,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         "camera": {"source": source, "rate_hz": args.rate_hz, "region": args.region},
         "decision": {"threshold": args.threshold},
         "mqtt": {"url": args.mqtt},
+        "record": {"directory": args.record},
         "reconnect": {"at_start": args.wait or None},
     }
 

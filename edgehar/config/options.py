@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -12,10 +12,14 @@ from edgehar.config.words import toml
 from edgehar.events.options import DecisionOptions
 from edgehar.health.options import HealthOptions
 from edgehar.model.edgetpu import CPU, PATTERN
+from edgehar.recording.options import Pictures, RecordOptions
 from edgehar.sinks.mqtt.options import MqttOptions
 from edgehar.sinks.options import FileOptions
 from edgehar.sinks.spool.options import SpoolOptions
 from edgehar.sinks.webhook.options import WebhookOptions
+
+if TYPE_CHECKING:
+    from edgehar.masks import View
 
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _Count = Annotated[int, Meta(ge=1, le=100_000)]
@@ -74,6 +78,18 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             examples=[[0.5, 0.0, 0.5, 1.0]],
         ),
     ] = None
+    masks: Annotated[
+        list[list[tuple[_Share, _Share]]],
+        Meta(
+            description="Polygons that are black for the model and in all pictures and clips, each a list of corners "
+            "[x, y] as shares of the picture.",
+            examples=[[[[0.0, 0.0], [0.3, 0.0], [0.3, 0.25]]]],
+        ),
+    ] = msgspec.field(default_factory=list)
+    pictures: Annotated[
+        Literal["none", "blurred", "full"] | None,
+        Meta(description="`pictures` of this camera.", examples=["blurred"]),
+    ] = None
     model: Annotated[
         Annotated[str, Meta(min_length=1)] | None,
         Meta(description="A model for this camera only.", examples=["fight"]),
@@ -87,6 +103,15 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             examples=[{"fight": 0.8}],
         ),
     ] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the shape of the masks."""
+        if self.masks:
+            from edgehar.masks import polygon_problem
+
+            for number, mask in enumerate(self.masks):
+                if problem := polygon_problem(tuple(mask)):
+                    raise ValueError(f"masks[{number}] {problem}")
 
     def __repr__(self) -> str:
         """The options, without the credentials that an address may hold."""
@@ -126,6 +151,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     output: Annotated[
         Literal["jsonl", "text", "none"], Meta(description="What to print: JSON Lines, lines for reading, or nothing.")
     ] = "jsonl"
+    pictures: Annotated[
+        Pictures,
+        Meta(
+            description="Pictures that may be kept, shown and sent: full ones, blurred ones in which no face can be "
+            "recognized, or none, only numbers."
+        ),
+    ] = "full"
     cameras: Annotated[list[CameraOptions], Meta(description="One table for each camera, stream or file to watch.")] = (
         msgspec.field(name="camera", default_factory=lambda: [CameraOptions()])
     )
@@ -148,6 +180,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     spool: Annotated[
         SpoolOptions, Meta(description="Events that wait on disk for a broker or server that is away.")
     ] = SpoolOptions()
+    record: Annotated[RecordOptions, Meta(description="Clips and pictures of events; off without its `directory`.")] = (
+        RecordOptions()
+    )
     health: Annotated[HealthOptions, Meta(description="Who is told how the program is doing, and how often.")] = (
         HealthOptions()
     )
@@ -170,6 +205,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def hop_of(self, camera: CameraOptions) -> int | None:
         """Frames between this camera's answers; None for its model's own."""
         return self.hop if camera.hop is None else camera.hop
+
+    def view_of(self, camera: CameraOptions) -> View:
+        """What of this camera's picture may be shown and kept."""
+        from edgehar.masks import View
+
+        masks = tuple(tuple(mask) for mask in camera.masks)
+        return View(masks, camera.region, camera.pictures or self.pictures)
 
     def decision_of(self, camera: CameraOptions) -> DecisionOptions:
         """How this camera's scores become answers and events."""

@@ -10,8 +10,10 @@ import numpy as np
 
 from edgehar.errors import ConfigError, SourceError
 from edgehar.frames import Frame, PixelFormat
+from edgehar.masks import View
 from edgehar.model.edgetpu import CPU
 from edgehar.model.history import History, StatefulHistory, WindowHistory
+from edgehar.model.masking import InputMask
 from edgehar.model.network import Network
 from edgehar.model.timegrid import TimeGrid
 from edgehar.records import Prediction, TimingMs, Window, utc_now
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar._ring import Region
+    from edgehar.masks import Polygon
     from edgehar.model.bundle import ModelBundle
 
 # A window that took this much longer than it should have was not seen at the model's rate.
@@ -57,6 +60,7 @@ class Classifier:
         delegate: str = CPU,
         source_name: str = "",
         region: Region | None = None,
+        masks: tuple[Polygon, ...] = (),
     ) -> None:
         """Load a model.
 
@@ -71,6 +75,7 @@ class Classifier:
             source_name: what predictions say was watched.
             region: the part of every frame that is looked at, (x, y, width, height) as shares 0 to 1 of the frame,
                 rounded to whole pixels; the whole frame when None.
+            masks: polygons that are black in the network's input, each corner (x, y) as shares 0 to 1 of the frame.
 
         Raises:
             ConfigError: no such model, or `hop`, `mode`, `threads`, `delegate` or `region` out of range, or more than
@@ -92,6 +97,7 @@ class Classifier:
             self._resizer = self.bundle.make_resizer(region=region)
         except ValueError as error:
             raise ConfigError(str(error)) from error
+        self._mask = InputMask(self.bundle, View(masks, region)) if masks else None
         self._history: History = (WindowHistory if mode == "window" else StatefulHistory)(self._network)
         self._grid = TimeGrid(manifest.temporal.rate_hz)
         self._captured_s: deque[float] = deque(maxlen=self._window)
@@ -250,6 +256,8 @@ class Classifier:
             self._resizer.resize_into(frame, encoder.input_view())
         except ValueError as error:
             raise SourceError(f"{self.source_name or 'frame'}: {error}") from error
+        if self._mask is not None:
+            self._mask.apply(frame, encoder.input_view())
         shrunk = time.perf_counter()
         encoder.invoke()
         encoded = time.perf_counter()

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from edgehar.config import CameraOptions, Config
     from edgehar.health.monitor import Monitor
     from edgehar.model.bundle import ModelBundle
+    from edgehar.recording.camera import CameraRecorder
+    from edgehar.recording.recorder import Recorder
     from edgehar.sinks.base import Sink
     from edgehar.sinks.mqtt.commands import Command
-    from edgehar.sources.base import Source
+    from edgehar.sources.base import PacketTap, Source
 
 # The least share of the picture that a camera's resolution is raised for.
 _LEAST_SHARE = 0.01
@@ -34,7 +36,18 @@ def load_networks(config: Config) -> dict[str, Network]:
     return {model: Network(model, threads=config.threads, delegate=config.delegate) for model in models}
 
 
-def make_streams(config: Config, networks: dict[str, Network], monitor: Monitor) -> list[Stream]:
+def make_recorder(config: Config) -> Recorder | None:
+    """Return the recorder of events; None if recording is off."""
+    if config.record.directory is None:
+        return None
+    from edgehar.recording.recorder import Recorder
+
+    return Recorder(config.record)
+
+
+def make_streams(
+    config: Config, networks: dict[str, Network], monitor: Monitor, recorder: Recorder | None = None
+) -> list[Stream]:
     """A stream for each camera. They run on one thread, so those of one rate share one governor."""
     governors: dict[float, Governor] = {}
     streams = []
@@ -42,21 +55,25 @@ def make_streams(config: Config, networks: dict[str, Network], monitor: Monitor)
         network = networks[config.model_of(camera)]
         rate_hz = network.bundle.manifest.temporal.rate_hz
         name = source_name(camera)
+        recording = None if recorder is None else _recording(config, camera, network.bundle, recorder)
         streams.append(
             Stream(
-                partial(_open_camera, camera, network.bundle),
+                partial(_open_camera, camera, network.bundle, recording),
                 Classifier(
                     network,
                     hop=config.hop_of(camera),
                     mode=config.mode,
                     source_name=name,
                     region=camera.region,
+                    masks=config.view_of(camera).masks,
                 ),
                 make_decider(config, camera, network.bundle),
                 name=name,
                 reconnect=config.reconnect,
                 governor=governors.setdefault(rate_hz, Governor(rate_hz, config.governor)),
                 monitor=monitor,
+                view=config.view_of(camera),
+                recording=recording,
             )
         )
     return streams
@@ -89,14 +106,24 @@ def make_sinks(
     return sinks
 
 
-def _open_camera(camera: CameraOptions, bundle: ModelBundle) -> Source:
+def _recording(config: Config, camera: CameraOptions, bundle: ModelBundle, recorder: Recorder) -> CameraRecorder:
+    from edgehar.recording.sidecar import Model
+    from edgehar.recording.store import sha256_of
+
+    model = Model(bundle.manifest.name, sha256_of(bundle.path), tuple(bundle.manifest.labels))
+    return recorder.camera(source_name(camera), model, config.view_of(camera), realtime=camera.realtime)
+
+
+def _open_camera(camera: CameraOptions, bundle: ModelBundle, tap: PacketTap | None) -> Source:
     from edgehar.sources import open_source
 
     shape = bundle.manifest.input
     # So much of the whole picture that its region still has the pixels the model wants.
     wide, high = (1.0, 1.0) if camera.region is None else camera.region[2:]
     target_size = (math.ceil(shape.height / max(high, _LEAST_SHARE)), math.ceil(shape.width / max(wide, _LEAST_SHARE)))
-    return open_source(camera.source, target_size=target_size, **camera.open_options())
+    source = open_source(camera.source, target_size=target_size, **camera.open_options())
+    source.tap = tap
+    return source
 
 
 def _local_sinks(config: Config) -> list[Sink]:

@@ -11,7 +11,6 @@ import msgspec
 from edgehar.config import diff
 from edgehar.errors import EdgeharError
 from edgehar.health.monitor import Monitor
-from edgehar.pictures import as_jpeg
 from edgehar.pipeline import build as assembly
 from edgehar.pipeline import memory
 from edgehar.pipeline.runner import Runner
@@ -62,7 +61,8 @@ class Program:
         self._config, self._read_config = config, read_config
         self._monitor, self._notifier = Monitor(), Notifier()
         self._networks = assembly.load_networks(config)
-        self._streams = assembly.make_streams(config, self._networks, self._monitor)
+        self._recorder = assembly.make_recorder(config)
+        self._streams = assembly.make_streams(config, self._networks, self._monitor, self._recorder)
         self._runner = Runner(
             self._streams,
             self._make_sinks(config),
@@ -83,6 +83,8 @@ class Program:
         try:
             self._runner.run()
         finally:
+            if self._recorder is not None:
+                self._recorder.close()
             if self._metrics is not None:
                 self._metrics.close()
             for stream in self._streams:
@@ -188,6 +190,12 @@ class Program:
                     stream.decider.reconfigure(options)
                 case TakeSnapshot():
                     if stream.last_frame is not None and self._mqtt is not None:
-                        self._mqtt.send_picture(stream.name, as_jpeg(stream.last_frame))
+                        self._send_picture(self._mqtt, stream.name, stream.view.jpeg(stream.last_frame))
                 case _:
                     assert_never(command)
+
+    def _send_picture(self, mqtt: MqttSink, name: str, jpeg: bytes | None) -> None:
+        if jpeg is None:
+            _log.warning("%s: a snapshot was requested, but pictures are off", name)
+        else:
+            mqtt.send_picture(name, jpeg)

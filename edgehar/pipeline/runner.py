@@ -278,7 +278,7 @@ class Runner:
             return
         stream.done = True
         self._emit(stream.end_events())
-        stream.capture.stop(_CAPTURE_JOIN_S)
+        stream.stop(_CAPTURE_JOIN_S)
         self._enter(stream, state, "")
 
     def _emit(self, records: Iterable[Record]) -> None:

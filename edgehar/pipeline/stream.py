@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgehar.capture.reader import Capture
 from edgehar.errors import SourceError
 from edgehar.health.monitor import StreamHealth
+from edgehar.masks import View
 from edgehar.records import StreamState
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from edgehar.frames import Frame
     from edgehar.health.monitor import Monitor
     from edgehar.model.classifier import Classifier
+    from edgehar.recording.camera import CameraRecorder
     from edgehar.records import Prediction, Record, Status
     from edgehar.sources.base import Source
 
@@ -42,7 +44,9 @@ class Stream:
         cut_short: whether it was ended before its own end.
         governor: says how many frames a second to look at; None: all that the model wants.
         enabled: whether its frames are looked at; they are read and thrown away otherwise.
-        last_frame: the frame taken last, for who asks for a picture.
+        last_frame: the frame taken last; `view.jpeg` makes a picture of it.
+        view: what of the picture may be shown.
+        recording: records the events; None if they are not recorded.
         health: what counts how it is doing.
         done: whether it has come to its end.
     """
@@ -57,6 +61,8 @@ class Stream:
         reconnect: ReconnectOptions | None = None,
         governor: Governor | None = None,
         monitor: Monitor | None = None,
+        view: View | None = None,
+        recording: CameraRecorder | None = None,
     ) -> None:
         """Make a stream; a `Runner` runs it.
 
@@ -68,6 +74,8 @@ class Stream:
             reconnect: when and how often a live source is opened again.
             governor: says how many frames a second to look at; all the model wants when None.
             monitor: gets this stream's counts; None for a stream on its own.
+            view: what of the picture may be shown; all of it when None.
+            recording: records the events; None to record none.
         """
         self.name = name
         self.capture = Capture(
@@ -82,6 +90,7 @@ class Stream:
         self.last_frame: Frame | None = None
         self.first_captured_s: float | None = None
         self.governor = governor
+        self.view, self.recording = view or View(), recording
         self._epoch = 0
         self._errors_in_a_row = 0
         self._last_frame_s: float | None = None
@@ -118,6 +127,8 @@ class Stream:
             self.first_captured_s = frame.captured_s
         self.last_frame = frame
         self.health.frame()
+        if self.recording is not None:
+            self.recording.take(frame, live=self.capture.live)
         if not self.enabled:
             return records
         started_s = time.monotonic()
@@ -150,7 +161,16 @@ class Stream:
 
     def end_events(self) -> list[Record]:
         """The end of the event that is open, if one is."""
-        return list(self.decider.finish())
+        return self._recorded([*self.decider.finish()])
+
+    def stop(self, timeout_s: float) -> None:
+        """Stop the capture, waiting up to `timeout_s` for a read that is under way, and finish the recordings."""
+        self.capture.stop(timeout_s)
+        if self.recording is not None:
+            self.recording.finish()
+
+    def _recorded(self, records: list[Record]) -> list[Record]:
+        return records if self.recording is None else self.recording.records(records)
 
     def _interrupt(self) -> list[Record]:
         self.classifier.interrupt()
@@ -191,4 +211,4 @@ class Stream:
             return []
         decided, events = self.decider.update(prediction)
         self.health.prediction(decided)
-        return [decided, *events]
+        return self._recorded([decided, *events])

@@ -1,6 +1,6 @@
 """JSON Schemas (draft 2020-12) of what edgehar emits and reads: `record.schema.json` for each output line,
-`manifest.schema.json` for a bundle's manifest, `bench.schema.json` for what `edgehar bench --json` writes.
-`python -m edgehar.schemas DIR` writes them from their classes.
+`manifest.schema.json` for a bundle's manifest, `recording.schema.json` for the sidecar of a clip, `bench.schema.json`
+for what `edgehar bench --json` writes. `python -m edgehar.schemas DIR` writes them from their classes.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import msgspec
 
 from edgehar.bench.results import Report
 from edgehar.model.manifest import Manifest
+from edgehar.recording.sidecar import Sidecar
 from edgehar.records import Record
 
 SCHEMAS: dict[str, Any] = {
     "record.schema.json": Record,
     "manifest.schema.json": Manifest,
+    "recording.schema.json": Sidecar,
     "bench.schema.json": Report,
 }
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import abc
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from edgehar.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from av.packet import Packet
+    from av.video.stream import VideoStream
 
     from edgehar.frames import Frame
 
@@ -27,10 +30,12 @@ class Source(abc.ABC):
             counts and the reader sets the pace (a file). Frames of a live source have `captured_s` on the clock of
             `time.monotonic`, never later than they arrive.
         reopens: whether a live source that failed may deliver frames again when it is reopened.
+        tap: gets the encoded packets of a video source, if it is set before the first frame is read.
     """
 
     live: bool = False
     reopens: bool = True
+    tap: PacketTap | None = None
     name: str
 
     @classmethod
@@ -59,6 +64,29 @@ class Source(abc.ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class PacketFeed(Protocol):
+    """Gets the encoded packets of one open stream from the thread that reads it. It must return at once."""
+
+    def packet(self, packet: Packet[VideoStream]) -> None:
+        """Take a packet, before it is decoded."""
+
+    def placed(self, stamp_s: float, captured_s: float) -> None:
+        """Learn the capture time of the frame with this presentation time, both in seconds."""
+
+    def end(self) -> None:
+        """Forget the stream, which is about to be closed."""
+
+
+class PacketTap(Protocol):
+    """Gets the encoded packets of a video source, over all its connections."""
+
+    def begin(self, stream: VideoStream, *, live: bool) -> PacketFeed | None:
+        """Learn of an open stream, which replaces the one before it; None if its packets are not wanted."""
+
+    def shifted(self, by_s: float) -> None:
+        """Learn that frames get this many seconds added to their capture time after the video source."""
 
 
 class HandleSource(Source):

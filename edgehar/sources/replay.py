@@ -75,6 +75,8 @@ class ReplaySource(Source):
                     started_s -= early_s
             # A frame must not be captured after it arrives.
             arrived_s = max(self._clock(), started_s + due_s) if self.live else frame.arrived_s
+            if self.tap is not None:
+                self.tap.shifted(started_s + due_s - frame.captured_s)
             yield dataclasses.replace(frame, captured_s=started_s + due_s, arrived_s=arrived_s, sequence=sequence)
 
     def _rounds(self) -> Iterator[tuple[Frame, float]]:
@@ -83,6 +85,7 @@ class ReplaySource(Source):
         while not self._closed.is_set():
             at_s = None
             period_s = self._period_s
+            self._file.tap = self.tap
             for frame in self._file:
                 if at_s is not None:
                     period_s = frame.captured_s - at_s

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+    from edgehar.sources.base import PacketFeed
+
 _log = logging.getLogger(__name__)
 
 _DEFAULT = VideoOptions()
@@ -71,6 +73,7 @@ class VideoSource(HandleSource):
         self._reformatter = VideoReformatter()
         self._decoded = self._decode()
         self._sequence = 0
+        self._feed: PacketFeed | None = None
 
     @classmethod
     def from_uri(cls, uri: str, options: VideoOptions = _DEFAULT) -> Self:
@@ -92,7 +95,10 @@ class VideoSource(HandleSource):
         if decoded is None:
             return None
         arrived_s = time.monotonic()
-        captured_s = self._clock.captured_s(self._stamp_s(decoded), arrived_s)
+        stamp_s = self._stamp_s(decoded)
+        captured_s = self._clock.captured_s(stamp_s, arrived_s)
+        if self._feed is not None and stamp_s is not None:
+            self._feed.placed(stamp_s, captured_s)
         self._sequence += 1
         return self._frame(decoded, captured_s, arrived_s)
 
@@ -103,6 +109,8 @@ class VideoSource(HandleSource):
         return None if stamp is None or self._tick is None else stamp * self._tick[0] / self._tick[1]
 
     def _release(self) -> None:
+        if self._feed is not None:
+            self._feed.end()
         self._decoded.close()
         self._container.close()
         # The decoder and its threads live as long as a reference to them, even after close().
@@ -130,8 +138,13 @@ class VideoSource(HandleSource):
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
         """Yield packets until the file ends or fails, then None, which flushes the decoder."""
+        if self.tap is not None:
+            self._feed = self.tap.begin(self._stream, live=self.live)
         try:
-            yield from self._container.demux(self._stream)
+            for packet in self._container.demux(self._stream):
+                if self._feed is not None:
+                    self._feed.packet(packet)
+                yield packet
             trouble = "the stream ended"
         except av.FFmpegError as error:
             trouble = reason_of(error)

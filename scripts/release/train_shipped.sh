@@ -13,6 +13,11 @@ data=$(realpath "$1")
 out=$(realpath "$2")
 weights=$(realpath "$3")
 cd "$(dirname "$0")/../.."
+# Every bundle names the commit that converted it.
+[ -z "$(git status --porcelain --untracked-files=no)" ] || {
+    echo "train_shipped: the checkout has uncommitted changes; commit or stash them" >&2
+    exit 1
+}
 export TF_CPP_MIN_LOG_LEVEL=3
 
 # fights_mobile RUN OPTION... and fights_lrcn RUN OPTION...: the two parts of the fight detector.

@@ -3,6 +3,7 @@
 import base64
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -109,7 +110,7 @@ def test_a_bundle_is_measured_and_reported(clips, tiny_bundle, tmp_path):
 
 
 def test_a_device_without_the_training_extra_evaluates(clips, tiny_bundle, tmp_path):
-    done = run_without("sklearn keras tensorflow matplotlib tqdm scipy", tiny_bundle, clips, "--out", tmp_path)
+    done = run_without("sklearn keras tensorflow matplotlib scipy", tiny_bundle, clips, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "report.html").exists()
 
@@ -173,6 +174,41 @@ def test_clips_of_labels_that_the_model_does_not_know(clips, tiny_bundle, tmp_pa
     assert done.returncode == 0, done.stderr
     assert "accuracy" not in done.stdout
     read_page(tmp_path / "none/report.html")
+
+
+def test_one_folder_of_unknown_clips_is_enough(tiny_bundle, tmp_path):
+    """What a detector answers to everything else: the command of docs/evaluate.md, on a single folder of clips."""
+    (tmp_path / "everyday/street").mkdir(parents=True)
+    write_video(tmp_path / "everyday/street/a.mp4", flat_frames([230] * 20))
+    arguments = ("--data", tmp_path / "everyday", "--allow-unknown", "--threshold", 0.7)
+    done = run_command("edgehar", "eval", tiny_bundle, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^unknown labels +1 clips, 0\.0% not answered under 0\.7$", done.stdout, re.MULTILINE)
+    assert re.search(r"^answered as +bright 1$", done.stdout, re.MULTILINE)
+    # Clips of one label that the model knows are measured without the option.
+    (tmp_path / "everyday/street").rename(tmp_path / "everyday/bright")
+    done = run_command("edgehar", "eval", tiny_bundle, "--data", tmp_path / "everyday")
+    assert re.search(r"^accuracy +1\.000 .* on 1 clips in 1 groups$", done.stdout, re.MULTILINE), done.stderr
+
+
+def test_file_names_that_are_not_utf8_are_evaluated_and_reported(tiny_bundle, tmp_path):
+    name = os.fsdecode(b"lat\xe9.mp4")
+    for label, level in (("bright", 230), ("dark", 230)):
+        (tmp_path / "clips" / label).mkdir(parents=True)
+        write_video(tmp_path / "clips" / label / "a.mp4", flat_frames([level] * 20))
+        (tmp_path / "clips" / label / "a.mp4").rename(tmp_path / "clips" / label / name)
+    arguments = ("--data", tmp_path / "clips", "--out", tmp_path / "out", "--windows-csv")
+    done = run_command("edgehar", "eval", tiny_bundle, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert {row["clip"] for row in table(tmp_path / "out/predictions.csv")} == {
+        r"bright/lat\xe9.mp4",
+        r"dark/lat\xe9.mp4",
+    }
+    assert r"dark/lat\xe9.mp4" in read_page(tmp_path / "out/report.html")
+    assert {row["clip"] for row in json.loads((tmp_path / "out/eval.json").read_text())["worst"]} == {
+        r"dark/lat\xe9.mp4"
+    }
+    assert not [path for path in (tmp_path / "out").iterdir() if ".tmp" in path.name]
 
 
 def test_a_clip_that_cannot_be_read_is_named_and_left_out(clips, tiny_bundle, tmp_path):
@@ -287,6 +323,16 @@ def test_a_leaky_split_is_flagged_however_it_was_made(tmp_path, kind):
     assert re.search(r'<p class="warning"[^>]*>LEAKY SPLIT', read_page(tmp_path / "out/report.html"))
 
 
+def test_a_split_without_groups_is_flagged(tmp_path):
+    run = write_run(tmp_path / "run", [1, 0, 1, 1])
+    splits = run / "splits.csv"
+    lines = splits.read_text().splitlines()
+    rows = [",".join([*(cells := line.split(","))[:2], cells[0], *cells[3:]]) for line in lines[1:]]
+    splits.write_text("\n".join([lines[0], *rows]) + "\n")
+    done = run_command("edgehar", "eval", run, "--stored")
+    assert done.stdout.startswith("WARNING: NO GROUPS: every clip is a group of its own"), done.stderr
+
+
 def test_a_single_stored_run_shows_its_curves(tmp_path):
     run = write_run(tmp_path / "run", [1, 0, 1, 1])
     done = run_command("edgehar", "eval", run, "--stored", "--json", "--out", tmp_path / "out")
@@ -388,7 +434,7 @@ def test_whether_clips_may_have_been_trained_on(trained, tested, same):
 
 def test_manifests_say_the_data_in_the_words_that_are_compared(tmp_path):
     """A bundle tells its data set as `describe_data` does; else its training clips would not be recognised."""
-    from edgehar_training.evaluation.evaluated import describe_data
+    from edgehar_training.data.datasets import describe_data
 
     shipped = run_command("edgehar", "inspect", "actions-synthetic", "--json")
     if shipped.returncode:

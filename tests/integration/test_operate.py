@@ -112,7 +112,7 @@ def test_thresholds_are_measured_on_test_clips(runs, others, tmp_path):
         assert {row["of"] for row in csv.DictReader(file)} == {"clip", "window"}
     page = (tmp_path / "operate.html").read_text()
     assert "://" not in page
-    charts = re.findall(r"<svg.*?</svg>", page)
+    charts = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     assert len(charts) >= 6
     for chart in charts:
         minidom.parseString(chart)

@@ -22,12 +22,15 @@ def small_disk(folder, kilobytes):
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-def fill_up(folder):
+def fill_up(folder, name="ballast"):
     """Fill a disk to its last byte; returns the file that does."""
-    ballast = os.open(folder / "ballast", os.O_CREAT | os.O_WRONLY)
+    try:
+        ballast = os.open(folder / name, os.O_CREAT | os.O_WRONLY)
+    except OSError:
+        return None
     try:
         while True:
             os.write(ballast, bytes(4096))
     except OSError:
         os.close(ballast)
-    return folder / "ballast"
+    return folder / name

@@ -12,6 +12,8 @@ COMMANDS = (
     *("edgehar data check", "edgehar data list", "edgehar data preview", "edgehar eval", "edgehar compare"),
     *("edgehar operate", "edgehar fuse"),
     *("edgehar service install", "edgehar service uninstall", "edgehar service status"),
+    *("edgehar clips list", "edgehar clips verify", "edgehar clips export", "edgehar clips prune"),
+    *("edgehar seal keygen", "edgehar seal open"),
     *("edgehar config init", "edgehar config check", "edgehar config show"),
 )
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")

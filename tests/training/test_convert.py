@@ -2,9 +2,11 @@
 
 import io
 import os
+import re
 import resource
 import shutil
 import signal
+import subprocess
 import time
 import zipfile
 from pathlib import Path
@@ -23,6 +25,7 @@ from edgehar.errors import ConfigError, ConversionError, DatasetError
 from edgehar.model.interpreter import TfliteModel
 from edgehar.model.manifest import Decision, Manifest
 from edgehar_training.models import build
+from edgehar_training.quantize import provenance
 from edgehar_training.quantize.calibration import calibration_windows
 from edgehar_training.quantize.child import convert_networks
 from edgehar_training.quantize.convert import convert_run
@@ -281,7 +284,7 @@ def test_full_disk_is_an_error(motion_run):
         ({"max_drop": -1.0}, "max_drop is -1 points"),
         ({"decision": Decision(threshold=1.5)}, "threshold is 1.5"),
         ({"decision": Decision(background=["nothing"])}, "background label 'nothing' is not one of left, right"),
-        ({"evaluation": "/nowhere"}, "holds no metrics.json"),
+        ({"evaluation": "/nowhere"}, "no metrics.json"),
     ],
 )
 def test_wrong_argument(motion_run, tmp_path, arguments, said):
@@ -345,7 +348,7 @@ def test_split_without_clips(spare_run, tmp_path, part, said):
 
 def test_evaluation_of_another_network_is_refused(motion_run, spare_run):
     _change_config(spare_run, network={"input": "motion", "window": WINDOW + 1, "rate_hz": 25.0})
-    with pytest.raises(ConfigError, match=r"measured a network with network\.window 5, this one has 4"):
+    with pytest.raises(ConfigError, match=r"measured a network with network\.window 5, but this one has 4"):
         evaluation_accuracy(spare_run, motion_run.config)
 
 
@@ -362,3 +365,19 @@ def test_evaluation_over_folds_and_seeds(motion_run, spare_run):
 def _change_config(folder, **changes):
     path = folder / "config.json"
     path.write_bytes(msgspec.json.encode({**msgspec.json.decode(path.read_bytes()), **changes}))
+
+
+def test_a_commit_with_changes_says_so(tmp_path, monkeypatch):
+    """Nobody can find the code of a changed checkout again, so a bundle of it must not look reproducible."""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    package = tmp_path / "edgehar"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    monkeypatch.setattr(provenance.edgehar, "__file__", str(package / "__init__.py"))
+    assert provenance.commit() == "unknown"
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "a"]):
+        subprocess.run([*git, *command], check=True)
+    clean = provenance.commit()
+    assert re.fullmatch("[0-9a-f]{40}", clean)
+    (package / "__init__.py").write_text("changed = True\n")
+    assert provenance.commit() == f"{clean}, unknown changes"

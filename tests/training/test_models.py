@@ -111,7 +111,7 @@ def test_the_page_tells_what_a_network_costs(name):
 @pytest.mark.parametrize("name", models.NAMES)
 def test_the_page_tells_every_option(name):
     (section,) = re.findall(rf"^## `{name}`$(.*?)^## ", PAGE, re.MULTILINE | re.DOTALL)
-    defaults = msgspec.structs.asdict(importlib.import_module(f"edgehar_training.models.{name}").Options())
+    defaults = msgspec.structs.asdict(importlib.import_module(f"edgehar_training.models.{name}").OPTIONS())
     told = dict(
         re.findall(r"^\| `(\w+)` \| (\S+) \|", section.partition("| option |")[2].split("\n\n")[0], re.MULTILINE)
     )
@@ -183,7 +183,7 @@ def test_the_compiled_block_is_used_where_it_fits_only():
             {"model": "cnn_rnn", "input": "rgb", "options": {"backbone": "vgg16", "weights": "nowhere.h5"}},
             "no weights file nowhere.h5; fetch https.*vgg16_weights.*_notop.h5, and name it by --model-option weights",
         ),
-        ({"scaling": "imagenet"}, "scaling imagenet is of colours, and the input is motion"),
+        ({"scaling": "imagenet"}, "scaling imagenet is for colors, but the input is motion"),
     ],
 )
 def test_what_does_not_fit_is_refused(settings, message):

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import shutil
 import signal
 import sys
 import time
@@ -16,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from support.moving import write_moving_bars
 
+from edgehar import ModelBundle
 from edgehar_training.runs.run import load_run
 
 pytestmark = pytest.mark.training
@@ -159,3 +162,35 @@ def test_wrong_use_is_one_line(arguments, tmp_path, changes, code, fragment):
     done = run_command("edgehar-train", *arguments, "--out", tmp_path / "run", *changes)
     assert_one_line_error(done, code, fragment)
     assert not (tmp_path / "run").exists()
+
+
+def test_clips_without_groups_and_with_odd_names(arguments, data, tmp_path):
+    """The folder and a clip have names that are not UTF-8, no clip has a group, and a label sounds like background."""
+    folder = tmp_path / os.fsdecode(b"clips \xe9")
+    shutil.copytree(data, folder)
+    (folder / "groups.csv").unlink()
+    (folder / "still").rename(folder / "noMoving")
+    first = sorted((folder / "moving").glob("*.mp4"))[0]
+    first.rename(folder / "moving" / os.fsdecode(b"lat\xe9.mp4"))
+    (folder / "moving/readme.txt").write_text("not a clip")
+    out = tmp_path / "run"
+    short = ["--data", folder, *arguments[2:], "--epochs", 2, "--out", out]
+    done = run_command("edgehar-train", *short)
+    assert done.returncode == 0, done.stderr
+    assert "random by clip (no groups) hold-out of 20%" in done.stdout
+    assert "NO GROUPS: every clip is a group of its own" in done.stderr
+    assert "left out 1 file with an extension that is not a video's (.txt 1)" in done.stderr
+    assert "label noMoving sounds like background" in done.stderr
+    assert "--background noMoving" in done.stderr
+    assert not [path for path in out.iterdir() if ".tmp" in path.name and path.suffix != ".keras"]
+    run = load_run(out)
+    assert run.config.data.folder == str(folder)
+    assert sum(len(run.clips(part)) for part in ("train", "val", "test")) == 16
+    assert all(Path(clip.path).exists() for part in ("train", "val", "test") for clip in run.clips(part))
+    again = run_command("edgehar-train", *short, "--resume", "--int8")
+    assert again.returncode == 0, again.stderr
+    manifest = ModelBundle.open(out / "model.edgehar").manifest
+    assert manifest.provenance.split == "random by clip (no groups) hold-out of 20%"
+    card = run_command("edgehar", "inspect", out / "model.edgehar", "--card").stdout
+    assert "random by clip (no groups)" in card
+    assert "No groups were given" in card

@@ -22,7 +22,7 @@ _PREFIXES = (b"WARNING: All log messages before absl::InitializeLog()", b"I0000 
 
 
 def quiet_tensorflow() -> None:
-    """From now on TensorFlow reports warnings and errors only, unless the user has set `TF_CPP_MIN_LOG_LEVEL`.
+    """Let TensorFlow report only warnings and errors, unless the user has set `TF_CPP_MIN_LOG_LEVEL`.
 
     Call it before TensorFlow is imported; it imports nothing itself.
     """
@@ -38,7 +38,7 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """What Python finds; None for all other modules."""
+        """Return the spec that Python finds. Returns None for all other modules."""
         del path, target
         if fullname != "tensorflow":
             return None
@@ -57,7 +57,7 @@ class _Finder(MetaPathFinder):
 
 @contextlib.contextmanager
 def _without_remarks() -> Iterator[None]:
-    """Standard error of the process, C++ included, goes to a file, and what is no remark to where it belongs."""
+    """Redirect standard error of the process, including C++, to a file, and forward all lines but remarks."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as said:
         kept = os.dup(2)

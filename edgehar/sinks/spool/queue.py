@@ -1,19 +1,20 @@
 """A queue on disk: what one sink has yet to deliver, kept over outages of its receiver and ends of this process.
 
-One SQLite file per sink. What cannot be put there, on a full or failing disk, is held in memory and put there when that
-works again; whatever happens to the disk, nothing is raised while running and nothing waits.
+Events that a full or failing disk does not take are held in memory, and stored when the disk works again. No method
+raises because of the disk.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import itertools
 import logging
 import math
 import os
 import re
-import sqlite3
+import stat
 import threading
 import time
 from collections import deque
@@ -22,31 +23,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from edgehar.errors import SinkError
+from edgehar.sinks.spool.log import EventLog
 from edgehar.sinks.spool.options import SpoolOptions, state_directory
-from edgehar.sinks.spool.store import Row, SpoolFile, is_damage, is_full, move_aside
+from edgehar.sinks.spool.record import SpoolRow
+from edgehar.sinks.spool.refused import RefusedFile
+from edgehar.sinks.spool.sqlite import rows_of_sqlite
+from edgehar.sinks.spool.state import DeviceClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _log = logging.getLogger(__name__)
 
-# Events held in memory while the disk takes none; the oldest of them go first.
+# Events held in memory while the disk takes none; the oldest are dropped first.
 HELD_MAX = 1000
-# How often dropped events are spoken of.
+# Interval of log lines about dropped events, in seconds.
 _REPORT_EVERY_S = 60.0
-# So many of the oldest events, and one in a hundred, go at a time when the disk is full.
-_FULL_DROPS = 10
+# Bounds of the size of a file, which is a 128th of what the spool may hold.
+_SEGMENT_BYTES = (64 * 1024, 8 * 1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
-class Spooled:
+class SpooledEvent:
     """One undelivered event.
 
     Attributes:
         sequence: its place in the queue; later events have higher ones.
-        id: what tells it from others when it is delivered twice.
-        payload: what is to be delivered.
-        age_s: seconds since it was put in.
+        id: identifies the event when it is delivered twice.
+        payload: the bytes to deliver.
+        age_s: seconds since it was stored in which the device was on.
     """
 
     sequence: int
@@ -55,63 +60,74 @@ class Spooled:
     age_s: float
 
 
-def _steady_clock() -> Callable[[], float]:
-    """A clock that starts with the wall clock's time and is not set: the age of an event is what passed since."""
-    start_s = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    return lambda: start_s + time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 class Spool:
     """A bounded queue of events on disk, for one sink. All methods may be called from any thread.
 
+    `depth`, `on_disk`, `dropped` and `refused` take no lock, so that reading them never waits for a disk.
+
     Attributes:
-        name: what it is called in logs, and its file.
-        dropped: events thrown away undelivered since it was opened: beyond a bound, too old, or lost to the disk.
+        name: what it is called in logs, and its files.
+        depth: events that wait.
+        on_disk: events that wait and are on disk.
+        dropped: events lost undelivered since it was opened: beyond a limit, too old, damaged, or lost to the disk.
+        refused: events set aside since it was opened, because the receiver refused them.
     """
 
-    def __init__(
-        self, name: str, path: Path | None, options: SpoolOptions, *, clock: Callable[[], float] | None = None
-    ) -> None:
-        """Take what is in the file; use `Spool.open` or `Spool.in_memory`.
+    def __init__(self, name: str, path: Path | None, options: SpoolOptions, *, clock: DeviceClock) -> None:
+        """Read the files; use `Spool.open` or `Spool.in_memory`.
 
         Args:
             name: what it is called in logs.
-            path: the file, which the caller has locked; None to hold up to `HELD_MAX` events in memory only.
-            options: its bounds.
-            clock: the time in seconds, for tests.
+            path: `FOLDER/NAME.spool`, which the caller has locked; None to hold up to `HELD_MAX` events in memory only.
+            options: its limits.
+            clock: measures the age of events.
         """
-        self.name, self.dropped = name, 0
-        self._path, self._options = path, options
+        self.name = name
+        self.depth = self.on_disk = self.dropped = self.refused = 0
+        self._path, self._options, self._clock = path, options, clock
         self._max_bytes, self._max_age_s = int(options.max_mb * 1e6), options.max_age_h * 3600
-        self._clock = clock or _steady_clock()
         self._changing = threading.RLock()
-        # All below is guarded by `_changing`. What is held is newer than all that is on disk.
-        self._file: SpoolFile | None = None
-        self._held: deque[Row] = deque()
-        self._acknowledged: set[int] = set()  # but still in the file
-        self._ahead_s = 0.0
+        # Guarded by `_changing`. Events held in memory are newer than all on disk.
+        self._events: EventLog | None = None
+        self._held: deque[SpoolRow] = deque()
+        self._delivered: set[int] = set()  # but not removed from the disk yet
         self._trouble: str | None = None
         self._reported_s, self._reported = -math.inf, 0
         self._lock: int | None = None
         self._closed = False
+        self._last = 0
         self._settle()
-        # Numbers go on from those in the file, and from the time: the file may be one that can only be opened later.
-        last = 0 if self._file is None else self._file.last
-        self._last = max(last, int(self._now_s() * 1e6))
+        if self._events is None or not self._events.last:
+            # Above the numbers in files that cannot be opened now: those began with an earlier time.
+            self._last = max(self._last, int(time.time() * 1e6))
+        self._count()
 
     @classmethod
-    def open(cls, name: str, options: SpoolOptions, *, clock: Callable[[], float] | None = None) -> Self:
-        """Open the queue `name`, making its folder (mode 0700) and file (0600) where they are not there.
+    def open(
+        cls,
+        name: str,
+        options: SpoolOptions,
+        *,
+        clock: Callable[[], float] | None = None,
+        boot_id: str | None = None,
+    ) -> Self:
+        """Open the queue `name`. Creates its folder (mode 0700) and files (0600) if they do not exist.
+
+        Args:
+            name: letters, digits, `.`, `_` and `-`.
+            options: folder and limits.
+            clock: seconds since the boot, for tests.
+            boot_id: identifies the boot, for tests.
 
         Raises:
-            SinkError: the folder cannot be made or written, or another process uses the queue.
+            SinkError: the folder cannot be created or written, or another process uses the queue.
         """
         if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
-            raise ValueError(f"{name!r} is no name for a file")
+            raise ValueError(f"{name!r} is not a valid file name")
         folder = state_directory() if options.directory is None else Path(options.directory).expanduser()
         lock = _lock_file(folder, name)
         try:
-            spool = cls(name, folder / f"{name}.spool", options, clock=clock)
+            spool = cls(name, folder / f"{name}.spool", options, clock=DeviceClock(clock, boot_id))
         except BaseException:
             os.close(lock)
             raise
@@ -120,28 +136,21 @@ class Spool:
 
     @classmethod
     def in_memory(cls, name: str, options: SpoolOptions | None = None) -> Self:
-        """A queue that ends with the process, of `HELD_MAX` events at most."""
-        return cls(name, None, options or SpoolOptions())
-
-    @property
-    def depth(self) -> int:
-        """Events that wait."""
-        with self._changing:
-            on_disk = 0 if self._file is None else self._file.depth
-            return on_disk - len(self._acknowledged) + len(self._held)
+        """Return a queue that ends with the process and holds `HELD_MAX` events at most."""
+        return cls(name, None, options or SpoolOptions(), clock=DeviceClock())
 
     def append(self, payload: bytes, id: str) -> int:  # noqa: A002 - the record's own word
-        """Put in an event; when this returns, killing the process does not lose it.
+        """Add an event. When this returns, killing the process does not lose it.
 
-        Beyond the bounds the oldest events go; one that alone is too large is not taken. Neither is on disk what a full
-        or failing disk does not take: that is held in memory.
+        Beyond the limits the oldest events are dropped. A single event larger than the limit is not stored. If the disk
+        is full or failing, the event is kept in memory.
 
         Returns:
             The event's sequence number.
         """
-        with self._changing:
+        with self._changed():
             self._last += 1
-            row = Row(self._last, id, self._now_s(), payload)
+            row = SpoolRow(self._last, id, self._clock(), payload)
             if row.size > self._max_bytes:
                 self._count_dropped(1, f"one of {len(payload)} bytes is over max_mb")
             else:
@@ -149,140 +158,183 @@ class Spool:
                 self._settle()
             return row.sequence
 
-    def peek(self, after_sequence: int = 0, limit: int = 100) -> list[Spooled]:
-        """The oldest events after `after_sequence`, in order, `limit` at most; they stay in until removed."""
-        with self._changing:
+    def peek(self, after_sequence: int = 0, limit: int = 100) -> list[SpooledEvent]:
+        """Return the oldest events after `after_sequence`, in order, `limit` at most. They stay until removed."""
+        with self._changed():
             self._settle()
-            now_s = self._now_s()
+            now_s = self._clock()
             rows = itertools.chain(self._rows_on_disk(after_sequence, limit), self._held)
             waiting = (row for row in rows if row.sequence > after_sequence)
             return [
-                Spooled(row.sequence, row.id, row.payload, max(0.0, now_s - row.time_s))
+                SpooledEvent(row.sequence, row.id, row.payload, max(0.0, now_s - row.time_s))
                 for row in itertools.islice(waiting, limit)
             ]
 
     def remove(self, sequence: int) -> None:
-        """Take out a delivered event, in any order; one that is not there is left at that."""
-        with self._changing:
+        """Remove a delivered event, in any order. Does nothing if there is no such event."""
+        with self._changed():
             self._check_open()
             if self._held and sequence >= self._held[0].sequence:
                 self._held = deque(row for row in self._held if row.sequence != sequence)
-            elif self._file is not None:
-                self._acknowledged.add(sequence)
+            elif self._path is not None:
+                self._delivered.add(sequence)
                 self._settle()
 
+    def set_aside(self, event: SpooledEvent, reason: str) -> None:
+        """Move an event that the receiver refuses to the file of refused events, so that the others can go on."""
+        with self._changed():
+            if self._path is not None:
+                RefusedFile(self._path.with_suffix(".refused")).add(event.id, event.payload, reason)
+            self.refused += 1
+            self.remove(event.sequence)
+
     def close(self) -> None:
-        """Close the file and let others use it. What is still held in memory is lost, and said."""
-        with self._changing:
+        """Close the files and let others use them. Events that are only in memory are lost, and logged."""
+        with self._changed():
             if self._closed:
                 return
             self._settle()
             self._reported_s = -math.inf
-            self._count_dropped(0, "all in all")
+            self._count_dropped(0, "in total")
             self._closed = True
-            if self._file is not None:
-                self._file.close()
-            # Of a queue that was only ever in memory its sink speaks.
+            if self._events is not None:
+                self._events.close()
+            # The sink of a queue that was never on disk logs this itself.
             if self._held and self._path is not None:
                 _log.warning("spool %s: %d events are lost: they are only in memory", self.name, len(self._held))
             if self._lock is not None:
                 os.close(self._lock)
 
+    @contextlib.contextmanager
+    def _changed(self) -> Iterator[None]:
+        """Hold the lock, and then bring the counts that are read without it up to date."""
+        with self._changing:
+            try:
+                yield
+            finally:
+                self._count()
+
+    def _count(self) -> None:
+        on_disk = 0 if self._events is None else self._events.depth - len(self._delivered)
+        self.on_disk, self.depth = on_disk, on_disk + len(self._held)
+
     def _check_open(self) -> None:
         if self._closed:
             raise ValueError(f"spool {self.name} is closed")
 
-    def _now_s(self) -> float:
-        return self._clock() + self._ahead_s
-
-    def _rows_on_disk(self, after_sequence: int, limit: int) -> list[Row]:
-        if self._file is None:
+    def _rows_on_disk(self, after_sequence: int, limit: int) -> list[SpoolRow]:
+        if self._events is None:
             return []
         try:
-            return self._file.rows(after_sequence, limit, without=self._acknowledged)
-        except sqlite3.Error as error:
+            rows = self._events.rows(after_sequence, limit + len(self._delivered))
+        except OSError as error:
             self._note_trouble(error)
-        return []
+            return []
+        self._count_lost()
+        return [row for row in rows if row.sequence not in self._delivered]
 
     def _settle(self) -> None:
-        """Bring what is held to the disk, and what is beyond the bounds to an end."""
+        """Store what is held, and drop what is beyond the limits."""
         self._check_open()
         if self._path is not None:
-            # When the disk is full: first use what is kept free for that, then the room of the oldest events.
-            for attempt in range(3):
-                try:
-                    self._store(self._path, make_room=attempt > 0, drop=attempt > 1)
-                    break
-                except sqlite3.Error as error:
-                    again = is_full(error) and attempt < 2
-                    if not again:
-                        self._note_trouble(error)
-                    if not (again or is_damage(error)):
-                        break
-        horizon_s, most = self._now_s() - self._max_age_s, min(HELD_MAX, self._options.max_events)
+            try:
+                self._store(self._path)
+            except OSError as error:
+                self._note_trouble(error)
+            self._count_lost()
+        horizon_s, most = self._clock() - self._max_age_s, min(HELD_MAX, self._options.max_events)
         while self._held and (len(self._held) > most or self._held[0].time_s < horizon_s):
             self._held.popleft()
-            self._count_dropped(1, "memory is for the newest only")
+            self._count_dropped(1, "only the newest are held in memory")
 
-    def _store(self, path: Path, *, make_room: bool, drop: bool) -> None:
-        if self._file is None:
-            self._file = SpoolFile(path, full_sync=self._options.sync == "full")
-            # Were the clock set back while we were away, what is in the file would come from the future.
-            self._ahead_s = max(self._ahead_s, self._file.newest_s - self._clock())
-        if make_room:
-            self._file.make_room()
-        surplus = self._surplus(self.depth // 100 + _FULL_DROPS if drop and self._held else 0)
-        if not (self._held or self._acknowledged or surplus):
-            return
-        kept = [row for row in self._held if row.sequence not in surplus]
-        self._file.change(insert=kept, delete=self._acknowledged | surplus)
-        self._held.clear()
-        self._acknowledged.clear()
-        self._count_dropped(len(surplus), "the disk is full" if drop else "max_events, max_mb or max_age_h is reached")
+    def _store(self, path: Path) -> None:
+        if self._events is not None and not self._events.is_there():
+            self._start_over(path)
+        if self._events is None:
+            self._events = self._open_files(path)
+        self._events.remove(self._delivered)
+        self._delivered.clear()
+        if surplus := self._surplus(self._events):
+            self._events.remove({row for row in surplus if row <= self._events.last})
+            self._held = deque(row for row in self._held if row.sequence not in surplus)
+            self._count_dropped(len(surplus), "max_events, max_mb or max_age_h is reached")
+        while self._held:
+            self._events.append(self._held[0])
+            self._held.popleft()
         if self._trouble is not None:
             self._trouble = None
             _log.info("spool %s: the disk takes events again", self.name)
 
-    def _surplus(self, at_least: int) -> set[int]:
-        """The events that must go, oldest first: those beyond the bounds, and `at_least` so many."""
-        assert self._file is not None
+    def _open_files(self, path: Path) -> EventLog:
+        earlier = rows_of_sqlite(path)
+        smallest, largest = _SEGMENT_BYTES
+        events = EventLog(
+            path,
+            clock=self._clock,
+            segment_bytes=min(max(self._max_bytes // 128, smallest), largest),
+            sync=self._options.sync == "full",
+        )
+        if self._held and self._held[0].sequence <= events.last:
+            # They were held before the files could be opened, and are newer.
+            self._held = deque(
+                SpoolRow(events.last + place, row.id, row.time_s, row.payload)
+                for place, row in enumerate(self._held, 1)
+            )
+        for payload, row_id in earlier:
+            events.append(SpoolRow(events.last + 1, row_id, self._clock(), payload))
+        self._last = max(self._last, events.last)
+        return events
+
+    def _start_over(self, path: Path) -> None:
+        """Create folder and files again after someone removed them, and store the events that can still be read."""
+        assert self._events is not None
+        depth = self._events.depth - len(self._delivered)
+        saved = [row for row in self._events.rows_still_open() if row.sequence not in self._delivered]
+        self._delivered.clear()
+        self._events.close()
+        self._events = None
+        self._held.extendleft(reversed(saved))
+        _log.error(
+            "spool %s: %s was removed while in use; creating it again, with %d of %d events",
+            self.name, path, len(saved), depth,
+        )  # fmt: skip
+        self._count_dropped(depth - len(saved), "their files were removed")
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+        try:
+            self._lock = _lock_file(path.parent, self.name)
+        except SinkError as error:
+            raise OSError(errno.EBUSY, str(error)) from error
+
+    def _surplus(self, events: EventLog) -> set[int]:
+        """Return the numbers of the events beyond the limits, the oldest first."""
         held = ((row.sequence, row.time_s, row.size) for row in self._held)
-        depth, size = self.depth, self._file.size + sum(row.size for row in self._held)
-        horizon_s = self._now_s() - self._max_age_s
+        depth = events.depth + len(self._held)
+        size = events.size + sum(row.size for row in self._held)
+        horizon_s = self._clock() - self._max_age_s
         surplus: set[int] = set()
-        for sequence, time_s, row_size in itertools.chain(self._file.oldest(), held):
-            if (
-                depth <= self._options.max_events
-                and size <= self._max_bytes
-                and time_s >= horizon_s
-                and len(surplus) >= at_least
-            ):
+        for sequence, time_s, row_size in itertools.chain(events.waiting(), held):
+            if depth <= self._options.max_events and size <= self._max_bytes and time_s >= horizon_s:
                 break
-            size -= row_size
-            if sequence not in self._acknowledged:
-                surplus.add(sequence)
-                depth -= 1
+            size, depth = size - row_size, depth - 1
+            surplus.add(sequence)
         return surplus
 
-    def _note_trouble(self, error: sqlite3.Error) -> None:
-        """Say what is wrong with the disk, once, and put a damaged file aside."""
-        if is_damage(error) and self._path is not None:
-            lost = self.depth - len(self._held)
-            if self._file is not None:
-                self._file.close()
-            self._file = None
-            self._acknowledged.clear()
-            aside = move_aside(self._path)
-            _log.error(
-                "spool %s: the file is damaged (%s); it is now %s, and a new one begins", self.name, error, aside
-            )
-            self._count_dropped(lost, "the file is damaged")
-        elif self._trouble is None:
-            self._trouble = str(error)
+    def _note_trouble(self, error: OSError) -> None:
+        """Log what is wrong with the disk, once."""
+        if self._trouble is None:
+            self._trouble = error.strerror or str(error)
             _log.warning(
                 "spool %s: %s: %s; the newest %d events are held in memory until the disk takes them",
-                self.name, self._path, error, HELD_MAX,
+                self.name, self._path, self._trouble, HELD_MAX,
             )  # fmt: skip
+
+    def _count_lost(self) -> None:
+        """Take over what the files have lost."""
+        if self._events is not None and self._events.lost:
+            lost, self._events.lost = self._events.lost, 0
+            self._count_dropped(lost, self._events.why)
 
     def _count_dropped(self, count: int, why: str) -> None:
         self.dropped += count
@@ -293,13 +345,14 @@ class Spool:
 
 
 def _lock_file(folder: Path, name: str) -> int:
-    """The descriptor of the locked `NAME.lock`, which is never removed."""
+    """Return the descriptor of the locked `NAME.lock`, which is never removed."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        _warn_of_others(folder)
+        lock = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise SinkError(
-            f"{folder}: cannot keep undelivered events there: {error.strerror}; make it a folder that this user can "
+            f"{folder}: cannot store undelivered events: {error.strerror}; make it a folder that this user can "
             "write, or set directory under [spool]"
         ) from error
     try:
@@ -308,10 +361,20 @@ def _lock_file(folder: Path, name: str) -> int:
         owner = os.read(lock, 20).decode(errors="replace").strip() or "unknown"
         os.close(lock)
         raise SinkError(
-            f"{folder}/{name}.spool is used by another edgehar (process {owner}); end that one, or give each its own "
+            f"{folder}/{name}.spool is used by another edgehar (process {owner}); stop it, or give each its own "
             "directory under [spool]"
         ) from error
     with contextlib.suppress(OSError):  # a full disk; it is only for the message above
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
+
+
+def _warn_of_others(folder: Path) -> None:
+    """Log if other users may write to the folder, and so delete or replace the files in it."""
+    mode = folder.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        _log.warning(
+            "%s: every user of this machine can delete the events in it (mode %o); run: chmod 700 %s",
+            folder, stat.S_IMODE(mode), folder,
+        )  # fmt: skip

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgehar.records import Record
-    from edgehar.sinks.spool.queue import Spooled
+    from edgehar.sinks.spool.queue import SpooledEvent
     from edgehar.sinks.webhook.options import WebhookOptions
 
 _log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class WebhookSink(Sink):
                 self._pause(max(answer.wait_s, self._backoff.next_delay_s()))
         self._link.close()
 
-    def _next(self) -> Spooled | None:
+    def _next(self) -> SpooledEvent | None:
         """The oldest event, after waiting for one; None at the end."""
         while True:
             with self._changed:
@@ -136,7 +136,7 @@ class WebhookSink(Sink):
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._news or self._closing)
 
-    def _deliver(self, spooled: Spooled) -> Answer:
+    def _deliver(self, spooled: SpooledEvent) -> Answer:
         try:
             answer = self._link.post(spooled.payload, spooled.id)
         except Exception as error:

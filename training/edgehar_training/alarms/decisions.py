@@ -15,8 +15,11 @@ from edgehar.records import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TypeAlias
 
     from edgehar.records import Event, Prediction
+
+    Span: TypeAlias = tuple[float, float]
 
 # int8 scores are in steps of 1/256, and their sum may be one step more than 1.
 _SLACK = 2 / 256
@@ -68,19 +71,16 @@ class Rule:
         return self.alarms is None or label in self.alarms
 
 
-def alarm_spans(
-    predictions: Sequence[Prediction], rule: Rule, *, after: Sequence[Prediction] = ()
-) -> list[tuple[float, float]]:
+def alarm_spans(predictions: Sequence[Prediction], rule: Rule, decider: Decider | None = None) -> list[Span]:
     """Return start and end of each alarm in a stream, by the device's `Decider`; capture times in seconds.
 
     Args:
         predictions: of the stream, in order.
         rule: with its thresholds.
-        after: earlier predictions that the decider sees first. Alarms that start in them are left out.
+        decider: of this rule, which may have seen earlier predictions; an alarm that started in them and still rings
+            is one of the stream, with its early start.
     """
-    decider, positive = rule.decider(), set(rule.positive)
-    for prediction in after:
-        decider.update(prediction)
+    decider, positive = decider or rule.decider(), set(rule.positive)
     begin_s = predictions[0].window.end_s if predictions else 0.0
     events: list[Event] = []
     for prediction in predictions:
@@ -89,7 +89,7 @@ def alarm_spans(
     return [
         (event.start_s, event.end_s)
         for event in events
-        if event.end_s is not None and event.label in positive and event.start_s >= begin_s
+        if event.end_s is not None and event.label in positive and event.end_s >= begin_s
     ]
 
 

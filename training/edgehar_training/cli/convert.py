@@ -106,7 +106,7 @@ def _add_foreign(group: argparse._ArgumentGroup) -> None:
 
 
 def _source(args: argparse.Namespace, folder: Path) -> Path:
-    """The run to convert; a network from elsewhere is laid out as one in `folder`."""
+    """Return the run to convert; a network from elsewhere is laid out as one in `folder`."""
     if (args.run is None) == (args.file is None):
         raise ConfigError("give the folder of a run, or a network that was trained elsewhere by --from")
     if args.run is not None:
@@ -137,6 +137,7 @@ def _convert(args: argparse.Namespace) -> int:
     prepare("tensorflow")  # the backend whose graphs become TFLite
     from edgehar.model.manifest import Decision
     from edgehar_training.alarms.rules import parse_rules
+    from edgehar_training.quantize.background import background_hint
     from edgehar_training.quantize.convert import convert_run
     from edgehar_training.quantize.options import ConvertOptions
 
@@ -156,6 +157,8 @@ def _convert(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="edgehar-convert-") as folder:
         conversion = convert_run(_source(args, Path(folder)), args.out, options)
     print(_table(conversion), file=sys.stderr)
+    if hint := background_hint(conversion.manifest.labels, options.decision.background):
+        print(f"warning: {hint}", file=sys.stderr)
     return EXIT_DONE
 
 
@@ -188,7 +191,7 @@ def _table(conversion: Conversion) -> str:
 
 
 def _class_lines(conversion: Conversion) -> list[str]:
-    """What int8 loses or gains on the clips of each label; nothing where that is nothing."""
+    """Return the points that int8 loses or gains on the clips of each label, if any."""
     drops = conversion.comparison.class_drops(conversion.manifest.labels)
     changed = [f"{label} {-drop:+.1f}" for label, drop in drops.items() if drop]
     return [f"points by label: {', '.join(changed)}"] if changed else []

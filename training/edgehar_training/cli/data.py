@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import io
+import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
+from edgehar_training.file_names import printable, printable_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +35,7 @@ class _LateParser(argparse.ArgumentParser):
     late: Callable[[argparse.ArgumentParser], None] | None = None
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As the base class."""
+        """Add the options, then parse as the base class does."""
         if self.late is not None:
             late, self.late = self.late, None
             late(self)
@@ -113,12 +116,16 @@ def _clips(args: argparse.Namespace) -> list[Clip]:
 def _list(args: argparse.Namespace) -> int:
     import dataclasses
 
-    from edgehar_training.data.datasets.manifest import is_file_path, write_csv
+    from edgehar_training.data.datasets.clip import is_file_path
+    from edgehar_training.data.datasets.manifest import write_csv
 
     def absolute(clip: Clip) -> Clip:
         # The table may be kept anywhere.
         return dataclasses.replace(clip, path=str(Path(clip.path).resolve())) if is_file_path(clip.path) else clip
 
+    # The table holds file names exactly, also when their bytes are not UTF-8.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     write_csv([absolute(clip) for clip in _clips(args)], sys.stdout)
     return EXIT_DONE
 
@@ -127,6 +134,7 @@ def _check(args: argparse.Namespace) -> int:
     import msgspec
 
     from edgehar.errors import ConfigError
+    from edgehar.progress import Progress
     from edgehar_training.cli.workstation import prepare
     from edgehar_training.data.datasets.check import check_clips
     from edgehar_training.data.datasets.probe import probe_videos
@@ -138,40 +146,26 @@ def _check(args: argparse.Namespace) -> int:
     if args.sheet is not None and args.sheet.suffix.lower() != ".png":
         raise ConfigError(f"--sheet {args.sheet}: the picture is a PNG; name it so")
     clips = _clips(args)
-    with _bar(len({clip.path for clip in clips}), "reading") as progress:
-        probes = probe_videos(clips, workers=workers, all_frames=args.all_frames, progress=progress)
+    with Progress("reading", len({clip.path for clip in clips}), unit="videos") as progress:
+        probes = probe_videos(clips, workers=workers, all_frames=args.all_frames, progress=progress.advance)
     check = check_clips(clips, args.dataset, probes)
     if args.json:
-        print(msgspec.json.format(msgspec.json.encode(check), indent=2).decode())
+        print(json.dumps(printable_values(msgspec.to_builtins(check)), indent=2, ensure_ascii=False))
     else:
-        print("\n".join(_lines(check)))
+        print(printable("\n".join(_lines(check))))
     if args.sheet is not None:
         from edgehar_training.data.datasets.sheet import shown_count, write_contact_sheet
 
-        with _bar(shown_count(clips), "drawing") as progress:
+        with Progress("drawing", shown_count(clips), unit="clips") as progress:
             title = f"{args.dataset} {args.folder or ''}: {check.clips} clips, {check.groups} groups"
-            write_contact_sheet(args.sheet, clips, probes, title=title, workers=workers, progress=progress)
+            write_contact_sheet(args.sheet, clips, probes, title=title, workers=workers, progress=progress.advance)
     if not check.usable:
         print("edgehar: fewer than two classes have a clip that can be read", file=sys.stderr)
     return EXIT_DONE if check.usable else EXIT_FAILED
 
 
-def _bar(total: int, what: str) -> Any:
-    """A progress bar on stderr, where that is a terminal; gives the function that moves it on."""
-    import contextlib
-
-    from tqdm import tqdm
-
-    @contextlib.contextmanager
-    def shown() -> Iterator[Callable[[], object]]:
-        with tqdm(total=total, unit="clip", desc=what, disable=None) as bar:
-            yield bar.update
-
-    return shown()
-
-
 def _lines(check: Check) -> Iterator[str]:
-    """The findings as text."""
+    """Yield the findings as lines of text."""
     width = max(map(len, (*check.classes, "class")))
     yield f"{'class':<{width}}  {'clips':>6}  {'groups':>6}  seconds (shortest, median, longest)"
     for label, one in check.classes.items():
@@ -227,5 +221,5 @@ def _preview(args: argparse.Namespace) -> int:
 
     config = run_config({**groups, "split": replace(groups["split"], seed=args.seed)})
     rows = write_preview(args.out, config, load_dataset(config.data), rows=args.rows)
-    print(f"{args.out}: {rows} windows")
+    print(printable(f"{args.out}: {rows} windows"))
     return EXIT_DONE

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError
 from edgehar_training.cli import eval_conditions
+from edgehar_training.file_names import printable
 from edgehar_training.pages.render import check_installed
 from edgehar_training.quiet import quiet_tensorflow
 
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
         default = bundle.manifest.decision.threshold
         evaluated, threshold = _of_bundle(bundle, args), default if args.threshold is None else args.threshold
     summary = summarize(evaluated, threshold)
-    print(json.dumps(summary, indent=2) if args.json else text_table(summary))
+    print(json.dumps(summary, indent=2) if args.json else printable(text_table(summary)))
     if args.out is not None:
         options = FileOptions(hop=_hop(args), windows=args.windows_csv, thumbnails=not args.no_thumbnails)
         written = write_files(args.out, evaluated, summary, options)
@@ -139,7 +140,7 @@ def _bundle(target: str) -> ModelBundle:
 
 
 def _of_folder(folder: Path, args: argparse.Namespace) -> Evaluated:
-    """A run, or all runs under a folder."""
+    """Evaluate a run, or all runs under a folder."""
     from edgehar_training.evaluation.evaluate import evaluate_part, evaluate_run_on
     from edgehar_training.evaluation.stored import evaluate_stored, runs_in
     from edgehar_training.runs.run import load_run
@@ -175,7 +176,7 @@ def _check_hop(args: argparse.Namespace, window: int) -> None:
 
 
 def _of_bundle(bundle: ModelBundle, args: argparse.Namespace) -> Evaluated:
-    """A bundle on the clips of a folder, or of a run's split."""
+    """Evaluate a bundle on the clips of a folder, or of the split of a run."""
     from edgehar_training.evaluation.evaluate import evaluate_bundle, evaluate_bundle_part
     from edgehar_training.runs.run import load_run
 
@@ -196,7 +197,7 @@ def _of_bundle(bundle: ModelBundle, args: argparse.Namespace) -> Evaluated:
 
 
 def _clips(args: argparse.Namespace, labels: list[str], model: str) -> tuple[DataSettings, list[Clip]]:
-    """The clips of `--data`, whose labels the model must know."""
+    """Return the clips of `--data`, whose labels the model must know."""
     from edgehar.errors import DatasetError
     from edgehar_training.data.datasets import load_dataset
     from edgehar_training.evaluation.evaluated import check_labels
@@ -204,7 +205,7 @@ def _clips(args: argparse.Namespace, labels: list[str], model: str) -> tuple[Dat
 
     folder = None if args.data is None else str(Path(args.data).resolve())
     data = DataSettings(dataset=args.dataset or "folder", folder=folder, classes=args.classes, cache=args.cache)
-    clips = load_dataset(data)
+    clips = load_dataset(data, training=False)
     if not clips:
         raise DatasetError(f"{args.data}: holds no clips")
     check_labels(labels, clips, model, allow_unknown=args.allow_unknown)

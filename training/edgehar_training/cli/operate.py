@@ -1,4 +1,4 @@
-"""`edgehar operate`: where to put the threshold of an event detector, and what it costs."""
+"""`edgehar operate`: false alarms per hour, actions found and delay of an event detector, at every threshold."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError, DatasetError
+from edgehar_training.cli import footage
 
 if TYPE_CHECKING:
     from edgehar_training.alarms.decisions import Rule
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  edgehar operate runs/fight-5-fold --background noFight --out operate
-  edgehar operate runs/fight-5-fold --background noFight --false-alarms-per-hour 1 --decision smoothing=k-of-n k=3 n=5
+  edgehar operate fight --ordinary cctv/ordinary --incident cctv/fight survfight/fight --label fight --out alarms
+  edgehar operate my.edgehar --ordinary week --decision smoothing=cusum threshold=0.5
+  edgehar operate runs/fight-5-fold --background noFight --ordinary cctv/ordinary --incident cctv/fight
+  edgehar operate runs/fight-5-fold --background noFight --out operate                  the clips of a run
   edgehar operate runs/fight-5-fold --background noFight --unknown ucf101 --unknown-dataset ucf101"""
 
+MOST_PER_HOUR = 10.0
 THRESHOLDS = (*(step / 20 for step in range(1, 20)), 0.98)
 
 
@@ -31,18 +35,28 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "operate",
-        help="where to put the threshold of an event detector, and what it costs",
+        help="measure false alarms per hour, actions found and delay, at every threshold",
         description=__doc__,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument(
-        "folder", type=Path, metavar="RUN", help="folds and seeds of edgehar-train --int8, or one run of it"
+        "folder",
+        type=Path,
+        metavar="BUNDLE|RUN",
+        help="a bundle or the name of a shipped one, with --ordinary; or folds and seeds of edgehar-train --int8",
     )
-    parser.add_argument("--background", nargs="+", default=[], metavar="LABEL", help="labels that are no event")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write operate.json, CSV files and operate.html here")
+    parser.add_argument(
+        "--background",
+        nargs="+",
+        default=[],
+        metavar="LABEL",
+        help="labels that never open an event (a bundle has its own)",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write all figures as JSON, CSV and an HTML page here")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of the table")
+    footage.add_options(parser)
     _add_decision(parser.add_argument_group("decision"))
     others = parser.add_argument_group("clips of other actions")
     others.add_argument("--unknown", type=Path, metavar="DIR", help="clips of actions that the model does not know")
@@ -54,16 +68,15 @@ def _add_decision(choice: argparse._ArgumentGroup) -> None:
     choice.add_argument(
         "--false-alarms-per-hour",
         type=float,
-        default=10.0,
         metavar="X",
-        help="choose each run's threshold for at most so many, on its validation clips (default: 10)",
+        help="choose thresholds for at most so many, on clips that are not judged (default: 6 on footage, else 10)",
     )
     choice.add_argument(
         "--decision",
         nargs="+",
         default=[],
-        metavar="KEY=VALUE",
-        help="smoothing and times, as in the table [decision] of docs/events.md (default: smoothing=ema ema_seconds=1)",
+        metavar="KEY=VALUE|FILE",
+        help="rules, as in the table [decision] of docs/events.md (default: those of a bundle; else smoothing=ema)",
     )
     choice.add_argument("--thresholds", nargs="+", type=float, metavar="P", help="of the table (default: 0.05 to 0.98)")
     choice.add_argument(
@@ -77,7 +90,15 @@ def _add_decision(choice: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score the clips, decide at every threshold, print the table and write the files."""
-    _check(args)
+    _check_numbers(args)
+    if footage.asked(args):
+        return footage.run(args)
+    return _run_on_clips(args)
+
+
+def _run_on_clips(args: argparse.Namespace) -> int:
+    """Judge an experiment on the clips of its own splits."""
+    _check_clips(args)
     from edgehar.model.manifest import Decision
     from edgehar_training.alarms.decisions import Rule
     from edgehar_training.alarms.rules import parse_rules
@@ -99,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
         answers,
         rule,
         thresholds=args.thresholds or THRESHOLDS,
-        most_per_hour=args.false_alarms_per_hour,
+        most_per_hour=MOST_PER_HOUR if args.false_alarms_per_hour is None else args.false_alarms_per_hour,
         context_s=args.context_s,
         unknown=None if about is None else about | {"clips": len(unknown) - len(skipped)},
     )
@@ -112,16 +133,10 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _check(args: argparse.Namespace) -> None:
-    if not args.folder.is_dir():
-        raise ConfigError(f"{args.folder}: no such folder; give the --out folder of edgehar-train --int8")
+def _check_numbers(args: argparse.Namespace) -> None:
     for name, value in (("--false-alarms-per-hour", args.false_alarms_per_hour), ("--context-s", args.context_s)):
-        if not (value >= 0 and math.isfinite(value)):
+        if value is not None and not (value >= 0 and math.isfinite(value)):
             raise ConfigError(f"{name} is {value:g}, it must be 0 or more")
-    if given := [word for word in args.decision if word.startswith("threshold")]:
-        raise ConfigError(
-            f"--decision {given[0]}: the threshold is what is measured; name those of the table with --thresholds"
-        )
     for threshold in args.thresholds or ():
         if not 0 < threshold <= 1:
             raise ConfigError(f"--thresholds {threshold:g}: must be more than 0, up to 1")
@@ -129,12 +144,24 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"{args.out}: is a file; --out names a folder")
 
 
+def _check_clips(args: argparse.Namespace) -> None:
+    if args.folder.is_file():
+        raise ConfigError(f"{args.folder}: a bundle has no clips of its own; give --ordinary DIR, and --incident DIR")
+    if not args.folder.is_dir():
+        raise ConfigError(
+            f"{args.folder}: no such folder; give the --out folder of edgehar-train --int8, or a bundle with --ordinary"
+        )
+    if given := [word for word in args.decision if word.startswith("threshold")]:
+        raise ConfigError(
+            f"--decision {given[0]}: the threshold is what is measured; name those of the table with --thresholds"
+        )
+
+
 def _unknown(args: argparse.Namespace, first: Run) -> tuple[list[Clip], dict[str, Any] | None]:
-    """The clips of `--unknown`, none of a label that the model knows, and what they are."""
+    """Return the clips of `--unknown`, none of a label that the model knows, and what they are."""
     if args.unknown is None:
         return [], None
-    from edgehar_training.data.datasets import load_dataset
-    from edgehar_training.evaluation.evaluated import describe_data
+    from edgehar_training.data.datasets import describe_data, load_dataset
     from edgehar_training.settings import DataSettings
 
     folder = args.unknown.resolve()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgehar.cli.common import EXIT_DONE, make_parser, run_command
 from edgehar.errors import ConfigError
 from edgehar_training.cli.workstation import prepare
+from edgehar_training.file_names import printable
 from edgehar_training.settings.arguments import add_options, given_options
 from edgehar_training.settings.recipe import SETTINGS, names, read_recipe
 
@@ -67,6 +68,7 @@ def _train(args: argparse.Namespace) -> int:
     prepare()
     if recipe is not None and recipe.paper is not None:
         log.info("%s; the paper: %s", recipe.paper.title, recipe.paper.claim)
+    from edgehar_training.quantize.background import background_hint
     from edgehar_training.training.experiment import run_experiment
     from edgehar_training.training.options import ExperimentOptions, RunOptions
 
@@ -78,25 +80,27 @@ def _train(args: argparse.Namespace) -> int:
     if args.dry_run:
         from edgehar_training.training.dry_run import describe_plan
 
-        print(describe_plan(config, options))
+        print(printable(describe_plan(config, options)))
         return EXIT_DONE
     try:
         metrics = run_experiment(config, options)
     except KeyboardInterrupt:
         log.info("continue with the same command and --resume")
         raise
-    print(summary(metrics))
+    print(printable(summary(metrics)))
+    if hint := background_hint(list(_tested(metrics)["per_class"]), []):
+        log.info("%s", hint)
     return EXIT_DONE
 
 
 def chosen_settings(args: argparse.Namespace, recipe: Recipe | None) -> dict[str, msgspec.Struct]:
-    """Each group of settings: what the command line says, else the recipe, else the default."""
+    """Return each group of settings: from the command line, else from the recipe, else the default."""
     given, written = given_options(args, SETTINGS), {} if recipe is None else recipe.settings
     return {name: struct(**_over(written.get(name, {}), given.get(name, {}))) for name, struct in SETTINGS.items()}
 
 
 def _over(written: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """What is given over what is written; options of a network are taken one by one."""
+    """Return recipe values overridden by given values; options of a network are overridden one by one."""
     merged = {
         name: {**written[name], **value}
         for name, value in given.items()
@@ -106,7 +110,7 @@ def _over(written: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_config(groups: dict[str, Any]) -> RunConfig:
-    """The settings of the runs; folders are made absolute, since a run may be resumed from elsewhere."""
+    """Return the settings of the runs. Folders are made absolute, because a run may be resumed from elsewhere."""
     from msgspec.structs import replace
 
     from edgehar_training.data.frames_cache import default_folder
@@ -123,7 +127,7 @@ def run_config(groups: dict[str, Any]) -> RunConfig:
 
 
 def _absolute(network: NetworkSettings) -> NetworkSettings:
-    """The same with a file of weights, and a folder of optical flow, that are found from anywhere."""
+    """Return the same settings with absolute paths of a weights file and of a folder of optical flow."""
     from msgspec.structs import replace
 
     from edgehar_training.data.flow import METHODS
@@ -136,8 +140,8 @@ def _absolute(network: NetworkSettings) -> NetworkSettings:
 
 
 def summary(metrics: dict[str, Any]) -> str:
-    """The line that tells what a run, or several, reached, from `metrics.json`."""
-    part = metrics if "top1" in metrics else metrics.get("test", metrics["val"])
+    """Return one line with the result of one or several runs, from `metrics.json`."""
+    part = _tested(metrics)
     name = metrics.get("part", "test" if "test" in metrics else "val")
     low, high = part["interval_95"]
     seeds = len(metrics.get("seeds", [0]))
@@ -149,8 +153,14 @@ def summary(metrics: dict[str, Any]) -> str:
     return f"{text}: {metrics['protocol']}, {seeds} {'seed' if seeds == 1 else 'seeds'}"
 
 
+def _tested(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of the test part, or of the validation part if there is no test part."""
+    found: dict[str, Any] = metrics if "top1" in metrics else metrics.get("test", metrics["val"])
+    return found
+
+
 def _stages(metrics: dict[str, Any], part: str) -> str:
-    """What more training makes of int8, side by side."""
+    """Return a table of float and the int8 stages."""
     from edgehar_training.quantize.stage_comparison import table_text
 
     found = metrics["quantization"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from edgehar.errors import ConfigError, EdgeharError
 from edgehar_training.quiet import quiet_tensorflow
 
-_NEEDED = ("keras", "sklearn", "matplotlib", "tqdm")
+_NEEDED = ("keras", "sklearn", "matplotlib", "jinja2")
 BACKENDS = ("tensorflow", "jax")
 
 
@@ -42,7 +42,7 @@ def prepare(backend: str | None = None) -> None:
 
 
 def _allow_open_files() -> None:
-    """As many as the system lets us: the frames of a clip are a file that stays open; 1024 clips are a small set."""
+    """Raise the limit of open files: each clip in use is an open file, and 1024 clips are a small data set."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -61,7 +61,7 @@ def _check_backend(name: str) -> None:
 
 
 def _chosen_backend() -> str:
-    """What Keras will take: the environment, its own file, TensorFlow."""
+    """Return the backend that Keras will use: from the environment, its own file, or TensorFlow."""
     if name := os.environ.get("KERAS_BACKEND"):
         return name
     home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))

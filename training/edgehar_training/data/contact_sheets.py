@@ -62,7 +62,7 @@ def write_sheet(path: Path, title: str, rows: Sequence[SheetRow], *, width: int,
 
 
 def fitted(picture: Picture, width: int, height: int) -> Picture:
-    """A picture shrunk or enlarged into uint8 `(height, width, 3)`, whole and undistorted, with grey beside it."""
+    """Return a picture resized to fit uint8 `(height, width, 3)`, undistorted, with gray borders."""
     import cv2
 
     scale = min(width / picture.shape[1], height / picture.shape[0])
@@ -75,7 +75,7 @@ def fitted(picture: Picture, width: int, height: int) -> Picture:
 
 
 def missing(words: str, width: int, height: int) -> Picture:
-    """A grey tile that says why there is no picture."""
+    """Return a gray tile that says why there is no picture."""
     tile = np.full((height, width, 3), 225, np.uint8)
     _write(tile, words, 4, height // 2, _FAINT)
     return tile
@@ -92,7 +92,7 @@ def _strip(row: SheetRow, across: int, width: int, height: int) -> Picture:
 
 
 def _words(text: str, across: int, colour: tuple[int, int, int], *, thick: bool = False) -> Picture:
-    """Lines of words, broken where the sheet ends."""
+    """Draw lines of words, wrapped at the width of the sheet."""
     lines, line = [], ""
     for word in text.split():
         if line and _width(f"{line} {word}") > across - 2 * _MARGIN:
@@ -108,7 +108,7 @@ def _words(text: str, across: int, colour: tuple[int, int, int], *, thick: bool 
 
 
 def _shortened(text: str, width: int) -> str:
-    """The end of a text that is too wide: of file names that is what differs."""
+    """Return the end of a text that is too wide, because file names differ at the end."""
     if _width(text) <= width:
         return text
     while text and _width(f"..{text}") > width:
@@ -134,5 +134,5 @@ def _write(
 
 
 def _plain(text: str) -> str:
-    """The font knows ASCII only."""
+    """Return ASCII text; the font has no other characters."""
     return text.encode("ascii", "replace").decode()

@@ -27,7 +27,7 @@ class Contents:
         self._known: dict[str, str] | None = None
 
     def known(self, path: str) -> str | None:
-        """The word of a source, if that is known without reading a file."""
+        """Return the word of a source. Returns None if that takes reading a file."""
         files = _files(path)
         if files is None:
             return path_word(path)
@@ -35,7 +35,7 @@ class Contents:
         return None if None in words else _joined(files, [word for word in words if word is not None])
 
     def word(self, path: str) -> str:
-        """The word of a source; its files are read if need be.
+        """Return the word of a source; reads its files if needed.
 
         Raises:
             OSError: a file cannot be read.
@@ -69,12 +69,12 @@ class Contents:
 
 
 def path_word(path: str) -> str:
-    """The word of what is no file: a source made by code, which may change with the version."""
+    """Return the word of a source that is not a file. It may change with the version, because code makes the source."""
     return hashlib.sha256(json.dumps([path, __version__]).encode()).hexdigest()
 
 
 def _files(path: str) -> list[Path] | None:
-    """The file of a path, or those of a folder or pattern of images; None for what is no file."""
+    """Return the file of a path, or the files of a folder or pattern of images. Returns None for other sources."""
     place = Path(path.removeprefix("images:").removeprefix("file:"))
     if place.is_file():
         return [place]

@@ -14,11 +14,10 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from edgehar.errors import DatasetError, SourceError
 from edgehar_training.data.datasets import Clip
 from edgehar_training.data.filling import CacheJob
+from edgehar_training.file_names import decode_json
 
 if TYPE_CHECKING:
     from edgehar_training.data.filling import Cache
@@ -41,7 +40,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     warnings = _WarningLog()
     logging.basicConfig(handlers=[warnings])
-    cache = open_cache(msgspec.json.decode(sys.argv[1], type=CacheJob))
+    cache = open_cache(decode_json(sys.argv[1], CacheJob))
     for line in sys.stdin:
         answer = _answer(cache, Clip(**json.loads(line)))
         print(json.dumps({**answer, "warnings": warnings.messages}), flush=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import msgspec
 
 from edgehar.errors import DatasetError, SourceError
+from edgehar_training.file_names import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -52,7 +53,7 @@ class Cache(Protocol):
     made: str
 
     def has(self, clip: Clip) -> bool:
-        """Whether the clip's entry is there, if that can be told at once."""
+        """Return whether the entry of the clip exists, if that can be told without reading its file."""
 
     def make_missing(self, clip: Clip) -> int:
         """Make the clip's entry unless it is there; returns the number of its frames, 0 when it was there."""
@@ -154,7 +155,7 @@ class _Pool:
 
     def __init__(self, job: CacheJob, clips: Sequence[Clip], count: int) -> None:
         self.answers: queue.SimpleQueue[tuple[Clip, Answer]] = queue.SimpleQueue()
-        self._job, self._stopped = msgspec.json.encode(job).decode(), False
+        self._job, self._stopped = encode_json(job).decode(), False
         self._waiting: queue.SimpleQueue[Clip] = queue.SimpleQueue()
         for clip in clips:
             self._waiting.put(clip)
@@ -210,7 +211,7 @@ class _Pool:
 
 
 def _ask(process: subprocess.Popen[str], clip: Clip) -> Answer | None:
-    """What the process says of a clip; None when it is gone."""
+    """Return the answer of the process about a clip. Returns None if the process ended."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:

@@ -27,7 +27,7 @@ _FARNEBACK = (0.5, 3, 9, 3, 5, 1.2, 0)
 def flow_of(
     frames: npt.NDArray[np.uint8], times_s: npt.NDArray[np.float64], rate_hz: float, method: str
 ) -> Iterator[tuple[npt.NDArray[np.int8], float]]:
-    """What moved until each frame of a clip since the frame nearest to a period of the time grid before it.
+    """Return the motion of each frame since the frame nearest to one period of the time grid before it.
 
     So every sampling of the clip finds its flow, whichever frame the grid starts with. It is computed at the size of
     the frames given, of their grey levels.
@@ -53,7 +53,7 @@ def flow_of(
 
 
 def quantized_flow(shares: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.NDArray[np.int8]:
-    """Flow as a share of the frame's sides, float `(h, w, 2)`, as int8 `(height, width, 2)` of the shape wanted.
+    """Return flow as a share of the sides of the frame, float `(h, w, 2)`, as int8 `(height, width, 2)`.
 
     A step is 1/1024 of the side; beyond an eighth of the side it is clipped.
     """
@@ -77,7 +77,7 @@ def _method(name: str, side: int) -> Callable[[Any, Any], npt.NDArray[np.float32
 
 
 def _sides(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Width and height of a picture, by which x and y are divided."""
+    """Return width and height of a picture, by which x and y are divided."""
     height, width = pixels.shape[:2]
     return np.array([width, height], np.float32)
 

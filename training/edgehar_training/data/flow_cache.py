@@ -61,7 +61,7 @@ class FlowCache:
         return filling.fill(self, list(entries.values()), progress, workers)
 
     def load(self, clip: Clip) -> npt.NDArray[np.int8]:
-        """int8 `(n, height, width, 2)`, memory-mapped, for the frames that `FramesCache.load` gives; made if missing.
+        """Return int8 `(n, height, width, 2)`, memory-mapped, for the frames of `FramesCache.load`; made if missing.
 
         Raises:
             SourceError: the video cannot be read.
@@ -73,7 +73,7 @@ class FlowCache:
         return part
 
     def has(self, clip: Clip) -> bool:
-        """Whether the clip's flow is there."""
+        """Return whether the flow of the clip exists."""
         return self._frames.has(clip) and self._frames.shards.whole(self._shard(clip))
 
     def make_missing(self, clip: Clip) -> int:

@@ -30,12 +30,12 @@ _TOLERATED_FRAMES = 2
 
 
 def clip_folder(folder: Path, clip: Clip) -> Path:
-    """Where the flow of a clip is."""
+    """Return the folder with the flow of a clip."""
     return folder / clip.label / Path(clip.path).stem
 
 
 def pairs(folder: Path) -> list[tuple[Path, Path]]:
-    """The pictures of x and y in a clip's folder, in order.
+    """Return the pictures of x and y in the folder of a clip, in order.
 
     Raises:
         DatasetError: there are none, or some have no partner.
@@ -56,7 +56,7 @@ def pairs(folder: Path) -> list[tuple[Path, Path]]:
 def flow_from(
     folder: Path, times_s: npt.NDArray[np.float64], rate_hz: float, shape: tuple[int, int], crop: Crop
 ) -> Iterator[tuple[npt.NDArray[np.int8], float]]:
-    """What moved until each frame of a clip in a period of the time grid: the sum of the pictures since then.
+    """Return the motion of each frame within one period of the time grid: the sum of the pictures since then.
 
     Args:
         folder: of the clip.
@@ -87,7 +87,7 @@ def flow_from(
 
 
 def _read(pair: tuple[Path, Path], shape: tuple[int, int], crop: Crop) -> npt.NDArray[np.float32]:
-    """Flow as a share of the small frame's sides, float32 `(height, width, 2)`."""
+    """Return flow as a share of the sides of the small frame, float32 `(height, width, 2)`."""
     import cv2
 
     levels = []
@@ -105,7 +105,7 @@ def _read(pair: tuple[Path, Path], shape: tuple[int, int], crop: Crop) -> npt.ND
 
 
 def _fitted(moved: npt.NDArray[np.float32], shape: tuple[int, int], crop: Crop) -> npt.NDArray[np.float32]:
-    """The middle of a picture, or the picture with stillness beside it, of the aspect ratio of `shape`."""
+    """Return a picture cropped or padded with zero motion to the aspect ratio of `shape`."""
     if crop == "stretch":
         return moved
     rows, columns = moved.shape[:2]

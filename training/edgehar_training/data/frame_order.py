@@ -42,13 +42,13 @@ class FrameOrder:
         return WORDS[self.kind]
 
     def training(self, window: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-        """Frames of a training window by place, `(window,)` indices into it; ordered ones leave `rng` as it is."""
+        """Return the order of the frames of a training window, `(window,)` indices; ordered ones do not use `rng`."""
         if self.kind == "single":
             return np.full(window, rng.integers(window), np.intp)
         return self._in_order(window, rng)
 
     def evaluation(self, window: int, start: int) -> npt.NDArray[np.intp]:
-        """Frames of an evaluated window by place, the same in every evaluation.
+        """Return the order of the frames of an evaluated window, the same in every evaluation.
 
         Args:
             window: frames in a window.

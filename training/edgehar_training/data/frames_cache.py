@@ -50,7 +50,7 @@ class SmallClip:
 
 
 def default_folder() -> Path:
-    """`edgehar/frames` under `XDG_CACHE_HOME`, or under `~/.cache` (XDG Base Directory Specification)."""
+    """Return `edgehar/frames` in `XDG_CACHE_HOME`, or in `~/.cache` (XDG Base Directory Specification)."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "edgehar" / "frames"
 
@@ -83,7 +83,7 @@ class Shards:
                 path.unlink(missing_ok=True)
 
     def whole(self, path: Path) -> bool:
-        """Whether a shard is there and of its right size."""
+        """Return whether a shard exists and has the right size."""
         try:
             read_shard(path, verify=False)
         except (FileNotFoundError, BrokenShardError):
@@ -91,7 +91,7 @@ class Shards:
         return True
 
     def read(self, path: Path, what: str, make: Callable[[], object]) -> tuple[Any, npt.NDArray[np.float64]]:
-        """A shard's pictures and times; it is made where it is missing, and made once more where it is damaged.
+        """Return the pictures and times of a shard; made if missing, and made again once if damaged.
 
         Args:
             path: the shard.
@@ -129,7 +129,7 @@ class Shards:
 
 
 def _boot() -> str:
-    """What is another after each start of the machine, where the system tells."""
+    """Return a word that changes with each boot of the machine, if the system provides one."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -177,7 +177,7 @@ class FramesCache:
         return fill(self, list(videos.values()), progress, workers)
 
     def load(self, clip: Clip) -> SmallClip:
-        """The frames of a clip between its first and last moment, memory-mapped; decoded now if they are not there.
+        """Return the frames of a clip between its start and end, memory-mapped; decoded now if missing.
 
         Raises:
             SourceError: the video cannot be read.
@@ -188,7 +188,7 @@ class FramesCache:
         return SmallClip(frames[part], times_s[part])
 
     def all_frames(self, clip: Clip) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
-        """All frames of the video that a clip is in, memory-mapped, and their times.
+        """Return all frames of the video that a clip is in, memory-mapped, and their times.
 
         Raises:
             SourceError: the video cannot be read.
@@ -196,7 +196,7 @@ class FramesCache:
         return self.shards.read(self.shard(clip.path), clip.path, lambda: self.make(clip))
 
     def has(self, clip: Clip) -> bool:
-        """Whether the clip's frames are there; its file is not read to find out."""
+        """Return whether the frames of the clip exist, without reading its file."""
         word = self._contents.known(clip.path)
         return word is not None and self.shards.whole(self._shard_of(word))
 
@@ -217,11 +217,11 @@ class FramesCache:
             raise SourceError(f"{clip.path}: holds no frame") from error
 
     def make_missing(self, clip: Clip) -> int:
-        """The same, unless it turns out to be there when its content is known; then 0."""
+        """Decode a video unless its frames exist, which its content shows. Returns the number of its frames, or 0."""
         return 0 if self.shards.whole(self.shard(clip.path)) else self.make(clip)
 
     def shard(self, path: str) -> Path:
-        """The file that holds a video's frames.
+        """Return the file that holds the frames of a video.
 
         Raises:
             SourceError: the video cannot be read.
@@ -266,7 +266,7 @@ def open_frames(folder: str, height: int, width: int, crop: Crop) -> FramesCache
 
 
 def clip_part(clip: Clip, times_s: npt.NDArray[np.float64]) -> slice:
-    """Which frames of a video are between the first and last moment of a clip.
+    """Return the frames of a video between the start and end of a clip.
 
     Raises:
         DatasetError: none is.

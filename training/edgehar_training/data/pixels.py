@@ -40,7 +40,7 @@ class Pixels:
 
 
 def caches(folder: Path, crop: Crop, network: NetworkSettings) -> tuple[FramesCache, FlowCache | None]:
-    """The cache of frames, and that of flow where the network sees it.
+    """Return the cache of frames, and the cache of flow if the network uses it.
 
     Raises:
         ConfigError: there is no such way to compute flow, and no such folder of it.
@@ -51,7 +51,7 @@ def caches(folder: Path, crop: Crop, network: NetworkSettings) -> tuple[FramesCa
 
 
 def load_pixels(clip: Clip, frames: FramesCache, flow: FlowCache | None, network: NetworkSettings) -> Pixels:
-    """Everything of a clip that the settings need, decoded and computed now where it is not in the caches."""
+    """Return the frames, flow and energy of a clip that the settings need, computed now if not in the caches."""
     small = frames.load(clip)
     energy = None
     if network.sampling == "key-frames":
@@ -60,7 +60,7 @@ def load_pixels(clip: Clip, frames: FramesCache, flow: FlowCache | None, network
 
 
 def training_mean(cache: FramesCache, clips: Sequence[Clip]) -> list[float]:
-    """Mean red, green and blue of clips, 0 to 1: the mean over clips of that over the clip's frames.
+    """Return the mean red, green and blue of clips, 0 to 1: each clip counts the same.
 
     Long clips count no more than short ones. It depends on the clips alone, not on their order.
     """

@@ -58,7 +58,7 @@ class Preprocessor:
     def quantized(
         self, frames: npt.NDArray[np.uint8], flow: npt.NDArray[np.int8] | None = None
     ) -> npt.NDArray[np.int8]:
-        """The network's input for every frame of a stream.
+        """Return the input of the network for every frame of a stream.
 
         Args:
             frames: uint8 `(n, height, width, 3)` RGB at the network's size, in order, from the start of the stream.
@@ -79,13 +79,13 @@ class Preprocessor:
         return np.concatenate([self._of_frames(frames), flow], axis=-1)
 
     def real(self, quantized: npt.NDArray[np.int8]) -> npt.NDArray[np.float32]:
-        """float32 values of quantized input, same shape: scale * (q - zero_point), of each channel its own."""
+        """Return float32 values of quantized input, of the same shape: scale * (q - zero_point) per channel."""
         values: npt.NDArray[np.float32] = np.subtract(quantized, self._zero, dtype=np.float32)
         values *= self._scale
         return values
 
     def window(self, frames: npt.NDArray[np.uint8], flow: npt.NDArray[np.int8] | None = None) -> npt.NDArray[np.int8]:
-        """One window from its frames and the `HISTORY` frames before them.
+        """Return one window from its frames and the `HISTORY` frames before them.
 
         Args:
             frames: uint8 `(HISTORY + T, height, width, 3)` RGB.

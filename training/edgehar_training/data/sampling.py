@@ -25,7 +25,7 @@ _PLACE = {"uniform": 0.0, "segments": 0.5}
 
 
 def grid_indices(times_s: npt.NDArray[np.float64], rate_hz: float, first: int = 0) -> npt.NDArray[np.intp]:
-    """Frames of a clip that are on the time grid, picked by the class that the device uses.
+    """Return the frames of a clip on the time grid, chosen by the same class as on the device.
 
     Args:
         times_s: capture times in seconds, `(n,)`, not decreasing.
@@ -40,17 +40,17 @@ def grid_indices(times_s: npt.NDArray[np.float64], rate_hz: float, first: int = 
 
 
 def evaluation_stream(grid: npt.NDArray[np.intp], window: int) -> npt.NDArray[np.intp]:
-    """Grid of a clip, padded on the left to one window by its first frame: before it the scene stood still."""
+    """Return the time grid of a clip, padded on the left to one window by its first frame."""
     return np.concatenate([np.repeat(grid[:1], max(0, window - len(grid))), grid])
 
 
 def window_starts(frames: int, window: int, hop: int) -> range:
-    """First frames of the windows that a stream of `frames` frames answers for: one when full, then every `hop`."""
+    """Return the first frames of the answered windows of a stream: one when full, then one every `hop` frames."""
     return range(0, frames - window + 1, hop)
 
 
 def spread_indices(times_s: npt.NDArray[np.float64], places: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """One frame of each of `len(places)` equal parts of a clip: the one shown at a place of its part.
+    """Return one frame of each of `len(places)` equal parts of a clip, at the given place in its part.
 
     Args:
         times_s: capture times in seconds, `(n,)`, not decreasing.
@@ -71,7 +71,7 @@ def spread_indices(times_s: npt.NDArray[np.float64], places: npt.NDArray[np.floa
 
 
 def key_indices(grid: npt.NDArray[np.intp], energy: npt.NDArray[np.float64], window: int) -> npt.NDArray[np.intp]:
-    """The `window` frames of a grid with most motion, in order of time; among equals the earlier ones.
+    """Return the `window` frames of a grid with the most motion, in order of time; the earlier of equals.
 
     Args:
         grid: indices of frames.
@@ -83,7 +83,7 @@ def key_indices(grid: npt.NDArray[np.intp], energy: npt.NDArray[np.float64], win
 
 
 def earlier_frames(times_s: npt.NDArray[np.float64], rate_hz: float) -> npt.NDArray[np.intp]:
-    """For every frame, the one nearest to a period of the grid before it.
+    """Return for every frame the frame nearest to one period of the grid before it.
 
     Returns:
         Indices into `times_s`, each below its own; 0 for the first frame.
@@ -99,7 +99,7 @@ def earlier_frames(times_s: npt.NDArray[np.float64], rate_hz: float) -> npt.NDAr
 def motion_energy(
     frames: npt.NDArray[np.uint8], times_s: npt.NDArray[np.float64], rate_hz: float
 ) -> npt.NDArray[np.float64]:
-    """Mean absolute difference of the grey levels of every frame and the one a period of the grid before it.
+    """Return the mean absolute difference of gray levels between every frame and the frame one period before it.
 
     Args:
         frames: uint8 `(n, height, width, 3)` RGB.
@@ -119,7 +119,7 @@ def motion_energy(
 def evaluation_indices(
     times_s: npt.NDArray[np.float64], network: NetworkSettings, energy: npt.NDArray[np.float64] | None = None
 ) -> npt.NDArray[np.intp]:
-    """Frames of a clip that are evaluated, in order.
+    """Return the evaluated frames of a clip, in order.
 
     Args:
         times_s: capture times in seconds, `(n,)`, not decreasing.
@@ -145,7 +145,7 @@ def training_indices(
     speed: float = 1.0,
     energy: npt.NDArray[np.float64] | None = None,
 ) -> npt.NDArray[np.intp]:
-    """Frames of a random window of a clip and the `HISTORY` frames before it.
+    """Return the frames of a random window of a clip and the `HISTORY` frames before it.
 
     Args:
         times_s: capture times in seconds, `(n,)`, not decreasing.
@@ -172,7 +172,7 @@ def training_indices(
 def training_window(
     times_s: npt.NDArray[np.float64], rate_hz: float, window: int, rng: np.random.Generator
 ) -> npt.NDArray[np.intp]:
-    """Indices of a random window of a clip's time grid and the `HISTORY` frames before it.
+    """Return the indices of a random window in the time grid of a clip and the `HISTORY` frames before it.
 
     Which frame of its first period starts the grid, and where on the grid the window begins, are random. Before the
     first frame of the clip, that frame is repeated.

@@ -68,7 +68,7 @@ def write_shard(
 
 
 def read_shard(path: Path, *, verify: bool) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
-    """Pictures, memory-mapped, and their times.
+    """Read pictures, memory-mapped, and their times.
 
     Args:
         path: the file.
@@ -104,7 +104,7 @@ def _read_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _header(shape: tuple[int, ...], dtype: str) -> bytes:
-    """That of the NPY format 1.0, filled up to a fixed length, as the number of pictures is known last."""
+    """Return a header of the NPY format 1.0 of fixed length, because the number of pictures is known last."""
     content = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
     text = repr(content).encode("latin1")
     length = _HEADER_BYTES - 10

@@ -58,7 +58,7 @@ def annotate_video(
 
 
 def _with_last(frames: Iterator[Frame]) -> Iterator[tuple[Frame, bool]]:
-    """Each frame, and whether it is the last one."""
+    """Yield each frame, and whether it is the last one."""
     kept = next(frames, None)
     while kept is not None:
         following = next(frames, None)

@@ -16,7 +16,7 @@ WINDOWS = 16
 
 
 def mean_attention(folder: Path, scored: ScoredClips, hop: int) -> list[tuple[str, list[float]]]:
-    """Weights of the frames of a window, averaged over the windows of a clip, for one clip of each of a few labels.
+    """Return the weight of each frame of a window, averaged over a clip, for one clip of each of a few labels.
 
     Args:
         folder: of the run.

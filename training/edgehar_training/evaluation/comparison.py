@@ -46,7 +46,7 @@ class Cost:
 
 
 def compare(folders: Sequence[Path], part: Stored, *, cost: bool = True) -> dict[str, Any]:
-    """Accuracy and cost of every run, and a paired test of each against the first.
+    """Return accuracy and cost of every run, and a paired test of each run against the first.
 
     Args:
         folders: runs, or folders of folds and seeds.
@@ -144,7 +144,7 @@ def _run(evaluated: Evaluated, *, cost: bool) -> dict[str, Any]:
 
 
 def _test(first: Evaluated, other: Evaluated) -> dict[str, Any]:
-    """Difference on the clips that both have: the paired bootstrap over groups, and McNemar's test of a single seed."""
+    """Test the difference on common clips: the paired bootstrap over groups, and for a single seed McNemar's test."""
     mine, theirs = right_by_clip(first.scored), right_by_clip(other.scored)
     names = sorted(mine.keys() & theirs.keys())
     before, after = [mine[name][0] for name in names], [theirs[name][0] for name in names]
@@ -169,7 +169,7 @@ def _test(first: Evaluated, other: Evaluated) -> dict[str, Any]:
 
 
 def _cost(folder: Path) -> Cost:
-    """Of a run: its network counted, and its int8 bundle timed where it has one."""
+    """Count the operations of the network of a run, and time its int8 bundle if it has one."""
     from edgehar_training.runs.run import BUNDLE_FILE
 
     cost = Cost()
@@ -188,7 +188,7 @@ def _cost(folder: Path) -> Cost:
 
 
 def bundle_ms(path: Path) -> tuple[float, float]:
-    """Median time of a frame and of a window by an int8 bundle on this machine, one thread, in milliseconds."""
+    """Return the median time of a frame and of a window with an int8 bundle, one thread, in milliseconds."""
     from edgehar.model.bundle import ModelBundle
     from edgehar.model.interpreter import TfliteModel
 

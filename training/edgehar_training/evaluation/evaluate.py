@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.errors import DatasetError
+from edgehar_training.data.datasets import describe_data
 from edgehar_training.data.frames_cache import FramesCache, default_folder
 from edgehar_training.evaluation.evaluated import (
     Evaluated,
-    describe_data,
     foreign_protocol,
     leak_warnings,
     may_be_same,

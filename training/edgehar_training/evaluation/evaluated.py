@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from edgehar.errors import DatasetError
+from edgehar_training.data.datasets.splits import UNGROUPED_WARNING, is_ungrouped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 Part = Literal["test", "val", "train"]
 TrainedOn = Literal["no", "yes", "unknown"]
+PARTS: tuple[Part, ...] = ("train", "val", "test")
 PARTS_BEFORE: dict[Part, tuple[Part, ...]] = {"test": ("train", "val"), "val": ("train",), "train": ()}
 LEAKY = "LEAKY SPLIT"
 # Layouts that may hold any data. Every other layout names its data set.
@@ -74,15 +76,12 @@ class Evaluated:
         return any(text.startswith(LEAKY) for text in self.warnings)
 
 
-def describe_data(kind: str, folder: Path | str | None) -> str:
-    """Return a data set in words, as in manifests: `clips (folder)`, or the kind alone if it has no folder."""
-    return kind if folder is None else f"{Path(folder).resolve().name} ({kind})"
-
-
 def leak_warnings(run: Run, part: Part) -> list[str]:
     """Return warnings about clips of one group on both sides of the split of a run."""
     if part == "train":
         return []
+    if run.config.split.kind == "group" and is_ungrouped([clip for one in PARTS for clip in run.clips(one)]):
+        return [UNGROUPED_WARNING]
     own = {clip.group for clip in run.clips(part)}
     shared = own & {clip.group for other in PARTS_BEFORE[part] for clip in run.clips(other)}
     if run.config.split.kind != "random" and not shared:

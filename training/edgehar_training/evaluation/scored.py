@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.files import whole_file
+from edgehar_training.file_names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,9 +85,13 @@ class ScoredClips:
 
 
 def clip_name(clip: Clip, root: Path | None) -> str:
-    """The clip's path under the folder `root`, with its times as in a media fragment (W3C, 2012): `a.avi#t=1.2,3`."""
-    path = Path(clip.path)
-    name = path.relative_to(root).as_posix() if root is not None and path.is_relative_to(root) else clip.path
+    """Return the path of a clip under `root`, with its times as a media fragment (W3C, 2012): `a.avi#t=1.2,3`.
+
+    Bytes of the path that are not UTF-8 are printed as `\\xNN`.
+    """
+    path = Path(printable(clip.path))
+    root = None if root is None else Path(printable(str(root)))
+    name = path.relative_to(root).as_posix() if root is not None and path.is_relative_to(root) else str(path)
     if clip.start_s is None and clip.end_s is None:
         return name
     start, end = ("" if time_s is None else f"{time_s:g}" for time_s in (clip.start_s, clip.end_s))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edgehar.errors import ConfigError, DatasetError
-from edgehar_training.data.datasets import Clip
-from edgehar_training.evaluation.evaluated import Evaluated, RunFigures, describe_data, leak_warnings
+from edgehar_training.data.datasets import Clip, describe_data
+from edgehar_training.evaluation.evaluated import Evaluated, RunFigures, leak_warnings
 from edgehar_training.evaluation.scored import ScoredClip, ScoredClips, clip_name
 from edgehar_training.runs import report
 from edgehar_training.runs.run import CONFIG_FILE, METRICS_FILE, RunConfig, load_run
@@ -21,7 +21,7 @@ Stored = Literal["test", "val", "int8"]
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """The folder itself where it is a run, else the runs under it: folds and seeds of one experiment.
+    """Return the folder itself if it is a run, else the runs under it: folds and seeds of one experiment.
 
     What was trained on from a run (`quantize.stages`) lies within it, and is not another one.
 
@@ -37,7 +37,7 @@ def runs_in(folder: Path) -> list[Path]:
 
 
 def evaluate_stored(folder: Path, part: Stored) -> Evaluated:
-    """All runs of a folder by their stored predictions.
+    """Evaluate all runs of a folder from their stored predictions.
 
     Args:
         folder: a run, or a folder of folds or seeds.
@@ -141,6 +141,6 @@ def _row(entry: dict[str, Any], config: RunConfig) -> ScoredClip:
 
 
 def _in_order(path: Path) -> list[tuple[str, int]]:
-    """`fold-2` before `fold-10`."""
+    """Return a sort key that puts `fold-2` before `fold-10`."""
     parts = (part.rpartition("-") for part in path.parts)
     return [(head, int(tail)) if tail.isdigit() else (f"{head}-{tail}", 0) for head, _, tail in parts]

@@ -28,7 +28,7 @@ CURVE_POINTS = 200
 
 
 def origin(evaluated: Evaluated, scored: ScoredClips) -> dict[str, Any]:
-    """What was judged on what, as it stands before all figures of a evaluated."""
+    """Return what was evaluated on what, for the top of a report."""
     return {
         "target": evaluated.target,
         "network": evaluated.network,
@@ -42,7 +42,7 @@ def origin(evaluated: Evaluated, scored: ScoredClips) -> dict[str, Any]:
 
 
 def summarize(evaluated: Evaluated, threshold: float = 0.0) -> dict[str, Any]:
-    """Every figure of an evaluation; of clips that are all of labels the network does not know, only what it answers.
+    """Return every figure of an evaluation. If the network knows no label of the clips, return only its answers.
 
     Args:
         evaluated: the clips with their scores.
@@ -69,7 +69,7 @@ def _figures(evaluated: Evaluated) -> dict[str, Any]:
 
 
 def clip_figures(scored: ScoredClips, seed: int) -> dict[str, Any]:
-    """Figures of clips: accuracy, top-k, averages, calibration, each class, confusion (rows are the truth), curves."""
+    """Return figures of clips: accuracy, averages, calibration, classes, confusion (rows are the truth) and curves."""
     truth, scores, classes = scored.truth, scored.scores, len(scored.labels)
     predicted, right, confusion = scored.predicted, scored.predicted == truth, _confusion(scored)
     confidence = scores.max(axis=1)
@@ -104,7 +104,7 @@ def clip_figures(scored: ScoredClips, seed: int) -> dict[str, Any]:
 
 
 def right_by_clip(scored: ScoredClips) -> dict[str, tuple[float, str]]:
-    """Share of the seeds that name a clip rightly, and its group, by the clip's name."""
+    """Return the share of seeds that answer a clip correctly, and its group, by the name of the clip."""
     votes: dict[str, list[float]] = {}
     groups = {}
     for row, right in zip(scored.rows, scored.predicted == scored.truth, strict=True):
@@ -114,7 +114,7 @@ def right_by_clip(scored: ScoredClips) -> dict[str, tuple[float, str]]:
 
 
 def worst_rows(scored: ScoredClips, most: int = WORST_CLIPS) -> list[ScoredClip]:
-    """Clips named wrongly, the least likely truth first; of several seeds the worst."""
+    """Return wrongly answered clips, the lowest score of the true label first; the worst of several seeds."""
     own = scored.scores[np.arange(len(scored.rows)), scored.truth]
     wrong = scored.predicted != scored.truth
     found: dict[str, ScoredClip] = {}
@@ -141,7 +141,7 @@ def _classes(scored: ScoredClips, confusion: npt.NDArray[np.int_]) -> dict[str, 
 
 
 def _curves(positive: npt.NDArray[np.bool_], score: Floats) -> dict[str, Any]:
-    """Points of both curves; none for a class without clips, or without others."""
+    """Return the points of both curves; none for a class that has no clips, or all of them."""
     if positive.all() or not positive.any():
         return {"roc": [], "precision_recall": []}
     return {
@@ -156,7 +156,7 @@ def _thinned(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> list[list[float]]:
 
 
 def _window_figures(evaluated: Evaluated) -> dict[str, Any] | None:
-    """Figures of single windows, which is what a live camera gives; only the accuracy where they were not kept."""
+    """Return figures of single windows, as a live camera gives them; only the accuracy if windows were not stored."""
     scored = evaluated.scored
     windows = [row.windows for row in scored.rows if row.windows is not None]
     if len(windows) < len(scored.rows):
@@ -179,7 +179,7 @@ def _window_figures(evaluated: Evaluated) -> dict[str, Any] | None:
 
 
 def seed_figures(scored: ScoredClips) -> list[dict[str, Any]]:
-    """Accuracy, macro F1 and calibration error of each seed's run."""
+    """Return accuracy, macro F1 and calibration error of the run of each seed."""
     right, truth, predicted = scored.predicted == scored.truth, scored.truth, scored.predicted
     table = []
     for seed in scored.seeds:
@@ -197,7 +197,7 @@ def seed_figures(scored: ScoredClips) -> list[dict[str, Any]]:
 
 
 def _per_group(scored: ScoredClips) -> list[dict[str, Any]]:
-    """Accuracy of each group, the lowest first."""
+    """Return the accuracy of each group, the lowest first."""
     right: dict[str, list[float]] = {}
     for share, group in right_by_clip(scored).values():
         right.setdefault(group, []).append(share)
@@ -219,7 +219,7 @@ def _worst_row(scored: ScoredClips, row: ScoredClip) -> dict[str, Any]:
 
 
 def _unknown(scored: ScoredClips, threshold: float) -> dict[str, Any] | None:
-    """What the network answers to clips of labels that it does not know."""
+    """Return the answers to clips of labels that the network does not know."""
     if not scored.unknown:
         return None
     best = np.array([row.scores.max() for row in scored.unknown])
@@ -237,7 +237,7 @@ def _unknown(scored: ScoredClips, threshold: float) -> dict[str, Any] | None:
 
 
 def few_groups(scored: ScoredClips) -> list[str]:
-    """A warning where there are too few groups for the intervals to be believed."""
+    """Return a warning if there are too few groups for reliable intervals."""
     groups = len(set(scored.groups))
     if not groups or groups >= intervals.FEW_GROUPS:
         return []
@@ -245,5 +245,5 @@ def few_groups(scored: ScoredClips) -> list[str]:
 
 
 def spread(values: Sequence[float]) -> float | None:
-    """Standard deviation of figures of several seeds; None of a single one."""
+    """Return the standard deviation of the figures of several seeds. Returns None for a single seed."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else None

@@ -14,7 +14,7 @@ SHOWN_CLASSES = 30
 
 
 def text_table(summary: Mapping[str, Any]) -> str:
-    """Warnings first, then accuracy with its interval and protocol, averages, classes and confused pairs."""
+    """Return warnings, then accuracy with interval and protocol, averages, classes and confused pairs."""
     lines = [f"WARNING: {text}" for text in summary["warnings"]]
     lines += [f"{name:<18} {value}" for name, value in _facts(summary)]
     if summary["clip"] is None:
@@ -30,7 +30,7 @@ def text_table(summary: Mapping[str, Any]) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
-    """Rows with their columns one under the other; the first `left` columns to the left, the others to the right."""
+    """Return rows with aligned columns; the first `left` columns align left, the others right."""
     widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
     return [
         "  ".join(

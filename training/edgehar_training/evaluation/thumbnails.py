@@ -19,7 +19,7 @@ QUALITY = 80
 
 
 def thumbnail(clip: Clip) -> str | None:
-    """Frames spread over a clip side by side, as a `data:` address of a JPEG; None when the clip cannot be read."""
+    """Return frames of a clip side by side, as a `data:` URL of a JPEG. Returns None if the clip cannot be read."""
     import cv2
     import numpy as np
 
@@ -35,7 +35,7 @@ def thumbnail(clip: Clip) -> str | None:
 
 
 def _frames(clip: Clip) -> list[npt.NDArray[np.uint8]]:
-    """All frames between the clip's moments, small: BGR, all of one size."""
+    """Return all frames between the start and end of a clip, resized: BGR, all of one size."""
     import cv2
     import numpy as np
 

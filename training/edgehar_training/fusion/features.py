@@ -33,12 +33,12 @@ _MATRICES = (*_CONVOLUTIONS, "LSTM", "GRU", "SimpleRNN", "ConvLSTM2D")
 
 
 def size_of(features: npt.NDArray[np.float32]) -> float:
-    """How large features are: the 99.9th percentile of their absolute values."""
+    """Return the size of features: the 99.9th percentile of their absolute values."""
     return float(np.percentile(np.abs(features), PERCENTILE))
 
 
 def equalize(parts: Sequence[keras.Model], sizes: Sequence[float]) -> list[float]:
-    """Scale features, so that they are as large as the largest that must stay as they are, or as the largest of all.
+    """Scale features to the size of the largest part that cannot be scaled, or of the largest part.
 
     Args:
         parts: networks with layers "encoder" and "head"; their weights are changed, their scores are not.
@@ -64,14 +64,14 @@ def equalize(parts: Sequence[keras.Model], sizes: Sequence[float]) -> list[float
 
 
 def _links(part: keras.Model) -> tuple[list[keras.layers.Layer], list[keras.layers.Layer]] | None:
-    """The layers that make the features, and those that read them; None where they cannot be scaled."""
+    """Return the layers that make the features and the layers that read them. Returns None if they cannot be scaled."""
     ends = _ends(nodes_of(part.get_layer("encoder")))
     firsts = _firsts(nodes_of(part.get_layer("head")))
     return None if ends is None or firsts is None else (ends, firsts)
 
 
 def _ends(nodes: Sequence[Node]) -> list[keras.layers.Layer] | None:
-    """The last layers of an encoder whose output can be scaled by their weights, nobody else reading them."""
+    """Return the last layers of an encoder whose weights can scale its output, and that no other layer reads."""
     ends, through, waiting = set(), set(), [len(nodes) - 1]
     while waiting:
         index = waiting.pop()
@@ -89,7 +89,7 @@ def _ends(nodes: Sequence[Node]) -> list[keras.layers.Layer] | None:
 
 
 def _firsts(nodes: Sequence[Node]) -> list[keras.layers.Layer] | None:
-    """The first layers of a head that can read scaled features and give what they gave."""
+    """Return the first layers of a head that can read scaled features and give the same output."""
     scaled, firsts = {-1}, []
     for index, node in enumerate(nodes):
         if not {*node.inputs} & scaled:
@@ -116,7 +116,7 @@ def _is_uncapped_relu(node: Node) -> bool:
 
 
 def _multiply(layer: keras.layers.Layer, factor: float) -> None:
-    """Multiply what a layer gives: kernel and bias, or gamma and beta of a normalization."""
+    """Multiply the output of a layer: kernel and bias, or gamma and beta of a normalization."""
     count = int(layer.scale) + int(layer.center) if type(layer).__name__ == "BatchNormalization" else 2
     weights = layer.get_weights()
     layer.set_weights([weight * factor for weight in weights[:count]] + weights[count:])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.errors import ConfigError
-from edgehar.files import write_text
+from edgehar.files import whole_file, write_text
 from edgehar_training.data.datasets.splits import Split
 from edgehar_training.fusion.features import equalize, size_of
 from edgehar_training.fusion.network import fused
@@ -91,7 +91,7 @@ def fuse_runs(
 
 
 def _split_of(run: Run) -> tuple[list[Clip], Split]:
-    """The clips of a run, and where in the list those of each part are."""
+    """Return the clips of a run, and the indices of each part."""
     parts = [run.clips(part) for part in ("train", "val", "test")]
     ends = np.cumsum([len(part) for part in parts])
     split = Split(*([*range(end - len(part), end)] for part, end in zip(parts, ends, strict=True)))
@@ -108,7 +108,8 @@ def _fuse_run(folder: Path, parts: Sequence[Run], config: RunConfig) -> None:
     model = fused(models, [str(part.path) for part in parts])
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / PARTS_FILE, json.dumps(described(parts, factors), indent=2) + "\n")
-    write_text(folder / SPLITS_FILE, (parts[0].path / SPLITS_FILE).read_text(encoding="utf-8"))
+    with whole_file(folder / SPLITS_FILE) as temporary:
+        temporary.write_bytes((parts[0].path / SPLITS_FILE).read_bytes())
     write_text(folder / "labels.txt", "".join(f"{label}\n" for label in config.labels))
     save_model(model, folder / BEST_FILE)
     config.write(folder)
@@ -130,7 +131,7 @@ def _fuse_run(folder: Path, parts: Sequence[Run], config: RunConfig) -> None:
 
 
 def _sizes(models: Sequence[keras.Model], run: Run) -> list[float]:
-    """How large the features of each network are, on windows of validation clips."""
+    """Return the size of the features of each network, on windows of validation clips."""
     clips = (run.clips("val") or run.clips("train"))[:SIZED_CLIPS]
     frames = np.concatenate([run.stream(clip)[: run.config.network.window] for clip in clips])
     return [size_of(in_chunks(model.get_layer("encoder"), frames, run.preprocessor)) for model in models]

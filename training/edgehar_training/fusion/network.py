@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def fused(parts: Sequence[keras.Model], titles: Sequence[str]) -> keras.Model:
-    """One network that answers with the normalised geometric mean of the scores of several.
+    """Return one network whose scores are the normalized geometric mean of the scores of several networks.
 
     Args:
         parts: networks with layers "encoder" and "head", of the same frames, window and classes; they stay as they are.
@@ -55,7 +55,7 @@ def _check_softmax(head: keras.Model, title: str) -> None:
 
 
 def _encoder(encoders: Sequence[keras.Model]) -> keras.Model:
-    """The features of all parts, one behind the other."""
+    """Concatenate the features of all parts."""
     import keras
 
     frame = keras.Input(encoders[0].input_shape[1:], name="frame")
@@ -93,7 +93,7 @@ def _head(heads: Sequence[keras.Model]) -> keras.Model:
 
 
 def _copied(nodes: Sequence[Node], source: Any, prefix: str) -> dict[int, Any]:
-    """Layers like those of the nodes, with their weights, over `source`: what each gives, by its position."""
+    """Copy the layers of nodes, with their weights, onto `source`. Returns the output of each, by position."""
     values, used = {-1: source}, {f"{prefix}features"}
     for index, node in enumerate(nodes):
         name = f"{prefix}{node.layer.name}"

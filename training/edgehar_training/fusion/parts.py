@@ -30,7 +30,7 @@ SAME = (
 
 
 def matched(folders: Sequence[Path]) -> dict[Path, list[Run]]:
-    """The runs of each fold and seed, one of each folder, by the path of the run in its folder.
+    """Return the runs of each fold and seed, one from each folder, by the path of the run in its folder.
 
     Raises:
         ConfigError: a folder holds no run, others than the first does, or runs that cannot be fused with its.
@@ -76,7 +76,7 @@ def _check_same(first: Run, other: Run) -> None:
 
 
 def fused_config(runs: Sequence[Run], head: HeadKind | None = None) -> RunConfig:
-    """Settings of the network made of the networks of `runs`: those of the first, but for the network's options.
+    """Return the settings of the fused network: those of the first run, except the options of the network.
 
     Trained on, it learns in its head only: there the parts meet, and features can be computed once.
 
@@ -100,7 +100,7 @@ def fused_config(runs: Sequence[Run], head: HeadKind | None = None) -> RunConfig
 
 
 def described(runs: Sequence[Run], factors: Sequence[float]) -> list[dict[str, Any]]:
-    """What `parts.json` tells of every part: where it is, its weights' checksum, accuracy and all settings."""
+    """Return the content of `parts.json`: path, checksum, accuracy and settings of every part."""
     told = []
     for run, factor in zip(runs, factors, strict=True):
         metrics = read_metrics(run.path / METRICS_FILE)
@@ -118,7 +118,7 @@ def described(runs: Sequence[Run], factors: Sequence[float]) -> list[dict[str, A
 
 
 def checksum(run: Run) -> str:
-    """SHA-256 of a run's network."""
+    """Return the SHA-256 of the network of a run."""
     return hashlib.sha256((run.path / BEST_FILE).read_bytes()).hexdigest()
 
 

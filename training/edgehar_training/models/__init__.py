@@ -1,4 +1,4 @@
-"""Networks by name. Every one has a layer "encoder" (one frame to features) and a layer "head" (features to scores)."""
+"""Networks by name. Each has a layer "encoder" (one frame to features) and a layer "head" (features to scores)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from edgehar_training.settings import NetworkSettings
 
-# A network's file holds `Options`, a struct of what can be set of it; `check(settings, options)`, which raises
-# ConfigError where the settings do not fit it; and `build(settings, options, classes)`. Only `build` imports Keras.
+# The module of a network holds `OPTIONS`, the struct of its options; `check(settings, options)`, which raises
+# ConfigError if the network does not support the settings; and `build(settings, options, classes)`. Only `build`
+# imports Keras.
 _HOMES = {
     "lrcn": "edgehar_training.models.lrcn",
     "mobile": "edgehar_training.models.mobile",
@@ -33,31 +34,31 @@ __all__ = ["NAMES", "build", "check", "feature_parts", "prepare"]
 
 
 def check(settings: NetworkSettings) -> Any:
-    """Make sure that there is such a network and that it takes these settings; imports nothing heavy.
+    """Check the name, the options and the settings of a network. Imports nothing heavy.
 
     Returns:
-        Its options, a struct of the network's own.
+        Its options, a struct of its own type.
 
     Raises:
-        ConfigError: there is no such network, no such option, or the settings do not fit it.
+        ConfigError: unknown network or option, or the network does not support the settings.
     """
     if settings.model == FUSED:
         raise ConfigError(
-            f"model {FUSED} is made of trained networks by edgehar fuse, and is not trained itself; train its parts"
+            f"model {FUSED} is made from trained networks by edgehar fuse and cannot be trained; train its parts"
         )
     if settings.model not in _HOMES:
-        raise ConfigError(f"no model {settings.model!r}; there are {', '.join(NAMES)}")
+        raise ConfigError(f"unknown model {settings.model!r}; choose one of {', '.join(NAMES)}")
     home = importlib.import_module(_HOMES[settings.model])
     try:
-        options = msgspec.convert(settings.options, home.Options, strict=False)
+        options = msgspec.convert(settings.options, home.OPTIONS, strict=False)
     except msgspec.ValidationError as error:
-        known = ", ".join(home.Options.__struct_fields__)
+        known = ", ".join(home.OPTIONS.__struct_fields__)
         raise ConfigError(
             f"model {settings.model}: {error}; its options are {known or 'none'}{_hint(settings, home)}"
         ) from error
     if settings.scaling != "unit" and not settings.input.startswith("rgb"):
         raise ConfigError(
-            f"scaling {settings.scaling} is of colours, and the input is {settings.input}; use --input rgb, or "
+            f"scaling {settings.scaling} is for colors, but the input is {settings.input}; use --input rgb or "
             "--scaling unit"
         )
     home.check(settings, options)
@@ -65,16 +66,16 @@ def check(settings: NetworkSettings) -> Any:
 
 
 def _hint(settings: NetworkSettings, home: Any) -> str:
-    known = home.Options.__struct_fields__
+    known = home.OPTIONS.__struct_fields__
     near = [name for unknown in settings.options if unknown not in known if (name := meant(unknown, known))]
     return f"; did you mean {near[0]}?" if near else ""
 
 
 def prepare(settings: NetworkSettings) -> None:
-    """Bring what the network is made of, such as weights from the network, before anything that takes long.
+    """Fetch what the network needs, such as pretrained weights, before anything that takes long.
 
     Raises:
-        ConfigError: it cannot be had, or the settings do not fit.
+        ConfigError: it cannot be fetched, or the network does not support the settings.
     """
     options = check(settings)
     home = importlib.import_module(_HOMES[settings.model])
@@ -83,17 +84,17 @@ def prepare(settings: NetworkSettings) -> None:
 
 
 def build(settings: NetworkSettings, classes: int) -> keras.Model:
-    """A fresh network.
+    """Build a network with fresh weights.
 
     Args:
-        settings: which, and of what shape.
+        settings: the kind and shape of the network.
         classes: number of actions.
 
     Returns:
         A model of float32 `(batch, window, size, size, channels)` to float32 `(batch, classes)`, softmax scores.
 
     Raises:
-        ConfigError: no such network, or the settings do not fit it.
+        ConfigError: unknown network, or it does not support the settings.
     """
     options = check(settings)
     model: keras.Model = importlib.import_module(_HOMES[settings.model]).build(settings, options, classes)

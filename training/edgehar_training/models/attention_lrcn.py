@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 EARLY, EARLY_POOL, EARLY_FEATURES = 1, 2, 4 * lrcn.FILTERS[1]
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What can be set of the network."""
+class AttentionLrcnOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of the network."""
 
     units: Annotated[int, Meta(ge=1, le=4096, description="Units of each LSTM.")] = 32
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout between the convolutions.")] = 0.25
@@ -32,8 +32,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = "additive"
 
 
-def check(settings: NetworkSettings, _: Options) -> None:
-    """Make sure that the network takes these settings.
+OPTIONS = AttentionLrcnOptions
+
+
+def check(settings: NetworkSettings, _: AttentionLrcnOptions) -> None:
+    """Check that the network supports the settings.
 
     Raises:
         ConfigError: it does not.
@@ -41,8 +44,8 @@ def check(settings: NetworkSettings, _: Options) -> None:
     lrcn.check_size(settings)
 
 
-def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Model:
-    """The network."""
+def build(settings: NetworkSettings, options: AttentionLrcnOptions, classes: int) -> keras.Model:
+    """Build the network."""
     import keras
 
     from edgehar_training.models.layers import scaled, whole
@@ -55,7 +58,7 @@ def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Mo
     return whole(encoder, _head(settings.window, options, classes), "attention_lrcn")
 
 
-def _head(window: int, options: Options, classes: int) -> keras.Model:
+def _head(window: int, options: AttentionLrcnOptions, classes: int) -> keras.Model:
     import keras
 
     from edgehar_training.models.layers import LastAxisSlice

@@ -95,12 +95,12 @@ _SIZES = (96, 128, 160, 192, 224)
 
 
 def weights_url(name: str, size: int, alpha: float) -> str:
-    """Where Keras keeps the ImageNet weights of a backbone."""
+    """Return where Keras keeps the ImageNet weights of a backbone."""
     return BACKBONES[name].url.format(alpha=float(alpha), size=size if size in _SIZES else _SIZES[-1])
 
 
 def weights_file(name: str, size: int, alpha: float, weights: str) -> Path | None:
-    """The file with the weights, fetched if they are ImageNet's and not in Keras' cache (`~/.keras/models`).
+    """Return the file with the weights; downloads ImageNet weights that Keras has not cached in `~/.keras/models`.
 
     Returns:
         The file; None where there are to be no weights.
@@ -132,7 +132,7 @@ def weights_file(name: str, size: int, alpha: float, weights: str) -> Path | Non
 
 
 def backbone(frame: Any, name: str, alpha: float, pooling: str, weights: Path | None) -> keras.Model:
-    """An encoder of a backbone.
+    """Build the encoder of a backbone.
 
     Args:
         frame: a Keras input `(batch, size, size, channels)`, or a layer's output over one; RGB from 0 to 1 where
@@ -193,7 +193,7 @@ def _load(network: keras.Model, name: str, path: Path) -> None:
 
 
 def _correct_deviation(network: keras.Model) -> None:
-    """The published weights divide by the square root of each colour's deviation once more.
+    """Undo the division of the published weights by the square root of the deviation of each color.
 
     Keras' own network has a layer for it when it fetches the weights, and none when it is given the file.
     """

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What can be set of the network."""
+class CnnRnnOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of the network."""
 
     backbone: Annotated[
         Literal[
@@ -59,8 +59,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     dense_layers: Annotated[int, Meta(ge=1, le=8, description="How many of them.")] = 1
 
 
-def check(settings: NetworkSettings, options: Options) -> None:
-    """Make sure that the network takes these settings.
+OPTIONS = CnnRnnOptions
+
+
+def check(settings: NetworkSettings, options: CnnRnnOptions) -> None:
+    """Check that the network supports the settings.
 
     Raises:
         ConfigError: it does not.
@@ -78,7 +81,7 @@ def check(settings: NetworkSettings, options: Options) -> None:
         _check_weights(settings, options)
 
 
-def _check_weights(settings: NetworkSettings, options: Options) -> None:
+def _check_weights(settings: NetworkSettings, options: CnnRnnOptions) -> None:
     if settings.input != "rgb":
         raise ConfigError(
             f"cnn_rnn with weights takes colours, not {settings.input}; use --input rgb, or --model-option weights=none"
@@ -97,8 +100,8 @@ def _check_weights(settings: NetworkSettings, options: Options) -> None:
         )
 
 
-def prepare(settings: NetworkSettings, options: Options) -> None:
-    """Fetch the weights if they are not there.
+def prepare(settings: NetworkSettings, options: CnnRnnOptions) -> None:
+    """Download the weights if they are missing.
 
     Raises:
         ConfigError: they cannot be fetched.
@@ -106,8 +109,8 @@ def prepare(settings: NetworkSettings, options: Options) -> None:
     weights_file(options.backbone, settings.size, options.alpha, options.weights)
 
 
-def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Model:
-    """The network."""
+def build(settings: NetworkSettings, options: CnnRnnOptions, classes: int) -> keras.Model:
+    """Build the network."""
     import keras
 
     from edgehar_training.models.layers import scaled, whole
@@ -123,7 +126,7 @@ def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Mo
     return whole(encoder, _head(settings.window, encoder.output_shape[1], options, classes), "cnn_rnn")
 
 
-def _head(window: int, features: int, options: Options, classes: int) -> keras.Model:
+def _head(window: int, features: int, options: CnnRnnOptions, classes: int) -> keras.Model:
     import keras
 
     from edgehar_training.models.temporal import recurrent

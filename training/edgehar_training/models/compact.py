@@ -26,8 +26,8 @@ STEM_FILTERS = 24
 BLOCKS = ((1, 32, 2), (3, 48, 2), (3, 48, 1), (3, 64, 2), (3, 64, 1), (3, 96, 2), (3, 96, 1))
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What can be set of the network."""
+class CompactOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of the network."""
 
     variant: Annotated[Literal["s", "m", "l"], Meta(description="Width of the CNN: 0.5, 0.75 or 1.")] = "m"
     rnn: Annotated[Literal["gru", "lstm"], Meta(description="Recurrent layer.")] = "gru"
@@ -36,8 +36,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout before and after the recurrent layer.")] = 0.2
 
 
-def check(settings: NetworkSettings, _: Options) -> None:
-    """Make sure that the network takes these settings.
+OPTIONS = CompactOptions
+
+
+def check(settings: NetworkSettings, _: CompactOptions) -> None:
+    """Check that the network supports the settings.
 
     Raises:
         ConfigError: it does not.
@@ -48,8 +51,8 @@ def check(settings: NetworkSettings, _: Options) -> None:
         )
 
 
-def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Model:
-    """The network."""
+def build(settings: NetworkSettings, options: CompactOptions, classes: int) -> keras.Model:
+    """Build the network."""
     from edgehar_training.models.layers import whole
 
     encoder = _encoder(settings, WIDTHS[options.variant])
@@ -71,7 +74,7 @@ def _encoder(settings: NetworkSettings, width: float) -> keras.Model:
 
 
 def _block(x: Any, expansion: int, filters: int, stride: int, name: str) -> Any:
-    """An inverted residual: widen, convolve each channel, narrow without activation, and add the input if it fits."""
+    """Add an inverted residual: widen, convolve each channel, narrow linearly, add the input if shapes match."""
     import keras
 
     before = x
@@ -95,11 +98,11 @@ def _normalised(x: Any, name: str, *, activation: bool = True) -> Any:
 
 
 def _filters(filters: int, width: float) -> int:
-    """A multiple of 8, as int8 kernels like it."""
+    """Return the nearest multiple of 8, which int8 kernels prefer."""
     return max(8, round(filters * width / 8) * 8)
 
 
-def _head(window: int, features: int, options: Options, classes: int) -> keras.Model:
+def _head(window: int, features: int, options: CompactOptions, classes: int) -> keras.Model:
     import keras
 
     from edgehar_training.models.temporal import attended

@@ -22,15 +22,18 @@ FILTERS = (4, 8, 14, 16)
 KERNEL = 3
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What can be set of the network."""
+class ConvLstmOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of the network."""
 
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout between the layers.")] = 0.2
     recurrent_dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout of the state, in every layer.")] = 0.2
 
 
-def check(settings: NetworkSettings, _: Options) -> None:
-    """Make sure that the network takes these settings.
+OPTIONS = ConvLstmOptions
+
+
+def check(settings: NetworkSettings, _: ConvLstmOptions) -> None:
+    """Check that the network supports the settings.
 
     Raises:
         ConfigError: it does not.
@@ -40,8 +43,8 @@ def check(settings: NetworkSettings, _: Options) -> None:
         raise ConfigError(f"convlstm takes frames of {least} pixels or more, not {settings.size}; change --size")
 
 
-def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Model:
-    """The network."""
+def build(settings: NetworkSettings, options: ConvLstmOptions, classes: int) -> keras.Model:
+    """Build the network."""
     import keras
 
     from edgehar_training.models.layers import scaled, whole
@@ -51,7 +54,7 @@ def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Mo
     return whole(encoder, _head(settings, options, classes), "convlstm")
 
 
-def _head(settings: NetworkSettings, options: Options, classes: int) -> keras.Model:
+def _head(settings: NetworkSettings, options: ConvLstmOptions, classes: int) -> keras.Model:
     import keras
 
     shape = (settings.size, settings.size, settings.channels)
@@ -70,7 +73,7 @@ def _head(settings: NetworkSettings, options: Options, classes: int) -> keras.Mo
 
 
 def _pooled(x: Any, window: int) -> Any:
-    """MaxPooling3D of (1, 2, 2), same: with time folded it is one of two dimensions, which TFLite has."""
+    """Pool like MaxPooling3D of (1, 2, 2), same: with time folded it is two-dimensional, which TFLite supports."""
     import keras
 
     from edgehar_training.models.layers import FoldTime, UnfoldTime
@@ -79,7 +82,7 @@ def _pooled(x: Any, window: int) -> Any:
 
 
 def _sides(size: int) -> list[int]:
-    """Side of the maps after each layer: a convolution without padding, and pooling by two, rounded up."""
+    """Return the side of the maps after each layer: a convolution without padding, and pooling by two, rounded up."""
     sides = []
     for _ in FILTERS:
         size = (size - KERNEL + 2) // 2 if size >= KERNEL else 0

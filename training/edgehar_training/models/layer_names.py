@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def named_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
-    """The layers that have weights, such as "encoder/conv2d_1" and "head/lstm", in the order of the network.
+    """Return the layers with weights by name, such as "encoder/conv2d_1" and "head/lstm", in order.
 
     Keras counts unnamed layers over the whole process (conv2d_7); here they are counted within encoder and head, as
     Keras does in a fresh process.
@@ -67,7 +67,7 @@ def freeze(model: keras.Model, patterns: Sequence[str]) -> list[str]:
 
 
 def is_frozen(network: keras.Model) -> bool:
-    """Whether nothing of a network, such as the encoder, learns: its output for a frame stays what it is."""
+    """Return whether no weight of a network, such as the encoder, learns: its output for a frame never changes."""
     return not network.trainable_variables
 
 
@@ -91,7 +91,7 @@ def _leaves(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
 
 
 def _snake(name: str) -> str:
-    """The name that Keras gives an unnamed layer of a class."""
+    """Return the name that Keras gives an unnamed layer of a class."""
     name = re.sub(r"\W+", "", name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

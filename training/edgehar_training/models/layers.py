@@ -26,11 +26,11 @@ class FoldTime(keras.layers.Layer):  # type: ignore[misc]
     """
 
     def call(self, inputs: Any) -> Any:
-        """Fold."""
+        """Fold time into the batch."""
         return keras.ops.reshape(inputs, (-1, *inputs.shape[2:]))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Shape after folding."""
+        """Return the shape after folding."""
         return (None, *input_shape[2:])
 
 
@@ -43,15 +43,15 @@ class UnfoldTime(keras.layers.Layer):  # type: ignore[misc]
         self.window = window
 
     def call(self, inputs: Any) -> Any:
-        """Unfold."""
+        """Unfold time from the batch."""
         return keras.ops.reshape(inputs, (-1, self.window, *inputs.shape[1:]))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Shape after unfolding."""
+        """Return the shape after unfolding."""
         return (None, self.window, *input_shape[1:])
 
     def get_config(self) -> dict[str, Any]:
-        """What to save."""
+        """Return the settings to save."""
         return {**super().get_config(), "window": self.window}
 
 
@@ -69,15 +69,15 @@ class LastAxisSlice(keras.layers.Layer):  # type: ignore[misc]
         self.start, self.stop = start, stop
 
     def call(self, inputs: Any) -> Any:
-        """Slice."""
+        """Slice the last axis."""
         return inputs[..., self.start : self.stop]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Shape of the slice."""
+        """Return the shape of the slice."""
         return (*input_shape[:-1], self.stop - self.start)
 
     def get_config(self) -> dict[str, Any]:
-        """What to save."""
+        """Return the settings to save."""
         return {**super().get_config(), "start": self.start, "stop": self.stop}
 
 
@@ -90,12 +90,12 @@ class LastStep(keras.layers.Layer):  # type: ignore[misc]
         return inputs[:, -1]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Shape without the time."""
+        """Return the shape without time."""
         return (input_shape[0], *input_shape[2:])
 
 
 def scaled(frame: Any, settings: NetworkSettings) -> Any:
-    """A frame with its colours scaled as the settings say; differences and flow stay as they are.
+    """Scale the colors of a frame as the settings say; differences and flow are unchanged.
 
     Args:
         frame: `(batch, height, width, channels)`, the first three channels RGB from 0 to 1 where the input has colours.
@@ -122,7 +122,7 @@ def scaled(frame: Any, settings: NetworkSettings) -> Any:
 
 
 def whole(encoder: keras.Model, head: keras.Model, name: str) -> keras.Model:
-    """A network of windows, made of a network of frames and one of windows of its features.
+    """Build a network of windows from a network of frames and a network of windows of features.
 
     Args:
         encoder: `(batch, height, width, channels)` to `(batch, features)`, named "encoder".

@@ -21,8 +21,8 @@ FILTERS = (16, 32, 64, 64)
 POOLS = {60: (4, 3, 2, 2), 64: (4, 4, 2, 2), 80: (4, 4, 2, 2)}
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What can be set of the network."""
+class LrcnOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of the network."""
 
     units: Annotated[int, Meta(ge=1, le=4096, description="Units of the LSTM.")] = 32
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout between the convolutions.")] = 0.25
@@ -31,8 +31,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = 1
 
 
-def check(settings: NetworkSettings, _: Options) -> None:
-    """Make sure that the network takes these settings.
+OPTIONS = LrcnOptions
+
+
+def check(settings: NetworkSettings, _: LrcnOptions) -> None:
+    """Check that the network supports the settings.
 
     Raises:
         ConfigError: it does not.
@@ -52,8 +55,8 @@ def check_size(settings: NetworkSettings) -> None:
         raise ConfigError(f"{settings.model} takes frames of {sizes} pixels, not {settings.size}; change --size")
 
 
-def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Model:
-    """The network."""
+def build(settings: NetworkSettings, options: LrcnOptions, classes: int) -> keras.Model:
+    """Build the network."""
     import keras
 
     from edgehar_training.models.layers import scaled, whole
@@ -65,7 +68,7 @@ def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Mo
 
 
 def blocks(frame: Any, size: int, dropout: float, prefix: str = "", stride: int = 1) -> list[Any]:
-    """Outputs of the four blocks of convolution, ReLU and max pooling; the last one is a single pixel.
+    """Return the outputs of the four blocks of convolution, ReLU and max pooling; the last one is a single pixel.
 
     Args:
         frame: `(batch, size, size, channels)`.

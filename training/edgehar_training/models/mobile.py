@@ -39,8 +39,8 @@ BLOCKS = (
 LEVELS = 16.0
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What can be set of the network."""
+class MobileOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of the network."""
 
     weights: Annotated[
         str, Meta(min_length=1, description="A quantized .tflite file of MobileNetV1, or none.", examples=["FILE"])
@@ -74,8 +74,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return tuple(int(number) for number in self.taps.split("+")) if self.taps else (self.blocks,)
 
 
-def check(settings: NetworkSettings, options: Options) -> None:
-    """Make sure that the network takes these settings.
+OPTIONS = MobileOptions
+
+
+def check(settings: NetworkSettings, options: MobileOptions) -> None:
+    """Check that the network supports the settings.
 
     Raises:
         ConfigError: it does not.
@@ -98,8 +101,8 @@ def check(settings: NetworkSettings, options: Options) -> None:
         )
 
 
-def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Model:
-    """The network."""
+def build(settings: NetworkSettings, options: MobileOptions, classes: int) -> keras.Model:
+    """Build the network."""
     from edgehar_training.models.layers import whole
 
     encoder = _encoder(settings, options)
@@ -114,7 +117,7 @@ def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Mo
     return whole(encoder, _head(settings.window, features, options, classes), "mobile")
 
 
-def feature_parts(options: Options) -> list[int]:
+def feature_parts(options: MobileOptions) -> list[int]:
     """How many features come from each tap, in the order of the features."""
     pools = 2 if options.pool == "mean+max" else 1
     return [pools * _filters(BLOCKS[number - 1][0], options.alpha) for number in options.tapped]
@@ -124,7 +127,7 @@ def _filters(count: int, alpha: float) -> int:
     return max(8, int(count * alpha))
 
 
-def _encoder(settings: NetworkSettings, options: Options) -> keras.Model:
+def _encoder(settings: NetworkSettings, options: MobileOptions) -> keras.Model:
     import keras
 
     from edgehar_training.models.layers import scaled
@@ -149,7 +152,7 @@ def _encoder(settings: NetworkSettings, options: Options) -> keras.Model:
     return keras.Model(frame, keras.layers.Concatenate(name="mean_and_peak")(features), name="encoder")
 
 
-def _pooled(maps: Any, number: int, options: Options) -> list[Any]:
+def _pooled(maps: Any, number: int, options: MobileOptions) -> list[Any]:
     """What is kept of the maps of a block."""
     import keras
 
@@ -160,7 +163,7 @@ def _pooled(maps: Any, number: int, options: Options) -> list[Any]:
     return features
 
 
-def _head(window: int, features: int, options: Options, classes: int) -> keras.Model:
+def _head(window: int, features: int, options: MobileOptions, classes: int) -> keras.Model:
     import keras
 
     from edgehar_training.models.layers import BATCH_MOMENTUM
@@ -176,7 +179,7 @@ def _head(window: int, features: int, options: Options, classes: int) -> keras.M
     return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax", name="scores")(x), name="head")
 
 
-def _load(encoder: keras.Model, settings: NetworkSettings, options: Options) -> None:
+def _load(encoder: keras.Model, settings: NetworkSettings, options: MobileOptions) -> None:
     """Give the convolutions the weights of the file.
 
     Raises:
@@ -203,7 +206,7 @@ def _load(encoder: keras.Model, settings: NetworkSettings, options: Options) -> 
 
 
 def _of_motion(kernel: Array) -> Array:
-    """The first kernel, for the device's motion input instead of colours from -1 to 1.
+    """Adapt the first kernel to the motion input of the device instead of colors from -1 to 1.
 
     It is to see three pictures of motion: d1 = g(t) - g(t-1), 3/4 of d2 = g(t) - g(t-2), and g(t-1) - g(t-2) = d2 - d1.
     The device gives d1, d2 and |d1| (`edgehar.model.manifest.Input`), of 255 levels; the third is not looked at.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def with_compiled_stem(model: keras.Model) -> keras.Model:
-    """A network over the same weights that computes the first convolution, its ReLU and its pooling by `_stem`.
+    """Return a network over the same weights that computes the first convolution, ReLU and pooling with `_stem`.
 
     Args:
         model: a network with layers "fold_time", "encoder", "unfold_time" and "head".

@@ -16,7 +16,7 @@ ATTENTION = "attention"
 def recurrent(
     x: Any, kind: str, units: int, layers: int = 1, bidirectional: bool = False, activation: str = "tanh"
 ) -> Any:
-    """Recurrent layers, one over the other; the last one gives its last state.
+    """Stack recurrent layers; the last one returns its last state.
 
     Args:
         x: `(batch, time, n)`.
@@ -40,7 +40,7 @@ def recurrent(
 
 
 def attended(sequence: Any, kind: str, units: int) -> Any:
-    """The mean of a sequence, weighted by a softmax over time.
+    """Return the mean of a sequence, weighted by a softmax over time.
 
     additive: the weight of a step is v . tanh(W h_t + b) (Bahdanau et al., ICLR 2015, without its query); dot: it is
     h_t . W h_T, of which T is the last step (Luong et al., EMNLP 2015, "general").
@@ -70,7 +70,7 @@ def attended(sequence: Any, kind: str, units: int) -> Any:
 
 
 def attention_weights(model: keras.Model, windows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """How much each frame of each window counts.
+    """Return the weight of each frame of each window.
 
     Args:
         model: a network whose head has attention.
@@ -97,5 +97,5 @@ def attention_weights(model: keras.Model, windows: npt.NDArray[Any]) -> npt.NDAr
 
 
 def has_attention(model: keras.Model) -> bool:
-    """Whether the head of a network has attention."""
+    """Return whether the head of a network has attention."""
     return any(layer.name == ATTENTION for layer in model.get_layer("head").layers)

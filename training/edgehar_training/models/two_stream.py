@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 STREAMS = {"rgb": (0, 3), "flow": (3, 5)}
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What can be set of the network."""
+class TwoStreamOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of the network."""
 
     fusion: Annotated[
         Literal["features", "scores"], Meta(description="Where both come together: one LSTM of all, or one of each.")
@@ -33,8 +33,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout between the convolutions.")] = 0.25
 
 
-def check(settings: NetworkSettings, _: Options) -> None:
-    """Make sure that the network takes these settings.
+OPTIONS = TwoStreamOptions
+
+
+def check(settings: NetworkSettings, _: TwoStreamOptions) -> None:
+    """Check that the network supports the settings.
 
     Raises:
         ConfigError: it does not.
@@ -44,8 +47,8 @@ def check(settings: NetworkSettings, _: Options) -> None:
     lrcn.check_size(settings)
 
 
-def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Model:
-    """The network."""
+def build(settings: NetworkSettings, options: TwoStreamOptions, classes: int) -> keras.Model:
+    """Build the network."""
     import keras
 
     from edgehar_training.models.layers import LastAxisSlice, scaled, whole
@@ -60,7 +63,7 @@ def build(settings: NetworkSettings, options: Options, classes: int) -> keras.Mo
     return whole(encoder, _head(settings.window, options, classes), "two_stream")
 
 
-def _head(window: int, options: Options, classes: int) -> keras.Model:
+def _head(window: int, options: TwoStreamOptions, classes: int) -> keras.Model:
     import keras
 
     from edgehar_training.models.layers import LastAxisSlice

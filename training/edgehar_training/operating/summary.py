@@ -9,7 +9,8 @@ import numpy as np
 from edgehar.errors import DatasetError
 from edgehar.events.options import describe
 from edgehar_training.alarms.decisions import CANDIDATES
-from edgehar_training.evaluation.evaluated import describe_data, leak_warnings
+from edgehar_training.data.datasets import describe_data
+from edgehar_training.evaluation.evaluated import leak_warnings
 from edgehar_training.operating import points
 from edgehar_training.operating.calibration import calibration
 from edgehar_training.scoring import intervals, measures

@@ -52,6 +52,7 @@ class LineChart:
         x_range: values at both ends of the horizontal axis.
         y_range: values at both ends of the vertical axis.
         bars: left edge, right edge and height of each bar, drawn first.
+        x_log: make the horizontal axis logarithmic; its range must be above 0, and lower values are drawn at its start.
     """
 
     title: str
@@ -61,6 +62,7 @@ class LineChart:
     x_range: tuple[float, float] = (0.0, 1.0)
     y_range: tuple[float, float] = (0.0, 1.0)
     bars: Sequence[tuple[float, float, float]] = ()
+    x_log: bool = False
 
     width = 420
     plot_height = _PLOT_HEIGHT
@@ -81,7 +83,8 @@ class LineChart:
     @property
     def x_ticks(self) -> list[Tick]:
         """Values on the horizontal axis."""
-        return [Tick(self._x(value), f"{value:g}") for value in ticks(*self.x_range)]
+        values = log_ticks(*self.x_range) if self.x_log else ticks(*self.x_range)
+        return [Tick(self._x(value), f"{value:g}") for value in values]
 
     @property
     def y_ticks(self) -> list[Tick]:
@@ -106,7 +109,10 @@ class LineChart:
         ]
 
     def _x(self, value: float) -> float:
-        return self.left + _share(value, self.x_range) * (self.right - self.left)
+        ends = self.x_range
+        if self.x_log:
+            value, ends = math.log(max(value, ends[0])), (math.log(ends[0]), math.log(ends[1]))
+        return self.left + _share(value, ends) * (self.right - self.left)
 
     def _y(self, value: float) -> float:
         return self.bottom - _share(value, self.y_range) * (self.bottom - self.top)
@@ -171,6 +177,14 @@ def ticks(low: float, high: float) -> list[float]:
     step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(number * step, 10) for number in range(first, last + 1)]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return the powers of ten from `low` to `high`, with 2 and 5 times each if there are few."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    factors = (1, 2, 5) if len(powers) <= 4 else (1,)
+    values = [round(factor * 10.0**power, 10) for power in powers for factor in factors]
+    return [value for value in values if low <= value <= high]
 
 
 def _share(value: float, ends: tuple[float, float]) -> float:

@@ -7,6 +7,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from edgehar.errors import ConfigError
+from edgehar_training.file_names import printable
 
 if TYPE_CHECKING:
     import jinja2
@@ -37,7 +38,7 @@ def render(template: str, **values: Any) -> str:
         ConfigError: Jinja2 is not installed.
     """
     check_installed("this command")
-    return _environment().get_template(template).render(**values)
+    return printable(_environment().get_template(template).render(**values))
 
 
 def render_part(template: str, **values: Any) -> Markup:

@@ -59,7 +59,7 @@ def correct_biases(plan: Plan, windows: npt.NDArray[np.int8], affine: Affine, qu
 
 
 def _some_frames(plan: Plan, windows: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
-    """Frames from all windows alike, int8 `(n, height, width, channels)`."""
+    """Return frames evenly spread over all windows, int8 `(n, height, width, channels)`."""
     frames = windows.reshape(-1, *windows.shape[2:])
     largest = max(4 * math.prod(node.layer.output.shape[1:]) for node, _ in plan.steps)  # bytes of float32
     count = max(1, min(len(frames), MOST_FRAMES, MOST_BYTES // largest))
@@ -67,7 +67,7 @@ def _some_frames(plan: Plan, windows: npt.NDArray[np.int8]) -> npt.NDArray[np.in
 
 
 def _before_activation(node: Node) -> Step:
-    """What a layer computes but for its activation and rounding."""
+    """Return the function of a layer without its activation and rounding."""
     import keras
 
     layer = node.layer
@@ -79,7 +79,7 @@ def _before_activation(node: Node) -> Step:
 
 
 def _means(values: Any) -> Any:
-    """Of every channel, float64 `(channels,)`."""
+    """Return the mean of every channel, float64 `(channels,)`."""
     from keras import ops
 
     return ops.mean(ops.cast(values, "float64"), axis=tuple(range(len(values.shape) - 1)))

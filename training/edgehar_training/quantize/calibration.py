@@ -18,7 +18,7 @@ CALIBRATION_WINDOWS = 128
 
 
 def calibration_windows(run: Run) -> npt.NDArray[np.int8]:
-    """Windows of the training split that the ranges are taken from, drawn with the seed of the run.
+    """Return the windows of the training split that give the ranges, drawn with the seed of the run.
 
     Returns:
         int8 `(n, window, height, width, 3)`.

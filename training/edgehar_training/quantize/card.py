@@ -7,6 +7,8 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgehar_training.data.datasets.splits import UNGROUPED
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -69,7 +71,7 @@ class CardFacts:
 
 
 def model_card(manifest: Manifest, facts: CardFacts) -> str:
-    """The card of a bundle."""
+    """Write the card of a bundle."""
     sections = (
         _front_matter(manifest),
         _what(manifest),
@@ -211,6 +213,11 @@ def _limits(manifest: Manifest) -> str:
     ]
     if any("leaky" in accuracy.protocol for accuracy in manifest.provenance.accuracy):
         limits.append("A random split was used: its accuracy is too high, as similar clips are on both sides.")
+    if UNGROUPED in " ".join([manifest.provenance.split, *(one.protocol for one in manifest.provenance.accuracy)]):
+        limits.append(
+            "No groups were given, so clips were split at random: clips of one person, camera or recording may be in "
+            "both training and test, and the accuracy on new data may be lower."
+        )
     return "\n".join(["## Limits and known failures", "", *(_paragraph(f"- {limit}", indent="  ") for limit in limits)])
 
 

@@ -25,6 +25,7 @@ from edgehar.model.manifest import (
     least_schema_version,
 )
 from edgehar.model.merge import merge, with_associated_files
+from edgehar_training.data.datasets import describe_data
 from edgehar_training.quantize import step
 from edgehar_training.quantize.calibration import calibration_windows
 from edgehar_training.quantize.card import CardFacts, model_card
@@ -227,7 +228,7 @@ def _convert(run: Run, model: keras.Model, head: HeadKind, limits: dict[str, Lim
 
 
 def _quantization(int8: Int8Files, config: RunConfig, kind: HeadKind) -> Quantization:
-    """Quantization as it is in the files, checked to be what the device's preprocessing makes."""
+    """Return the quantization found in the files, after checking that the device's preprocessing produces it."""
     encoder = TfliteModel(int8.encoder, name="encoder.tflite")
     head = TfliteModel(int8.head, name="head.tflite")
     for name, content in (("encoder.tflite", int8.encoder), ("head.tflite", int8.head)):
@@ -264,7 +265,7 @@ def _measure(run: Run, network: _Int8Network) -> Comparison:
 
 
 def _own_accuracy(run: Run, int8: Int8Files) -> list[Accuracy]:
-    """Accuracy on the run's own test part, float as it was measured in training, int8 measured now."""
+    """Return the accuracy on the test part of the run: float as measured in training, int8 measured now."""
     known = run_accuracy(run.path)
     clips = run.clips("test")
     if not known or known[0].int8_top1 is not None or not clips:
@@ -278,10 +279,8 @@ def _own_accuracy(run: Run, int8: Int8Files) -> list[Accuracy]:
 def _origin(run: Run, comparison: Comparison, accuracy: list[Accuracy]) -> Provenance:
     config = run.config
     return Provenance(
-        dataset=config.data.dataset
-        if config.data.folder is None
-        else f"{Path(config.data.folder).name} ({config.data.dataset})",
-        split=config.protocol,
+        dataset=describe_data(config.data.dataset, config.data.folder),
+        split=run.protocol,
         seed=config.split.seed,
         parity=comparison.parity(),
         accuracy=accuracy,
@@ -291,7 +290,7 @@ def _origin(run: Run, comparison: Comparison, accuracy: list[Accuracy]) -> Prove
 
 
 def _self_contained(whole: bytes, manifest: Manifest) -> bytes:
-    """The whole-window model with its labels and manifest, without checksums of files that are not beside it."""
+    """Return the whole-window model with labels and manifest attached, but without checksums of other files."""
     labels = "".join(f"{label}\n" for label in manifest.labels).encode()
     return with_associated_files(whole, {"labels.txt": labels, "manifest.json": manifest_json(manifest)})
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def macs(network: keras.Model) -> int:
-    """Multiply-accumulates of one pass of an encoder (one frame) or a head (one window), of layers with weights.
+    """Return the multiply-accumulates of one pass of an encoder (one frame) or a head (one window).
 
     A convolution counts each kernel weight once for every output position, padding included; a recurrent layer counts
     its matrices once for every step, a convolutional one its kernels for every step and position. The products of two
@@ -27,6 +27,6 @@ def _layer_macs(layer: keras.layers.Layer) -> int:
 
 
 def _places(layer: keras.layers.Layer) -> int:
-    """Where a weight is used: rows and columns of a convolution's output, and steps of a recurrent layer's input."""
+    """Return how often a weight is used: pixels of the output of a convolution, steps of a recurrent layer."""
     places = {4: layer.output.shape[1:3], 5: layer.output.shape[1:4]}
     return math.prod(places.get(len(layer.output.shape), layer.input.shape[1:-1]))

@@ -91,11 +91,11 @@ class Codes:
         return tuple(self.values.shape)
 
     def real(self) -> Any:
-        """As real numbers, float32."""
+        """Return real numbers, float32."""
         return self.values * self.steps.scale
 
     def arranged(self, function: Function) -> Codes:
-        """In another order, or some of them."""
+        """Reorder or select values."""
         return Codes(function(self.values), self.steps)
 
     def __getitem__(self, key: Any) -> Codes:
@@ -119,15 +119,15 @@ class Unrounded(abc.ABC):
     limits: tuple[float, float] = dataclasses.field(default=ANY, kw_only=True)
 
     def real(self) -> Any:
-        """As real numbers, float32."""
+        """Return real numbers, float32."""
         return keras.ops.clip(self.within(1.0), *self.limits)
 
     @abc.abstractmethod
     def within(self, scale: Any) -> Any:
-        """In steps of `scale`, not rounded, not yet cut by an activation; gradients take this way."""
+        """Return values in steps of `scale`, not rounded and not cut by an activation; gradients take this path."""
 
     def whole(self, values: Any, steps: Steps) -> Any:
-        """The nearest whole number of steps as XNNPACK finds it, of `values` in these steps."""
+        """Return the nearest whole number of steps, as XNNPACK rounds."""
         del steps
         return keras.ops.round(values)
 
@@ -136,7 +136,7 @@ class Unrounded(abc.ABC):
         return dataclasses.replace(self, limits=limits)
 
     def arranged(self, function: Function) -> Unrounded:
-        """In another order, channels last as before."""
+        """Reorder values; channels stay last."""
         return Real(function(self.real()))
 
 
@@ -224,7 +224,7 @@ class Mean(Unrounded):
 
 
 def mean_of_parts(function: Function, codes: Codes) -> Codes:
-    """Pooling by means, in the steps that values had: halves of a code away from 0, as TFLite's own kernel does."""
+    """Average pools in the steps of the values: halves round away from 0, as in TFLite's own kernel."""
     means, zero = function(codes.values), codes.steps.zero_point
     of_codes = keras.ops.stop_gradient(means) + zero
     away = keras.ops.sign(of_codes) * keras.ops.floor(keras.ops.abs(of_codes) + 0.5) - zero
@@ -232,7 +232,7 @@ def mean_of_parts(function: Function, codes: Codes) -> Codes:
 
 
 def rounded(values: Unrounded, steps: Steps, *, exactly: bool = True) -> tuple[Codes, Any]:
-    """Values at a place.
+    """Round values to the steps of a place.
 
     Args:
         values: what was computed.
@@ -263,12 +263,12 @@ nearest = keras.ops.custom_gradient(_nearest)
 
 
 def passing(values: Any, whole: Any) -> Any:
-    """Whole numbers, with the gradient of what they were rounded from."""
+    """Round to whole numbers, with the gradient of the values before rounding."""
     return values + keras.ops.stop_gradient(whole - values)
 
 
 def _cutting(*, positive: bool) -> Callable[[Any, Any, Any, Any], Any]:
-    """Whole numbers cut to a range; backwards what `values` has gradients for where it is inside."""
+    """Cut whole numbers to a range; gradients pass to `values` inside the range."""
 
     def cut(values: Any, whole: Any, low: Any, high: Any) -> tuple[Any, Any]:
         ops = keras.ops
@@ -285,7 +285,7 @@ def _cutting(*, positive: bool) -> Callable[[Any, Any, Any, Any], Any]:
 
 
 def _inside(gradients: Any, values: Any, low: Any, high: Any, *, positive: bool) -> Any:
-    """Gradients where values are from `low` to `high`; a ReLU, with `low` 0, lets nothing through at 0."""
+    """Pass gradients where values are from `low` to `high`; a ReLU, with `low` 0, passes none at 0."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

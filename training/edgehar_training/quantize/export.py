@@ -52,7 +52,7 @@ class Exporter:
         return other
 
     def fixed(self, affine: Affine) -> dict[str, Affine]:
-        """Places whose quantization is known: of input, scores, and the seam where the encoder only flattens frames."""
+        """Return places with known quantization: input, scores, and the seam if the encoder only flattens frames."""
         known = {INPUT: affine, OUTPUT: SCORES}
         return known if self._encoder.computes else {**known, SEAM: affine}
 
@@ -71,19 +71,19 @@ class Exporter:
         correct_biases(self._encoder, windows, affine, self._quantizer)
 
     def encode(self, frames: Any) -> Any:
-        """float32 `(batch, height, width, channels)` to features, float32 `(batch, features)`."""
+        """Encode float32 `(batch, height, width, channels)` as features, float32 `(batch, features)`."""
         return self.encode_with(frames, self._quantizer)
 
     def encode_with(self, frames: Any, quantizer: Quantizer) -> Any:
-        """The same with another quantizer."""
+        """Encode with another quantizer."""
         return quantizer(SEAM, self._encoder(quantizer(INPUT, frames), quantizer))
 
     def classify(self, features: Any) -> Any:
-        """float32 `(batch, window, features)` to scores, float32 `(batch, classes)`."""
+        """Classify float32 `(batch, window, features)`: scores, float32 `(batch, classes)`."""
         return self.classify_with(features, self._quantizer)
 
     def classify_with(self, features: Any, quantizer: Quantizer) -> Any:
-        """The same with another quantizer."""
+        """Classify with another quantizer."""
         scores = self._head(quantizer(SEAM, features), quantizer)
         return scores if self._head.ends_in_softmax else quantizer(OUTPUT, scores)
 

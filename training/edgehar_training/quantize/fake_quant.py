@@ -125,11 +125,11 @@ class _Scores(keras.layers.Layer):  # type: ignore[misc]
     """Scores in steps of 1/256."""
 
     def call(self, inputs: Any) -> Any:
-        """Round."""
+        """Round the scores."""
         return keras.ops.clip(keras.ops.floor(256.0 * inputs + 0.5), 0.0, 255.0) / 256.0
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """As it was."""
+        """Return the shape, which does not change."""
         return input_shape
 
 
@@ -167,7 +167,7 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
         self.entry = self.add_weight(name="entry", shape=(1, 2), initializer="ones", trainable=False)
 
     def get_config(self) -> dict[str, Any]:
-        """What it computes besides its network and weights; it is not loaded from that."""
+        """Return the settings besides network and weights. The layer is never loaded from them."""
         return {"name": self.name, "places": list(self._rows), "per_channel": self._per_channel}
 
     @property
@@ -182,7 +182,7 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
             self.ranges.assign(np.array([exact(*limits) for limits in self.limits.values()], np.float32))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """The part's output, real numbers; in training, ranges then follow what was seen."""
+        """Return the output of the part, real numbers; in training, the ranges then follow the values seen."""
         entry = steps_of(self.entry, [""])[""] if self._affine is None else steps_of_affine(self._affine)
         quantizer = FakeQuantizer(self.ranges, self._rows, entry, per_channel=self._per_channel, training=training)
         outputs = self._compute(inputs, quantizer)
@@ -191,5 +191,5 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
         return outputs.real()
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Shape of the network's output."""
+        """Return the shape of the output."""
         return (input_shape[0], *self.network.output_shape[1:])

@@ -66,7 +66,7 @@ class FakeQuantizer:
         return codes
 
     def seen(self, same: Mapping[str, str]) -> Any:
-        """Ranges of what was seen, zero among them, `(places, 2)`; those of places that are the same as another."""
+        """Return the ranges of the values seen, including zero, `(places, 2)`; shared places take that of the other."""
         ops, places = keras.ops, [same.get(place, place) for place in self._steps]
         scales = ops.stack([self._steps[place].scale for place in places])[:, None]
         flat = ops.stack([limit for place in places for limit in self._seen[place]])
@@ -75,7 +75,7 @@ class FakeQuantizer:
         return ops.stop_gradient(ops.stack([ops.minimum(limits[:, 0], 0.0), ops.maximum(limits[:, 1], 0.0)], axis=1))
 
     def weight(self, variable: Any, *, kept: Sequence[int] | None = None, often: bool = False) -> Weight:
-        """A weight in the steps of its file, zero in the middle."""
+        """Return a weight in the steps of its file, symmetric about zero."""
         ops = keras.ops
         weight = ops.convert_to_tensor(variable)
         if kept is not None:
@@ -88,11 +88,11 @@ class FakeQuantizer:
         return Weight(passing(weight / step, whole), step, _wide(greatest) / 127.0)
 
     def bias(self, variable: Any) -> Any:
-        """A bias, whose steps `linear` knows."""
+        """Return a bias; `linear` knows its steps."""
         return keras.ops.convert_to_tensor(variable)
 
     def linear(self, operate: Callable[[Any, Any], Any], values: Codes, weight: Weight, bias: Any = None) -> Products:
-        """A convolution or a matrix product of whole numbers, and a bias in its int32 steps."""
+        """Compute a convolution or a matrix product of whole numbers, and add a bias in its int32 steps."""
         sums, steps = operate(values.values, weight.values), values.steps
         if bias is not None:
             ops = keras.ops
@@ -102,17 +102,17 @@ class FakeQuantizer:
         return Products(sums, steps.scale * weight.scale)
 
     def product(self, operate: Callable[[Any, Any], Any], one: Codes, other: Codes) -> Products:
-        """Sums of products of two."""
+        """Compute sums of products of two values."""
         return Products(operate(one.values, other.values), one.steps.scale * other.steps.scale)
 
     def activate(self, function: Function, values: Any, limits: Limits) -> Any:
-        """A ReLU, which is one with the operation before it."""
+        """Compute a ReLU, which is merged into the operation before it."""
         if math.isinf(limits[0]):
             return values
         return values.activated(limits) if isinstance(values, Unrounded) else Real(function(values.real()))
 
     def curve(self, function: Function, values: Any, limits: Limits) -> Codes:
-        """A sigmoid, tanh or softmax in the steps that TFLite prescribes."""
+        """Compute a sigmoid, tanh or softmax in the steps that TFLite prescribes."""
         scale = (limits[1] - limits[0]) / 255
         steps, values = known_steps(scale, limits[0] / scale), function(values.real())
         if keras.backend.backend() != "tensorflow":
@@ -124,11 +124,11 @@ class FakeQuantizer:
         return Codes(near * (1 / scale), steps)
 
     def arrange(self, function: Function, values: Any) -> Any:
-        """Values in another order, or some of them."""
+        """Reorder or select values."""
         return values.arranged(function)
 
     def join(self, place: str, function: Function, parts: Sequence[Any], alone: Sequence[bool]) -> Codes:
-        """Several put together: what nothing else reads is rounded to the steps of all at once."""
+        """Join values; a part that nothing else reads is rounded to the joint steps at once."""
         steps, made = self._steps[place], []
         for part, only in zip(parts, alone, strict=True):
             origin = part.origin if only and isinstance(part, Codes) and part.origin is not None else _unrounded(part)
@@ -138,22 +138,22 @@ class FakeQuantizer:
         return Codes(function(made), steps)
 
     def mean(self, function: Function, values: Codes) -> Mean:
-        """The mean over all of time, or of a picture."""
+        """Compute the mean over all of time, or of a picture."""
         of_values = function(values.values)
         count = math.prod(values.values.shape[1:]) // math.prod(of_values.shape[1:])
         return Mean(passing(of_values * count, keras.ops.round(of_values * count)), values.steps, count)
 
     def pool(self, place: str, function: Function, values: Codes) -> Codes:
-        """The means of parts of a picture."""
+        """Compute the means of parts of a picture."""
         del place
         return mean_of_parts(function, values)
 
     def real(self, function: Callable[..., Any], *values: Any) -> Real:
-        """Anything else, in real numbers: like the file but for ties."""
+        """Compute any other function in real numbers: equal to the file except for ties."""
         return Real(function(*(value.real() for value in values)))
 
     def zeros_like(self, values: Codes) -> Codes:
-        """A state before the first step: the converter gives it next to no range."""
+        """Return the state before the first step; the converter gives it almost no range."""
         zeros = keras.ops.zeros_like(values.values)
         return Codes(zeros, known_steps(1e-6 / 255, 0.0))
 
@@ -162,7 +162,7 @@ class FakeQuantizer:
         return Codes(passing(within, keras.ops.round(within)), self._entry)
 
     def _note(self, place: str, values: Unrounded, within: Any, bound: float) -> None:
-        """Note the range of values, that were `within` in steps, while ranges may move."""
+        """Record the range of values, given `within` in steps, while ranges may move."""
         if self._exactly:
             return
         low, high = keras.ops.min(within), keras.ops.max(within)
@@ -173,7 +173,7 @@ class FakeQuantizer:
 
 
 def steps_of(ranges: Any, places: Sequence[str]) -> dict[str, Steps]:
-    """The int8 steps of ranges `(places, 2)`, with a whole zero point (Jacob et al., section 3)."""
+    """Return the int8 steps of ranges `(places, 2)`, with a whole zero point (Jacob et al., section 3)."""
     # All at once: an unrolled layer has hundreds of places.
     ops = keras.ops
     widths = ranges[:, 1] - ranges[:, 0]
@@ -186,14 +186,14 @@ def steps_of(ranges: Any, places: Sequence[str]) -> dict[str, Steps]:
 
 
 def steps_of_affine(affine: Affine) -> Steps:
-    """Those of a known quantization."""
+    """Return the int8 steps of a known quantization."""
     # The converter has the scale from limits that are float32.
     least, greatest = (float(np.float32((code - affine.zero_point) * affine.scale)) for code in (-128, 127))
     return known_steps(affine.scale, -128.0 - affine.zero_point, wide=(greatest - least) / 255)
 
 
 def known_steps(scale: float, low: float, wide: float | None = None) -> Steps:
-    """Those of a scale, and of the least code less the zero point."""
+    """Return the int8 steps of a scale and of the smallest code minus the zero point."""
     scale, low, high = (keras.ops.convert_to_tensor(value, "float32") for value in (scale, low, low + 255.0))
     return Steps(scale, low, high, wide)
 
@@ -205,5 +205,5 @@ def _unrounded(values: Any) -> Unrounded:
 
 
 def _wide(values: Any) -> Any:
-    """With the digits that the converter computes with; JAX has none but float32's."""
+    """Convert to the precision of the converter; JAX has float32 only."""
     return keras.ops.cast(values, "float64" if keras.backend.backend() == "tensorflow" else "float32")

@@ -50,7 +50,7 @@ class Foreign(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_run(foreign: Foreign, folder: Path) -> None:
-    """Lay out a network as a run in `folder`, its clips parted into those for ranges and those for the comparison.
+    """Write a network as a run in `folder`; its clips are split for ranges and for the comparison.
 
     Raises:
         ConfigError: an argument is wrong.
@@ -90,7 +90,7 @@ def _labels(path: Path, classes: int) -> list[str]:
 
 
 def _network(foreign: Foreign) -> keras.Model:
-    """The network as an encoder and a head over pixels from 0 to 1.
+    """Return the network as an encoder and a head over pixels from 0 to 1.
 
     Raises:
         ConversionError: see the module.
@@ -130,7 +130,7 @@ def _check_shapes(model: Any, file: Path) -> None:
 
 
 def _parted(model: keras.Model, file: Path) -> tuple[keras.Model, keras.Model]:
-    """Encoder and head of a chain that begins with `TimeDistributed` layers."""
+    """Split a chain that begins with `TimeDistributed` layers into encoder and head."""
     import keras
 
     layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
@@ -150,7 +150,7 @@ def _parted(model: keras.Model, file: Path) -> tuple[keras.Model, keras.Model]:
 
 
 def _chain(layers: list[Any], shape: tuple[int, ...], name: str) -> keras.Model:
-    """Copies of layers, one behind the other."""
+    """Copy layers into a chain."""
     import keras
 
     values = inputs = keras.Input(shape)

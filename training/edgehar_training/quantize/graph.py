@@ -35,7 +35,7 @@ class Node:
 
 
 def nodes_of(network: keras.Model, *, training: bool = False) -> list[Node]:
-    """The layers of a network, those of networks inside it among them.
+    """Return the layers of a network, including those of nested networks.
 
     Args:
         network: a functional network of one input and one output, whose layers are used once each.
@@ -85,7 +85,7 @@ def _tensors(value: Any) -> list[Any]:
 
 
 def _ends(layer: keras.layers.Layer, made: dict[int, int]) -> tuple[list[Any], Any]:
-    """What the layer reads and gives in this network; it may also be a part of others."""
+    """Return the inputs and outputs of a layer in this network; it may be a part of others too."""
     # Keras tells only the first use of a layer by public names.
     calls = [node for node in layer._inbound_nodes if all(id(tensor) in made for tensor in node.input_tensors)]  # noqa: SLF001
     if not calls:

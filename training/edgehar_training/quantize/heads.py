@@ -32,7 +32,7 @@ HEADS: tuple[HeadKind, ...] = get_args(HeadKind)
 
 
 def fused_head(head: keras.Model, ranges: FakeQuantRanges, features: npt.NDArray[np.float32]) -> bytes:
-    """An int8 head whose LSTMs are UNIDIRECTIONAL_SEQUENCE_LSTM: weights and output 8 bits, cell 16 bits.
+    """Convert an int8 head whose LSTMs are UNIDIRECTIONAL_SEQUENCE_LSTM: weights and output 8 bits, cell 16 bits.
 
     The operation keeps its state between calls: whoever runs it resets all variables before each window. Its inner
     ranges are those that TFLite's calibrator sees.
@@ -68,7 +68,7 @@ def fused_head(head: keras.Model, ranges: FakeQuantRanges, features: npt.NDArray
 
 
 def float_head(head: keras.Model, seam: Affine) -> bytes:
-    """A head of float32 arithmetic, int8 features in and int8 scores in steps of 1/256 out.
+    """Convert a head of float32 arithmetic, with int8 features in and int8 scores in steps of 1/256 out.
 
     Args:
         head: `(batch, window, features)` to `(batch, classes)`.
@@ -97,14 +97,14 @@ class _Float(RealArithmetic):
         return values
 
     def weight(self, variable: Any, *, kept: Sequence[int] | None = None, often: bool = False) -> Any:
-        """As a constant: what is fused must not be a variable."""
+        """Return the weight as a constant, because a fused operator takes no variable."""
         del often
         from keras import ops
 
         return _constant(variable) if kept is None else ops.reshape(_constant(variable), kept)
 
     def bias(self, variable: Any) -> Any:
-        """As a constant."""
+        """Return the bias as a constant."""
         return _constant(variable)
 
 
@@ -153,7 +153,7 @@ def _fused(layer: keras.layers.LSTM) -> Callable[[Sequence[Any], Any], Any]:
 
 
 def _standard_lstm(return_sequences: bool) -> Any:
-    """Keras 2's LSTM function: the converter fuses what has its attributes, its arguments and its five results."""
+    """Return the LSTM function of Keras 2: the converter fuses it by its attributes, arguments and results."""
     import tensorflow as tf
 
     def standard_lstm(x: Any, h: Any, c: Any, kernel: Any, recurrent: Any, bias: Any) -> Any:
@@ -178,7 +178,7 @@ def _standard_lstm(return_sequences: bool) -> Any:
 
 
 def _without_signatures(content: bytes) -> bytes:
-    """As the other files are: one graph, no name of a signature."""
+    """Remove signatures, so that the file has one graph like the others."""
     model = parse(content)
     model.signatureDefs = model.metadata = model.metadataBuffer = None
     return pack(model)

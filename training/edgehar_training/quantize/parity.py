@@ -55,13 +55,13 @@ class Comparison:
         return float((before == after).mean())
 
     def class_drops(self, labels: Sequence[str]) -> dict[str, float]:
-        """Percentage points of the clips of each label that int8 no longer names rightly; labels with clips only."""
+        """Return the percentage points of each label that int8 loses; only labels with clips."""
         truth = self.float_result.truth
         lost = self.float_result.correct.astype(float) - self.int8_result.correct
         return {label: 100 * float(lost[truth == i].mean()) for i, label in enumerate(labels) if (truth == i).any()}
 
     def parity(self) -> Parity:
-        """For the manifest: top-1 and agreement over clips, the largest difference over all scores of all windows."""
+        """Return top-1 and agreement over clips, and the largest score difference of all windows, for the manifest."""
         before, after = (np.concatenate(result.windows) for result in self._both)
         return Parity(
             clips=self.clips,
@@ -101,7 +101,7 @@ def compare(
 
 
 def score_int8(files: Int8Files, streams: Sequence[npt.NDArray[np.int8]], window: int) -> list[npt.NDArray[np.float32]]:
-    """Scores of every evaluated window of every clip by the int8 files, each frame encoded once, as on the device.
+    """Score every evaluated window of every clip with the int8 files; each frame is encoded once, as on the device.
 
     Args:
         files: encoder and head.

@@ -68,7 +68,7 @@ class Plan:
 
 
 def _joined(nodes: list[Node]) -> set[int]:
-    """Nodes that are followed by a ReLU alone, with which the converter makes one operation of them: no place."""
+    """Return nodes followed only by a ReLU; the converter merges both into one operator, so they are not places."""
     readers: dict[int, list[Node]] = {}
     for node in nodes:
         for source in node.inputs:

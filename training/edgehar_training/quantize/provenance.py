@@ -1,4 +1,4 @@
-"""Where a model came from: its accuracy with its protocol, the tools and the commit."""
+"""Where a model comes from: its accuracy with the protocol, the tools and the commit."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from edgehar_training.runs.run import CONFIG_FILE, METRICS_FILE, flat, load_run
 if TYPE_CHECKING:
     from edgehar_training.runs.run import RunConfig
 
-# What must be the same in two runs for the accuracy of one to say something about the other.
+UNKNOWN = "unknown"
+# Settings that must be equal in two runs for the accuracy of one to hold for the other.
 SAME_NETWORK = ("data.dataset", "data.crop", "labels", "network")
 
 
 def run_accuracy(folder: Path) -> list[Accuracy]:
-    """What the run in `folder` measured on its own test part; empty when it has none, or is not finished."""
+    """Return the accuracy of a run on its own test part; empty if it has none or is not finished."""
     if not (folder / METRICS_FILE).exists():
         return []
     metrics = read_metrics(folder / METRICS_FILE)
@@ -30,30 +31,30 @@ def run_accuracy(folder: Path) -> list[Accuracy]:
 
 
 def evaluation_accuracy(folder: Path, config: RunConfig) -> Accuracy:
-    """The accuracy that another run, most often a cross-validation, measured for the same kind of network.
+    """Return the accuracy that another run, usually a cross-validation, measured for the same kind of network.
 
     Args:
-        folder: what `edgehar-train` wrote.
-        config: settings of the network that is converted.
+        folder: a folder that `edgehar-train` wrote.
+        config: settings of the converted network.
 
     Raises:
-        ConfigError: no such run, or its network is another one.
+        ConfigError: no such run, or a different network.
         DatasetError: its metrics cannot be read.
     """
     if not (folder / METRICS_FILE).exists():
-        raise ConfigError(f"{folder}: holds no {METRICS_FILE}; --evaluation takes a finished --out of edgehar-train")
+        raise ConfigError(f"{folder}: no {METRICS_FILE}; --evaluation takes a finished run of edgehar-train")
     for path in sorted(folder.rglob(CONFIG_FILE))[:1]:
         ours, theirs = flat(config), flat(load_run(path.parent).config)
         for name in ours:
             if name.startswith(SAME_NETWORK) and ours[name] != theirs[name]:
                 raise ConfigError(
-                    f"{folder}: measured a network with {name} {theirs[name]!r}, this one has {ours[name]!r}"
+                    f"{folder}: measured a network with {name} {theirs[name]!r}, but this one has {ours[name]!r}"
                 )
     return _accuracy(read_metrics(folder / METRICS_FILE), folder)
 
 
 def tools(config: RunConfig) -> dict[str, str]:
-    """Versions of what trained and what converted the network."""
+    """Return versions of the packages that trained and converted the network."""
     runtime = load_runtime()
     return {
         **config.tools,
@@ -64,20 +65,33 @@ def tools(config: RunConfig) -> dict[str, str]:
 
 
 def commit() -> str:
-    """Commit of the edgehar that converts, with `-dirty` when changed since; "unknown" outside a checkout."""
+    """Return the commit of the edgehar that converts, or "unknown" outside a checkout.
+
+    If the checkout has uncommitted changes, the words ", unknown changes" follow the commit: nobody can reproduce such
+    a bundle.
+    """
     root = Path(edgehar.__file__).parents[1]
     if not (root / ".git").exists():
-        return "unknown"
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return UNKNOWN
+    described = _git(root, "describe", "--always", "--abbrev=40", "--exclude=*")
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    if not described or changed is None:
+        return UNKNOWN
+    return f"{described}, unknown changes" if changed else described
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """Return what git prints. Returns None if it fails."""
+    command = ["git", "-C", str(root), *arguments]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)  # noqa: S603
     except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return result.stdout.strip() or "unknown"
+        return None
+    return result.stdout.strip()
 
 
 def _accuracy(metrics: dict[str, Any], folder: Path) -> Accuracy:
-    """Of a single run, or of the figures over several."""
+    """Return the accuracy of a single run, or of pooled runs."""
     try:
         pooled = "top1" in metrics
         part = metrics if pooled else metrics["test"]

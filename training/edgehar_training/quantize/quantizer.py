@@ -13,10 +13,10 @@ class Quantizer(Protocol):
     """
 
     def __call__(self, place: str, values: Any, *, bound: float = ...) -> Any:
-        """The values to go on with at an int8 place, whose range need not go beyond ±`bound`."""
+        """Return the values to continue with at an int8 place, whose range need not exceed ±`bound`."""
 
     def weight(self, variable: Any, *, kept: Sequence[int] | None = ..., often: bool = ...) -> Any:
-        """A weight as the device has it.
+        """Return a weight as the device has it.
 
         The weight of a convolution keeps the int8 steps that it came with, in the shape `kept`, of which the last axis
         are the channels of its output. One that is used `often` has a step for each channel of its output in any case:
@@ -24,37 +24,37 @@ class Quantizer(Protocol):
         """
 
     def bias(self, variable: Any) -> Any:
-        """A bias, for `linear`."""
+        """Return a bias, for `linear`."""
 
     def linear(self, operate: Callable[[Any, Any], Any], values: Any, weight: Any, bias: Any = None) -> Any:
-        """`operate(values, weight) + bias`, not yet at a place; int32 on the device."""
+        """Compute `operate(values, weight) + bias`, before it reaches a place; int32 on the device."""
 
     def product(self, operate: Callable[[Any, Any], Any], one: Any, other: Any) -> Any:
-        """`operate(one, other)`, linear in both; the operators + - * of values do for single values."""
+        """Compute `operate(one, other)`, linear in both; the operators + - * do the same element by element."""
 
     def activate(self, function: Callable[[Any], Any], values: Any, limits: tuple[float, float]) -> Any:
-        """A ReLU that cuts to real `limits`, or nothing where they are infinite."""
+        """Compute a ReLU that cuts to real `limits`, or nothing if they are infinite."""
 
     def curve(self, function: Callable[[Any], Any], values: Any, limits: tuple[float, float]) -> Any:
-        """A sigmoid, tanh or softmax, whose int8 steps TFLite prescribes: 255 of them between `limits`."""
+        """Compute a sigmoid, tanh or softmax, whose int8 steps TFLite prescribes: 255 of them between `limits`."""
 
     def arrange(self, function: Callable[[Any], Any], values: Any) -> Any:
-        """Values in another order, or some of them."""
+        """Reorder or select values."""
 
     def join(self, place: str, function: Callable[[Any], Any], parts: Sequence[Any], alone: Sequence[bool]) -> Any:
-        """The list of `parts` put together at a place; `alone` says of each that nothing else reads it."""
+        """Join `parts` at a place; `alone` says for each part whether nothing else reads it."""
 
     def mean(self, function: Callable[[Any], Any], values: Any) -> Any:
-        """The mean over all of time, or of a picture, not yet at a place."""
+        """Compute the mean over all of time, or of a picture, before it reaches a place."""
 
     def pool(self, place: str, function: Callable[[Any], Any], values: Any) -> Any:
-        """The means of parts of a picture, in the steps of their place."""
+        """Compute the means of parts of a picture, in the steps of their place."""
 
     def real(self, function: Callable[..., Any], *values: Any) -> Any:
-        """Anything else, not yet at a place."""
+        """Compute any other function, before it reaches a place."""
 
     def zeros_like(self, values: Any) -> Any:
-        """A state before the first step."""
+        """Return the state before the first step."""
 
 
 # Computes the output of one layer from its inputs.

@@ -27,7 +27,7 @@ SIGMOID_LIMITS, TANH_LIMITS = (0.0, 255 / 256), (-1.0, 127 / 128)
 
 
 def lstm(layer: keras.layers.LSTM, place: str) -> Step:
-    """An LSTM with forget gate (Gers et al., 2000), in Keras' gate order i, f, c, o."""
+    """Unroll an LSTM with forget gate (Gers et al., 2000), in the gate order of Keras: i, f, c, o."""
     _check(layer, place)
     _check_gates(layer, place)
 
@@ -39,7 +39,7 @@ def lstm(layer: keras.layers.LSTM, place: str) -> Step:
 
 
 def gru(layer: keras.layers.GRU, place: str) -> Step:
-    """A GRU (Cho et al., 2014) with its reset gate after the product, in Keras' gate order z, r, h."""
+    """Unroll a GRU (Cho et al., 2014) with its reset gate after the product, in the gate order of Keras: z, r, h."""
     _check(layer, place)
     _check_gates(layer, place)
     if not layer.reset_after:
@@ -53,7 +53,7 @@ def gru(layer: keras.layers.GRU, place: str) -> Step:
 
 
 def simple_rnn(layer: keras.layers.SimpleRNN, place: str) -> Step:
-    """A simple recurrent layer (Elman, 1990) of tanh or ReLU."""
+    """Unroll a simple recurrent layer (Elman, 1990) with tanh or ReLU."""
     _check(layer, place)
     if _name(layer.activation) not in ("tanh", "relu"):
         raise ConversionError(f"{place}: activation {_name(layer.activation)} cannot be exported; use tanh or relu")
@@ -66,7 +66,7 @@ def simple_rnn(layer: keras.layers.SimpleRNN, place: str) -> Step:
 
 
 def conv_lstm(layer: keras.layers.ConvLSTM2D, place: str) -> Step:
-    """A convolutional LSTM (Shi et al., 2015), in Keras' gate order i, f, c, o."""
+    """Unroll a convolutional LSTM (Shi et al., 2015), in the gate order of Keras: i, f, c, o."""
     _check(layer, place)
     _check_gates(layer, place)
     if layer.cell.data_format != "channels_last":
@@ -80,7 +80,7 @@ def conv_lstm(layer: keras.layers.ConvLSTM2D, place: str) -> Step:
 
 
 def _over_time(layer: keras.layers.Layer, values: Any, cell: Any, place: str, quantizer: Quantizer) -> Any:
-    """The last state, or all of them; `(batch, window, ...)` in."""
+    """Return the last state, or all states, for `(batch, window, ...)`."""
     window = values.shape[1]
     # What comes from the input is one product for all steps, of rows sorted by step.
     from_input = quantizer(f"{place}/input", cell.from_input(quantizer.arrange(_sorted_by_step, values)))
@@ -96,7 +96,7 @@ def _over_time(layer: keras.layers.Layer, values: Any, cell: Any, place: str, qu
 
 
 def _sorted_by_step(values: Any) -> Any:
-    """`(batch, window, ...)` to `(window * batch, ...)`."""
+    """Reorder `(batch, window, ...)` to `(window * batch, ...)`."""
     from keras import ops
 
     axes = list(range(len(values.shape)))
@@ -137,29 +137,29 @@ class _Cell:
         self.hidden = state["hidden"]
 
     def from_input(self, rows: Any) -> Any:
-        """What the gates get from the input, for all steps."""
+        """Compute the contribution of the input to the gates, for all steps."""
         from keras import ops
 
         return self._quantizer.linear(ops.matmul, rows, self._kernel, self._bias)
 
     def from_hidden(self) -> Any:
-        """What the gates get from the step before."""
+        """Compute the contribution of the previous step to the gates."""
         from keras import ops
 
         return self._quantizer.linear(ops.matmul, self.hidden, self._recurrent, self._recurrent_bias)
 
     def gate(self, gates: Any, number: int) -> Any:
-        """One of the gates; a slice, as the converter leaves a split in float when one of its outputs is not used."""
+        """Slice one gate. The converter leaves a split in float if one of its outputs is unused."""
         return gates[..., number * self._units : (number + 1) * self._units]
 
     def sigmoid(self, values: Any) -> Any:
-        """In steps of 1/256."""
+        """Compute a sigmoid, in steps of 1/256."""
         from keras import ops
 
         return self._quantizer.curve(ops.sigmoid, values, SIGMOID_LIMITS)
 
     def tanh(self, values: Any) -> Any:
-        """In steps of 1/128."""
+        """Compute a tanh, in steps of 1/128."""
         from keras import ops
 
         return self._quantizer.curve(ops.tanh, values, TANH_LIMITS)
@@ -261,7 +261,7 @@ class _SimpleCell(_Cell):
 
 
 def cell_of(layer: keras.layers.Layer, place: str, quantizer: Quantizer) -> Any:
-    """The cell of a recurrent layer that has been checked, to take single steps with; None of another layer."""
+    """Return the cell of a checked recurrent layer, to take single steps. Returns None for another layer."""
     kind = type(layer).__name__
     if kind == "SimpleRNN":
         return _SimpleCell(layer.cell, place, quantizer, bounded=_name(layer.activation) == "tanh")

@@ -31,7 +31,7 @@ _MATRICES = ("Dense", "LSTM", "GRU", "SimpleRNN")
 
 
 def simplified(network: keras.Model) -> keras.Model:
-    """The same function in inference, without layers that only scale and shift, and without separable convolutions.
+    """Return the same function for inference, with scale-and-shift layers merged and separable convolutions split.
 
     Args:
         network: a functional network of one input and one output.
@@ -109,7 +109,7 @@ def _fold(layer: keras.layers.Layer, scale: Array, shift: Array) -> None:
 
 
 def _matrix_after(nodes: Sequence[Node], index: int) -> tuple[int, set[int]] | None:
-    """The dense or recurrent layer with a bias that alone reads node `index`, and the dropout between them.
+    """Return the dense or recurrent layer with a bias that alone reads node `index`, and any dropout between them.
 
     That cannot stay: what it takes away became the mean of a normalised feature, and would now become 0.
     """
@@ -134,7 +134,7 @@ def _take_in(layer: keras.layers.Layer, scale: Array, shift: Array) -> None:
 
 
 def _scale_and_shift(layer: keras.layers.Layer) -> tuple[Array, Array]:
-    """For each channel; computed in float64."""
+    """Return scale and shift of each channel, computed in float64."""
     import keras
 
     def array(value: Any) -> npt.NDArray[np.float64]:

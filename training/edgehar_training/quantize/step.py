@@ -70,13 +70,13 @@ class StepNetwork:
         return self._head.sizes
 
     def __call__(self, features: Any, *states: Any) -> tuple[Any, ...]:
-        """float32 `(1, features)` and `(1, units)` each, to scores `(1, classes)` and the states anew."""
+        """Compute scores `(1, classes)` and new states from float32 `(1, features)` and `(1, units)` each."""
         scores, after = self._head.advance(self._quantizer(SEAM, features), states, self._quantizer)
         return (scores if self._head.ends_in_softmax else self._quantizer(OUTPUT, scores), *after)
 
 
 def has_step(head: keras.Model) -> bool:
-    """Whether a head can be taken one step at a time: recurrent layers, then dense ones that read their last state."""
+    """Return whether a head can take single steps: recurrent layers, then dense layers that read the last state."""
     nodes = nodes_of(head)
     count = len(list(itertools.takewhile(lambda node: node.kind in RECURRENT, nodes)))
     in_one_chain = all(node.inputs == (number - 1,) for number, node in enumerate(nodes))
@@ -85,7 +85,7 @@ def has_step(head: keras.Model) -> bool:
 
 
 def union_of_steps(limits: Mapping[str, Limits]) -> dict[str, Limits]:
-    """The ranges of places `LAYER/STEP/NAME`, joined over steps into `LAYER/step/NAME`; others as they are.
+    """Join the ranges of places `LAYER/STEP/NAME` over steps into `LAYER/step/NAME`; keep other ranges.
 
     The first step's cell is what was added to nothing, so a cell's range covers that too.
     """
@@ -102,7 +102,7 @@ def union_of_steps(limits: Mapping[str, Limits]) -> dict[str, Limits]:
 
 
 def convert_step(head: keras.Model, ranges: FakeQuantRanges, fixed: Mapping[str, Affine]) -> bytes:
-    """The TFLite file of one step, int8 throughout.
+    """Convert the network of one step, int8 throughout.
 
     Args:
         head: as for `StepNetwork`.
@@ -129,7 +129,7 @@ def convert_step(head: keras.Model, ranges: FakeQuantRanges, fixed: Mapping[str,
 
 
 def describe(step: bytes, names: Sequence[str]) -> Stateful:
-    """What the manifest says of a converted step.
+    """Return the manifest entry of a converted step.
 
     Args:
         step: `step.tflite`.
@@ -149,12 +149,12 @@ def describe(step: bytes, names: Sequence[str]) -> Stateful:
 
 
 def state_names(head: keras.Model) -> list[str]:
-    """Names of a head's states, in order."""
+    """Return the names of the states of a head, in order."""
     return [name for node in nodes_of(head) for name in _names(node)]
 
 
 def run_steps(step: StepModel, features: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
-    """What a step says after each frame of a sequence that begins at 0.
+    """Return the scores after each frame of a sequence that starts from zero states.
 
     Args:
         step: `step.tflite`.
@@ -183,7 +183,7 @@ class _HeadOfStep(Plan):
         return [(name, int(node.layer.units)) for node in self._nodes for name in _names(node)]
 
     def advance(self, values: Any, states: Sequence[Any], quantizer: Quantizer) -> tuple[Any, list[Any]]:
-        """Scores and states after one more row of features, float32 `(1, features)`."""
+        """Return scores and states after one more row of features, float32 `(1, features)`."""
         waiting, after = list(states), []
         for node, step in zip(self._nodes, self._steps, strict=True):
             if node.kind not in RECURRENT:
@@ -202,14 +202,14 @@ class _HeadOfStep(Plan):
 
 
 def _names(node: Node) -> tuple[str, ...]:
-    """The states of a recurrent layer."""
+    """Return the names of the states of a recurrent layer."""
     if node.kind not in RECURRENT:
         return ()
     return ("hidden", "cell") if node.kind == "LSTM" else ("hidden",)
 
 
 def _placed(place: str, values: Any, quantizer: Any) -> Any:
-    """A state that goes in with the range it comes out with."""
+    """Quantize an input state to the range it has as an output."""
     if place in quantizer.limits:
         return quantizer(place, values)
     import tensorflow as tf

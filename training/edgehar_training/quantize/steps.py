@@ -32,7 +32,7 @@ LIMITS = {"linear": (-math.inf, math.inf), "relu": (0.0, math.inf), "relu6": (0.
 
 
 def step_of(node: Node, place: str, *, quiet: bool, alone: Sequence[bool]) -> Step:
-    """The function of a node.
+    """Return the function of a node.
 
     Args:
         node: the layer and what it reads.
@@ -70,34 +70,34 @@ class _Quiet:
 
 
 def takes_relu(node: Node) -> bool:
-    """Whether a ReLU behind the layer becomes a part of its operation."""
+    """Return whether a following ReLU is merged into the operator of the layer."""
     if node.kind in ("Add", "Subtract", "Multiply"):
         return True
     return node.kind in ("Conv2D", "DepthwiseConv2D", "Dense") and _activation(node.layer) == "linear"
 
 
 def is_relu(node: Node) -> bool:
-    """Whether the node is nothing but a ReLU."""
+    """Return whether the node is only a ReLU."""
     return node.kind == "ReLU" or (node.kind == "Activation" and _activation(node.layer) in ("relu", "relu6"))
 
 
 def is_softmax(layer: keras.layers.Layer) -> bool:
-    """Whether a layer's activation is a softmax."""
+    """Return whether the activation of a layer is a softmax."""
     return _activation(layer) == "softmax"
 
 
 def _plain(layer: keras.layers.Layer, _: str) -> Step:
-    """A layer whose output has the quantization of its input."""
+    """Return the step of a layer whose output has the quantization of its input."""
     return lambda inputs, quantizer: quantizer.arrange(layer, inputs[0])
 
 
 def _noise(layer: keras.layers.GaussianNoise, _: str) -> Step:
-    """Noise of a real size."""
+    """Add noise of a real size."""
     return lambda inputs, quantizer: quantizer.real(layer, inputs[0])
 
 
 def _several(combine: Callable[[Any, Any], Any]) -> Callable[[Any, str], Step]:
-    """Sum, difference or product of two or more."""
+    """Compute the sum, difference or product of two or more inputs."""
 
     def step_of_layer(layer: keras.layers.Layer, place: str) -> Step:
         def step(inputs: Sequence[Any], quantizer: Quantizer) -> Any:
@@ -199,7 +199,7 @@ def _activated(layer: keras.layers.Activation, place: str) -> Step:
 
 
 def _softmax(layer: keras.layers.Softmax, place: str) -> Step:
-    """Over the last axis, or over time of `(batch, time, 1)`, which is computed as `(batch, time)`."""
+    """Compute a softmax over the last axis, or over time of `(batch, time, 1)`, computed as `(batch, time)`."""
 
     def step(inputs: Sequence[Any], quantizer: Quantizer) -> Any:
         from keras import ops
@@ -218,7 +218,7 @@ def _softmax(layer: keras.layers.Softmax, place: str) -> Step:
 
 
 def _mean(layer: keras.layers.Layer, place: str) -> Step:
-    """The mean of a picture, or over time."""
+    """Compute the mean of a picture, or over time."""
     _check_format(layer, place)
     return lambda inputs, quantizer: quantizer(place, quantizer.mean(layer, inputs[0]))
 
@@ -228,7 +228,7 @@ def _pool(layer: keras.layers.AveragePooling2D, place: str) -> Step:
 
 
 def _average(_: keras.layers.Average, place: str) -> Step:
-    """The mean of several, as their sum and a product with a constant."""
+    """Compute the mean of several inputs as their sum times a constant."""
 
     def step(inputs: Sequence[Any], quantizer: Quantizer) -> Any:
         def total(*values: Any) -> Any:
@@ -241,7 +241,7 @@ def _average(_: keras.layers.Average, place: str) -> Step:
 
 
 def _dot(layer: keras.layers.Dot, place: str) -> Step:
-    """Sums over time or features, of `(batch, time, n)` and `(batch, n)`, or of `(batch, time)` and the former."""
+    """Compute sums over time or features of `(batch, time, n)` with `(batch, n)` or `(batch, time)`."""
     if layer.normalize:
         raise ConversionError(f"{place}: a Dot is exported without normalization")
 

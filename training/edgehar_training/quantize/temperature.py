@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def tempered(model: keras.Model, temperature: float) -> keras.Model:
-    """The network with its logits divided by `temperature`; `model` itself stays as it is.
+    """Return the network with its logits divided by `temperature`; `model` is unchanged.
 
     Args:
         model: with layers "encoder" and "head", the last layer of which is a `Dense` with softmax.
@@ -49,7 +49,7 @@ def tempered(model: keras.Model, temperature: float) -> keras.Model:
 def tempered_ranges(
     head: keras.Model, limits: Mapping[str, Limits] | None, temperature: float
 ) -> dict[str, Limits] | None:
-    """The learned ranges of a network after `tempered`: that of the logits is divided too.
+    """Return the learned ranges of a network after `tempered`: the range of the logits is divided too.
 
     Args:
         head: of the network.

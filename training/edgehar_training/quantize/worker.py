@@ -82,7 +82,7 @@ def _convert(job: Path) -> None:
 
 
 def to_int8(function: Callable[[Any], Any], shape: tuple[int, ...]) -> bytes:
-    """The TFLite file of a function with a fake-quantisation at every place, int8 throughout.
+    """Convert a function with fake quantization at every place to TFLite, int8 throughout.
 
     Args:
         function: float32 tensor in and out.

@@ -24,7 +24,7 @@ def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """What `write_metrics` wrote.
+    """Read the metrics that `write_metrics` wrote.
 
     Raises:
         DatasetError: the file is missing or no JSON.

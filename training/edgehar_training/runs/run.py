@@ -13,11 +13,12 @@ from edgehar.files import write_text
 from edgehar.model.manifest import Affine, Input
 from edgehar_training.data import sampling
 from edgehar_training.data.datasets import Clip
-from edgehar_training.data.datasets.splits import read_splits
+from edgehar_training.data.datasets.splits import UNGROUPED, is_ungrouped, read_splits
 from edgehar_training.data.frame_order import FrameOrder
 from edgehar_training.data.frames_cache import FramesCache, SmallClip, default_folder
 from edgehar_training.data.pixels import Pixels, caches, load_pixels, training_mean
 from edgehar_training.data.preprocess import FLOW_AFFINE, FlowUse, Preprocessor
+from edgehar_training.file_names import decode_json, encode_json
 from edgehar_training.settings import (
     AugmentSettings,
     DataSettings,
@@ -128,7 +129,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def write(self, folder: Path) -> None:
         """Write `config.json`."""
-        write_text(folder / CONFIG_FILE, msgspec.json.format(msgspec.json.encode(self), indent=2).decode() + "\n")
+        write_text(folder / CONFIG_FILE, encode_json(self, indent=2).decode() + "\n")
 
 
 _FLOW_USE: dict[str, FlowUse] = {"flow": "alone", "rgb+flow": "after"}
@@ -136,7 +137,7 @@ GROUPS = ("data", "split", "network", "fit", "augment", "quantize")
 
 
 def flat(config: RunConfig) -> dict[str, Any]:
-    """Every setting by its place, such as `fit.epochs`, and the rest by name."""
+    """Return every setting by its path, such as `fit.epochs`, and the other fields by name."""
     values = {name: getattr(config, name) for name in config.__struct_fields__ if name not in GROUPS}
     for group in GROUPS:
         values |= {f"{group}.{name}": value for name, value in msgspec.structs.asdict(getattr(config, group)).items()}
@@ -156,8 +157,18 @@ class Run:
         self.preprocessor = Preprocessor(config.frame, config.affine, _FLOW_USE.get(config.network.input, "none"))
         self._cache, self._flow = caches(config.cache_folder, config.data.crop, config.network)
 
+    @property
+    def protocol(self) -> str:
+        """How the data were split, in words; corrected for a run of an older version that had no groups."""
+        words = self.config.protocol
+        if self.config.split.kind != "group" or "group-disjoint" not in words:
+            return words
+        parts: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
+        ungrouped = is_ungrouped([clip for part in parts for clip in self.clips(part)])
+        return words.replace("group-disjoint", UNGROUPED) if ungrouped else words
+
     def model(self) -> keras.Model:
-        """The best checkpoint.
+        """Load the best checkpoint.
 
         Raises:
             DatasetError: there is none yet.
@@ -167,7 +178,7 @@ class Run:
         return load_network(self.path / BEST_FILE)
 
     def clips(self, part: Literal["train", "val", "test"]) -> list[Clip]:
-        """The clips of a part of the split.
+        """Read the clips of a part of the split.
 
         Raises:
             DatasetError: the split list cannot be read.
@@ -176,11 +187,11 @@ class Run:
         return read_splits(self.path / SPLITS_FILE, None if data is None else Path(data))[part]
 
     def cache(self) -> FramesCache:
-        """Decoded frames of the run's size."""
+        """Return the cache of decoded frames of the size of the run."""
         return self._cache
 
     def pixels(self, clip: Clip) -> Pixels:
-        """All frames of a clip, and what else the settings need of them.
+        """Return all frames of a clip, and the flow and energy that the settings need.
 
         Raises:
             SourceError: the video cannot be read.
@@ -189,7 +200,7 @@ class Run:
         return load_pixels(clip, self._cache, self._flow, self.config.network)
 
     def stream(self, clip: Clip) -> npt.NDArray[np.int8]:
-        """The network's input for every frame of a clip that is evaluated, at least one window.
+        """Return the input of the network for every evaluated frame of a clip, at least one window.
 
         Those are the frames on the time grid, or the one window that another `sampling` chooses.
 
@@ -202,7 +213,7 @@ class Run:
         return self.preprocessor.quantized(pixels.frames[indices], flow)
 
     def device_clip(self, clip: Clip) -> SmallClip:
-        """A clip as a device is to be shown it, so that it answers for the frames of `stream`.
+        """Return a clip as a device sees it, so that it answers for the frames of `stream`.
 
         The clip itself where windows are of consecutive frames; else its one window, on the time grid.
         """
@@ -213,18 +224,18 @@ class Run:
         return SmallClip(pixels.frames[indices], np.arange(len(indices)) / network.rate_hz)
 
     def quantized_windows_of(self, clip: Clip, hop: int = EVALUATION_HOP) -> npt.NDArray[np.int8]:
-        """The windows of a clip that are evaluated: int8 `(n, window, height, width, channels)`, n >= 1."""
+        """Return the evaluated windows of a clip: int8 `(n, window, height, width, channels)`, n >= 1."""
         stream, window, order = self.stream(clip), self.config.network.window, self.config.frame_order
         starts = sampling.window_starts(len(stream), window, hop)
         return np.stack([stream[start + order.evaluation(window, start)] for start in starts])
 
     def windows_of(self, clip: Clip, hop: int = EVALUATION_HOP) -> npt.NDArray[np.float32]:
-        """The same as the float network sees it: float32 `(n, window, height, width, channels)`."""
+        """Return the same windows as input of the float network: float32 `(n, window, height, width, channels)`."""
         return self.preprocessor.real(self.quantized_windows_of(clip, hop))
 
 
 def with_mean(config: RunConfig, clips: Sequence[Clip]) -> RunConfig:
-    """The settings with the mean colour of the training clips, where they scale by it and do not say it."""
+    """Return the settings with the mean color of the training clips, if they scale by it and do not give it."""
     if config.network.scaling != "mean" or config.network.mean is not None:
         return config
     frames, _ = caches(config.cache_folder, config.data.crop, msgspec.structs.replace(config.network, input="rgb"))
@@ -233,14 +244,14 @@ def with_mean(config: RunConfig, clips: Sequence[Clip]) -> RunConfig:
 
 
 def load_run(path: Path | str) -> Run:
-    """The run in a folder.
+    """Open the run in a folder.
 
     Raises:
         DatasetError: the folder holds no run, or one of another version.
     """
     path = Path(path)
     try:
-        config = msgspec.json.decode((path / CONFIG_FILE).read_bytes(), type=RunConfig)
+        config = decode_json((path / CONFIG_FILE).read_bytes(), RunConfig)
     except FileNotFoundError as error:
         raise DatasetError(
             f"{path}: holds no run (no {CONFIG_FILE}); give the --out folder of edgehar-train"
@@ -251,7 +262,7 @@ def load_run(path: Path | str) -> Run:
 
 
 def load_network(path: Path) -> keras.Model:
-    """The network in a `.keras` file.
+    """Load the network of a `.keras` file.
 
     Raises:
         DatasetError: it cannot be read, or is no network of windows.

@@ -52,16 +52,20 @@ def interval(
     return _percentiles([statistic(rows) for rows in group_draws(groups, resamples, seed)])
 
 
-def group_bootstrap(values: Sequence[float], groups: Sequence[str], seed: int = 0) -> tuple[float, float]:
+def group_bootstrap(
+    values: Sequence[float], groups: Sequence[str], seed: int = 0, sizes: Sequence[float] | None = None
+) -> tuple[float, float]:
     """Return the 95 % interval of the mean of `values`: `interval` for a mean, in one vectorized step.
 
     Args:
         values: 1 or 0 for each clip, or its mean over seeds.
         groups: the group of each clip.
         seed: seed of the draws.
+        sizes: for a ratio of sums instead of a mean: what the sum of `values` is divided by, such as hours, above 0.
     """
     member = _members(groups)
-    total, size = np.bincount(member, np.asarray(values, float)), np.bincount(member)
+    weights = np.ones(len(member)) if sizes is None else np.asarray(sizes, float)
+    total, size = np.bincount(member, np.asarray(values, float)), np.bincount(member, weights)
     drawn = _drawn(len(size), RESAMPLES, seed)
     return _percentiles(total[drawn].sum(axis=1) / size[drawn].sum(axis=1))
 

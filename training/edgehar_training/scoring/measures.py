@@ -23,13 +23,13 @@ _SMALLEST = 1e-7
 
 
 def confusion_matrix(truth: Indices, predicted: Indices, classes: int) -> npt.NDArray[np.int_]:
-    """Counts of every pair of classes, `(classes, classes)`: rows are the truth."""
+    """Count every pair of classes, `(classes, classes)`: rows are the truth."""
     counts = np.bincount(truth * classes + predicted, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int_)
 
 
 def top_k(truth: Indices, scores: Floats, k: int) -> float:
-    """Share of rows whose true class is among the `k` likeliest; of equal scores the first class counts as likelier."""
+    """Return the share of rows whose true class is among the `k` best; of equal scores the first class ranks higher."""
     own = scores[np.arange(len(truth)), truth][:, None]
     before = np.arange(scores.shape[1]) < truth[:, None]
     rank = (scores > own).sum(axis=1) + ((scores == own) & before).sum(axis=1)
@@ -37,7 +37,7 @@ def top_k(truth: Indices, scores: Floats, k: int) -> float:
 
 
 def class_measures(confusion: npt.NDArray[np.int_]) -> dict[str, Floats]:
-    """Precision, recall, F1 and support (rows of the class) of each class, each float `(classes,)`."""
+    """Return precision, recall, F1 and support (rows of the class) of each class, each float `(classes,)`."""
     hits, named, there = np.diag(confusion).astype(float), confusion.sum(axis=0), confusion.sum(axis=1)
     return {
         "precision": hits / np.maximum(named, 1),
@@ -48,7 +48,7 @@ def class_measures(confusion: npt.NDArray[np.int_]) -> dict[str, Floats]:
 
 
 def averages(confusion: npt.NDArray[np.int_]) -> dict[str, dict[str, float]]:
-    """Precision, recall and F1 over classes: "macro" counts each class once, "weighted" by its support.
+    """Return precision, recall and F1 over classes: "macro" counts each class once, "weighted" by its support.
 
     Classes that neither occur nor are answered are no part of the mean, as in scikit-learn.
     """
@@ -63,19 +63,19 @@ def averages(confusion: npt.NDArray[np.int_]) -> dict[str, dict[str, float]]:
 
 
 def macro_f1(truth: Indices, predicted: Indices, classes: int) -> float:
-    """Mean F1 of the classes that occur or are answered."""
+    """Return the mean F1 of the classes that occur or are answered."""
     return averages(confusion_matrix(truth, predicted, classes))["macro"]["f1"]
 
 
 def balanced_accuracy(confusion: npt.NDArray[np.int_]) -> float:
-    """Mean recall of the classes that occur."""
+    """Return the mean recall of the classes that occur."""
     table = class_measures(confusion)
     there = table["support"] > 0
     return float(table["recall"][there].mean()) if there.any() else 0.0
 
 
 def roc_curve(positive: npt.NDArray[np.bool_], score: Floats) -> tuple[Floats, Floats]:
-    """False and true positive rate at every threshold, from (0, 0) to (1, 1) (Fawcett, 2006).
+    """Return false and true positive rate at every threshold, from (0, 0) to (1, 1) (Fawcett, 2006).
 
     Args:
         positive: whether each row is of the class, bool `(n,)`, with rows of both kinds.
@@ -86,7 +86,7 @@ def roc_curve(positive: npt.NDArray[np.bool_], score: Floats) -> tuple[Floats, F
 
 
 def roc_auc(positive: npt.NDArray[np.bool_], score: Floats) -> float | None:
-    """Area under the ROC curve, by the trapezoidal rule; None where rows of only one kind are there."""
+    """Return the area under the ROC curve, by the trapezoidal rule. Returns None if all rows are of one kind."""
     if positive.all() or not positive.any():
         return None
     x, y = roc_curve(positive, score)
@@ -94,13 +94,13 @@ def roc_auc(positive: npt.NDArray[np.bool_], score: Floats) -> float | None:
 
 
 def precision_recall_curve(positive: npt.NDArray[np.bool_], score: Floats) -> tuple[Floats, Floats]:
-    """Recall, ascending from 0, and the precision at it; at recall 0 precision is 1 by convention."""
+    """Return recall, ascending from 0, and the precision at it; at recall 0 precision is 1 by convention."""
     true, false = _cumulative(positive, score)
     return np.append(0.0, true / max(true[-1], 1)), np.append(1.0, true / (true + false))
 
 
 def average_precision(positive: npt.NDArray[np.bool_], score: Floats) -> float | None:
-    """Sum of precision over steps of recall, without interpolation; None where no row is of the class."""
+    """Return the sum of precision over steps of recall, without interpolation. Returns None if no row is positive."""
     if not positive.any():
         return None
     recall, precision = precision_recall_curve(positive, score)
@@ -108,7 +108,7 @@ def average_precision(positive: npt.NDArray[np.bool_], score: Floats) -> float |
 
 
 def reliability(truth: Indices, scores: Floats, bins: int = CALIBRATION_BINS) -> list[dict[str, float]]:
-    """How often answers of a confidence are right, in bins of equal width (Guo et al., ICML 2017).
+    """Return how often answers of a confidence are right, in bins of equal width (Guo et al., ICML 2017).
 
     Returns:
         For each bin that holds rows: its `low` and `high` edge (the higher is inside), `count`, mean `confidence` (the
@@ -132,28 +132,28 @@ def reliability(truth: Indices, scores: Floats, bins: int = CALIBRATION_BINS) ->
 
 
 def calibration_error(truth: Indices, scores: Floats, bins: int = CALIBRATION_BINS) -> float:
-    """Expected calibration error (Guo et al., ICML 2017): mean distance of confidence and accuracy over the bins."""
+    """Return the expected calibration error (Guo et al., 2017): mean distance of confidence and accuracy over bins."""
     return calibration_gap(scores.max(axis=1), scores.argmax(axis=1) == truth, bins)
 
 
 def calibration_gap(confidence: Floats, right: npt.NDArray[np.bool_], bins: int = CALIBRATION_BINS) -> float:
-    """The same of the best scores, `(n,)`, and whether they are of the true class."""
+    """Return the same from the best scores, `(n,)`, and whether each is of the true class."""
     gaps = np.bincount(_bins_of(confidence, bins), right - confidence.astype(float), bins)
     return float(np.abs(gaps).sum() / len(confidence))
 
 
 def brier(truth: Indices, scores: Floats) -> float:
-    """Brier score (1950): squared distance of the scores from 1 for the true class and 0 for others; 0 to 2."""
+    """Return the Brier score (1950): squared distance of the scores from the one-hot truth; 0 to 2."""
     return float(((scores - np.eye(scores.shape[1])[truth]) ** 2).sum(axis=1).mean())
 
 
 def cross_entropy(truth: Indices, scores: Floats) -> float:
-    """Mean negative logarithm of the true class's score, in nats."""
+    """Return the mean negative logarithm of the score of the true class, in nats."""
     return float(-np.log(scores[np.arange(len(truth)), truth] + _SMALLEST).mean())
 
 
 def confused_pairs(confusion: npt.NDArray[np.int_], labels: Sequence[str], most: int = 20) -> list[dict[str, Any]]:
-    """Pairs of a true and another, answered label, the most frequent first, with the share of the true label's rows."""
+    """Return pairs of true and answered label, most frequent first, with the share of the rows of the true label."""
     wrong = confusion - np.diag(np.diag(confusion))
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]
     support = confusion.sum(axis=1)
@@ -170,13 +170,13 @@ def confused_pairs(confusion: npt.NDArray[np.int_], labels: Sequence[str], most:
 
 
 def _bins_of(confidence: Floats, bins: int) -> Indices:
-    """Bin of each confidence: (0, 1 / bins], ... as the paper has them; 0 belongs to the first."""
+    """Return the bin of each confidence: (0, 1 / bins], ... as in the paper; 0 belongs to the first."""
     numbers: Indices = np.clip(np.ceil(confidence * bins).astype(np.intp) - 1, 0, bins - 1)
     return numbers
 
 
 def _cumulative(positive: npt.NDArray[np.bool_], score: Floats) -> tuple[Floats, Floats]:
-    """True and false positives among the rows that score at least as high as each different score, descending."""
+    """Return true and false positives among the rows that score at least each different score, descending."""
     order = np.argsort(-score, kind="stable")
     ordered, hits = score[order], positive[order]
     last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)

@@ -27,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser, groups: Mapping[str, Struct]) -
 
 
 def given_options(args: argparse.Namespace, groups: Mapping[str, Struct]) -> dict[str, dict[str, Any]]:
-    """What the command line says, by group and setting, converted and checked.
+    """Return the values of the command line by group and setting, converted and checked.
 
     Raises:
         ConfigError: a value is not of its kind, or out of its bounds.
@@ -41,7 +41,7 @@ def given_options(args: argparse.Namespace, groups: Mapping[str, Struct]) -> dic
 
 
 def flag_of(setting: Setting) -> str:
-    """The option of a setting, such as `--batch-size`."""
+    """Return the option of a setting, such as `--batch-size`."""
     return f"--{_notes(setting).get('flag', setting.name).replace('_', '-')}"
 
 
@@ -101,7 +101,7 @@ def _checked(setting: Setting, value: Any) -> Any:
 
 
 def _pair(setting: Setting, text: str) -> tuple[str, Any]:
-    """KEY=VALUE, the value a number, true, false or text."""
+    """Parse KEY=VALUE; the value is a number, true, false or text."""
     key, equals, value = text.partition("=")
     if not (key and equals):
         raise ConfigError(f"{flag_of(setting)} is {text}, it must be KEY=VALUE, such as units=64")

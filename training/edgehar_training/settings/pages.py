@@ -22,7 +22,7 @@ command line wins over the recipe. What they are for is told in [train.md](train
 
 
 def reference() -> str:
-    """All tables."""
+    """Return all tables."""
     parts = [_HEAD]
     for group, struct in SETTINGS.items():
         parts.append(f"## `[{group}]`: {(struct.__doc__ or '').rstrip('.').lower()}\n")

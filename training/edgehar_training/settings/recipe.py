@@ -65,12 +65,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def names() -> list[str]:
-    """Recipes that come with edgehar."""
+    """Return the names of the recipes that come with edgehar."""
     return sorted(path.stem for path in _folder().glob("*.toml"))
 
 
 def read_recipe(name: str) -> Recipe:
-    """A recipe that comes with edgehar, or a file's.
+    """Read a recipe that comes with edgehar, or a recipe file.
 
     Raises:
         ConfigError: there is none, or it holds what no recipe has.

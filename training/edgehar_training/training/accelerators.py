@@ -27,7 +27,7 @@ BFLOAT16_CAPABILITY = (8, 0)
 
 
 def gpus() -> list[Any]:
-    """The GPUs that the backend sees."""
+    """Return the GPUs that the backend sees."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -38,7 +38,7 @@ def gpus() -> list[Any]:
 
 
 def seed(number: int, *, deterministic: bool) -> None:
-    """Seed every source of random numbers, and where asked let every operation give the same in every run.
+    """Seed every source of random numbers, and make all operations deterministic if asked for.
 
     Without `deterministic`, a GPU may add in another order each time.
     """
@@ -54,7 +54,7 @@ def seed(number: int, *, deterministic: bool) -> None:
 
 
 def precision(fit: FitSettings) -> str:
-    """The Keras dtype policy: mixed only where a GPU makes it faster."""
+    """Return the Keras dtype policy: mixed only where a GPU makes it faster."""
     if fit.precision == FLOAT32:
         return FLOAT32
     if not gpus():
@@ -76,7 +76,7 @@ def _has_bfloat16() -> bool:
 
 @contextlib.contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
-    """Layers made in this context have a policy."""
+    """Set the dtype policy of layers made in this context."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:
@@ -94,7 +94,7 @@ def keep_scores_exact(layers: Sequence[keras.layers.Layer]) -> None:
 
 
 def jit(fit: FitSettings, layers: Sequence[keras.layers.Layer]) -> bool | str:
-    """What `compile` is to be told of XLA; recurrent layers are then kept from cuDNN, which XLA cannot call.
+    """Return the `jit_compile` argument of `compile`; with XLA, recurrent layers do not use cuDNN.
 
     JAX without XLA takes every operation alone, a hundred times slower, so that it decides for itself.
     """
@@ -142,13 +142,13 @@ class Replicas:
             )
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Variables made in this context are mirrored."""
+        """Mirror variables made in this context."""
         return contextlib.nullcontext() if self._strategy is None else self._strategy.scope()
 
     def step(
         self, model: keras.Model, windows: npt.NDArray[Any], truth: npt.NDArray[Any], weight: npt.NDArray[Any] | None
     ) -> dict[str, float]:
-        """One training step; returns loss and metrics of it alone."""
+        """Take one training step; returns loss and metrics of this step."""
         if self._strategy is None:
             logs: dict[str, float] = model.train_on_batch(windows, truth, weight, return_dict=True)
             return logs

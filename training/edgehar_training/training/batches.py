@@ -46,7 +46,7 @@ class Batches:
         return math.ceil(len(self._clips) * self._config.fit.windows_per_clip / self._config.fit.batch_size)
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Batches of an epoch, made in a thread a little ahead of their use.
+        """Return the batches of an epoch, made in a thread slightly ahead of their use.
 
         What is in them depends on the seed and the number alone.
 
@@ -90,7 +90,7 @@ class Batches:
     def _mixed(
         self, windows: npt.NDArray[np.float32], truth: npt.NDArray[np.float32], rng: np.random.Generator
     ) -> Batch:
-        """Every window mixed with another of the batch, in one random proportion (mixup, Zhang et al., ICLR 2018)."""
+        """Mix every window with another of the batch, in one random proportion (mixup, Zhang et al., ICLR 2018)."""
         settings = self._config.augment
         if not (settings.on and settings.mixup):
             return windows, truth
@@ -138,7 +138,7 @@ class _Maker(threading.Thread, Generic[Item]):
 
 
 def ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
-    """The same items in the same order, up to `depth` of them made by a thread before they are asked for.
+    """Yield the same items in the same order, up to `depth` of them made by a thread before they are asked for.
 
     An error of `items` is raised here in its place. The thread ends with the iteration, also when that is broken off.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def arrays_of(variables: Sequence[keras.Variable]) -> Arrays:
-    """Copies of the values of variables."""
+    """Copy the values of variables."""
     import keras
 
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]

@@ -16,7 +16,6 @@ from edgehar_training.training.fit import EpochRow, Training
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import keras
     import numpy.typing as npt
 
     from edgehar_training.data.datasets import Clip
@@ -53,10 +52,10 @@ class ClosedFormTraining(Training):
         """Whether the weights are found."""
         return bool(self.progress.history)
 
-    def learn(self, number: int, after_step: Callable[[EpochRow], object] = lambda _: None) -> EpochRow:
+    def learn(self, _number: int, after_step: Callable[[EpochRow], object] = lambda _: None) -> EpochRow:
         """Find the weights; returns loss and accuracy on the windows learned from."""
         config, head = self.run.config, self.model.get_layer("head")
-        windows = self._windows(head)
+        windows = self._windows()
         parts = statistics_parts(models.feature_parts(config.network, head.input_shape[-1]))
         options = ClosedForm(config.fit.components, config.fit.ridge, config.split.seed)
         kernel, bias = solve(windows, parts, len(config.labels), options)
@@ -69,7 +68,7 @@ class ClosedFormTraining(Training):
         after_step(seen)
         return seen
 
-    def _windows(self, head: keras.Model) -> Windows:
+    def _windows(self) -> Windows:
         """Statistics, class and group of every training window."""
         config = self.run.config
         number_of = {group: number for number, group in enumerate(sorted({clip.group for clip in self._train}))}

@@ -31,7 +31,7 @@ PROBED, TIMED = 64, 3
 
 
 def describe_plan(config: RunConfig, options: ExperimentOptions) -> str:
-    """The plan of an experiment in words; nothing is decoded or written, and a network is built and timed.
+    """Return the plan of an experiment in words. Decodes and writes nothing; builds and times a network.
 
     Args:
         config: settings.
@@ -112,7 +112,7 @@ def _cache(clips: Sequence[Clip], config: RunConfig) -> str:
 
 
 def _frames(path: str) -> int:
-    """Frames of a video by its header; 0 where that does not say."""
+    """Return the number of frames of a video from its header; 0 if it does not say."""
     import av
 
     try:
@@ -128,7 +128,7 @@ def _frames(path: str) -> int:
 
 
 def _timed(model: keras.Model, config: RunConfig, classes: int, batch: int, steps: int) -> tuple[float, str]:
-    """Seconds of a training step on random windows, and the memory it took, in words."""
+    """Return the seconds of a training step on random windows, and the memory it took, in words."""
     from edgehar_training.models.layer_names import freeze, named_layers
     from edgehar_training.models.stem import with_compiled_stem
     from edgehar_training.training import accelerators

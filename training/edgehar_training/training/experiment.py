@@ -18,10 +18,11 @@ import msgspec
 import numpy as np
 
 from edgehar.errors import ConfigError, DatasetError
+from edgehar.progress import Progress
 from edgehar_training import models
 from edgehar_training.data.datasets import Clip, labels_of, load_dataset
 from edgehar_training.data.datasets.official import check_official
-from edgehar_training.data.datasets.splits import Split, describe_split, make_splits
+from edgehar_training.data.datasets.splits import UNGROUPED_WARNING, Split, describe_split, is_ungrouped, make_splits
 from edgehar_training.data.pixels import caches
 from edgehar_training.quantize import stages
 from edgehar_training.quantize.stage_comparison import pooled_differences
@@ -88,6 +89,8 @@ def run_experiment(template: RunConfig, options: ExperimentOptions) -> dict[str,
     )
     if template.split.kind == "random":
         log.warning("warning: a random split puts clips of one group on both sides; its accuracy is too high (leaky)")
+    if template.split.kind == "group" and is_ungrouped(clips):
+        log.warning("warning: %s", UNGROUPED_WARNING)
     jobs = _jobs(template, options, clips)
     _train_all(jobs, clips, options)
     if len(jobs) == 1 and jobs[0].folder == options.out:
@@ -114,7 +117,7 @@ def write_pooled(out: Path, runs: Sequence[tuple[Path, RunConfig]]) -> dict[str,
 
 
 def _protocol(template: RunConfig, clips: Sequence[Clip]) -> str:
-    """What stands beside every accuracy: the split in words, and that it is of a control where it is."""
+    """Return the words to show beside every accuracy: the split, and the kind of control if it is one."""
     split = template.split
     words = describe_split(split.kind, split.folds, clips, split.test_fraction, template.data.dataset)
     return ", ".join(filter(None, [words, template.frame_order.words]))
@@ -122,15 +125,13 @@ def _protocol(template: RunConfig, clips: Sequence[Clip]) -> str:
 
 def _decode(clips: list[Clip], template: RunConfig) -> tuple[list[Clip], dict[str, str]]:
     """Fill the cache; give the clips that can be read, and why the others cannot."""
-    from tqdm import tqdm
-
     frames, flow = caches(template.cache_folder, template.data.crop, template.network)
-    with tqdm(total=len({clip.path for clip in clips}), unit="clip", desc="decoding", disable=None) as bar:
-        skipped = frames.fill(clips, bar.update)
+    with Progress("decoding", len({clip.path for clip in clips}), unit="clips") as progress:
+        skipped = frames.fill(clips, progress.advance)
     if flow is not None:
         readable = [clip for clip in clips if clip.path not in skipped]
-        with tqdm(total=len({clip.path for clip in readable}), unit="clip", desc="optical flow", disable=None) as bar:
-            flow.fill(readable, bar.update)
+        with Progress("optical flow", len({clip.path for clip in readable}), unit="clips") as progress:
+            flow.fill(readable, progress.advance)
     for path, reason in skipped.items():
         log.warning("skipped: %s", reason if path in reason else f"{path}: {reason}")
     if skipped:
@@ -215,7 +216,7 @@ def say_done(folder: Path) -> None:
 
 
 def _pool(folders: Sequence[tuple[Path, RunConfig]]) -> dict[str, Any]:
-    """Figures over all runs: every clip counts once in each seed."""
+    """Return figures over all runs: every clip counts once in each seed."""
     runs = [(config.split.seed, report.read_metrics(folder / METRICS_FILE)) for folder, config in folders]
     first = folders[0][1]
     metrics: dict[str, Any] = {
@@ -237,7 +238,7 @@ def _pool(folders: Sequence[tuple[Path, RunConfig]]) -> dict[str, Any]:
 
 
 def _pooled_stages(runs: Sequence[tuple[int, dict[str, Any]]], part: str, labels: list[str]) -> dict[str, Any]:
-    """What more training made of int8, over all runs, and what the runs chose."""
+    """Return the figures of the int8 stages over all runs, and the chosen stages."""
     pooled: dict[str, Any] = {}
     for name in ("float", *stages.STAGES):
         rows = [(seed, run[stages.KEY][name][part]["predictions"]) for seed, run in runs]

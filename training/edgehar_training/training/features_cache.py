@@ -40,7 +40,7 @@ FRAMES_AT_ONCE = 256
 
 
 def features_of(run: Run, model: keras.Model) -> FeaturesCache | None:
-    """The cache of features, if a training can use one: its encoder does not learn, and windows are not changed.
+    """Return a cache of features if training can use one: a frozen encoder and unchanged windows. Returns None if not.
 
     Args:
         run: settings and frames.
@@ -95,7 +95,7 @@ class FeaturesCache:
         progress(len(waiting))
 
     def load(self, clip: Clip) -> Array:
-        """float32 `(frames, features)`, memory-mapped; frames >= window. Computed now if they are not there.
+        """Return float32 `(frames, features)`, memory-mapped; frames >= window. Computed now if missing.
 
         Raises:
             SourceError: the video cannot be read.
@@ -108,7 +108,7 @@ class FeaturesCache:
         return features
 
     def streams(self, clips: Sequence[Clip]) -> Sequence[Array]:
-        """The features of each clip, opened when asked for: more clips than the system lets files be open."""
+        """Return the features of each clip, opened on access, because the system limits the number of open files."""
         return _Streams(self, clips)
 
     def _write(self, waiting: Sequence[tuple[Path, npt.NDArray[np.int8]]]) -> None:
@@ -168,7 +168,7 @@ class FeatureBatches:
         return math.ceil(len(self._streams) * self._config.fit.windows_per_clip / self._config.fit.batch_size)
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Batches of an epoch: windows float32 `(n, window, features)` and one-hot labels `(n, classes)`."""
+        """Yield the batches of an epoch: windows float32 `(n, window, features)` and one-hot labels `(n, classes)`."""
         rng = np.random.default_rng([self._config.split.seed, number])
         rounds = [rng.permutation(len(self._streams)) for _ in range(self._config.fit.windows_per_clip)]
         one_hot = np.eye(len(self._config.labels), dtype=np.float32)
@@ -182,7 +182,7 @@ class FeatureBatches:
 
 
 def _encoder_word(encoder: keras.Model) -> str:
-    """What an encoder computes, as one word: of its layers without their names, its dtype, and its weights."""
+    """Return a word for the function of an encoder: its layers without names, its dtype, and its weights."""
     digest = hashlib.sha256(json.dumps([_plain(layer) for layer in encoder.layers]).encode())
     for array in encoder.get_weights():
         digest.update(f"{array.shape} {array.dtype}".encode())

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgehar.errors import DatasetError, EdgeharError
 from edgehar.files import whole_file
+from edgehar.progress import Progress
 from edgehar_training.runs.run import BEST_FILE
 from edgehar_training.scoring.clips import Result, score_features, score_streams
 from edgehar_training.scoring.run_metrics import truth_of
@@ -39,7 +40,7 @@ EpochRow = dict[str, float]
 
 
 @dataclasses.dataclass
-class Progress:
+class FinishedEpochs:
     """The finished epochs of a training.
 
     Attributes:
@@ -83,7 +84,7 @@ class Training:
 
         _check_parts(run, train, val)
         config = run.config
-        self.run, self.progress = run, Progress()
+        self.run, self.progress = run, FinishedEpochs()
         resume = resume and (run.path / LAST_FILE).exists()
         accelerators.seed(config.split.seed, deterministic=config.fit.deterministic)
         self._replicas = accelerators.Replicas()
@@ -213,14 +214,12 @@ class Training:
         Raises:
             EdgeharError: a clip cannot be read, or out of memory.
         """
-        from tqdm import tqdm
-
         from edgehar_training.training.accelerators import memory_errors
 
         if self._features is None:
             return [self.run.stream(clip) for clip in clips]
-        with memory_errors(), tqdm(total=len(clips), unit="clip", desc="features", disable=None) as bar:
-            self._features.fill(clips, bar.update)
+        with memory_errors(), Progress("computing features", len(clips), unit="clips") as progress:
+            self._features.fill(clips, progress.advance)
         return self._features.streams(clips)
 
     def score(self, streams: Sequence[npt.NDArray[Any]], truth: npt.NDArray[np.intp]) -> Result:
@@ -291,7 +290,7 @@ class Training:
         from edgehar_training.training.checkpoint import read_checkpoint
 
         self._best, progress = read_checkpoint(self.run.path / LAST_FILE, self._state(), self._best)
-        self.progress = Progress(**progress)
+        self.progress = FinishedEpochs(**progress)
 
 
 def _check_parts(run: Run, train: Sequence[Clip], val: Sequence[Clip]) -> None:

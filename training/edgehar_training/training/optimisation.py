@@ -41,7 +41,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
         self.kind, self.highest, self.steps, self.warmup_steps = kind, highest, steps, warmup_steps
 
     def __call__(self, step: Any) -> Any:
-        """Learning rate of a step, counted from 0."""
+        """Return the learning rate of a step, counted from 0."""
         ops = keras.ops
         step = ops.cast(step, "float32")
         share = ops.ones_like(step)
@@ -56,7 +56,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
         return self.highest * share
 
     def get_config(self) -> dict[str, Any]:
-        """What to save."""
+        """Return the settings to save."""
         return {
             "kind": self.kind,
             "highest": self.highest,
@@ -78,7 +78,7 @@ def check(fit: FitSettings) -> None:
 
 
 def make_optimizer(fit: FitSettings, variables: Sequence[keras.Variable], steps_per_epoch: int) -> Any:
-    """The optimiser of a training, built over the variables that learn.
+    """Build the optimizer of a training over the variables that learn.
 
     Weight decay is decoupled from the gradient (Loshchilov and Hutter, 2019) and leaves biases and the factors and
     shifts of normalisations alone.
@@ -111,11 +111,11 @@ def make_optimizer(fit: FitSettings, variables: Sequence[keras.Variable], steps_
 
 
 def make_loss(fit: FitSettings) -> keras.losses.Loss:
-    """Cross-entropy, with the truth spread a little over all labels where asked (Szegedy et al., 2016)."""
+    """Return the cross-entropy loss, with label smoothing if asked for (Szegedy et al., 2016)."""
     return keras.losses.CategoricalCrossentropy(label_smoothing=fit.label_smoothing)
 
 
 def class_weights(clips: Sequence[Clip], labels: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Weight of each label, so that all count the same: clips / (labels x clips of the label), float32 `(labels,)`."""
+    """Return weights that make all labels count the same: clips / (labels x clips of the label), `(labels,)`."""
     counts = Counter(clip.label for clip in clips)
     return np.array([len(clips) / (len(labels) * counts[label]) for label in labels], np.float32)

@@ -68,7 +68,7 @@ def write_preview(path: Path, config: RunConfig, clips: Sequence[Clip], *, rows:
 
 
 def in_turn(clips: Sequence[Clip], count: int) -> list[Clip]:
-    """`count` clips at most: one of each class, then another of each, evenly over the clips of the class."""
+    """Return at most `count` clips: one of each class, then another of each, evenly spread over the class."""
     of = {label: [clip for clip in clips if clip.label == label] for label in labels_of(list(clips))}
     each = -(-count // len(of))
     takes = {label: min(each, len(some)) for label, some in of.items()}
@@ -77,7 +77,7 @@ def in_turn(clips: Sequence[Clip], count: int) -> list[Clip]:
 
 
 def words_of(settings: AugmentSettings) -> str:
-    """What may be changed, and by how much."""
+    """Return the possible changes, with their amounts."""
     if not settings.on:
         return "no augmentation"
     values: dict[str, Any] = msgspec.structs.asdict(settings)
@@ -95,19 +95,19 @@ def _title(config: RunConfig) -> str:
 
 
 def _label(scores: npt.NDArray[np.float32], labels: Sequence[str]) -> str:
-    """The label of a window, or the shares of several where mixup is on."""
+    """Return the label of a window, or the shares of several labels with mixup."""
     parts = [(float(share), label) for share, label in zip(scores, labels, strict=True) if share > 0]
     return parts[0][1] if len(parts) == 1 else " + ".join(f"{share:.2f} {label}" for share, label in parts)
 
 
 def _pictures(window: npt.NDArray[np.float32], kind: str) -> tuple[list[npt.NDArray[np.uint8]], list[str]]:
-    """Some frames of a window of network input as BGR pictures, and their numbers."""
+    """Return some frames of a window of network input as BGR pictures, and their numbers."""
     numbers = np.unique(np.linspace(0, len(window) - 1, min(SHOWN_FRAMES, len(window))).round().astype(int)).tolist()
     return [_picture(window[number], kind) for number in numbers], [str(number + 1) for number in numbers]
 
 
 def _picture(frame: npt.NDArray[np.float32], kind: str) -> npt.NDArray[np.uint8]:
-    """One frame of network input `(height, width, channels)`: colours as they are, differences and flow around grey."""
+    """Draw one frame of network input `(height, width, channels)`: colors as they are, differences around gray."""
     if kind == "rgb+flow":
         return np.concatenate([_picture(frame[..., :3], "rgb"), _picture(frame[..., 3:], "flow")], axis=1)
     if kind == "rgb":

@@ -1,9 +1,7 @@
-"""One run from its settings to its metrics and pictures, all in one folder."""
+"""Train one run: from its settings to its metrics and pictures, all in one folder."""
 
 from __future__ import annotations
 
-import logging
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +23,7 @@ from edgehar_training.runs.run import (
 )
 from edgehar_training.scoring.run_metrics import part_metrics, truth_of
 from edgehar_training.settings.network import FUSED
+from edgehar_training.training.epoch_display import EpochBar, EpochLog
 from edgehar_training.training.memory import keep_freed
 
 if TYPE_CHECKING:
@@ -34,11 +33,8 @@ if TYPE_CHECKING:
     from edgehar_training.training.fit import EpochRow, Training
     from edgehar_training.training.options import RunOptions
 
-log = logging.getLogger(__name__)
-
-# Settings that may differ when a run is resumed: they do not change what the finished epochs did.
+# Settings that may change when a run is resumed, because they do not affect finished epochs.
 FREE_SETTINGS = frozenset({"fit.epochs", "fit.patience", "data.cache", "tools", "skipped"})
-EPOCHS_PER_LINE = 10
 
 
 def train_run(folder: Path, config: RunConfig, clips: Sequence[Clip], split: Split, options: RunOptions) -> Run:
@@ -95,9 +91,9 @@ def _finished(folder: Path, config: RunConfig) -> bool:
         return False
     before = load_run(folder).config
     if before.network.model == FUSED and before.stage == "float":
-        raise ConfigError(f"{folder}: was made by edgehar fuse and is not trained; train its parts and fuse them anew")
+        raise ConfigError(f"{folder}: was made by edgehar fuse and is not trained; train its parts and fuse them again")
     old, new = flat(before), flat(config)
-    # Where the learning rate falls depends on the number of epochs.
+    # The learning rate schedule depends on the number of epochs.
     free = FREE_SETTINGS if config.fit.schedule == "constant" else FREE_SETTINGS - {"fit.epochs"}
     for name in new:
         if name not in free and old[name] != new[name]:
@@ -115,7 +111,7 @@ def _fit(run: Run, train: Sequence[Clip], val: Sequence[Clip], options: RunOptio
 
     keep_freed()
     training = _training_class(run.config)(run, train, val, resume=options.resume)
-    show = _Bar(run, training) if options.bar else _Lines(run)
+    show = EpochBar(run, training) if options.bar else EpochLog(run)
     events = EventFile(run.path / "tensorboard") if options.tensorboard else None
 
     def after_epoch(row: EpochRow) -> None:
@@ -152,62 +148,7 @@ def _training_class(config: RunConfig) -> type[Training]:
 
 
 def draw_test(run: Run, metrics: dict[str, Any]) -> None:
-    """Draw the confusion of the test clips, or of the validation clips where there are no others."""
+    """Draw the confusion matrix of the test clips, or of the validation clips if there is no test part."""
     part = "test" if "test" in metrics else "val"
     title = f"{metrics[part]['top1']:.1%} of {metrics[part]['clips']} {part} clips, {run.config.protocol}"
     report.draw_confusion(run.path / "confusion.png", metrics[part]["confusion"], run.config.labels, title)
-
-
-class _Bar:
-    """A progress bar over all steps, with loss and accuracy."""
-
-    def __init__(self, run: Run, training: Training) -> None:
-        from tqdm import tqdm
-
-        self._steps, self._done = training.steps_per_epoch, len(training.progress.history)
-        self._bar = tqdm(total=run.config.fit.epochs * self._steps, initial=self._done * self._steps, unit="step")
-        self._val = ""
-
-    def step(self, row: EpochRow) -> None:
-        self._bar.set_postfix_str(f"loss {row['loss']:.3f} accuracy {row['accuracy']:.2f}{self._val}", refresh=False)
-        self._bar.update()
-
-    def epoch(self, row: EpochRow) -> None:
-        self._bar.set_description(f"epoch {row['epoch']:.0f}")
-        self._val = f" val {row['val_loss']:.3f} {row['val_accuracy']:.2f}"
-
-    def close(self) -> None:
-        self._bar.close()
-
-
-class _Lines:
-    """A line every few epochs, for a log."""
-
-    def __init__(self, run: Run) -> None:
-        self._name = f"seed {run.config.split.seed}" + ("" if run.config.fold is None else f" fold {run.config.fold}")
-        self._last: EpochRow = {}
-
-    def step(self, _: EpochRow) -> None:
-        pass
-
-    def epoch(self, row: EpochRow) -> None:
-        self._last = row
-        if row["epoch"] % EPOCHS_PER_LINE == 0:
-            self._say()
-
-    def close(self) -> None:
-        if self._last and self._last["epoch"] % EPOCHS_PER_LINE:
-            self._say()
-
-    def _say(self) -> None:
-        row = self._last
-        log.info(
-            "%s epoch %d: loss %.3f accuracy %.2f, validation %.3f %.2f",
-            self._name,
-            row["epoch"],
-            row["loss"],
-            row["accuracy"],
-            row["val_loss"],
-            row["val_accuracy"],
-        )
-        sys.stderr.flush()

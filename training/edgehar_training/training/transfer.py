@@ -91,7 +91,7 @@ def init_from(model: keras.Model, path: Path | str, labels: Sequence[str]) -> Ta
 
 
 def _answers(layers: Mapping[str, keras.layers.Layer], classes: int) -> set[str]:
-    """Names of the layers that give a value for each label: the last one, and others that end in a softmax."""
+    """Return the names of the layers with one value per label: the last layer, and others that end in a softmax."""
     softmax = {
         name
         for name, layer in layers.items()

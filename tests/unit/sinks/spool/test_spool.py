@@ -1,6 +1,8 @@
 """The queue on disk, against a list, and against disks and files that fail."""
 
+import json
 import tempfile
+import threading
 import time
 
 import pytest
@@ -9,14 +11,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from edgehar import SinkError
+from edgehar.sinks.spool.log import RESERVE_FILES
 from edgehar.sinks.spool.options import SpoolOptions, state_directory
 from edgehar.sinks.spool.queue import HELD_MAX, Spool
+from edgehar.sinks.spool.record import HEADER_BYTES
 
 
 class Clock:
     """A clock that is set by hand."""
 
-    def __init__(self, now_s=1_800_000_000.0):
+    def __init__(self, now_s=1000.0):
         self.now_s = now_s
 
     def __call__(self):
@@ -72,7 +76,8 @@ def test_only_the_owner_can_read_it(options, tmp_path):
     folder = tmp_path / "state"
     assert folder.stat().st_mode & 0o777 == 0o700
     modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
-    assert modes == dict.fromkeys(["test.lock", "test.reserve", "test.spool", "test.spool-wal"], 0o600)
+    reserve = [f"test.reserve.{number}" for number in range(1, RESERVE_FILES + 1)]
+    assert modes == dict.fromkeys(["test.lock", "test.spool", "test.state", *reserve], 0o600)
     spool.close()
 
 
@@ -96,14 +101,14 @@ class Bounded(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.options = SpoolOptions(directory=self.folder.name, max_events=self.MOST, max_mb=0.01, max_age_h=1)
         self.clock, self.expected, self.dropped, self.count = Clock(), [], 0, 0
-        self.now_s = self.clock.now_s
-        self.spool = Spool.open("test", self.options, clock=self.clock)
+        self.now_s, self.boot = self.clock.now_s, 0
+        self.spool = Spool.open("test", self.options, clock=self.clock, boot_id="0")
 
     def trim(self):
         def too_much():
             oldest_s = self.expected[0][3]
             too_old = oldest_s < self.now_s - self.MAX_AGE_S
-            size = sum(len(payload) + len(id_) + 32 for _, id_, payload, _ in self.expected)
+            size = sum(len(payload) + len(id_) + HEADER_BYTES for _, id_, payload, _ in self.expected)
             return too_old or len(self.expected) > self.MOST or size > self.MAX_BYTES
 
         while self.expected and too_much():
@@ -116,7 +121,7 @@ class Bounded(RuleBasedStateMachine):
         id_ = str(self.count)
         number = self.spool.append(b"x" * size, id_)
         assert all(number > earlier for earlier, *_ in self.expected)
-        if size + len(id_) + 32 > self.MAX_BYTES:
+        if size + len(id_) + HEADER_BYTES > self.MAX_BYTES:
             self.dropped += 1
         else:
             self.expected.append((number, id_, b"x" * size, self.now_s))
@@ -135,14 +140,21 @@ class Bounded(RuleBasedStateMachine):
         self.clock.now_s += seconds
         self.now_s += seconds
 
-    @rule(back_s=st.sampled_from([0, 3600]))
-    def reopen_with_the_clock_set_back(self, back_s):
+    @rule()
+    def restart(self):
         self.spool.close()
         self.trim()
-        self.clock.now_s -= back_s
-        # An event never comes from the future.
-        self.now_s = max([self.clock.now_s, *(row[3] for row in self.expected)])
-        self.spool, self.dropped = Spool.open("test", self.options, clock=self.clock), 0
+        self.spool, self.dropped = Spool.open("test", self.options, clock=self.clock, boot_id=str(self.boot)), 0
+
+    @rule(up_s=st.sampled_from([5, 1800]))
+    def reboot(self, up_s):
+        """The device was off for an unknown time, and has been on for `up_s` again."""
+        self.spool.close()
+        self.trim()
+        self.boot += 1
+        self.clock.now_s = up_s
+        self.now_s += up_s
+        self.spool, self.dropped = Spool.open("test", self.options, clock=self.clock, boot_id=str(self.boot)), 0
 
     @precondition(lambda self: hasattr(self, "spool"))
     @invariant()
@@ -175,14 +187,91 @@ def test_what_is_too_old_is_not_delivered(options):
     spool.close()
 
 
-@pytest.mark.parametrize("jump_s", [-3600, 3600])
+DAY_S = 24 * 3600
+
+
+@pytest.mark.parametrize("jump_s", [-3600, 3600, -30 * DAY_S, 30 * DAY_S, -56 * 365 * DAY_S])
 def test_a_wall_clock_that_is_set_ages_nothing(options, monkeypatch, jump_s):
     spool = Spool.open("test", SpoolOptions(directory=options.directory, max_age_h=0.5))
-    fill(spool, 1)
+    numbers = fill(spool, 1)
     now_s = time.time()
     monkeypatch.setattr(time, "time", lambda: now_s + jump_s)
+    numbers += fill(spool, 1, start=1)
+    spool.close()
+    # And between two runs, as on a device without a battery clock.
+    spool = Spool.open("test", SpoolOptions(directory=options.directory, max_age_h=0.5))
+    numbers += fill(spool, 1, start=2)
+    assert [row.age_s < 60 for row in spool.peek()] == [True, True, True]
+    assert ids(spool) == ["id 0", "id 1", "id 2"]
+    assert numbers == sorted(numbers)
+    assert spool.dropped == 0
+    spool.close()
+
+
+def test_an_event_ages_while_the_device_is_on_over_boots(options):
+    limits, clock = SpoolOptions(directory=options.directory, max_age_h=2), Clock(50.0)
+    spool = Spool.open("test", limits, clock=clock, boot_id="first boot")
+    fill(spool, 1)
+    clock.now_s += 3600
     fill(spool, 1, start=1)
-    assert [row.age_s < 60 for row in spool.peek()] == [True, True]
+    spool.close()
+    clock.now_s = 20.0
+    spool = Spool.open("test", limits, clock=clock, boot_id="second boot")
+    assert [row.age_s for row in spool.peek()] == [3620, 20]
+    clock.now_s += 3600
+    assert [row.age_s for row in spool.peek()] == [3620]
+    assert spool.dropped == 1
+    spool.close()
+
+
+def test_without_its_state_no_event_is_too_old(options, tmp_path):
+    limits, clock = SpoolOptions(directory=options.directory, max_age_h=2), Clock(1e6)
+    spool = Spool.open("test", limits, clock=clock, boot_id="first boot")
+    fill(spool, 2)
+    spool.close()
+    (tmp_path / "state/test.state").unlink()
+    clock.now_s = 20.0
+    spool = Spool.open("test", limits, clock=clock, boot_id="second boot")
+    assert [row.age_s for row in spool.peek()] == [0, 0]
+    spool.close()
+
+
+def test_counts_can_be_read_while_another_thread_waits_for_the_disk(options):
+    spool = Spool.open("test", options)
+    fill(spool, 3)
+    # As long as a write to a stalled disk takes, its thread holds the lock.
+    with spool._changing:
+        read = []
+        reader = threading.Thread(
+            target=lambda: read.append((spool.depth, spool.on_disk, spool.dropped, spool.refused)), daemon=True
+        )
+        reader.start()
+        reader.join(10)
+        assert read == [(3, 3, 0, 0)]
+    spool.close()
+
+
+def test_a_refused_event_is_set_aside_and_the_others_go_on(options, tmp_path):
+    spool = Spool.open("test", options)
+    numbers = [spool.append(b'{"n":%d}' % number, f"id {number}") for number in range(3)]
+    spool.set_aside(spool.peek()[0], "Not authorized")
+    assert [row.sequence for row in spool.peek()] == numbers[1:]
+    assert (spool.depth, spool.refused, spool.dropped) == (2, 1, 0)
+    line = json.loads((tmp_path / "state/test.refused").read_text())
+    assert (line["reason"], line["id"], line["event"]) == ("Not authorized", "id 0", {"n": 0})
+    assert (tmp_path / "state/test.refused").stat().st_mode & 0o777 == 0o600
+    spool.close()
+
+
+def test_the_file_of_refused_events_is_bounded(options, tmp_path):
+    spool = Spool.open("test", options)
+    for number in range(5):
+        spool.append(b'"%s"' % (b"x" * 400_000), f"id {number}")
+        spool.set_aside(spool.peek()[0], "too large")
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "state").glob("test.refused*")}
+    assert sizes.keys() == {"test.refused", "test.refused.1"}
+    assert sum(sizes.values()) < 2_500_000
+    assert spool.refused == 5
     spool.close()
 
 
@@ -216,7 +305,7 @@ def test_nothing_is_taken_after_its_end(options):
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "a\n"])
 def test_names_are_those_of_files(options, name):
-    with pytest.raises(ValueError, match="no name for a file"):
+    with pytest.raises(ValueError, match="not a valid file name"):
         Spool.open(name, options)
 
 

@@ -72,14 +72,22 @@ def test_alarms_are_events_of_the_labels_that_are_meant():
     assert Rule(labels, decision, alarms=("fight",)).positive == ["fight"]
 
 
+def seen(rule, predictions):
+    decider = rule.decider()
+    for prediction in predictions:
+        decider.update(prediction)
+    return decider
+
+
 def test_a_rule_may_start_from_what_was_seen_before():
     slow = Rule(LABELS, Decision(smoothing="ema", ema_seconds=2.0, background=["noFight"]))
     quiet = answers(*[0.0] * 8)
     fight = answers(0.9, 0.9, 0.9, begin_s=4.0)
     assert alarm_spans(fight, slow.at(0.5)) == [(4.0, 5.0)]
-    assert alarm_spans(fight, slow.at(0.5), after=quiet) == []
-    # An alarm that rang before is none of the stream's.
-    assert alarm_spans(fight, RULE.at(0.5), after=answers(0.9, 0.9)) == []
+    assert alarm_spans(fight, slow.at(0.5), seen(slow.at(0.5), quiet)) == []
+    # An alarm that rang before goes on, one that is over does not count.
+    assert alarm_spans(fight, RULE.at(0.5), seen(RULE.at(0.5), answers(0.1, 0.9))) == [(0.5, 5.0)]
+    assert alarm_spans(quiet[-1:], RULE.at(0.5), seen(RULE.at(0.5), answers(0.9))) == []
 
 
 @given(score_dicts(), st.floats(0.01, 1))

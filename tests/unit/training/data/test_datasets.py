@@ -1,5 +1,7 @@
 """Layouts of data sets, and what is said about folders that are none."""
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -73,7 +75,7 @@ def test_a_folder_that_does_not_fit_is_explained(tmp_path, files, table, fragmen
 def test_a_table_of_groups_that_is_no_text_is_explained(tmp_path, table):
     lay_out(tmp_path, "run/a.mp4", "run/b.mp4", "walk/c.mp4", "walk/d.mp4")
     (tmp_path / "groups.csv").write_bytes(table)
-    with pytest.raises(DatasetError, match="no CSV in UTF-8"):
+    with pytest.raises(DatasetError, match="UTF-8"):
         load_dataset("folder", tmp_path)
 
 
@@ -121,3 +123,70 @@ def test_the_synthetic_data_set_has_subjects_as_groups():
     assert labels_of(clips) == ["boxing", "handclapping", "handwaving", "jogging", "running", "walking"]
     assert len({clip.group for clip in clips}) == 40
     assert all(isinstance(clip, Clip) and clip.path.startswith("synthetic:") for clip in clips)
+
+
+@pytest.mark.parametrize("suffix", ["flv", "3gp", "mts", "h264", "gif", "hevc", "m2ts", "MJPEG", "ogv"])
+def test_every_kind_of_video_is_a_clip(tmp_path, suffix):
+    lay_out(tmp_path, f"run/a.{suffix}", "run/b.mp4", "walk/c.mp4", "walk/d.mp4")
+    assert len(load_dataset("folder", tmp_path)) == 4
+
+
+def test_everything_left_out_is_named(tmp_path, caplog):
+    lay_out(tmp_path, *(f"{label}/{n}.mp4" for label in ("run", "walk") for n in range(2)))
+    lay_out(
+        tmp_path, "run/notes.txt", "run/LICENSE", "run/.hidden", "run/day2/a.mp4", "run/day2/b.mkv", "run/day3/x.txt"
+    )
+    (tmp_path / "run/gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    clips = load_dataset("folder", tmp_path)
+    assert len(clips) == 4
+    (warning,) = caplog.messages
+    assert str(tmp_path / "run") in warning
+    assert "2 files with an extension that is not a video's (" in warning
+    assert ".txt 1" in warning
+    assert "1 link to a missing file, such as gone.mp4" in warning
+    assert "2 subfolders with 2 videos, such as day2" in warning
+    assert "--dataset csv" in warning
+
+
+def test_special_files_are_left_out_and_never_opened(tmp_path, caplog):
+    lay_out(tmp_path, *(f"{label}/{n}.mp4" for label in ("run", "walk") for n in range(2)))
+    os.mkfifo(tmp_path / "run/camera.mp4")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "run/z.mp4"))
+        assert len(load_dataset("folder", tmp_path)) == 4
+    assert "2 special files (FIFO, socket or device), such as camera.mp4" in caplog.text
+    os.mkfifo(tmp_path / "groups.csv")
+    with pytest.raises(DatasetError, match=r"groups\.csv: is not a file"):
+        load_dataset("folder", tmp_path)
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    lay_out(tmp_path, *(f"{label}/{n}.mp4" for label in ("run", "walk") for n in range(2)))
+    name = os.fsencode(tmp_path) + b"/run/lat\xe9.mp4"
+    Path(os.fsdecode(name)).write_bytes(b"")
+    (clip,) = (clip for clip in load_dataset("folder", tmp_path) if "lat" in clip.path)
+    assert os.fsencode(clip.path) == name
+    assert clip.group == r"run/lat\xe9.mp4"
+    (tmp_path / "groups.csv").write_bytes(b"clip,group\nrun/lat\xe9.mp4,cam1\n")
+    assert "cam1" in {clip.group for clip in load_dataset("folder", tmp_path)}
+    lay_out(tmp_path, os.fsdecode(b"caf\xe9/a.mp4"), os.fsdecode(b"caf\xe9/b.mp4"))
+    with pytest.raises(DatasetError, match=r"class 'caf\\\\xe9': its name is not UTF-8"):
+        load_dataset("folder", tmp_path)
+
+
+def test_evaluation_takes_one_class_of_one_clip(tmp_path):
+    lay_out(tmp_path, "run/a.mp4")
+    settings = DataSettings(folder=str(tmp_path))
+    assert [clip.label for clip in load_settings(settings, training=False)] == ["run"]
+    with pytest.raises(DatasetError, match="at least two class folders"):
+        load_settings(settings)
+    lay_out(tmp_path, "walk/a.mp4")
+    one = DataSettings(folder=str(tmp_path), classes=["walk"])
+    assert [clip.label for clip in load_settings(one, training=False)] == ["walk"]
+
+
+def test_clips_without_a_group_are_counted(tmp_path, caplog):
+    lay_out(tmp_path, "run/a.mp4", "run/b.mp4", "walk/c.mp4", "walk/d.mp4")
+    (tmp_path / "groups.csv").write_text("clip,group\nrun/a.mp4,cam1\n")
+    load_dataset("folder", tmp_path)
+    assert "3 of 4 clips have no group" in caplog.text

@@ -1,6 +1,7 @@
 """Tables of clips: what a row may hold, what is said of one that cannot be used, and that written tables are read."""
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ def test_clips_of_no_part_of_a_single_split_come_back(tmp_path):
 @pytest.mark.parametrize(
     ("content", "fragment"),
     [
-        ("", "expected the header path,label,group,start_s,end_s, and found nothing"),
+        ("", "expected the header path,label,group,start_s,end_s; found nothing"),
         ("clip,label\na,b\n", "found clip,label"),
         ("path,label,who\na,b,c\n", "found path,label,who"),
         ("path,label\na,run\n,walk\n", "line 3: a clip needs a path and a label"),
@@ -94,7 +95,34 @@ def test_what_is_no_table_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="no such file"):
         load_csv(tmp_path / "none.csv")
     (tmp_path / "video.csv").write_bytes(bytes(range(256)))
-    with pytest.raises(DatasetError, match="no CSV in UTF-8"):
+    with pytest.raises(DatasetError, match="not a CSV table in UTF-8"):
         load_csv(Path(tmp_path / "video.csv"))
     with pytest.raises(ConfigError, match="the table of the clips"):
         load_dataset(DataSettings(dataset="csv"))
+
+
+def test_a_file_name_that_is_not_utf8_is_kept(tmp_path):
+    """The bytes of the name come back when the table is read, and its group is printable."""
+    name = os.fsencode(tmp_path) + b"/lat\xe9.mp4"
+    Path(os.fsdecode(name)).write_bytes(b"")
+    (tmp_path / "clips.csv").write_bytes(b"path,label\nlat\xe9.mp4,run\nother.mp4,walk\n")
+    clips = load_csv(tmp_path / "clips.csv")
+    assert os.fsencode(clips[0].path) == name
+    assert clips[0].group.endswith(r"lat\xe9.mp4")
+    with (tmp_path / "again.csv").open("w", encoding="utf-8", errors="surrogateescape") as file:
+        write_csv(clips, file)
+    assert load_csv(tmp_path / "again.csv") == clips
+    (tmp_path / "clips.csv").write_bytes(b"path,label\na.mp4,r\xe9n\nb.mp4,walk\n")
+    with pytest.raises(DatasetError, match="line 2: label is not UTF-8"):
+        load_csv(tmp_path / "clips.csv")
+
+
+def test_a_fifo_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "b.mp4")
+    with pytest.raises(DatasetError, match=r"line 3: .*b\.mp4 is a FIFO"):
+        load_csv(table(tmp_path, "path,label\na.mp4,run\nb.mp4,walk\n"))
+
+
+def test_evaluation_takes_clips_of_one_label(tmp_path):
+    clips = table(tmp_path, "path,label\na.mp4,run\n")
+    assert [clip.label for clip in load_csv(clips, training=False)] == ["run"]

@@ -1,5 +1,7 @@
 """Splits never share a group, keep all classes, and survive being written down."""
 
+import os
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -119,3 +121,30 @@ def test_split_lists_come_back_as_written(tmp_path):
     path.write_text("nonsense\n1\n")
     with pytest.raises(DatasetError, match="split list"):
         read_splits(path, tmp_path)
+
+
+def test_a_split_by_group_without_groups_is_called_random():
+    """Every clip is a group of its own, so the split is random by clip, whatever its setting says."""
+    alone = [Clip(f"/{n}.mp4", "ab"[n % 2], f"/{n}.mp4") for n in range(20)]
+    assert describe_split("group", None, alone, 0.2) == "random by clip (no groups) hold-out of 20%"
+    assert describe_split("group", None, alone, 0.0) == "random by clip (no groups), no test part"
+    assert describe_split("group", 5, alone, 0.2) == "random by clip (no groups) 5-fold"
+    assert describe_split("group", 20, alone, 0.2) == "leave-one-clip-out, random by clip (no groups)"
+    # Two clips of one video stay on one side, so this one is disjoint.
+    together = [*alone, Clip("/0.mp4", "a", "/0.mp4", 1.0, 2.0)]
+    assert describe_split("group", None, together, 0.2) == "group-disjoint hold-out of 20%"
+
+
+def test_names_in_split_lists_may_hold_any_byte_and_a_colon(tmp_path):
+    names = ["a/12:30.mp4", os.fsdecode(b"a/lat\xe9.mp4"), 'a/b, "c".mp4']
+    clips = [Clip(str(tmp_path / name), "a", f"g{n}") for n, name in enumerate(names)]
+    path = tmp_path / "splits.csv"
+    write_splits(path, clips, Split([0], [1], [2]), tmp_path)
+    assert read_splits(path, tmp_path) == {"train": [clips[0]], "val": [clips[1]], "test": [clips[2]]}
+
+
+def test_a_split_list_that_cannot_be_written_leaves_no_file(tmp_path):
+    clips = [Clip("/a.mp4", "a", "\ud800")]
+    with pytest.raises(UnicodeEncodeError):
+        write_splits(tmp_path / "splits.csv", clips, Split([0], [], []), None)
+    assert list(tmp_path.iterdir()) == []

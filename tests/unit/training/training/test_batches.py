@@ -1,7 +1,6 @@
 """Batches: the same for a seed and epoch, whatever is in the window; made ahead by a thread that ends."""
 
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -191,23 +190,30 @@ def test_the_thread_ends_when_the_epoch_is_broken_off(make_run, clips):
 
 
 def test_items_made_ahead_keep_their_order_and_their_error():
-    made = []
+    """One item is taken, two wait and one is in hand; never more, whenever the next is asked for."""
+    depth, changed, made, early = 2, threading.Condition(), [], []
+    asked = 0
 
     def items():
-        for number in range(5):
-            made.append(number)
+        for number in range(40):
+            with changed:
+                made.append(number)
+                if len(made) > asked + depth + 1:
+                    early.append((number, asked))
+                changed.notify()
             yield number
-        raise ValueError("the sixth")
+        raise ValueError("the last")
 
-    taken = ahead(items(), 2)
-    assert next(taken) == 0
-    deadline_s = time.monotonic() + 5
-    while len(made) < 4 and time.monotonic() < deadline_s:
-        time.sleep(0.01)
-    time.sleep(0.05)
-    assert made == [0, 1, 2, 3]  # one taken, two waiting, one in hand
-    assert [next(taken) for _ in range(4)] == [1, 2, 3, 4]
-    with pytest.raises(ValueError, match="the sixth"):
+    taken = ahead(items(), depth)
+    for number in range(40):
+        with changed:
+            asked += 1
+        assert next(taken) == number
+        with changed:
+            due = min(asked + depth + 1, 40)
+            assert changed.wait_for(lambda due=due: len(made) >= due, timeout=60)
+    assert early == []
+    with pytest.raises(ValueError, match="the last"):
         next(taken)
     assert not batch_threads()
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def relight(
     frames: npt.NDArray[np.uint8], settings: AugmentSettings, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
-    """Contrast about the middle grey, brightness, then a gain of each colour, all in one table of levels.
+    """Change contrast, then brightness, then the gain of each color, in one lookup table of levels.
 
     Args:
         frames: uint8 `(n, height, width, 3)` RGB.

@@ -30,7 +30,7 @@ def move(
     rng: np.random.Generator,
     flow: npt.NDArray[np.int8] | None = None,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int8] | None]:
-    """Zoom about the centre (height and width by themselves), shift, and mirror every other window, by nearest pixels.
+    """Zoom about the center (height and width separately), shift, and mirror every other window, by nearest pixels.
 
     Args:
         frames: uint8 `(n, height, width, 3)`.
@@ -53,7 +53,7 @@ def move(
 
 
 def scale_flow(flow: npt.NDArray[np.int8], x: float, y: float) -> npt.NDArray[np.int8]:
-    """Flow times `x` and `y`, rounded and clipped: what is larger, or shown faster, moves further."""
+    """Multiply flow by `x` and `y`, round and clip it: larger or faster motion moves further."""
     scaled: npt.NDArray[np.int8] = np.clip(np.rint(flow * np.array([x, y], np.float32)), -128, 127).astype(np.int8)
     return scaled
 
@@ -67,7 +67,7 @@ def _axis(size: int, settings: AugmentSettings, rng: np.random.Generator) -> Axi
 
 
 def _gather(pixels: npt.NDArray[Any], rows: Axis, columns: Axis) -> npt.NDArray[Any]:
-    """One lookup of single bytes for rows and columns together: three times as fast as one after the other."""
+    """Index rows and columns in one lookup of single bytes: three times as fast as two lookups."""
     count, _, width, channels = pixels.shape
     places = (rows.shown[:, None] * width + columns.shown)[..., None] * channels + np.arange(channels)
     gathered: npt.NDArray[Any] = pixels.reshape(count, -1).take(places.ravel(), axis=1).reshape(pixels.shape)

@@ -18,7 +18,7 @@ _POOL = 1 << 21
 
 
 def soften(frames: npt.NDArray[np.uint8], settings: AugmentSettings, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Blur by a Gaussian and add Gaussian noise.
+    """Blur with a Gaussian and add Gaussian noise.
 
     Both deviations are uniform from 0 to the most that may be, and the same for all frames of a window. The noise
     itself differs from frame to frame, as that of a sensor does.

@@ -41,7 +41,7 @@ def random_timing(frames: int, settings: AugmentSettings, rng: np.random.Generat
 def lose_frames(
     indices: npt.NDArray[np.intp], settings: AugmentSettings, rng: np.random.Generator
 ) -> npt.NDArray[np.intp]:
-    """Frames of a window where each but the first is lost with chance `frame_dropout`, and the one before it stays."""
+    """Replace each frame of a window but the first by the frame before it, with probability `frame_dropout`."""
     if not (settings.on and settings.frame_dropout):
         return indices
     kept = rng.random(len(indices)) >= settings.frame_dropout

@@ -1,4 +1,4 @@
-"""Data sets: every layout becomes a list of `Clip`, and nothing else knows a layout."""
+"""Data sets: each layout is loaded as a list of `Clip`; no other code knows a layout."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.config.words import meant
-from edgehar.errors import ConfigError
+from edgehar.errors import ConfigError, DatasetError
 from edgehar_training.data.datasets.clip import Clip, labels_of
+from edgehar_training.file_names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgehar_training.settings import DataSettings
 
-# Where the loader of each layout is: a function of the folder (or table), imported when it is used.
+# The loader of each layout, imported when it is used: a function of the folder (or table).
 _LOADERS = {
     "folder": "folder:load_folder",
     "csv": "manifest:load_csv",
@@ -30,30 +31,41 @@ _LOADERS = {
 }
 KINDS = (*_LOADERS, "synthetic")
 
-__all__ = ["KINDS", "Clip", "labels_of", "load_dataset", "load_kind"]
+__all__ = ["KINDS", "Clip", "describe_data", "labels_of", "load_dataset", "load_kind"]
 
 
-def load_dataset(settings: DataSettings) -> list[Clip]:
-    """The clips of a data set, in a fixed order.
+def load_dataset(settings: DataSettings, *, training: bool = True) -> list[Clip]:
+    """Return the clips of a data set, in a fixed order.
 
     Args:
         settings: `dataset` is one of `KINDS`; `folder` is not used by "synthetic", which is made by code; `classes`
-            are those to keep.
+            are the classes to keep.
+        training: the clips are split for training, which takes two classes; clips of a folder or table that are only
+            evaluated may be of one class.
 
     Raises:
-        ConfigError: no such kind or class, or no folder where one is needed.
-        DatasetError: the folder's layout, labels or clips cannot be used.
+        ConfigError: unknown kind or class, or no folder given.
+        DatasetError: the folder has another layout, or its labels or clips cannot be used.
     """
-    clips = load_kind(settings.dataset, None if settings.folder is None else Path(settings.folder))
-    return clips if settings.classes is None else _of_classes(clips, settings.classes)
+    folder = None if settings.folder is None else Path(settings.folder)
+    clips = load_kind(settings.dataset, folder, training=training)
+    for label in labels_of(clips):
+        if printable(label) != label:
+            raise DatasetError(f"class {printable(label)!r}: its name is not UTF-8; rename the folder")
+    return clips if settings.classes is None else _of_classes(clips, settings.classes, training=training)
 
 
-def load_kind(kind: str, data_dir: Path | None) -> list[Clip]:
-    """The clips of a folder (or table) of a kind, in a fixed order.
+def describe_data(kind: str, folder: Path | str | None) -> str:
+    """Return a data set in words, as in manifests: `clips (folder)`, or the kind alone if it has no folder."""
+    return kind if folder is None else f"{printable(Path(folder).resolve().name)} ({kind})"
+
+
+def load_kind(kind: str, data_dir: Path | None, *, training: bool = True) -> list[Clip]:
+    """Return the clips of a folder (or table) of a kind, in a fixed order; `training` as for `load_dataset`.
 
     Raises:
-        ConfigError: no such kind, or no folder where one is needed.
-        DatasetError: the folder's layout, labels or clips cannot be used.
+        ConfigError: unknown kind, or no folder given.
+        DatasetError: the folder has another layout, or its labels or clips cannot be used.
     """
     if kind == "synthetic":
         from edgehar_training.data.datasets.synthetic import synthetic_clips
@@ -62,22 +74,23 @@ def load_kind(kind: str, data_dir: Path | None) -> list[Clip]:
     if kind not in _LOADERS:
         nearest = meant(kind, KINDS)
         hint = f"; did you mean {nearest}?" if nearest else ""
-        raise ConfigError(f"no data set kind {kind!r}; there are {', '.join(KINDS)}{hint}")
+        raise ConfigError(f"unknown data set kind {kind!r}; choose one of {', '.join(KINDS)}{hint}")
     if data_dir is None:
         what = "the table of the clips" if kind in ("csv", "mixed") else "the folder of the clips"
         raise ConfigError(f"--dataset {kind} needs --data DIR, {what}")
     module, _, name = _LOADERS[kind].partition(":")
-    load: Callable[[Path], list[Clip]] = getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    return load(data_dir)
+    load: Callable[..., list[Clip]] = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    # Data sets of research have all their classes; only the user's own clips may be of one class.
+    return load(data_dir, training=training) if kind in ("folder", "csv") else load(data_dir)
 
 
-def _of_classes(clips: list[Clip], classes: list[str]) -> list[Clip]:
+def _of_classes(clips: list[Clip], classes: list[str], *, training: bool) -> list[Clip]:
     known = labels_of(clips)
     for name in classes:
         if name not in known:
             nearest = meant(name, known)
             hint = f"did you mean {nearest!r}?" if nearest else f"there are {', '.join(known)}"
             raise ConfigError(f"--classes: no class {name!r} in the data; {hint}")
-    if len(set(classes)) < 2:
-        raise ConfigError(f"--classes {classes[0] if classes else ''}: a network tells at least two classes apart")
+    if len(set(classes)) < (2 if training else 1):
+        raise ConfigError(f"--classes {classes[0] if classes else ''}: a network needs at least two classes")
     return [clip for clip in clips if clip.label in classes]

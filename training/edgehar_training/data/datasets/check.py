@@ -92,7 +92,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_clips(clips: Sequence[Clip], dataset: str, probes: dict[str, Probe]) -> Check:
-    """What is known of the clips of a kind of data set, from the probe of each of their videos."""
+    """Return the findings about clips, from the probe of each of their videos."""
     readable = [clip for clip in clips if not probes[clip.path].unreadable]
     good = [found for found in probes.values() if not found.unreadable]
     duplicates = _duplicates(clips, probes)

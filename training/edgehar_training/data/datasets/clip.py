@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+
+# synthetic:walking, rtsp://...: not the path of a file.
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -10,14 +14,15 @@ class Clip:
     """One labelled stretch of video.
 
     Attributes:
-        path: a video file, or any other source that `edgehar.open_source` opens.
+        path: a video file, or any other source that `edgehar.open_source` opens. Bytes of a file name that are not
+            UTF-8 are lone surrogates, as everywhere in Python.
         label: the action.
-        group: what must never be on both sides of a split: a person, a camera, a recording.
-        start_s: first moment of the action, in seconds from the first frame of the video; None is its beginning.
-        end_s: last moment of the action, in seconds from the first frame of the video; None is its end.
-        fold: the fold it is tested in where the data set's own protocol is a cross-validation; None elsewhere.
-        official: its part in each of the data set's own splits: "train", "val", "test", or "" where it has none; empty
-            where the data set has no such splits.
+        group: clips of one group never are on both sides of a split: a person, a camera or a recording.
+        start_s: start of the action, in seconds from the first frame of the video; None is the start of the video.
+        end_s: end of the action, in seconds from the first frame of the video; None is the end of the video.
+        fold: the fold that tests the clip, if the data set defines a cross-validation; None otherwise.
+        official: the part of the clip in each split that the data set defines: "train", "val", "test", or "" for none.
+            Empty if the data set defines no splits.
     """
 
     path: str
@@ -30,5 +35,10 @@ class Clip:
 
 
 def labels_of(clips: list[Clip]) -> list[str]:
-    """The labels of `clips`, sorted; the network's classes are in this order."""
+    """Return the labels of `clips`, sorted. The classes of the network are in this order."""
     return sorted({clip.label for clip in clips})
+
+
+def is_file_path(path: str) -> bool:
+    """Return whether the path of a clip is a file, and not the address of another source."""
+    return not _SCHEME.match(path)

@@ -25,7 +25,7 @@ _TAGS = re.compile(r"(?P<source>.+)_[a-z]+_(?:cm|nm)_np\d+_[a-z]{2}_(?:goo|med|b
 
 
 def load_hmdb51(data_dir: Path) -> list[Clip]:
-    """Clips with their parts in the official splits that are there; the group is the video that a clip was cut from.
+    """Return clips with their parts in the official splits that exist; the group is the source video of a clip.
 
     Split files are looked for in `data_dir`, in `testTrainMulti_7030_splits` in it, and in that beside it.
 
@@ -51,7 +51,7 @@ def load_hmdb51(data_dir: Path) -> list[Clip]:
 
 
 def source_video(stem: str, label: str) -> str:
-    """The video that a clip was cut from, as its name tells; another name is taken for a source of its own.
+    """Return the source video of a clip, from its name. A name of another form is its own source.
 
     >>> source_video("April_09_brush_hair_u_nm_np1_ba_goo_0", "brush_hair")
     'April_09'
@@ -64,7 +64,7 @@ def source_video(stem: str, label: str) -> str:
 
 
 def read_split_file(path: Path) -> dict[str, str]:
-    """The part of every clip of an action ("train", "test", or "" when not used), by file name.
+    """Return the part of every clip of an action ("train", "test", or "" when not used), by file name.
 
     Raises:
         DatasetError: a line is not a clip and 0, 1 or 2.
@@ -84,7 +84,7 @@ def read_split_file(path: Path) -> dict[str, str]:
 
 
 def _read_split(folders: list[Path], labels: list[str], number: int) -> dict[str, str] | None:
-    """The part of every clip by `label/file`; None where the split is not there at all."""
+    """Return the part of every clip by `label/file`. Returns None if the split does not exist."""
     names = [f"{label}_test_split{number}.txt" for label in labels]
     folder = next((folder for folder in folders if any((folder / name).is_file() for name in names)), None)
     if folder is None:

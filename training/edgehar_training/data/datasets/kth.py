@@ -33,7 +33,7 @@ _RANGE = re.compile(r"\s*(\d+)\s*-\s*(\d+)\s*")
 
 
 def load_kth(data_dir: Path) -> list[Clip]:
-    """One clip for each stretch of frames that `00sequences.txt` (in `data_dir` or above it) names: 2391 in all of KTH.
+    """Return one clip for each stretch of frames in `00sequences.txt` (in `data_dir` or above it): 2391 in all of KTH.
 
     The group is the person. The official split is Schuldt's: 8 persons to train on, 8 to validate and 9 to test.
     Stretches are taken as they are written, also the few that overlap: they are of one person and stay on one side.
@@ -62,12 +62,12 @@ def load_kth(data_dir: Path) -> list[Clip]:
 
 
 def official_part(person: int) -> str:
-    """The part of a person, 1 to 25, in the official split."""
+    """Return the part of a person, 1 to 25, in the official split."""
     return "train" if person in TRAIN else "val" if person in VAL else "test"
 
 
 def read_sequences(path: Path) -> dict[str, list[tuple[int, int]]]:
-    """First and last frame, counted from 1, of every stretch, by video such as `person01_boxing_d1`.
+    """Return the first and last frame, counted from 1, of every stretch, by video such as `person01_boxing_d1`.
 
     A video that the file calls missing has no stretches. Lines that are about no video are passed over.
 

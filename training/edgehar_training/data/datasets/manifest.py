@@ -4,56 +4,50 @@ from __future__ import annotations
 
 import csv
 import math
-import re
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from edgehar.errors import DatasetError
-from edgehar_training.data.datasets.clip import Clip
+from edgehar_training.data.datasets.clip import Clip, is_file_path
+from edgehar_training.data.datasets.tables import read_table
+from edgehar_training.file_names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 COLUMNS = ("path", "label", "group", "start_s", "end_s", "fold", "official")
 NEEDED = ("path", "label")
 PARTS = ("train", "val", "test")
 # Stands for no part of an official split: an empty cell is no official split at all.
 NO_PART = "-"
-# synthetic:walking, rtsp://...: what is no path of a file.
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")
 
 
-def load_csv(table: Path) -> list[Clip]:
-    """The clips of a table, in its order.
+def load_csv(table: Path, *, training: bool = True) -> list[Clip]:
+    """Return the clips of a table, in its order.
 
-    `path` is that of a video, from the table's own folder on, or another source of frames. `label` is needed too; the
-    other columns may be left away or empty. A clip without a group is of a group with all others of the same path.
+    `path` is a video, relative to the folder of the table, or another source of frames. `label` is required too; the
+    other columns may be missing or empty. Clips without a group form a group with all others of the same path.
     `start_s` and `end_s` are seconds from the first frame. `fold` and `official` are as in `Clip`; the parts of several
-    official splits are separated by semicolons, and `-` is no part of one (`train;test;-`).
+    official splits are separated by semicolons, and `-` stands for no part (`train;test;-`).
+
+    Args:
+        table: the table.
+        training: the clips are split for training, which takes two labels; evaluation takes any clip.
 
     Raises:
-        DatasetError: there is no such table, or a row cannot be used.
+        DatasetError: no such table, or a row is invalid.
     """
     if not table.is_file():
         what = "is a folder" if table.is_dir() else "no such file"
         raise DatasetError(f"{table}: {what}; --dataset csv needs a table with the columns {','.join(COLUMNS[:5])}")
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            _check_header(table, list(reader.fieldnames or ()))
-            clips = [_clip(table, reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{table}: is no CSV in UTF-8 ({error}); save it as one") from error
-    if len({clip.label for clip in clips}) < 2:
-        raise DatasetError(f"{table}: expected clips of at least two labels, and found {len(clips)} clips of fewer")
+    header, rows = read_table(table)
+    _check_header(table, header)
+    clips = [_clip(table, line, row) for line, row in rows]
+    if training and len({clip.label for clip in clips}) < 2:
+        raise DatasetError(f"{table}: expected clips of at least two labels; found {len(clips)} clips of fewer")
     if len({len(clip.official) for clip in clips}) > 1:
         raise DatasetError(f"{table}: official must name as many parts in every row, such as train;test;train")
     return clips
-
-
-def is_file_path(path: str) -> bool:
-    """Whether a clip's path is that of a file, not the address of another source."""
-    return not _SCHEME.match(path)
 
 
 def write_csv(clips: Iterable[Clip], file: TextIO) -> None:
@@ -73,7 +67,7 @@ def _check_header(table: Path, header: list[str]) -> None:
     unknown = [name for name in header if name not in COLUMNS]
     if missing or unknown:
         found = ",".join(header) or "nothing"
-        raise DatasetError(f"{table}: expected the header {','.join(COLUMNS[:5])}, and found {found}")
+        raise DatasetError(f"{table}: expected the header {','.join(COLUMNS[:5])}; found {found}")
 
 
 def _clip(table: Path, line: int, row: dict[str, str | None]) -> Clip:
@@ -86,9 +80,17 @@ def _clip(table: Path, line: int, row: dict[str, str | None]) -> Clip:
     start_s, end_s = _seconds(where, "start_s", row), _seconds(where, "end_s", row)
     if end_s is not None and end_s <= (start_s or 0.0):
         raise DatasetError(f"{where}: the clip ends at {end_s:g} s, before or as it starts at {start_s or 0.0:g} s")
-    if is_file_path(path) and not path.startswith("/"):
+    if is_file_path(path):
         path = str(table.parent / path)
-    return Clip(path, label, row.get("group") or path, start_s, end_s, _fold(where, row), _official(where, row))
+        _check_kind(where, Path(path))
+    group = row.get("group") or printable(path)
+    return Clip(path, label, group, start_s, end_s, _fold(where, row), _official(where, row))
+
+
+def _check_kind(where: str, path: Path) -> None:
+    """Refuse a FIFO, socket or device: reading it could wait forever, and its frames are gone after one reading."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise DatasetError(f"{where}: {path} is a FIFO, socket or device; give a video file")
 
 
 def _seconds(where: str, name: str, row: dict[str, str | None]) -> float | None:

@@ -80,7 +80,7 @@ def _clips_of(table: Path, source: _Source) -> list[Clip]:
     else:
         from edgehar_training.data.datasets import load_kind
 
-        found = load_kind(source.dataset, folder)
+        found = load_kind(source.dataset, folder, training=False)
     clips = []
     for clip in found:
         label = _label(clip.label, source)

@@ -53,7 +53,7 @@ OFFICIAL = {
 
 
 def describe_official(dataset: str, folds: int | None, *, cross_validation: bool) -> str:
-    """Such a protocol in words, as it stands beside an accuracy."""
+    """Return the protocol in words, as shown beside an accuracy."""
     official = OFFICIAL[dataset]
     if cross_validation:
         return f"official {folds}-fold ({official.name}, {official.what})"
@@ -87,7 +87,7 @@ def check_official(clips: Sequence[Clip], dataset: str, folds: int | None) -> li
 def official_parts(
     clips: Sequence[Clip], dataset: str, folds: int | None
 ) -> list[tuple[list[int], list[int], list[int]]]:
-    """Indices of the clips to train on, to validate and to test, for every split asked for.
+    """Return the indices of the training, validation and test clips of every split asked for.
 
     Where the validation part is empty, it is still to be taken off the training part.
 
@@ -154,7 +154,7 @@ def _of_folds(clips: Sequence[Clip], dataset: str, folds: int | None) -> list[tu
 
 
 def find_lists(folders: Sequence[Path], *names: str) -> tuple[Path, ...] | None:
-    """The files of these names in the first folder that has one of them; None where none has.
+    """Return the files of these names in the first folder that has one of them. Returns None if no folder has.
 
     Raises:
         DatasetError: only some of them are there.
@@ -169,7 +169,7 @@ def find_lists(folders: Sequence[Path], *names: str) -> tuple[Path, ...] | None:
 
 
 def without_gaps(dataset: str, splits: Sequence[dict[str, str] | None]) -> list[dict[str, str]]:
-    """The splits that are there, of which the first is split 1 and none in between is missing.
+    """Return the splits that exist: the first is split 1, and none in between is missing.
 
     Raises:
         DatasetError: one is.

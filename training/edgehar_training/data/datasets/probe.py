@@ -61,7 +61,7 @@ def probe_videos(
     all_frames: bool = False,
     progress: Callable[[], object] = lambda: None,
 ) -> dict[str, Probe]:
-    """What is in every video of some clips, by its path.
+    """Return the content of every video of some clips, by its path.
 
     Args:
         clips: the clips.
@@ -98,7 +98,7 @@ def probe(path: str, *, all_frames: bool = False) -> Probe:
 
 
 def length_s(clip: Clip, found: Probe) -> float:
-    """How long a clip is, as far as its video goes; 0 where that is not known."""
+    """Return the length of a clip, in seconds, within its video; 0 if unknown."""
     end_s = found.duration_s if clip.end_s is None else min(clip.end_s, found.duration_s or clip.end_s)
     return max(0.0, end_s - (clip.start_s or 0.0)) if end_s else 0.0
 
@@ -106,7 +106,7 @@ def length_s(clip: Clip, found: Probe) -> float:
 def in_threads(
     look: Callable[[Item], Found], items: Sequence[Item], workers: int, progress: Callable[[], object]
 ) -> list[Found]:
-    """`look` at every item, several at a time (video decoders let other threads run); the results in order."""
+    """Call `look` for every item in threads (video decoders release the interpreter lock); results are in order."""
     with ThreadPoolExecutor(workers) as pool:
         waiting = [pool.submit(look, item) for item in items]
         try:
@@ -119,7 +119,7 @@ def in_threads(
 
 
 def _decoded(path: str, count: int | None) -> tuple[int, int, list[float]]:
-    """Width, height and the times of the first frames, by the same code as training."""
+    """Return width, height and the times of the first frames, read by the same code as in training."""
     with open_source(path) as source:
         frames = itertools.islice(source, count)
         first = next(frames, None)
@@ -149,7 +149,7 @@ def _promised(path: str) -> int:
 
 
 def _of_packets(path: str) -> Probe:
-    """Rate and length by the packets of a file, and one frame decoded in the middle."""
+    """Read rate and length from the packets of a file, and decode one frame in the middle."""
     return _with_container(path, _counted)
 
 

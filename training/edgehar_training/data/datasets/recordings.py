@@ -36,7 +36,7 @@ def load_recordings(data_dir: Path) -> list[Clip]:
     Raises:
         DatasetError: the folder is not laid out so, or a table does not fit it.
     """
-    files = class_folders(data_dir, fewest=1)
+    files = class_folders(data_dir, fewest=1, fewest_classes=1)
     groups, events = read_groups(data_dir), _read_events(data_dir)
     names = {name for name, _, _ in files}
     if missing := sorted(set(events) - names):

@@ -67,7 +67,7 @@ def write_contact_sheet(
 
 
 def shown_count(clips: Sequence[Clip]) -> int:
-    """How many clips a contact sheet shows."""
+    """Return the number of clips on a contact sheet."""
     return sum(map(len, _chosen(clips).values()))
 
 
@@ -76,7 +76,7 @@ def _chosen(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
 
 
 def shown_clips(clips: Sequence[Clip], count: int = PER_CLASS) -> list[Clip]:
-    """Some of the clips of a class, evenly over their order, from different groups as long as there are any."""
+    """Return some clips of a class, evenly spread over their order, from different groups if possible."""
     first_of_group = list({clip.group: clip for clip in reversed(clips)}.values())[::-1]
     known = set(first_of_group)
     pool = first_of_group if len(first_of_group) >= count else [*first_of_group, *(c for c in clips if c not in known)]
@@ -86,7 +86,7 @@ def shown_clips(clips: Sequence[Clip], count: int = PER_CLASS) -> list[Clip]:
 
 
 def _tile(clip: Clip, length_s: float) -> npt.NDArray[np.uint8]:
-    """The frame in the middle of a clip, as a tile."""
+    """Return the frame in the middle of a clip, as a tile."""
     wanted_s = (clip.start_s or 0.0) + (length_s / 2 or _LATEST_S)
     try:
         with open_source(clip.path) as source:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from edgehar.errors import ConfigError, DatasetError
-from edgehar_training.data.datasets.clip import Clip
+from edgehar.files import whole_file
+from edgehar_training.data.datasets.clip import Clip, is_file_path
 from edgehar_training.data.datasets.official import describe_official, official_parts
 
 if TYPE_CHECKING:
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 Protocol = Literal["group", "official", "random"]
 PARTS = ("train", "val", "test")
+# Begins or ends the description of a split by group of clips without groups.
+UNGROUPED = "random by clip (no groups)"
+UNGROUPED_WARNING = (
+    "NO GROUPS: every clip is a group of its own, so the split is random by clip, and clips of one person, camera or "
+    "recording may be in both training and test; the accuracy on new data may be lower (list what belongs together in "
+    "groups.csv, or in the column group)"
+)
 COLUMNS = ("clip", "label", "group", "part", "start_s", "end_s")
 
 
@@ -37,16 +44,32 @@ class Split:
 def describe_split(
     protocol: Protocol, folds: int | None, clips: Sequence[Clip], test_fraction: float, dataset: str = ""
 ) -> str:
-    """The words that stand beside every accuracy measured on such a split of `clips` of a kind of data set."""
+    """Return the words to show beside every accuracy that is measured on such a split.
+
+    A split by group of clips without groups is described as the random split it is.
+    """
     groups = len({clip.group for clip in clips})
     if protocol == "official":
         return describe_official(dataset, folds, cross_validation=not all(clip.official for clip in clips))
+    if protocol == "group" and is_ungrouped(clips):
+        return _describe_ungrouped(folds, groups, test_fraction)
     kind = "group-disjoint" if protocol == "group" else "random (leaky)"
     if folds is None:
         return f"{kind} hold-out of {test_fraction:.0%}" if test_fraction else f"{kind}, no test part"
     if protocol == "group" and folds == groups:
         return f"leave-one-group-out, {folds} groups"
     return f"{kind} {folds}-fold"
+
+
+def is_ungrouped(clips: Sequence[Clip]) -> bool:
+    """Return whether every clip is a group of its own, so that a split by group is random by clip."""
+    return len({clip.group for clip in clips}) == len(clips) > 1
+
+
+def _describe_ungrouped(folds: int | None, clips: int, test_fraction: float) -> str:
+    if folds is None:
+        return f"{UNGROUPED} hold-out of {test_fraction:.0%}" if test_fraction else f"{UNGROUPED}, no test part"
+    return f"leave-one-clip-out, {UNGROUPED}" if folds == clips else f"{UNGROUPED} {folds}-fold"
 
 
 def make_splits(
@@ -59,7 +82,7 @@ def make_splits(
     val_fraction: float = 0.16,
     dataset: str = "",
 ) -> list[Split]:
-    """One split per fold, or a single one without `folds`.
+    """Return one split per fold, or a single split without `folds`.
 
     By group, no group is in two parts of a split; `random` deals single clips and leaks what clips of a group share;
     `official` is the data set's own, and where it has no validation part, groups of its training part become one.
@@ -140,29 +163,31 @@ def check_disjoint(split: Split, groups: Sequence[str]) -> None:
 
 def write_splits(path: Path, clips: Sequence[Clip], split: Split, root: Path | None) -> None:
     """Write a split as CSV; clips under the folder `root` are named relative to it."""
-    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    # A file name that is not UTF-8 is written as its bytes.
+    with (
+        whole_file(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for part in PARTS:
             for clip in (clips[i] for i in getattr(split, part)):
                 times = ["" if time_s is None else repr(time_s) for time_s in (clip.start_s, clip.end_s)]
                 writer.writerow([_relative(clip.path, root), clip.label, clip.group, part, *times])
-    temporary.replace(path)
 
 
 def read_splits(path: Path, root: Path | None) -> dict[str, list[Clip]]:
-    """The clips of each part ("train", "val", "test") of a split written by `write_splits`.
+    """Read the clips of each part ("train", "val", "test") of a split that `write_splits` wrote.
 
     Raises:
         DatasetError: the file is missing or no such table.
     """
     parts: dict[str, list[Clip]] = {part: [] for part in PARTS}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             for row in csv.DictReader(file):
                 name = row["clip"]
-                where = name if root is None or ":" in name else str(root / name)
+                where = name if root is None or not is_file_path(name) else str(root / name)
                 start_s, end_s = (float(row[key]) if row[key] else None for key in ("start_s", "end_s"))
                 parts[row["part"]].append(Clip(where, row["label"], row["group"], start_s, end_s))
     except (OSError, KeyError, ValueError) as error:
@@ -184,7 +209,7 @@ def _outer(
     seed: int,
     test_fraction: float,
 ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    """Indices to learn from and indices to test on, for every fold."""
+    """Yield the indices of the clips to learn from and to test on, for every fold."""
     if folds is None:
         if test_fraction == 0:
             yield everything, everything[:0]

@@ -9,7 +9,7 @@ from edgehar_training.data.datasets.clip import Clip
 
 
 def synthetic_clips(subjects: int = 40, takes: int = 4, duration_s: float = 4.0, seed: int = 0) -> list[Clip]:
-    """Every action by every subject in every take, as KTH has 25 persons in 4 scenarios.
+    """Return every action by every subject in every take, as KTH has 25 persons in 4 scenarios.
 
     Args:
         subjects: persons, numbered from 1; body, clothes and habits are a person's own.

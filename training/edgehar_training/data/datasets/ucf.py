@@ -15,7 +15,7 @@ _NAME = re.compile(r"v_.+_g(?P<group>\d{2})_c\d{2}")
 
 
 def ucf_videos(data_dir: Path, dataset: str, beside: frozenset[str] = frozenset()) -> list[tuple[str, Path, int]]:
-    """Class, path and group number of every video.
+    """Return class, path and group number of every video.
 
     The clips of a group were cut from the same video, or show the same person or scene. Groups are counted anew in each
     class, so that g01 of two classes has nothing in common; the official protocols split by the number all the same,

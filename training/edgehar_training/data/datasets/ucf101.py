@@ -24,7 +24,7 @@ _LINE = re.compile(r"(?P<label>[^/\s]+)/(?P<name>\S+)(?:\s+(?P<number>\d+))?")
 
 
 def load_ucf101(data_dir: Path) -> list[Clip]:
-    """Clips whose group is `gNN`, the same across classes, with their parts in the official lists that are there.
+    """Return clips whose group is `gNN`, the same across classes, with their parts in the official lists that exist.
 
     Lists are looked for in `data_dir`, in `ucfTrainTestlist` in it, and in that beside it; `data_dir` may also be the
     folder that holds `UCF-101`. Names are compared without regard to case, since the class HandstandPushups is spelt in
@@ -47,7 +47,7 @@ def load_ucf101(data_dir: Path) -> list[Clip]:
 
 
 def read_list(path: Path) -> list[tuple[str, str]]:
-    """Class and file name of every line `Class/v_Class_gNN_cNN.avi` of a list, with or without a class number after it.
+    """Return class and file name of every line `Class/v_Class_gNN_cNN.avi [number]` of a list.
 
     Raises:
         DatasetError: a line is not so.
@@ -67,7 +67,7 @@ def read_list(path: Path) -> list[tuple[str, str]]:
 
 
 def read_class_numbers(path: Path) -> dict[str, int]:
-    """Number of each class, from 1, of `classInd.txt`.
+    """Return the number of each class, from 1, in `classInd.txt`.
 
     Raises:
         DatasetError: a line is not a number and a class.
@@ -84,7 +84,7 @@ def read_class_numbers(path: Path) -> dict[str, int]:
 
 
 def _read_pair(folders: list[Path], number: int) -> dict[str, str] | None:
-    """The part of every clip of split `number` by its name in lower case; None where the split is not there."""
+    """Return the part of every clip of split `number` by lower-case name. Returns None if there is no such split."""
     found = find_lists(folders, f"trainlist{number:02d}.txt", f"testlist{number:02d}.txt")
     if found is None:
         return None
@@ -99,7 +99,7 @@ def _read_pair(folders: list[Path], number: int) -> dict[str, str] | None:
 
 
 def _check_classes(path: Path, lists: tuple[Path, ...]) -> None:
-    """The lists name no class that `classInd.txt`, where it is there, does not know."""
+    """Check that every class of the lists is in `classInd.txt`, if that file exists."""
     if not path.is_file():
         return
     known = {label.casefold() for label in read_class_numbers(path)}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load_ucf50(data_dir: Path) -> list[Clip]:
-    """Clips whose group is `gNN` and whose fold is its number; g01 is one group across all classes.
+    """Return clips whose group is `gNN` and whose fold is its number; g01 is one group across all classes.
 
     Raises:
         DatasetError: the folder is not laid out so.

@@ -20,7 +20,7 @@ _NAME = re.compile(r"(?P<index>\d+)_(?P<sequence>\d+)_(?P<class>\d+)")
 
 
 def load_ut_interaction(data_dir: Path) -> list[Clip]:
-    """Clips grouped by sequence, which is also their fold.
+    """Return clips grouped by sequence, which is also their fold.
 
     Raises:
         DatasetError: the folder is not laid out so.

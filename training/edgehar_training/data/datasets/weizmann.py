@@ -20,7 +20,7 @@ NAMED = "<person>_<action>.avi"
 
 
 def load_weizmann(data_dir: Path) -> list[Clip]:
-    """Clips of `<action>/<person>_<action>.avi`, or of `<person>_<action>.avi` right in the folder.
+    """Return the clips of `<action>/<person>_<action>.avi`, or of `<person>_<action>.avi` directly in the folder.
 
     Some persons did an action twice (`lena_run1.avi`, `lena_run2.avi`). Group and fold are the person.
 
@@ -40,7 +40,7 @@ def load_weizmann(data_dir: Path) -> list[Clip]:
 
 
 def _parse(path: Path) -> tuple[str, str]:
-    """Person and action. wave1 and wave2 are actions; in run1 the number counts the takes."""
+    """Return person and action. wave1 and wave2 are actions; in run1 the number counts the takes."""
     person, _, rest = path.stem.partition("_")
     action = rest if rest in ACTIONS else rest[:-1] if rest[-1:] in ("1", "2") else ""
     if not person or action not in ACTIONS or path.parent.name in set(ACTIONS) - {action}:

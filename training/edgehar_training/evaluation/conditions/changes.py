@@ -78,22 +78,22 @@ class Condition:
 
 
 def clip_seed(condition: str, clip: str) -> int:
-    """Of what is random in a clip under a condition; `clip` is its name within its data set, alike on all machines."""
+    """Return the seed of a clip under a condition; `clip` is its name in the data set, the same on all machines."""
     return zlib.crc32(f"{condition} {clip}".encode())
 
 
 def every_other(place: Place) -> bool:
-    """Whether a frame of half the frame rate is there: the first one is."""
+    """Return whether a frame is kept at half the frame rate; the first frame is."""
     return place.index % 2 == 0
 
 
 def not_dropped(place: Place) -> bool:
-    """Whether a frame was not dropped, at random; the first one never is, so that there is a clip."""
+    """Return whether a frame is kept at random; the first frame always is, so that there is a clip."""
     return place.index == 0 or bool(place.frame_rng.random() >= DROPPED)
 
 
 def dark(picture: Picture, _: Place) -> Picture:
-    """Too little light: v becomes 255 (v / 255)^2.5, rounded to whole levels as a camera of 8 bits does."""
+    """Simulate low light: v becomes 255 (v / 255)^2.5, rounded to whole levels as an 8-bit camera does."""
     import cv2
 
     levels = np.rint(255 * (np.arange(256) / 255) ** GAMMA).astype(np.uint8)
@@ -101,7 +101,7 @@ def dark(picture: Picture, _: Place) -> Picture:
 
 
 def blur(picture: Picture, _: Place) -> Picture:
-    """Out of focus: a Gaussian whose standard deviation is 1 % of the frame's height."""
+    """Simulate defocus: a Gaussian blur whose standard deviation is 1 % of the frame height."""
     import cv2
 
     sigma = BLUR_OF_HEIGHT * picture.shape[0]
@@ -109,7 +109,7 @@ def blur(picture: Picture, _: Place) -> Picture:
 
 
 def noise(picture: Picture, place: Place) -> Picture:
-    """A sensor's noise: Gaussian, of standard deviation 10 levels, each pixel, channel and frame by itself."""
+    """Add sensor noise: Gaussian, standard deviation 10 levels, independent for each pixel, channel and frame."""
     import cv2
 
     drawn = np.empty(picture.shape, np.int16)
@@ -120,14 +120,14 @@ def noise(picture: Picture, place: Place) -> Picture:
 
 
 def mirrored(picture: Picture, _: Place) -> Picture:
-    """Left and right exchanged."""
+    """Mirror left and right."""
     import cv2
 
     return _picture(cv2.flip(picture, 1))
 
 
 def shifted(picture: Picture, place: Place) -> Picture:
-    """A camera that looks elsewhere: a tenth is cut off one side, and off the top or bottom; which is of the clip.
+    """Simulate a turned camera: crop a tenth off one side and off the top or bottom, the same for the whole clip.
 
     The middle of what is left is 5 % of width and height beside the middle of the whole.
     """
@@ -139,14 +139,14 @@ def shifted(picture: Picture, place: Place) -> Picture:
 
 
 def grey(picture: Picture, _: Place) -> Picture:
-    """A camera without colours, or at night under infrared light: grey levels, as BT.601 weighs the colours."""
+    """Simulate a camera without color, or infrared light at night: gray levels with BT.601 weights."""
     import cv2
 
     return _picture(cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_BGR2GRAY))
 
 
 def jpeg(quality: int) -> Callable[[Picture, Place], Picture]:
-    """Every frame a JPEG of its own, as of many USB cameras; `quality` is libjpeg's, 1 to 100."""
+    """Compress every frame as a JPEG, as many USB cameras do; `quality` is that of libjpeg, 1 to 100."""
 
     def compressed(picture: Picture, _: Place) -> Picture:
         import cv2
@@ -158,7 +158,7 @@ def jpeg(quality: int) -> Callable[[Picture, Place], Picture]:
 
 
 def shake(picture: Picture, place: Place) -> Picture:
-    """An unsteady camera: every frame is moved by whole pixels, Gaussian with 1 % of the width both ways.
+    """Simulate an unsteady camera: shift every frame by whole pixels, Gaussian with 1 % of the width both ways.
 
     What comes in at the border repeats it.
     """
@@ -174,7 +174,7 @@ def shake(picture: Picture, place: Place) -> Picture:
 
 
 def flicker(picture: Picture, place: Place) -> Picture:
-    """Lamps or an exposure control that flicker: every frame is 0.8 to 1.2 times as bright, evenly drawn."""
+    """Simulate flickering lamps or exposure: multiply each frame by a uniform factor of 0.8 to 1.2."""
     import cv2
 
     gain = place.frame_rng.uniform(1 - FLICKER, 1 + FLICKER)
@@ -205,7 +205,7 @@ CONDITIONS: dict[str, Condition] = {
 
 
 def chosen(names: Sequence[str]) -> list[Condition]:
-    """Conditions by their names, as recorded first, the others in the order of the registry; all where none is named.
+    """Return conditions by name, as recorded first, the others in the order of the registry; all if no name is given.
 
     Raises:
         ConfigError: there is no such condition.
@@ -218,5 +218,5 @@ def chosen(names: Sequence[str]) -> list[Condition]:
 
 
 def _picture(changed: object) -> Picture:
-    """What OpenCV gave, of whose type nothing is known."""
+    """Return the result of OpenCV with its type."""
     return np.asarray(changed, np.uint8)

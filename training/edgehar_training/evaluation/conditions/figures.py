@@ -35,7 +35,7 @@ COLUMNS = (
 
 
 def condition_figures(measured: Measured, hop: int) -> dict[str, Any]:
-    """All figures, as they stand in `conditions.json`; intervals are of 95 %, by the bootstrap over groups."""
+    """Return all figures, as written to `conditions.json`; intervals are 95 % bootstraps over groups."""
     evaluated, recorded = measured.evaluated, measured.scored[RECORDED]
     return origin(evaluated, recorded) | {
         "clips": len({row.name for row in recorded.rows}),

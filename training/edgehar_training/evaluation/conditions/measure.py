@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from edgehar.errors import ConfigError, DatasetError
 from edgehar.model.bundle import ModelBundle
+from edgehar_training.data.datasets import describe_data
 from edgehar_training.evaluation.conditions.changes import RECORDED
 from edgehar_training.evaluation.conditions.scoring import Task, score_conditions
 from edgehar_training.evaluation.evaluate import clips_for_bundle, evaluated_bundle, evaluated_bundle_part
-from edgehar_training.evaluation.evaluated import Evaluated, describe_data, leak_warnings
+from edgehar_training.evaluation.evaluated import Evaluated, leak_warnings
 from edgehar_training.evaluation.score_clips import ClipScores
 from edgehar_training.evaluation.scored import ScoredClip, ScoredClips, clip_name
 from edgehar_training.evaluation.stored import check_same, runs_in

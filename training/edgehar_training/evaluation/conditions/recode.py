@@ -61,7 +61,7 @@ class Recoder:
         return self._recoded()
 
     def finish(self) -> list[Frame]:
-        """The frames that are left."""
+        """Return the remaining frames."""
         frames = self._recoded()
         if self._encoder is not None and self._decoder is not None:
             frames += self._decoded(self._encoder.encode(None))

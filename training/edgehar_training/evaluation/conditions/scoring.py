@@ -22,6 +22,7 @@ from edgehar_training.data.datasets import Clip
 from edgehar_training.data.filling import CacheJob, fill
 from edgehar_training.evaluation.conditions.changes import CONDITIONS
 from edgehar_training.evaluation.conditions.streams import ClipStream, Shot
+from edgehar_training.file_names import decode_json, encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,7 +82,7 @@ class ConditionScores:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._plan = msgspec.json.decode((folder / PLAN_FILE).read_bytes(), type=Plan)
+        self._plan = decode_json((folder / PLAN_FILE).read_bytes(), Plan)
         self._conditions = [CONDITIONS[name] for name in self._plan.conditions]
         self._tasks: dict[str, list[int]] = {}
         for number, task in enumerate(self._plan.tasks):
@@ -89,12 +90,12 @@ class ConditionScores:
         self._networks: collections.OrderedDict[str, Network] = collections.OrderedDict()
 
     def videos(self) -> list[Clip]:
-        """One clip of each video; those of the same bundles follow each other."""
+        """Return one clip of each video, sorted so that videos of the same bundles follow each other."""
         firsts = [self._plan.tasks[numbers[0]] for numbers in self._tasks.values()]
         return [task.clip for task in sorted(firsts, key=lambda task: task.bundles)]
 
     def has(self, clip: Clip) -> bool:
-        """Whether a video is scored."""
+        """Return whether a video is scored."""
         return self._file(clip.path).exists()
 
     def make_missing(self, clip: Clip) -> int:
@@ -117,7 +118,7 @@ class ConditionScores:
         return CacheJob("edgehar_training.evaluation.conditions.scoring:open_scores", {"folder": str(self.folder)})
 
     def read(self, path: str) -> list[Scores]:
-        """The scores of a video's clips."""
+        """Return the scores of a video's clips."""
         return msgspec.json.decode(self._file(path).read_bytes(), type=list[Scores])
 
     def _file(self, path: str) -> Path:
@@ -192,7 +193,7 @@ def score_conditions(
     """
     with tempfile.TemporaryDirectory(prefix="edgehar-conditions-") as folder:
         plan = Plan(list(tasks), [condition.name for condition in conditions], hop)
-        (Path(folder) / PLAN_FILE).write_bytes(msgspec.json.encode(plan))
+        (Path(folder) / PLAN_FILE).write_bytes(encode_json(plan))
         entries = ConditionScores(Path(folder))
         videos = entries.videos()
         skipped = fill(entries, videos, progress, jobs)

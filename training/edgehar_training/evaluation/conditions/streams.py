@@ -76,7 +76,7 @@ class ClipStream:
             self._show(self._changed(shot, place))
 
     def finish(self) -> list[npt.NDArray[np.float32]]:
-        """Mean scores over the windows of the clip by each network, float32 `(classes,)`; nothing can be pushed after.
+        """Return the mean scores over the windows of the clip, for each network, float32 `(classes,)`. Ends the stream.
 
         Raises:
             SourceError: there was no frame.
@@ -112,7 +112,7 @@ class ClipStream:
                 self._show(frame)
 
     def _show(self, frame: Frame) -> None:
-        """Shrink a frame by the device's kernel, and let every network see it; they take its size as it is."""
+        """Resize a frame with the kernel of the device, and push it to every network, which take this size as it is."""
         small = np.empty(self._shape, np.uint8)
         try:
             self._resizer.resize_into(frame, small)

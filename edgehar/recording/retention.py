@@ -1,0 +1,51 @@
+"""Removes the oldest recordings: beyond their age, beyond the size of the folder, and when the disk is nearly full."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgehar.recording.chain import Line
+    from edgehar.recording.options import RecordOptions
+    from edgehar.recording.store import Archive
+
+_log = logging.getLogger(__name__)
+
+
+def prune(archive: Archive, options: RecordOptions, now: datetime.datetime | None = None) -> int:
+    """Remove recordings until all bounds hold, oldest first; return how many. OSError if the disk fails."""
+    count = 0
+    for line, why in surplus(archive, options, now or datetime.datetime.now(datetime.UTC)):
+        archive.remove(line, why)
+        count += 1
+    if count:
+        _log.info(
+            "%s: %d recordings removed to keep within max_age_days, max_gb and min_free_mb", archive.folder, count
+        )
+    return count
+
+
+def surplus(archive: Archive, options: RecordOptions, now: datetime.datetime) -> Iterator[tuple[Line, str]]:
+    """Give the recordings beyond the bounds, oldest first, and the bound that each is beyond.
+
+    The caller removes each one before it asks for the next.
+    """
+    lines = list(archive.chain.recordings().values())
+    sizes = [archive.size_of(line) for line in lines]
+    total = sum(sizes)
+    for line, size in zip(lines, sizes, strict=True):
+        why = None
+        if now - datetime.datetime.fromisoformat(line.time) > datetime.timedelta(days=options.max_age_days):
+            why = "max_age_days"
+        elif total > options.max_gb * 1e9:
+            why = "max_gb"
+        elif archive.free_bytes() < options.min_free_mb * 1e6:
+            why = "min_free_mb"
+        if why is None:
+            return
+        total -= size
+        yield line, why

@@ -1,0 +1,41 @@
+"""File names that are not UTF-8 in JSON and on the screen."""
+
+import os
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgehar_training.file_names import decode_json, encode_json, printable, printable_values
+
+
+class Note(msgspec.Struct):
+    path: str
+    seen: dict[str, int]
+
+
+@given(st.binary(max_size=40), st.binary(max_size=10))
+def test_any_name_comes_back_from_json_and_can_be_printed(name, other):
+    note = Note(os.fsdecode(name), {os.fsdecode(other): 1})
+    content = encode_json(note)
+    content.decode("ascii")
+    assert decode_json(content, Note) == note
+    printable(note.path).encode()
+    assert printable_values([note.path, note.seen]) == [printable(note.path), {printable(os.fsdecode(other)): 1}]
+
+
+@given(st.text())
+def test_text_is_printed_as_it_is(text):
+    assert printable(text) == text
+
+
+def test_a_byte_that_is_not_utf8_is_shown_in_hexadecimal():
+    assert printable(os.fsdecode(b"lat\xe9.mp4")) == r"lat\xe9.mp4"
+    assert printable("\ud800") == r"\ud800"
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"path": 1, "seen": {}}'])
+def test_other_content_is_a_decode_error(content):
+    with pytest.raises(msgspec.DecodeError):
+        decode_json(content, Note)

@@ -1,0 +1,105 @@
+"""Which run watches which recording: every recording by a network that has not seen its camera."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeAlias
+
+    from edgehar_training.alarms.recordings import Recording
+    from edgehar_training.runs.run import Run
+
+    Part: TypeAlias = Literal["train", "val", "test"]
+
+PARTS: tuple[Part, ...] = ("train", "val", "test")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Share:
+    """The recordings of one run.
+
+    Attributes:
+        run: which.
+        test: recordings that it is judged on.
+        choice: recordings that its threshold is chosen on; their cameras are in neither its training nor its test part.
+    """
+
+    run: Run
+    test: list[Recording]
+    choice: list[Recording]
+
+
+def shares_of(runs: Sequence[Run], recordings: Sequence[Recording]) -> tuple[list[Share], list[Recording]]:
+    """Give every recording to one run of each seed, and to others for the choice of a threshold.
+
+    A recording is tested by the run whose test part holds its camera. If no run of that seed knows the camera, all are
+    blind to it, and such cameras are dealt to the runs in turn, by their names. A threshold is chosen on the recordings
+    of the validation part; if there is none, on recordings that the run is blind to and another one tests.
+
+    Args:
+        runs: folds and seeds of one experiment.
+        recordings: what there is to watch.
+
+    Returns:
+        One share for each run, and the recordings that were only ever trained on.
+    """
+    parts = [_parts(run) for run in runs]
+    tested: list[list[Recording]] = [[] for _ in runs]
+    left_out: dict[str, Recording] = {}
+    seeds = sorted({run.config.split.seed for run in runs})
+    turn = {camera: number for number, camera in enumerate(sorted({one.camera for one in recordings}))}
+    for recording in recordings:
+        for seed in seeds:
+            own = [number for number, run in enumerate(runs) if run.config.split.seed == seed]
+            number = _tester(recording, turn[recording.camera], own, parts)
+            if number is None:
+                left_out[recording.path] = recording
+            else:
+                tested[number].append(recording)
+    shares = [
+        Share(run, test, _choice(known, test, recordings)) for run, test, known in zip(runs, tested, parts, strict=True)
+    ]
+    return shares, list(left_out.values())
+
+
+class _Parts:
+    """The parts of a run's split, by recording and by camera."""
+
+    def __init__(self, paths: dict[str, Part], cameras: dict[str, Part]) -> None:
+        self._paths, self._cameras = paths, cameras
+
+    def of(self, recording: Recording) -> Part | None:
+        """The part that holds a recording or its camera; None if the run knows neither."""
+        return self._paths.get(recording.path) or self._cameras.get(recording.camera)
+
+
+def _parts(run: Run) -> _Parts:
+    data = run.config.data.folder
+    root = "" if data is None else Path(data).name
+    paths: dict[str, Part] = {}
+    cameras: dict[str, Part] = {}
+    for part in PARTS:
+        for clip in run.clips(part):
+            paths[str(Path(clip.path).resolve())] = part
+            # A camera that was trained on stays so, whatever else it is in.
+            cameras.setdefault(clip.group if ":" in clip.group else f"{root}:{clip.group}", part)
+    return _Parts(paths, cameras)
+
+
+def _tester(recording: Recording, turn: int, own: Sequence[int], parts: Sequence[_Parts]) -> int | None:
+    known = {number: parts[number].of(recording) for number in own}
+    testing = [number for number, part in known.items() if part == "test"]
+    blind = [number for number, part in known.items() if part is None]
+    candidates = testing or blind
+    return candidates[turn % len(candidates)] if candidates else None
+
+
+def _choice(parts: _Parts, test: Sequence[Recording], recordings: Sequence[Recording]) -> list[Recording]:
+    cameras = {recording.camera for recording in test}
+    others = [recording for recording in recordings if recording.ordinary and recording.camera not in cameras]
+    validation = [recording for recording in others if parts.of(recording) == "val"]
+    return validation or [recording for recording in others if parts.of(recording) is None]
