@@ -9,7 +9,7 @@ import numpy as np
 from edgehar.errors import ConfigError
 from edgehar_training import models
 from edgehar_training.data.preprocess import HISTORY
-from edgehar_training.models.statistics import STATISTICS
+from edgehar_training.models.layers import STATISTICS
 from edgehar_training.training.closed_form import ClosedForm, Windows, solve
 from edgehar_training.training.fit import EpochRow, Training
 

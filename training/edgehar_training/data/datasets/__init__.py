@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 _LOADERS = {
     "folder": "folder:load_folder",
     "csv": "manifest:load_csv",
-    "mixed": "mixed:load_mixed",
-    "recordings": "recordings:load_recordings",
     "kth": "kth:load_kth",
     "ucf50": "ucf50:load_ucf50",
     "ucf101": "ucf101:load_ucf101",
     "hmdb51": "hmdb51:load_hmdb51",
     "weizmann": "weizmann:load_weizmann",
     "ut-interaction": "ut_interaction:load_ut_interaction",
+    "recordings": "recordings:load_recordings",
+    "mixed": "mixed:load_mixed",
 }
 KINDS = (*_LOADERS, "synthetic")
 

@@ -15,6 +15,9 @@
     namespace = "ut"                                      # shares its groups with other sources of that name
     group = '_(\\d+)_'                                     # what of a file's name is its group
 
+Clips that `leave_out` names (`<label>/<clip>`) are left out. A source of recordings may also name another table of
+`events`, and `window_s` (see `recordings.load_recordings`).
+
 Groups are named `NAMESPACE:GROUP`; a group with a colon in its name has a namespace already.
 """
 
@@ -23,7 +26,8 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -31,11 +35,9 @@ from msgspec import Meta
 from edgehar.errors import DatasetError
 from edgehar_training.data.datasets.clip import Clip
 from edgehar_training.data.datasets.folder import VIDEO_SUFFIXES
+from edgehar_training.data.datasets.recordings import load_recordings
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-FILES = "files"
+FILES, RECORDINGS = "files", "recordings"
 # A label of the table that stands for all that it does not name.
 OTHERS = "*"
 
@@ -48,6 +50,9 @@ class _Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     namespace: str | None = None
     group: str | None = None
     group_as: str = "{0}"
+    events: str | None = None
+    window_s: Annotated[float, Meta(ge=0)] = 0.0
+    leave_out: list[str] = []
 
 
 class _Mixture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,12 +82,19 @@ def _clips_of(table: Path, source: _Source) -> list[Clip]:
     namespace = folder.name if source.namespace is None else source.namespace
     if source.dataset == FILES:
         found = _files(table, folder, source)
+    elif source.dataset == RECORDINGS:
+        events = None if source.events is None else table.parent / source.events
+        found = load_recordings(folder, events=events, window_s=source.window_s)
     else:
         from edgehar_training.data.datasets import load_kind
 
         found = load_kind(source.dataset, folder, training=False)
-    clips = []
+    clips, left = [], set(source.leave_out)
+    if unknown := left - {Path(clip.path).relative_to(folder).as_posix() for clip in found}:
+        raise DatasetError(f"{table}: leave_out names {sorted(unknown)[0]!r}, which is not in {folder}")
     for clip in found:
+        if Path(clip.path).relative_to(folder).as_posix() in left:
+            continue
         label = _label(clip.label, source)
         group = clip.group if ":" in clip.group else f"{namespace}:{clip.group}"
         if label is not None:
