@@ -13,6 +13,8 @@ project = "edgehar"
 author = "the edgehar authors"
 version = release = __version__
 language = "en"
+# Two hyphens begin an option; they are not a dash.
+smartquotes = False
 
 extensions = [
     "myst_parser",
@@ -33,12 +35,12 @@ myst_links_external_new_tab = False
 default_role = "code"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-napoleon_use_ivar = True
+napoleon_custom_sections = [("Attributes", "params_style")]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 toc_object_entries_show_parents = "hide"
 
 # Furo brings its own style sheet and scripts and uses the fonts of the reader's system: no request leaves the site.
@@ -50,6 +52,7 @@ html_favicon = "_static/favicon.svg"
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
+html_show_copyright = False
 html_last_updated_fmt = None
 html_theme_options = {
     "sidebar_hide_name": False,

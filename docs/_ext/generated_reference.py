@@ -10,10 +10,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.metadata
+import io
 import json
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 from unittest import mock
+
+from docutils import nodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,7 +58,7 @@ def _command(parser: argparse.ArgumentParser) -> Iterator[str]:
     below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     yield f"\n## `{parser.prog}`\n"
     if below and parser.description:
-        yield f"{_sentences(parser.description)}\n"
+        yield from _description(parser.description)
     for group in below:
         # A command has one parser under several names.
         children = {id(child): child for child in group.choices.values()}
@@ -68,7 +71,7 @@ def _command(parser: argparse.ArgumentParser) -> Iterator[str]:
 def _leaf(parser: argparse.ArgumentParser) -> Iterator[str]:
     _add_late_options(parser)
     if parser.description:
-        yield f"{_sentences(parser.description)}\n"
+        yield from _description(parser.description)
     usage = parser.format_usage().removeprefix("usage: ").rstrip()
     yield f"```text\n{usage}\n```\n"
     yield f"```{{program}} {parser.prog}\n```\n"
@@ -82,7 +85,7 @@ def _leaf(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 def _add_late_options(parser: argparse.ArgumentParser) -> None:
     # A command whose options take long to import adds them when it is about to parse, and --help makes it parse.
-    with contextlib.redirect_stdout(None), contextlib.suppress(SystemExit):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
         parser.parse_known_args(["--help"])
 
 
@@ -109,8 +112,10 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", ")", "!", "?")) or not text else ".")
 
 
-def _sentences(text: str) -> str:
-    return _escaped(" ".join(text.split()))
+def _description(text: str) -> Iterator[str]:
+    for part in text.strip().split("\n\n"):
+        listing = "\n  " in part
+        yield f"```text\n{part}\n```\n" if listing else f"{_escaped(' '.join(part.split()))}\n"
 
 
 def _escaped(text: str) -> str:
@@ -205,8 +210,15 @@ def plain_docstring(_app: Sphinx, _what: str, _name: str, _obj: object, _options
         lines[number] = "".join(part if part.startswith("`") else part.replace("|", r"\|") for part in parts)
 
 
+def no_double_hyphens(_app: Sphinx, document: nodes.document) -> None:
+    """Separate a parameter from its description by a colon, where Sphinx puts two hyphens."""
+    for text in [node for node in document.findall(nodes.Text) if node.startswith(" -- ")]:
+        text.parent.replace(text, nodes.Text(": " + text.removeprefix(" -- ")))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.connect("source-read", fill)
     app.connect("autodoc-process-docstring", plain_docstring)
+    app.connect("doctree-read", no_double_hyphens)
     return {"parallel_read_safe": True}

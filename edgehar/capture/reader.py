@@ -46,20 +46,21 @@ class _Reading:
         source: the opened source; None before.
         done: the thread has ended, normally or with `trouble`.
         trouble: the error that ended it; None for a normal end.
-        watched: whether it is abandoned if no frame arrives before `deadline_s`.
         deadline_s: time at which it is abandoned.
         began_s: time of the first frame; None before.
         last_s: time of the newest frame that was not stale.
-        freshness: detects stale frames.
+        freshness: detects stale frames; None for a file.
+        usable_s: how long it may go without a usable frame, in seconds.
     """
 
-    def __init__(self, deadline_s: float, freshness: Freshness) -> None:
+    def __init__(self, deadline_s: float) -> None:
         self.thread = threading.Thread()
         self.source: Source | None = None
         self.done = False
         self.trouble: BaseException | None = None
-        self.watched = True
-        self.deadline_s, self.freshness = deadline_s, freshness
+        self.deadline_s = deadline_s
+        self.freshness: Freshness | None = None
+        self.usable_s = 0.0
         self.began_s: float | None = None
         self.last_s = 0.0
 
@@ -175,7 +176,7 @@ class Capture:
         """Open the source, read it until it ends, and wait. Returns False if there is no other try."""
         if not self._may_open():
             return True
-        reading = _Reading(self._clock() + self._open_deadline_s, Freshness(self._options.stale_after_s))
+        reading = _Reading(self._clock() + self._open_deadline_s)
         reading.thread = threading.Thread(target=self._read, args=[reading], name="edgehar-capture-read", daemon=True)
         self._current = reading
         trouble = self._watch(reading)
@@ -227,7 +228,7 @@ class Capture:
 
     def _frozen(self, reading: _Reading) -> SourceError:
         name = "the source" if reading.source is None else reading.source.name
-        limit_s = self._open_deadline_s if reading.began_s is None else self._options.frozen_s
+        limit_s = self._open_deadline_s if reading.began_s is None else reading.usable_s
         return SourceError(f"{name}: no new frame for {limit_s:g} s; check the camera and the network")
 
     def _is_final(self, trouble: BaseException, reading: _Reading) -> bool:
@@ -286,8 +287,10 @@ class Capture:
             with self._changed:
                 self._check_current(reading)
                 reading.source = self.source = source
-                reading.watched = source.live and source.reopens
-                if not reading.watched:
+                if source.live and source.reopens:
+                    reading.usable_s = self._options.frozen_s + source.burst_s
+                    reading.freshness = Freshness(self._options.stale_after_s + source.burst_s)
+                else:
                     reading.deadline_s = math.inf
                 if source.live:
                     self.live = True
@@ -303,7 +306,7 @@ class Capture:
         """Queue a frame, unless it is stale. Raises Closed if the reading was abandoned."""
         with self._changed:
             self._check_current(reading)
-            if reading.watched and reading.freshness.is_stale(frame.captured_s, frame.arrived_s):
+            if reading.freshness is not None and reading.freshness.is_stale(frame.captured_s, frame.arrived_s):
                 self.stale += 1
                 return
             self._note_frame(reading)
@@ -324,8 +327,8 @@ class Capture:
             self._ever_gave_frames = True
             self._changed.notify_all()
         reading.last_s = now_s
-        if reading.watched:
-            reading.deadline_s = now_s + self._options.frozen_s
+        if reading.freshness is not None:
+            reading.deadline_s = now_s + reading.usable_s
 
 
 def _join(thread: threading.Thread, deadline_s: float) -> None:

@@ -1,4 +1,4 @@
-"""`edgehar config`: write a sample configuration, check one, and show what holds and where it was set."""
+"""`edgehar config`: write a sample configuration, check one, and show all settings with their origins."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from edgehar.config import Config, Loaded
+    from edgehar.config import Config
 
-_FILE_HELP = "the file; without it ~/.config/edgehar/config.toml, else /etc/edgehar/config.toml"
+_FILE_HELP = "the file; by default ~/.config/edgehar/config.toml, else /etc/edgehar/config.toml"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -33,13 +33,13 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
     init = add(
         "init",
-        "write a sample with every setting, none of them set",
-        "the file, - for standard output; without it ~/.config/edgehar/config.toml",
+        "write a sample with every setting commented out",
+        "the file, or - for standard output; by default ~/.config/edgehar/config.toml",
         _init,
     )
-    init.add_argument("--force", action="store_true", help="overwrite a file that is there")
-    add("check", "check a configuration, its models and files, and say all that is wrong", _FILE_HELP, _check)
-    add("show", "show every setting that holds, and where it was set; secrets are masked", _FILE_HELP, _show)
+    init.add_argument("--force", action="store_true", help="overwrite an existing file")
+    add("check", "check a configuration, its models and files, and list every problem", _FILE_HELP, _check)
+    add("show", "show every setting and its origin; secrets are masked", _FILE_HELP, _show)
 
 
 def _init(args: argparse.Namespace) -> int:
@@ -53,11 +53,11 @@ def _init(args: argparse.Namespace) -> int:
         return EXIT_DONE
     path = Path(args.file) if args.file is not None else search_path(os.environ)[0]
     if path.exists() and not args.force:
-        raise ConfigError(f"{path}: is there already; --force overwrites it")
+        raise ConfigError(f"{path}: exists already; --force overwrites it")
     if args.file is None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with whole_file(path) as temporary:
-        # Passwords may be written into it.
+        # Only for its owner, because passwords may be added.
         temporary.touch(mode=0o600)
         temporary.write_text(sample(), encoding="utf-8")
     print(f"{path}: written; edit it, then: edgehar config check {path}")
@@ -65,34 +65,38 @@ def _init(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from edgehar.config import ConfigProblemsError
+    from edgehar.config import ConfigProblemsError, read
     from edgehar.config.checks import problems_here
 
+    path = _path(args.file)
+    where = "no file, the defaults" if path is None else str(path)
     try:
-        path, loaded = _read(args.file)
-        problems = problems_here(loaded.config)
+        loaded = read(path, os.environ)
     except ConfigProblemsError as error:
-        return _say_all(error.problems)
+        found = [] if error.valid is None else problems_here(error.valid)
+        return _print_all([*error.problems, *(f"{where}: {problem}" for problem in found)])
     for warning in loaded.warnings:
         print(f"edgehar: warning: {warning}", file=sys.stderr)
-    where = "no file, the defaults" if path is None else str(path)
+    problems = problems_here(loaded.config)
     if problems:
-        return _say_all([f"{where}: {problem}" for problem in problems])
+        return _print_all([f"{where}: {problem}" for problem in problems])
     cameras = len(loaded.config.cameras)
     print(f"{where}: ok, {cameras} camera{'s' if cameras != 1 else ''}, {loaded.config.model}")
     return EXIT_DONE
 
 
-def _say_all(problems: list[str]) -> int:
+def _print_all(problems: list[str]) -> int:
     for problem in problems:
         print(f"edgehar: {problem}", file=sys.stderr)
     return EXIT_USAGE
 
 
 def _show(args: argparse.Namespace) -> int:
+    from edgehar.config import read
     from edgehar.config.pages import as_set
 
-    path, loaded = _read(args.file)
+    path = _path(args.file)
+    loaded = read(path, os.environ)
     for warning in loaded.warnings:
         print(f"edgehar: warning: {warning}", file=sys.stderr)
     print(f"# {'no file' if path is None else path}\n{as_set(loaded)}", end="")
@@ -117,8 +121,8 @@ def _rules(config: Config) -> Iterator[str]:
             yield f"rules of {without_credentials(name)}, with those of {model}: {describe(rules)}"
 
 
-def _read(name: str | None) -> tuple[Path | None, Loaded]:
-    from edgehar.config import read, search_path
+def _path(name: str | None) -> Path | None:
+    """Return the file to read: the named one, else the first that exists; None for the defaults."""
+    from edgehar.config import search_path
 
-    path = Path(name) if name is not None else next(filter(Path.is_file, search_path(os.environ)), None)
-    return path, read(path, os.environ)
+    return Path(name) if name is not None else next(filter(Path.is_file, search_path(os.environ)), None)

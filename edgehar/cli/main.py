@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from typing import TYPE_CHECKING, Any
 
-from edgehar.cli import bench, bundle, clips, config, demo, devices, doctor, inspect, seal, service, teach
-from edgehar.cli.common import make_parser, run_command
+from edgehar.cli import (
+    bench,
+    bundle,
+    clips,
+    config,
+    demo,
+    devices,
+    doctor,
+    history,
+    inspect,
+    models,
+    seal,
+    service,
+    teach,
+)
+from edgehar.cli.common import EXIT_USAGE, make_parser, run_command
 
 if TYPE_CHECKING:
     import argparse
@@ -14,37 +29,62 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
   edgehar demo                          run a shipped model on built-in scenes, and write demo.mp4
-  edgehar inspect fight                 what a model is, what it needs and how good it is
-  edgehar inspect my.edgehar --card     its model card; --verify checks it on this machine
-  edgehar bundle unpack fight f/        the files in a model; add-edgetpu adds one
-  edgehar devices                       the cameras of this machine
-  edgehar bench --quick                 how fast this machine is, and beside what others take
-  edgehar clips list clips              recorded events; clips verify finds one that was altered
-  edgehar config init                   write a configuration to edit; edgehar config check, show
-  edgehar data check clips              what is wrong with clips before a network is trained on them
-  edgehar doctor                        whether all is there that a device needs, and what to do where it is not
+  edgehar run --source clip.mp4         classify a camera, stream or file
+  edgehar models                        shipped and installed models, and what they recognize
+  edgehar inspect my.edgehar --card     model card of a bundle; --verify checks it on this machine
+  edgehar bundle unpack fight f/        extract the files of a model
+  edgehar devices                       cameras of this machine
+  edgehar bench --quick                 speed of this machine, compared with other libraries
+  edgehar clips list clips              recorded events; clips verify finds altered ones
+  edgehar config init                   write a configuration to edit; see also config check, config show
+  edgehar data check clips              check clips before training
+  edgehar doctor                        check that everything a device needs is there
   edgehar teach fight --data clips --out hall.edgehar   teach a model from labelled clips, on this machine
-  edgehar service install               have systemd run it from the start of the machine on
-see also: edgehar-run (classify a camera or file), edgehar-train, edgehar-convert"""
+  edgehar teach fight --data clips --out hall.edgehar   teach a model from labelled clips, on this machine
+  edgehar history --at-most 1/week      find the threshold that keeps a camera quiet, from its own scores
+  edgehar service install               run it with systemd from boot"""
 
-
-_COMMANDS = (bench, bundle, clips, config, demo, devices, doctor, inspect, seal, service, teach)
+_COMMANDS = (bench, bundle, clips, config, demo, devices, doctor, history, inspect, models, seal, service, teach)
+# Commands that are also programs of their own, with all options there.
+_PROGRAMS = {
+    "run": "classify a camera, stream or file (also: edgehar-run)",
+    "train": "train a network (also: edgehar-train)",
+    "convert": "convert a trained network to a bundle (also: edgehar-convert)",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """Run the command; returns its exit code."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if arguments[:1] and arguments[0] in _PROGRAMS:
+        return _run_program(arguments[0], arguments[1:])
     parser = make_parser("edgehar", "Human action recognition on small computers.", EXAMPLES)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (*_COMMANDS, *_of_the_workstation()):
+    for name, text in _PROGRAMS.items():
+        subparsers.add_parser(name, help=text, add_help=False)
+    for command in (*_COMMANDS, *_of_training()):
         command.add_parser(subparsers)
 
     def body(args: argparse.Namespace) -> int:
         code: int = args.run(args)
         return code
 
-    return run_command(parser, body, argv)
+    return run_command(parser, body, arguments)
 
 
-def _of_the_workstation() -> list[Any]:
-    """Subcommands of training and evaluation, which are not of this package but register with it."""
+def _of_training() -> list[Any]:
+    """Return the subcommands of the training package, which registers them as entry points."""
     return [entry.load() for entry in sorted(importlib.metadata.entry_points(group="edgehar.commands"))]
+
+
+def _run_program(name: str, arguments: list[str]) -> int:
+    """Run `edgehar-NAME` in this process."""
+    if name == "run":
+        from edgehar.cli.run import main as run
+
+        return run(arguments, prog="edgehar run")
+    for entry in importlib.metadata.entry_points(group="console_scripts", name=f"edgehar-{name}"):
+        code: int = entry.load()(arguments)
+        return code
+    print(f"edgehar: {name} needs the training package; run: pip install 'edgehar[train]'", file=sys.stderr)
+    return EXIT_USAGE

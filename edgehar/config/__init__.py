@@ -1,6 +1,7 @@
-"""The configuration of `edgehar-run`: one schema for the TOML file, the environment, the sample file and the docs."""
+"""The configuration of `edgehar-run`: one schema for the TOML file, the environment, the command line and the docs."""
 
 from edgehar.config.changes import Change, diff
+from edgehar.config.layers import Text
 from edgehar.config.loading import ConfigProblemsError, Loaded, find_config, load, read, search_path
 from edgehar.config.options import CameraOptions, Config
 
@@ -10,6 +11,7 @@ __all__ = [
     "Config",
     "ConfigProblemsError",
     "Loaded",
+    "Text",
     "diff",
     "find_config",
     "load",

@@ -1,4 +1,4 @@
-"""`python -m edgehar.config docs/config.md` writes the tables of settings into that page again."""
+"""`python -m edgehar.config docs/config.md` writes the tables of settings into that page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BEGIN, END = "<!-- settings: written by python -m edgehar.config -->\n", "<!-- e
 
 
 def renewed(page: str) -> str:
-    """The text of a page with its tables of settings as they are now."""
+    """Return the text of a page with up-to-date tables of settings."""
     return re.sub(f"(?<={BEGIN}).*?(?={END})", lambda _: f"\n{reference()}\n", page, count=1, flags=re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""What is different between two configurations, and whether it can be changed in a running program."""
+"""Differences between two configurations, and whether a running program can apply them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from edgehar.config.settings import settings_of
 if TYPE_CHECKING:
     from edgehar.config.options import CameraOptions, Config
 
-# What neither the cameras nor the windows of frames depend on.
+# Sections that neither cameras nor windows of frames depend on.
 _LIVE = frozenset({"decision", "output", "file", "mqtt", "webhook", "spool"})
 
 
 class Change(NamedTuple):
-    """A key or table that is different.
+    """A key or table that differs.
 
     Attributes:
         section: its name in the file.
-        live: whether it can be applied without starting again.
+        live: whether it can be applied without a restart.
     """
 
     section: str
@@ -28,7 +28,7 @@ class Change(NamedTuple):
 
 
 def diff(old: Config, new: Config) -> list[Change]:
-    """The keys and tables at the top of the file that differ, in the file's order."""
+    """Return the top-level keys and tables that differ, in the order of the file."""
     changes = []
     for name, setting in settings_of(type(old)).items():
         before, after = getattr(old, setting.field), getattr(new, setting.field)

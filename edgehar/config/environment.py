@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import TYPE_CHECKING, Any
 
-from msgspec import inspect as shapes
-
-from edgehar.config.layers import Given, convert
+from edgehar.config.layers import Text, read_text
 from edgehar.config.settings import every_path, settings_of
-from edgehar.config.words import dotted, meant, shown
+from edgehar.config.words import dotted
+from edgehar.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,14 +16,14 @@ if TYPE_CHECKING:
     from edgehar.config.words import Path
 
 PREFIX = "EDGEHAR_"
-# These are read elsewhere.
-_OTHERS = ("EDGEHAR_MQTT_PASSWORD", "EDGEHAR_RUNTIME")
-# How alike names are that are taken for one another.
+# Variables that are read elsewhere.
+_OTHERS = ("EDGEHAR_MQTT_PASSWORD", "EDGEHAR_RUNTIME", "EDGEHAR_EDGETPU_LIBRARY")
+# Similarity from which a name counts as a misspelled one of ours.
 _NEARLY = 0.8
 
 
 def variable_of(path: Path) -> str:
-    """The variable of a setting.
+    """Return the variable of a setting.
 
     >>> variable_of(("camera", 0, "source"))
     'EDGEHAR_CAMERA__0__SOURCE'
@@ -34,10 +32,10 @@ def variable_of(path: Path) -> str:
 
 
 def layers_of(struct: Struct, environ: Mapping[str, str], problems: list[str]) -> Iterator[dict[Any, Any]]:
-    """One checked layer for each variable that sets something; an empty one sets nothing.
+    """Yield a checked layer for each variable that sets something. An empty variable sets nothing.
 
-    Other programs may have variables that begin as ours do: only one with `__` in it, or nearly the name of one of
-    ours, is a problem when it is none of ours.
+    Other programs may use the same prefix, so an unknown variable is a problem only if it contains `__` or resembles a
+    known one.
     """
     for name, text in sorted(environ.items()):
         if not name.startswith(PREFIX) or name in _OTHERS or not text:
@@ -47,32 +45,28 @@ def layers_of(struct: Struct, environ: Mapping[str, str], problems: list[str]) -
         if setting is None:
             guess = _nearest(struct, name)
             if guess or len(path) > 1:
-                advice = f"did you mean {guess}?" if guess else "unset it; edgehar config show lists what there is"
-                problems.append(f"{dotted((name,))} is no setting; {advice}")
+                advice = f"did you mean {guess}?" if guess else "unset it; edgehar config show lists all settings"
+                problems.append(f"{dotted((name,))} is not a setting; {advice}")
             continue
-        try:
-            value = _read(setting, text)
-        except ValueError:
-            seen = "set" if setting.secret else shown(text)
-            problems.append(f"{name} is {seen}, it must be {setting.words}")
+        layer: Any = read_text(setting, Text(text, name), problems)
+        if layer is None:
             continue
-        layer: Any = Given(value, name)
         for part in reversed(path):
             layer = {part: layer}
         yield layer
 
 
 def number_problem(layer: dict[Any, Any], tables: Mapping[str, int]) -> str:
-    """What is wrong with the number of a table in a layer, when there are so many of each; else an empty string."""
+    """Return what is wrong with the number of a table in a layer, given how many tables there are; else ""."""
     for name, inner in layer.items():
         for number in inner if name in tables else ():
             if isinstance(number, int) and number >= tables[name]:
-                return f"there is no {dotted((name, number))}: they count from 0, and there are {tables[name]}"
+                return f"there is no {dotted((name, number))}: numbers start at 0, and there are {tables[name]}"
     return ""
 
 
 def _find(struct: Struct, path: Path) -> Setting | None:
-    """The plain value at a path; None when there is none."""
+    """Return the plain value at a path, or None."""
     setting: Setting | None = None
     table: Struct | None = struct
     for part in path:
@@ -87,21 +81,6 @@ def _find(struct: Struct, path: Path) -> Setting | None:
     return setting if table is None else None
 
 
-def _read(setting: Setting, text: str) -> Any:
-    """The value that a variable's text stands for; ValueError when it stands for none."""
-    if not isinstance(
-        setting.shape, shapes.ListType | shapes.VarTupleType | shapes.TupleType | shapes.DictType | shapes.SetType
-    ):
-        return convert(setting, text, strict=False)
-    # As TOML has it; the brackets of a list may be left out.
-    if not text.strip().startswith(("[", "{")):
-        text = f"[{text}]"
-    try:
-        return convert(setting, tomllib.loads(f"value = {text}")["value"])
-    except RecursionError as error:
-        raise ValueError from error
-
-
 def _nearest(struct: Struct, name: str) -> str:
     names = {variable_of(path)[len(PREFIX) :].lower(): variable_of(path) for path, _ in every_path(struct)}
-    return names.get(meant(name[len(PREFIX) :], names, alike=_NEARLY), "")
+    return names.get(nearest(name[len(PREFIX) :], names, alike=_NEARLY), "")

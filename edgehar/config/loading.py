@@ -1,4 +1,4 @@
-"""Reading the configuration: a TOML file, the environment over it, and the command line over both."""
+"""Reads the configuration: a TOML file, overridden by environment variables, overridden by the command line."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _LARGEST_FILE = 1_000_000
 
 @dataclass(frozen=True)
 class Loaded:
-    """A configuration, and how it came about.
+    """A configuration and its origins.
 
     Attributes:
         config: the configuration.
-        given: what was set, as a tree of tables with a `Given` for each value; all else is a default.
-        warnings: what is not wrong, but better changed; one line each.
+        given: tree of tables with a `Given` for each value that was set; all others are defaults.
+        warnings: what is allowed but unwise, one line each.
     """
 
     config: Config
@@ -45,14 +45,15 @@ class Loaded:
 
 
 class ConfigProblemsError(ConfigError):
-    """The configuration is wrong in one or more ways.
+    """The configuration has one or more problems.
 
     Attributes:
-        problems: one line for each.
+        problems: one line each.
+        valid: the configuration of its valid values, for further checks; None if there is none.
     """
 
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
+    def __init__(self, problems: list[str], valid: Config | None = None) -> None:
+        self.problems, self.valid = problems, valid
         more = len(problems) - 1
         rest = f" (and {more} more: edgehar config check shows all)" if more else ""
         super().__init__(problems[0] + rest)
@@ -61,17 +62,17 @@ class ConfigProblemsError(ConfigError):
 def load(
     path: Path | None, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Config:
-    """Read the configuration; what is only unwise is logged as a warning.
+    """Read the configuration, and log what is allowed but unwise.
 
     Args:
-        path: the TOML file, None for none. Relative paths in it start at its folder.
-        environ: variables, of which those that begin with `EDGEHAR_` are used.
-        overrides: from the command line, as the file would have it in nested dicts; None is not set. A dict for
-            `camera`, in place of a list of tables, changes every camera; with a `source` it is the only camera.
-            `model`, `hop` and `decision.threshold` hold for every camera, whatever the file says of it.
+        path: the TOML file, or None. Relative paths in it start at its folder.
+        environ: environment variables; those that start with `EDGEHAR_` are used.
+        overrides: the command line, as nested dicts like those of the file, with values or `Text`; None is not set. A
+            dict for `camera`, in place of a list of tables, changes every camera; with a `source` it is the only
+            camera. `model`, `hop` and `decision.threshold` apply to every camera, over its own table in the file.
 
     Raises:
-        ConfigError: something is wrong; the message names the file or variable, the key, and what it must be.
+        ConfigError: there is a problem; the message names the file, variable or option, the key, and valid values.
     """
     loaded = read(path, environ, overrides)
     for warning in loaded.warnings:
@@ -82,7 +83,10 @@ def load(
 def read(
     path: Path | None, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Loaded:
-    """The same with the origin of every value; ConfigProblemsError holds all that is wrong."""
+    """Read the configuration with the origin of every value.
+
+    The arguments are those of `load`. Raises ConfigProblemsError with all problems.
+    """
     problems: list[str] = []
     tree: dict[Any, Any] = {}
     if path is not None:
@@ -92,17 +96,16 @@ def read(
         tree = _lay_environment(tree, changes, problems)
     command_line = Layer(COMMAND_LINE, problems, changes_tables=True)
     tree = lay_upon(Config, tree, command_line.check(Config, _for_cameras(_without_none(overrides or {}))))
+    missing: list[str] = []
+    config = build(Config, tree, missing)
+    problems += [f"{path}: {problem}" if path else problem for problem in missing if not _explained(problem, problems)]
     if problems:
-        # Not also what is missing: that would often be only what was wrong.
-        raise ConfigProblemsError(problems)
-    config = build(Config, tree, problems)
-    if config is None:
-        raise ConfigProblemsError([f"{path}: {problem}" if path else problem for problem in problems])
+        raise ConfigProblemsError(list(dict.fromkeys(problems)), config)
     return Loaded(config, tree, [] if path is None else _warnings(path, tree))
 
 
 def find_config(name: str | None, environ: Mapping[str, str]) -> Path | None:
-    """The file that `--config NAME` means: `auto` is the first of `search_path`; ConfigError when there is none."""
+    """Return the file of `--config NAME`; `auto` is the first of `search_path`. Raises ConfigError if there is none."""
     if name is None:
         return None
     if name != AUTO:
@@ -111,12 +114,12 @@ def find_config(name: str | None, environ: Mapping[str, str]) -> Path | None:
     found = next((path for path in candidates if path.is_file()), None)
     if found is None:
         looked = " or ".join(map(str, candidates))
-        raise ConfigError(f"there is no {looked}; make one with edgehar config init, or name a file")
+        raise ConfigError(f"there is no {looked}; create one with edgehar config init, or name a file")
     return found
 
 
 def search_path(environ: Mapping[str, str]) -> list[Path]:
-    """Where a configuration is looked for: the user's own, then the machine's."""
+    """Return where a configuration is looked for: the user's file, then the machine's."""
     home = environ.get("XDG_CONFIG_HOME", "")
     folder = Path(home) if Path(home).is_absolute() else Path(environ.get("HOME", "/")) / ".config"
     return [folder / "edgehar" / "config.toml", Path("/etc/edgehar/config.toml")]
@@ -127,10 +130,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)
         if len(content) > _LARGEST_FILE:
-            raise ConfigProblemsError([f"{path}: is larger than 1 MB; this is no configuration"])
-        return tomllib.loads(content.decode())
+            raise ConfigProblemsError([f"{path}: is larger than 1 MB, so it is not a configuration; name another file"])
+        # Windows editors put a byte order mark before the text, which TOML does not allow.
+        return tomllib.loads(content.decode("utf-8-sig"))
     except OSError as error:
-        advice = "make one with edgehar config init" if isinstance(error, FileNotFoundError) else "choose another file"
+        advice = "create one with edgehar config init" if isinstance(error, FileNotFoundError) else "name another file"
         raise ConfigProblemsError([f"{path}: {error.strerror}; {advice}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigProblemsError([f"{path}: is not UTF-8 text, at byte {error.start}; save it as UTF-8"]) from error
@@ -159,7 +163,7 @@ def _without_none(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _for_cameras(overrides: dict[str, Any]) -> dict[str, Any]:
-    """The command line with what it says to everything also said to every camera, and a source as the only camera."""
+    """Return the command line with its common settings repeated for every camera, and a source as the only camera."""
     camera, decision = overrides.get("camera", {}), overrides.get("decision", {})
     if not isinstance(camera, dict) or not isinstance(decision, dict):
         return overrides
@@ -172,18 +176,10 @@ def _for_cameras(overrides: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_folder(folder: Path, setting: Setting, value: Any) -> Any:
-    """A path in a file, as seen from the file's folder; anything else as it is."""
-    if not isinstance(value, str) or not _is_path(setting.name, value):
+    """Return a path relative to the configuration file's folder; any other value unchanged."""
+    if not setting.is_path(value):
         return value
     return str(folder / os.path.expanduser(value))  # noqa: PTH111 - pathlib's raises where there is no home
-
-
-def _is_path(name: str, value: str) -> bool:
-    if name == "source":
-        return ":" not in value
-    if name == "model":
-        return "/" in value or value.endswith(".edgehar")
-    return name in ("path", "directory", "folder") or name.endswith("_file")
 
 
 def _values(tree: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Given]]:
@@ -195,15 +191,13 @@ def _values(tree: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple
 
 
 def _warnings(path: Path, tree: dict[Any, Any]) -> list[str]:
-    """What others can read though they should not."""
+    """Return a line for each secret that other users can read."""
     warnings = []
     for where, given in _values(tree):
         if given.origin == str(path) and _holds_secret(given.value) and _others_read(path):
             warnings.append(f"{path}: holds {dotted(where)} and can be read by other users; run: chmod o-rwx {path}")
-        elif str(where[-1]).startswith(("password", "token", "key")) and str(where[-1]).endswith("_file"):
-            file = Path(str(given.value))
-            if _others_read(file):
-                warnings.append(f"{file}: can be read by other users; run: chmod o-rwx {file}")
+        elif given.is_secret_file and _others_read(Path(given.value)):
+            warnings.append(f"{given.value}: can be read by other users; run: chmod o-rwx {given.value}")
     return warnings
 
 
@@ -211,6 +205,12 @@ def _holds_secret(value: Any) -> bool:
     if isinstance(value, Secret):
         return True
     return isinstance(value, str) and "@" in value and "://" in value and without_credentials(value) != value
+
+
+def _explained(problem: str, problems: list[str]) -> bool:
+    """Return whether a missing value is missing because the value given for it is invalid."""
+    name = problem.rpartition("]: ")[2].partition(" is missing; ")[0]
+    return " is missing; " in problem and any(name in other for other in problems)
 
 
 def _others_read(path: Path) -> bool:

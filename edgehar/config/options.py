@@ -1,4 +1,4 @@
-"""The whole configuration: the options of every part, put together."""
+"""The configuration of a run: the options of all parts in one struct."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from edgehar.config.words import toml
 from edgehar.events.options import DecisionOptions
 from edgehar.health.options import HealthOptions
 from edgehar.model.edgetpu import CPU, PATTERN
+from edgehar.paths import InputFile, ModelText, SourceText
 from edgehar.recording.options import Pictures, RecordOptions
 from edgehar.sinks.mqtt.options import MqttOptions
 from edgehar.sinks.options import FileOptions
 from edgehar.sinks.spool.options import SpoolOptions
 from edgehar.sinks.webhook.options import WebhookOptions
+from edgehar.teaching.options import HistoryOptions
 
 if TYPE_CHECKING:
     from edgehar.masks import View
@@ -28,53 +30,62 @@ DEFAULT_SOURCE = "camera:0"
 
 
 class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One camera, stream or file to watch. What it does not set is that of the whole program."""
+    """One camera, stream or file. Settings that it does not set are those of the whole program."""
 
     name: Annotated[
         Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")] | None,
         Meta(
-            description="What this camera is called in results and topics; needed where there are several.",
+            description="Name of this camera in results and topics; required if there are several.",
             examples=["hall"],
-            extra={"words": "letters, digits, - and _, the first a letter or digit"},
+            extra={"words": "letters, digits, - and _, starting with a letter or digit"},
         ),
     ] = None
     source: Annotated[
-        str, Meta(min_length=1, description="What to watch, as in `--source`: a camera, a stream, or a file's path.")
+        SourceText,
+        Meta(
+            description="The source, as in `--source`: a camera, a stream, or the path of a file.",
+            extra={"aliases": ("uri", "url", "address", "device", "input")},
+        ),
     ] = DEFAULT_SOURCE
     rate_hz: Annotated[
         Annotated[float, Meta(gt=0, le=1000)] | None,
-        Meta(description="Frames a second of images, or asked of a camera.", examples=[25]),
+        Meta(
+            description="Frames per second of images, or requested from a camera.",
+            examples=[25],
+            extra={"aliases": ("fps", "framerate", "frame_rate")},
+        ),
     ] = None
     width: Annotated[
         Annotated[int, Meta(ge=16, le=16384)] | None,
-        Meta(description="Width asked of a V4L2 camera, in pixels.", examples=[640]),
+        Meta(description="Width requested from a V4L2 camera, in pixels.", examples=[640]),
     ] = None
     height: Annotated[
         Annotated[int, Meta(ge=16, le=16384)] | None,
-        Meta(description="Height asked of a V4L2 camera, in pixels.", examples=[480]),
+        Meta(description="Height requested from a V4L2 camera, in pixels.", examples=[480]),
     ] = None
     transport: Annotated[
         Literal["tcp", "udp"] | None,
-        Meta(description='How an RTSP stream comes; "tcp" unless set.', examples=["udp"]),
+        Meta(description='Transport of an RTSP stream; "tcp" by default.', examples=["udp"]),
     ] = None
     tls_verify: Annotated[
-        bool, Meta(description="Whether an rtsps:// or https:// camera must show a certificate that is trusted.")
+        bool, Meta(description="Whether an rtsps:// or https:// camera must present a trusted certificate.")
     ] = True
     ca_file: Annotated[
-        Annotated[str, Meta(min_length=1)] | None,
+        InputFile | None,
         Meta(
-            description="The authorities such a camera's certificate may be of, as PEM; without it the system's.",
+            description="Certificate authorities to trust for such a camera, as PEM; the system's by default.",
             examples=["/etc/edgehar/camera-ca.pem"],
         ),
     ] = None
-    loop: Annotated[bool, Meta(description="Begin a file or images again at their end.")] = False
+    loop: Annotated[bool, Meta(description="Repeat a file or images at their end.")] = False
     realtime: Annotated[
-        bool, Meta(description="Read a file or images at the pace of a camera, and skip frames like one.")
+        bool, Meta(description="Read a file or images at the pace of a camera, dropping frames like a camera.")
     ] = False
     region: Annotated[
         tuple[_Share, _Share, _Share, _Share] | None,
         Meta(
-            description="The part of the picture to look at, as shares of it: left, top, width, height.",
+            description="Part of the picture to classify, as shares of it: left, top, width, height.",
+            extra={"aliases": ("roi", "crop", "zone", "area")},
             examples=[[0.5, 0.0, 0.5, 1.0]],
         ),
     ] = None
@@ -91,15 +102,15 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Meta(description="`pictures` of this camera.", examples=["blurred"]),
     ] = None
     model: Annotated[
-        Annotated[str, Meta(min_length=1)] | None,
-        Meta(description="A model for this camera only.", examples=["fight"]),
+        ModelText | None,
+        Meta(description="Model of this camera only.", examples=["fight"]),
     ] = None
-    hop: Annotated[_Count | None, Meta(description="Frames between this camera's answers.", examples=[5])] = None
+    hop: Annotated[_Count | None, Meta(description="Frames between predictions of this camera.", examples=[5])] = None
     threshold: Annotated[_Share | None, Meta(description="`decision.threshold` of this camera.", examples=[0.6])] = None
     thresholds: Annotated[
         dict[str, _Share],
         Meta(
-            description="`decision.thresholds` of this camera, by label; the others hold too.",
+            description="`decision.thresholds` of this camera, by label; other labels keep theirs.",
             examples=[{"fight": 0.8}],
         ),
     ] = msgspec.field(default_factory=dict)
@@ -114,42 +125,40 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                     raise ValueError(f"masks[{number}] {problem}")
 
     def __repr__(self) -> str:
-        """The options, without the credentials that an address may hold."""
+        """Return the options, without the credentials of an address."""
         shown = (f"{name}={toml(getattr(self, name))}" for name in self.__struct_fields__)
         return f"CameraOptions({', '.join(shown)})"
 
     def open_options(self) -> dict[str, Any]:
-        """What `edgehar.sources.open_source` takes besides the source: only what is set; not every kind takes all."""
+        """Return the options for `edgehar.sources.open_source`: only those that are set, as no source accepts all."""
         names = ("rate_hz", "width", "height", "transport", "ca_file", "loop", "realtime")
         given = {name: value for name in names if (value := getattr(self, name)) not in (None, False)}
         return given if self.tls_verify else {**given, "tls_verify": False}
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that can be set. Without any setting it is what the command does without any option."""
+    """All settings. The defaults are what the command does without options."""
 
-    model: Annotated[
-        str, Meta(min_length=1, description="The model: the name of a shipped one, or the path of a bundle.")
-    ] = "fight"
+    model: Annotated[ModelText, Meta(description="The model: name of a shipped model, or path of a bundle.")] = "fight"
     hop: Annotated[
-        _Count | None, Meta(description="Frames between answers; without it the model's own.", examples=[5])
+        _Count | None, Meta(description="Frames between predictions; the model's own by default.", examples=[5])
     ] = None
     mode: Annotated[
         Literal["window", "stateful"],
-        Meta(description="What an answer is about: the last window, or all since the start, for a model that can."),
+        Meta(description="What a prediction is about: the latest window, or all frames since the start."),
     ] = "window"
     threads: Annotated[int, Meta(ge=1, le=1024, description="CPU threads of the network.")] = 1
     delegate: Annotated[
         str,
         Meta(
             pattern=f"^({PATTERN})$",
-            description="What runs the encoder: the CPU, an Edge TPU, or an Edge TPU if there is one.",
+            description="What runs the encoder: the CPU, an Edge TPU, or (auto) an Edge TPU if there is one.",
             examples=["auto"],
             extra={"words": "cpu, auto, edgetpu, edgetpu:N, edgetpu:usb or edgetpu:pci"},
         ),
     ] = CPU
     output: Annotated[
-        Literal["jsonl", "text", "none"], Meta(description="What to print: JSON Lines, lines for reading, or nothing.")
+        Literal["jsonl", "text", "none"], Meta(description="What to print: JSON Lines, text, or nothing.")
     ] = "jsonl"
     pictures: Annotated[
         Pictures,
@@ -158,52 +167,51 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "recognized, or none, only numbers."
         ),
     ] = "full"
-    cameras: Annotated[list[CameraOptions], Meta(description="One table for each camera, stream or file to watch.")] = (
+    cameras: Annotated[list[CameraOptions], Meta(description="One table for each camera, stream or file.")] = (
         msgspec.field(name="camera", default_factory=lambda: [CameraOptions()])
     )
-    decision: Annotated[DecisionOptions, Meta(description="What is an answer, and what is an event.")] = (
+    decision: Annotated[DecisionOptions, Meta(description="How scores become predictions and events.")] = (
         DecisionOptions()
     )
-    reconnect: Annotated[
-        ReconnectOptions, Meta(description="When a camera or stream that went away is opened again.")
-    ] = ReconnectOptions()
-    governor: Annotated[
-        GovernorOptions, Meta(description="When fewer frames are looked at, because the device is hot or slow.")
-    ] = GovernorOptions()
-    file: Annotated[FileOptions, Meta(description="A file to write results to; off without its `path`.")] = (
-        FileOptions()
+    reconnect: Annotated[ReconnectOptions, Meta(description="When a camera or stream is reopened.")] = (
+        ReconnectOptions()
     )
-    mqtt: Annotated[MqttOptions, Meta(description="A broker to publish to; off without its `url`.")] = MqttOptions()
-    webhook: Annotated[WebhookOptions, Meta(description="A web server to post events to; off without its `url`.")] = (
+    governor: Annotated[
+        GovernorOptions, Meta(description="When fewer frames are classified because the device is hot or slow.")
+    ] = GovernorOptions()
+    file: Annotated[FileOptions, Meta(description="File for results; off without `path`.")] = FileOptions()
+    mqtt: Annotated[MqttOptions, Meta(description="MQTT broker; off without `url`.")] = MqttOptions()
+    webhook: Annotated[WebhookOptions, Meta(description="Web server that receives events; off without `url`.")] = (
         WebhookOptions()
     )
     spool: Annotated[
-        SpoolOptions, Meta(description="Events that wait on disk for a broker or server that is away.")
+        SpoolOptions, Meta(description="Events that wait on disk while a broker or server is unreachable.")
     ] = SpoolOptions()
     record: Annotated[RecordOptions, Meta(description="Clips and pictures of events; off without its `directory`.")] = (
         RecordOptions()
     )
-    health: Annotated[HealthOptions, Meta(description="Who is told how the program is doing, and how often.")] = (
-        HealthOptions()
-    )
+    history: Annotated[
+        HistoryOptions, Meta(description="The scores of every answer, kept to choose thresholds and to teach.")
+    ] = HistoryOptions()
+    health: Annotated[HealthOptions, Meta(description="Statuses and metrics.")] = HealthOptions()
 
     def __post_init__(self) -> None:
-        """Check what no table can say alone."""
+        """Check rules that span several tables."""
         if not self.cameras:
-            raise ValueError("camera is empty, there is nothing to watch; leave it out for camera:0")
+            raise ValueError("camera is an empty list; leave it out for camera:0")
         names = [camera.name for camera in self.cameras]
         if len(names) > 1 and None in names:
-            raise ValueError(f"camera[{names.index(None)}] has no name; where there are several each needs one")
+            raise ValueError(f"camera[{names.index(None)}] has no name; with several cameras each needs one")
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise ValueError(f'two cameras are called "{twice}"; give each a name of its own')
+            raise ValueError(f'two cameras have the name "{twice}"; give each its own')
 
     def model_of(self, camera: CameraOptions) -> str:
-        """The model that looks at this camera."""
+        """Return the model of this camera."""
         return self.model if camera.model is None else camera.model
 
     def hop_of(self, camera: CameraOptions) -> int | None:
-        """Frames between this camera's answers; None for its model's own."""
+        """Return the frames between predictions of this camera; None for its model's own."""
         return self.hop if camera.hop is None else camera.hop
 
     def view_of(self, camera: CameraOptions) -> View:
@@ -214,7 +222,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return View(masks, camera.region, camera.pictures or self.pictures)
 
     def decision_of(self, camera: CameraOptions) -> DecisionOptions:
-        """How this camera's scores become answers and events."""
+        """Return how scores of this camera become predictions and events."""
         common = self.decision
         return msgspec.structs.replace(
             common,

@@ -1,4 +1,4 @@
-"""The sample file, and the tables of the user guide: both written from the schema."""
+"""The sample file, and the tables of the user guide, both generated from the schema."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 _HEAD = """\
 # The configuration of edgehar-run, in TOML.
 #
-# Lines that begin with "#" and no space are settings that are not set: take the "#" away to set one, and that of the
-# [table] it stands in. "edgehar config check FILE" says whether all is well.
+# Lines that start with "#" and no space are settings that are not set. Remove the "#" to set one, and the "#" of its
+# [table]. "edgehar config check FILE" checks the file.
 """
 
 
 def sample() -> str:
-    """The sample file: every setting, none of them set, each with its default or an example."""
+    """Return the sample file: every setting, commented out, with its default or an example."""
     return "\n".join([_HEAD, *_sample_table(Config, ())])
 
 
 def reference() -> str:
-    """The tables of settings in Markdown, as they stand in `docs/config.md`."""
+    """Return the tables of settings in Markdown, for `docs/config.md`."""
     return "\n".join(_reference_table(Config, (), "")).strip() + "\n"
 
 
 def as_set(loaded: Loaded) -> str:
-    """Every setting that holds, as TOML, each with who set it; secrets are masked."""
+    """Return every setting in TOML with its origin. Secrets are masked."""
     return "\n".join(_set_table(loaded.config, loaded.given, "")).strip() + "\n"
 
 
@@ -74,7 +74,7 @@ def _sample_table(struct: Struct, path: tuple[str, ...]) -> Iterator[str]:
 
 
 def _mark(setting: Setting) -> str:
-    # A table that is there turns on what is off without it.
+    # Such a table turns something on by being there.
     return "#" if setting.default is None else ""
 
 
@@ -83,7 +83,7 @@ def _comment(text: str) -> str:
 
 
 def example_of(setting: Setting) -> Any:
-    """The default of a setting, or where there is none a value it may have."""
+    """Return the default of a setting or, if there is none, an example."""
     if setting.example is not None and setting.default in (None, msgspec.NODEFAULT, {}, [], ""):
         return setting.example
     if setting.default is not None and setting.default is not msgspec.NODEFAULT:
@@ -109,7 +109,7 @@ def _reference_table(struct: Struct, path: tuple[str, ...], title: str) -> Itera
     if title:
         yield f"\n### `{title}`\n"
         yield f"{_about(struct)}\n"
-    yield "| key | what it is | may be | default |\n|---|---|---|---|"
+    yield "| key | meaning | values | default |\n|---|---|---|---|"
     for setting in plain_settings(struct).values():
         cells = (f"`{setting.name}`", setting.description, setting.words, _default(setting))
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
@@ -125,10 +125,10 @@ def _about(struct: Struct) -> str:
     setting = parents.get(struct)
     if setting is None:
         return ""
-    return setting.description + (" Off when the table is not there." if setting.default is None else "")
+    return setting.description + (" Off without this table." if setting.default is None else "")
 
 
 def _default(setting: Setting) -> str:
     if setting.default is msgspec.NODEFAULT:
-        return "must be set"
+        return "required"
     return "not set" if setting.default is None else f"`{toml(setting.default)}`"

@@ -1,4 +1,4 @@
-"""What can be set, read off the options structs: the one source of names, types, defaults, bounds and descriptions."""
+"""Settings, read from the options structs: the one source of names, types, defaults, bounds and descriptions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgehar.config.words import expected
 from edgehar.credentials import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 Struct = type[msgspec.Struct]
 
@@ -24,15 +24,19 @@ class Setting:
 
     Attributes:
         name: the key.
-        field: the name of the struct's field, mostly the same.
-        kind: the type with its bounds, as msgspec converts to it.
-        shape: the same taken apart, without None and without description.
-        default: what holds when it is not set; `msgspec.NODEFAULT` when it must be.
+        field: name of the struct's field.
+        kind: type with its bounds, for `msgspec.convert`.
+        shape: the same type in parts, without None and without description.
+        default: its default; `msgspec.NODEFAULT` if it is required.
         description: one sentence for people.
-        words: what it must be, in words that follow "it must be".
-        example: a value to show where the default is None or missing.
-        table: the struct of a table's keys, None for a plain value.
+        words: the values it accepts, in words that follow "it must be".
+        example: a value to show if there is no default.
+        table: struct of a table's keys; None for a plain value.
         many: whether it is an array of tables, `[[name]]`.
+        path: whether a value is a path: True, False, or a function of the value.
+        is_input: whether it names a file to read.
+        is_secret_file: whether that file should be readable by its owner only.
+        aliases: other words for it, in lower case, to suggest it by.
     """
 
     name: str
@@ -45,31 +49,41 @@ class Setting:
     example: Any
     table: Struct | None
     many: bool
+    path: bool | Callable[[str], bool]
+    is_input: bool
+    is_secret_file: bool
+    aliases: tuple[str, ...]
+
+    def is_path(self, value: object) -> bool:
+        """Return whether a value of this setting is a path."""
+        if not isinstance(value, str):
+            return False
+        return self.path if isinstance(self.path, bool) else self.path(value)
 
     @property
     def secret(self) -> bool:
-        """Whether the value must not be seen."""
+        """Whether the value must never be shown."""
         return isinstance(self.shape, shapes.CustomType) and self.shape.cls is Secret
 
 
 @functools.cache
 def settings_of(struct: Struct) -> dict[str, Setting]:
-    """The keys of a table, by name, in the order of the struct's fields."""
+    """Return the keys of a table, by name, in the order of the struct's fields."""
     return {field.encode_name: _setting(field) for field in msgspec.structs.fields(struct)}
 
 
 def plain_settings(struct: Struct) -> dict[str, Setting]:
-    """The keys of a table that are plain values."""
+    """Return the keys of a table that are plain values."""
     return {name: setting for name, setting in settings_of(struct).items() if setting.table is None}
 
 
 def tables_of(struct: Struct) -> dict[str, Setting]:
-    """The keys of a table that are tables themselves."""
+    """Return the keys of a table that are tables."""
     return {name: setting for name, setting in settings_of(struct).items() if setting.table is not None}
 
 
 def every_path(struct: Struct, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Setting]]:
-    """All plain values with their paths, the tables' after the struct's own."""
+    """Yield every plain value with its path: the struct's own keys first, then those of its tables."""
     for name, setting in plain_settings(struct).items():
         yield (*path, name), setting
     for name, setting in tables_of(struct).items():
@@ -78,7 +92,7 @@ def every_path(struct: Struct, path: tuple[str, ...] = ()) -> Iterator[tuple[tup
 
 
 def default_of(field: Any) -> Any:
-    """The default of a struct's field, made anew where it is made by a factory."""
+    """Return the default of a struct's field; a new object if there is a factory."""
     made = field.default_factory
     return field.default if made is msgspec.NODEFAULT else made()
 
@@ -99,11 +113,15 @@ def _setting(field: msgspec.structs.FieldInfo) -> Setting:
         example=examples[0],
         table=inner.cls if isinstance(inner, shapes.StructType) else None,
         many=many,
+        path=notes.get("path", False),
+        is_input=notes.get("input", False),
+        is_secret_file=notes.get("secret", False),
+        aliases=notes.get("aliases", ()),
     )
 
 
 def _bare(shape: shapes.Type) -> tuple[shapes.Type, dict[str, Any]]:
-    """A type without None and notes, and the notes: description, examples, and `words` in place of a pattern."""
+    """Return a type without None and metadata, and the metadata: description, examples, words, path and so on."""
     notes: dict[str, Any] = {}
     while True:
         if isinstance(shape, shapes.Metadata):

@@ -1,19 +1,15 @@
-"""Settings in words: what may stand there, what does stand there without its secrets, and what was probably meant."""
+"""Settings in words: the values they accept, and the values they have, without secrets."""
 
 from __future__ import annotations
 
-import difflib
 import enum
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import inspect as shapes
 
 from edgehar.credentials import Secret, without_credentials
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 # A place in the configuration: keys, and the numbers of tables in arrays of tables.
 Path = tuple[str | int, ...]
@@ -22,7 +18,7 @@ _LONGEST_SHOWN = 60
 
 
 def dotted(path: Path) -> str:
-    """A path as people write it.
+    """Return a path as people write it.
 
     >>> dotted(("camera", 0, "source"))
     'camera[0].source'
@@ -35,12 +31,12 @@ def dotted(path: Path) -> str:
 
 
 def key(name: str) -> str:
-    """A key as TOML has it, in quotes where it needs them."""
+    """Return a TOML key, quoted if needed."""
     return name if _BARE_KEY.fullmatch(name) else _quoted(name)
 
 
 def toml(value: Any, *, masked: bool = True) -> str:
-    """A value as TOML has it; secrets are masked, and so are credentials in addresses if `masked`."""
+    """Return a value in TOML. Secrets are always masked, credentials in addresses if `masked`."""
     match value:
         case Secret():
             return _quoted(str(value))
@@ -60,7 +56,7 @@ def toml(value: Any, *, masked: bool = True) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value for a message: masked, in one line, and not too long."""
+    """Return a value for a message: masked, on one line, and shortened."""
     return _short(toml(value))
 
 
@@ -69,20 +65,14 @@ def _short(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A TOML string in one line, whatever is in it."""
-    # What JSON calls a string is one in TOML, but for lone surrogates and a few characters that do not print.
+    """Return a TOML string on one line."""
+    # A JSON string is also a TOML string, except for lone surrogates and a few characters that do not print.
     plain = json.dumps(re.sub("[\ud800-\udfff]", "\ufffd", text), ensure_ascii=False)
     return "".join(letter if letter.isprintable() else f"\\U{ord(letter):08X}" for letter in plain)
 
 
-def meant(name: str, known: Iterable[str], *, alike: float = 0.6) -> str:
-    """The known name that is most like `name`, if they are alike by so much of 1; else an empty string."""
-    close = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=alike)
-    return close[0] if close else ""
-
-
 def expected(shape: shapes.Type) -> str:
-    """What a value must be, in words that follow "it must be"."""
+    """Return the values that a type accepts, in words that follow "it must be"."""
     match shape:
         case shapes.BoolType():
             return "true or false"

@@ -15,6 +15,7 @@ from edgehar.errors import ConfigError
 from edgehar.events.options import DecisionOptions, resolve
 from edgehar.events.smoothing import CameraBaseline, Cusum, MovingAverage, Vote
 from edgehar.model.manifest import Decision
+from edgehar.nearest import nearest
 from edgehar.records import UNKNOWN, Event, utc_now
 
 if TYPE_CHECKING:
@@ -121,10 +122,8 @@ class Decider:
     def _configure(self, options: DecisionOptions) -> None:
         for label in options.thresholds:
             if label not in self._labels:
-                import difflib
-
-                close = difflib.get_close_matches(label, self._labels, 1)
-                advice = f"did you mean {close[0]!r}?" if close else f"its labels are {', '.join(self._labels)}"
+                close = nearest(label, self._labels)
+                advice = f"did you mean {close!r}?" if close else f"its labels are {', '.join(self._labels)}"
                 raise ConfigError(f"thresholds: the model has no label {label!r}; {advice}")
         rules = resolve(options, self._defaults)
         self._thresholds = {label: rules.thresholds.get(label, rules.threshold) for label in self._labels}

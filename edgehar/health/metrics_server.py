@@ -1,4 +1,4 @@
-"""Answers Prometheus over HTTP, on one thread, to anyone who can reach the address: there is no password."""
+"""Serves the metrics to Prometheus over HTTP, without a password, to everyone who can reach the address."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import http.server
 import ipaddress
 import logging
 import socket
+import socketserver
 import threading
+from collections import deque
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -22,42 +24,49 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# A request has to be over by then: one thread serves all, and nobody shall keep it.
+# Deadline of a whole request, for clients that connect and stay silent.
 REQUEST_S = 2.0
+# Connections at a time. A new connection beyond this ends the oldest, so that silent clients cannot lock others out.
+MOST_CONNECTIONS = 16
 _PATH = "/metrics"
 
 
 class MetricsServer:
-    """Listens from the moment it is made until `close`.
+    """Listens from construction to `close`.
 
     Attributes:
-        url: where Prometheus finds it.
+        url: address for Prometheus.
     """
 
-    def __init__(self, monitor: Monitor, options: HealthOptions) -> None:
-        """Listen on the address and port of `options`, and tell the numbers of `monitor`.
+    def __init__(self, monitor: Monitor, options: HealthOptions, *, request_s: float = REQUEST_S) -> None:
+        """Listen on the address and port of `options`, and serve the numbers of `monitor`.
+
+        Args:
+            monitor: where the numbers come from.
+            options: address and port.
+            request_s: deadline of a whole request, in seconds.
 
         Raises:
-            SinkError: the address or port cannot be had.
+            SinkError: the address or port cannot be used.
         """
         host, port = options.prometheus_address, options.prometheus_port
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{port}{_PATH}"
         try:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            self._server = _make_server(monitor, family, address)
+            self._server = _make_server(monitor, family, address, request_s)
         except OSError as error:
             raise SinkError(
-                f"prometheus: {shown}:{port} cannot be listened on: {error.strerror or error}; "
+                f"prometheus: cannot listen on {shown}:{port}: {error.strerror or error}; "
                 "set another health.prometheus_port or health.prometheus_address"
             ) from None
         self._thread = threading.Thread(target=self._server.serve_forever, name="edgehar-metrics", daemon=True)
         self._thread.start()
-        open_to = "" if _is_loopback(str(address[0])) else ", for every machine that can reach it"
+        open_to = "" if _is_loopback(str(address[0])) else ", open to every machine that can reach it"
         _log.info("prometheus: %s%s", self.url, open_to)
 
     def close(self) -> None:
-        """Listen no more. Waits for a request that is under way."""
+        """Stop listening. Requests in progress end with their deadline."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -67,43 +76,73 @@ def _is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
-def _make_server(monitor: Monitor, family: int, address: Any) -> http.server.HTTPServer:
+def _make_server(monitor: Monitor, family: int, address: Any, request_s: float) -> _Server:
     class Handler(_Handler):
         body = staticmethod(lambda: exposition(monitor).encode())
+        deadline_s = request_s
 
-    class Server(http.server.HTTPServer):
+    class Server(_Server):
         address_family = socket.AddressFamily(family)
 
-        def server_bind(self) -> None:
-            # Not that of HTTPServer, which asks the name server who we are.
-            socket.socket.setsockopt(self.socket, socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.socket.bind(self.server_address)
-
-        def handle_error(self, *_: object) -> None:
-            _log.debug("prometheus: a request failed", exc_info=True)
-
     return Server(address, Handler)
+
+
+class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    """A thread for each connection."""
+
+    daemon_threads, block_on_close = True, False
+
+    def __init__(self, *args: Any) -> None:
+        self._open: deque[socket.socket] = deque()
+        self._lock = threading.Lock()
+        super().__init__(*args)
+
+    def server_bind(self) -> None:
+        """Bind without the DNS query of HTTPServer for this machine's name."""
+        socket.socket.setsockopt(self.socket, socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread, after ending the oldest if there are too many."""
+        with self._lock:
+            self._open.append(request)
+            oldest = self._open.popleft() if len(self._open) > MOST_CONNECTIONS else None
+        if oldest is not None:
+            with contextlib.suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection."""
+        with self._lock, contextlib.suppress(ValueError):
+            self._open.remove(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, *_: object) -> None:
+        """Log an error of a request for debugging only."""
+        _log.debug("prometheus: a request failed", exc_info=True)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     """One request."""
 
-    # Neither Python's version nor a page of HTML is told to whoever asks.
+    # Hide Python's version, and answer errors in plain text.
     server_version, sys_version = "edgehar", ""
     error_message_format, error_content_type = "%(code)d %(message)s\n", "text/plain; charset=utf-8"
 
-    # Makes what is told; of each server its own.
+    # Makes the body; set by each server.
     body: Callable[[], bytes]
+    deadline_s: float
 
     def setup(self) -> None:
-        """Give the request its time: a client that sends a byte now and then gets no longer."""
+        """Start the deadline, which also ends a client that sends one byte now and then."""
         super().setup()
-        self._deadline = threading.Timer(REQUEST_S, self._hang_up)
+        self._deadline = threading.Timer(self.deadline_s, self._hang_up)
         self._deadline.daemon = True
         self._deadline.start()
 
     def finish(self) -> None:
-        """Let go of the request."""
+        """Stop the deadline."""
         self._deadline.cancel()
         super().finish()
 
@@ -112,9 +151,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def do_GET(self) -> None:
-        """Answer."""
+        """Send the metrics."""
         if self.path.partition("?")[0] != _PATH:
-            self.send_error(HTTPStatus.NOT_FOUND, f"there is only {_PATH}")
+            self.send_error(HTTPStatus.NOT_FOUND, f"only {_PATH} is served")
             return
         body = self.body()
         self.send_response(HTTPStatus.OK)
@@ -127,5 +166,5 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-        """Say it only to who wants to know much."""
+        """Log a request for debugging only."""
         _log.debug("prometheus: " + format, *args)

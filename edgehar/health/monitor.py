@@ -1,4 +1,4 @@
-"""Counts what the streams do, and sums it up together with what the queues and the machine say."""
+"""Health of the streams, the queues and the machine: the source of statuses, metrics and the line for systemd."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 GaugeName = Literal["queue_depth", "spool_depth", "spool_dropped", "connected"]
-# Over how many of the last predictions frame ages are told.
+# Frame ages are those of this many predictions.
 _AGES = 512
+# Time between two measurements of the machine and the queues.
+_MEASURE_EVERY_S = 1.0
 # Upper bounds of the histogram of inference times, in seconds.
 INFERENCE_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 
 class Counts(NamedTuple):
-    """What a stream has done since the start, for Prometheus.
+    """Counts of a stream since the start, for Prometheus.
 
     Attributes:
         windows: predictions by label.
-        inference: predictions by the bound of `INFERENCE_BOUNDS_S` their time is within, one more for longer ones.
-        inference_s: sum of those times, in seconds.
-        age_s: sum of the ages of the newest frame at each answer, in seconds.
+        inference: predictions by inference time: one count for each bound in `INFERENCE_BOUNDS_S`, and one above.
+        inference_s: sum of the inference times, in seconds.
+        age_s: sum of the ages of the newest frame at each prediction, in seconds.
     """
 
     windows: dict[str, int]
@@ -44,17 +46,17 @@ class Counts(NamedTuple):
 
 
 class StreamHealth:
-    """How one stream is doing. Counted by the thread that classifies, read from any.
+    """Health of one stream. Written by the thread that classifies, read from any thread.
 
     Attributes:
-        name: what its records call the stream.
-        model: the model that looks at it; nothing before the first answer.
-        state: what its source is doing.
+        name: name of the stream in its records.
+        model: name of its model; empty before the first prediction.
+        state: state of the stream.
         frames: frames taken so far.
-        predictions: answers given so far.
-        reconnects: times its source was opened again.
+        predictions: predictions made so far.
+        reconnects: times the source was reopened.
         inference_errors: times the network failed and was loaded again.
-        rate_hz: frames a second that are looked at; None where that is not said.
+        rate_hz: frames per second that are classified at most; None if unknown.
     """
 
     def __init__(
@@ -68,8 +70,8 @@ class StreamHealth:
         """Start counting.
 
         Args:
-            name: what its records call the stream.
-            count_dropped: returns the frames skipped so far, from any thread. The capture counts them.
+            name: name of the stream in its records.
+            count_dropped: returns the frames dropped so far, from any thread. The capture counts them.
             monitor: gives the readings of the machine and of the queues; without it a status has none.
             clock: monotonic seconds.
         """
@@ -79,7 +81,7 @@ class StreamHealth:
         self.rate_hz: float | None = None
         self._count_dropped, self._monitor, self._clock = count_dropped, monitor, clock
         self._started_s: float | None = None
-        # Guarded by the lock: what is changed while it may be gone through.
+        # Guarded by the lock, because other threads iterate over these.
         self._lock = threading.Lock()
         self._ages_ms: deque[float] = deque(maxlen=_AGES)
         self._windows: Counter[str] = Counter()
@@ -88,7 +90,7 @@ class StreamHealth:
 
     @property
     def dropped(self) -> int:
-        """Frames of a live source skipped so far."""
+        """Frames of a live source dropped so far."""
         return self._count_dropped()
 
     def frame(self) -> None:
@@ -98,7 +100,7 @@ class StreamHealth:
         self.frames += 1
 
     def prediction(self, prediction: Prediction) -> None:
-        """An answer was given."""
+        """Count a prediction."""
         timing = prediction.timing_ms
         seconds = (timing.encode + timing.classify) / 1000
         with self._lock:
@@ -111,34 +113,34 @@ class StreamHealth:
             self._inference_s += seconds
 
     def reconnect(self) -> None:
-        """The source was opened again."""
+        """Count a reconnection of the source."""
         self.reconnects += 1
 
     def inference_error(self) -> None:
-        """The network failed and is loaded again."""
+        """Count a failure of the network, after which it is loaded again."""
         self.inference_errors += 1
 
     @property
     def fps(self) -> float:
-        """Frames a second since the first."""
+        """Frames per second since the first frame."""
         if self._started_s is None:
             return 0.0
         elapsed_s = self._clock() - self._started_s
         return (self.frames - 1) / elapsed_s if elapsed_s > 0 else 0.0
 
     def frame_age_ms(self, share: float) -> float | None:
-        """The age that so large a share of the last answers did not exceed, in milliseconds; None before the first."""
+        """Return the quantile `share` of the latest frame ages, in milliseconds; None before the first prediction."""
         with self._lock:
             ages = sorted(self._ages_ms)
         return ages[max(math.ceil(share * len(ages)) - 1, 0)] if ages else None
 
     def counts(self) -> Counts:
-        """Everything counted by kind."""
+        """Return the counts for Prometheus."""
         with self._lock:
             return Counts(dict(self._windows), tuple(self._inference), self._inference_s, self._age_s)
 
     def status(self) -> Status:
-        """Everything, as a record."""
+        """Return the status record."""
         monitor = self._monitor
         readings = monitor.readings() if monitor is not None else Readings()
 
@@ -173,14 +175,54 @@ class StreamHealth:
 
 
 class Monitor:
-    """All streams, all queues and the machine. Safe from any thread."""
+    """Health of all streams, all queues and the machine. Safe from any thread.
+
+    After `start`, a thread measures the machine and the queues, and everyone else reads its latest values: a queue on a
+    stalled disk must not make the thread that classifies wait.
+    """
 
     def __init__(self, machine: Machine | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        """Watch `machine`, this one when None; `clock` gives seconds."""
+        """Watch a machine.
+
+        Args:
+            machine: the machine; None for this one.
+            clock: monotonic seconds.
+        """
         self._machine, self._clock = machine or Machine(), clock
         self._lock = threading.Lock()
         self._streams: dict[str, StreamHealth] = {}
         self._gauges: dict[tuple[GaugeName, str], Callable[[], float]] = {}
+        self._values: dict[tuple[GaugeName, str], float] = {}
+        self._readings = Readings()
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+
+    def start(self) -> None:
+        """Start the thread that measures."""
+        self._thread = threading.Thread(target=self._keep_measuring, name="edgehar-health", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop the thread. Does not wait for a measurement that hangs."""
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join(0.1)
+            self._thread = None
+
+    def _keep_measuring(self) -> None:
+        while True:
+            self._readings = self._machine.read()
+            with self._lock:
+                readers = list(self._gauges.items())
+            for key, read in readers:
+                value = _read_gauge(key, read)
+                with self._lock:
+                    if value is None or key not in self._gauges:
+                        self._values.pop(key, None)
+                    else:
+                        self._values[key] = value
+            if self._closing.wait(_MEASURE_EVERY_S):
+                return
 
     def add_stream(self, name: str, count_dropped: Callable[[], int] = lambda: 0) -> StreamHealth:
         """Start counting for a stream; the arguments are those of `StreamHealth`."""
@@ -190,7 +232,7 @@ class Monitor:
         return health
 
     def streams(self) -> list[StreamHealth]:
-        """Every stream."""
+        """Return the health of every stream."""
         with self._lock:
             return list(self._streams.values())
 
@@ -201,41 +243,41 @@ class Monitor:
         return health.status()
 
     def readings(self) -> Readings:
-        """What the machine says now."""
-        return self._machine.read()
+        """Return the latest readings of the machine."""
+        return self._machine.read() if self._thread is None else self._readings
 
     def add_gauge(self, name: GaugeName, read: Callable[[], float], sink: str = "") -> None:
-        """Tell a number of a sink in every status; it takes the place of one of the same name and sink.
+        """Add a number of a sink to statuses and metrics. It replaces one of the same name and sink.
 
         Args:
-            name: which number: records waiting in memory, events waiting on disk, events thrown away undelivered, or
-                whether the receiver is there.
-            read: gives it, from any thread. When it fails the number is left out.
-            sink: of which sink, for example `mqtt`; nothing for all together.
+            name: which number: records waiting in memory, events waiting on disk, events dropped undelivered, or
+                whether the receiver is connected.
+            read: returns the number, from any thread. If it raises, the number is left out.
+            sink: name of the sink, for example `mqtt`; empty for all sinks together.
         """
+        value = _read_gauge((name, sink), read) or 0.0
         with self._lock:
             self._gauges[name, sink] = read
+            self._values[name, sink] = value
 
     def remove_gauges(self, sink: str) -> None:
-        """Tell nothing more of a sink."""
+        """Remove all numbers of a sink."""
         with self._lock:
-            self._gauges = {key: read for key, read in self._gauges.items() if key[1] != sink}
+            for key in [key for key in self._gauges if key[1] == sink]:
+                del self._gauges[key]
+                self._values.pop(key, None)
 
     def gauges(self, name: GaugeName) -> dict[str, float]:
-        """The number of that name of each sink that gives one."""
+        """Return the latest number of this name of each sink that has one, by sink."""
         with self._lock:
-            readers = {sink: read for (gauge, sink), read in self._gauges.items() if gauge == name}
-        values = {}
-        for sink, read in readers.items():
-            try:
-                values[sink] = float(read())
-            except Exception:
-                # Whatever a sink does while it closes, telling of the others goes on.
-                _log.debug("%s of %s: cannot be read", name, sink or "all sinks", exc_info=True)
-        return values
+            if self._thread is not None:
+                return {sink: value for (gauge, sink), value in self._values.items() if gauge == name}
+            readers = [(key, read) for key, read in self._gauges.items() if key[0] == name]
+        values = {key[1]: _read_gauge(key, read) for key, read in readers}
+        return {sink: value for sink, value in values.items() if value is not None}
 
     def line(self) -> str:
-        """How all is going, in a line for people: the state and pace of each stream, and what waits."""
+        """Return one line for people: state, frame rate and predictions of each stream, and the events that wait."""
         parts = [
             f"{stream.name}: {stream.state}, {stream.fps:.1f} frames/s, {stream.predictions} answers"
             + (f", {stream.dropped} dropped" if stream.dropped else "")
@@ -245,3 +287,12 @@ class Monitor:
         if waiting:
             parts.append(f"{waiting} events wait to be delivered")
         return "; ".join(parts) or "starting"
+
+
+def _read_gauge(key: tuple[GaugeName, str], read: Callable[[], float]) -> float | None:
+    try:
+        return float(read())
+    except Exception:
+        # A sink that is closing must not hide the numbers of the others.
+        _log.debug("%s of %s: cannot be read", key[0], key[1] or "all sinks", exc_info=True)
+        return None

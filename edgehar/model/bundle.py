@@ -145,9 +145,17 @@ def _model_folders() -> list[Path]:
     return [package / "shipped", package.parent / "models", data_home / "edgehar" / "models"]
 
 
+def installed_bundles() -> list[Path]:
+    """Return the paths of all bundles that can be given by name, sorted by name."""
+    found: dict[str, Path] = {}
+    for folder in _model_folders():
+        for path in folder.glob(f"*{SUFFIX}"):
+            found.setdefault(path.stem, path)
+    return [found[name] for name in sorted(found)]
+
+
 def _known_names() -> str:
-    names = {path.stem for folder in _model_folders() for path in folder.glob(f"*{SUFFIX}")}
-    return ", ".join(sorted(names)) or "none installed"
+    return ", ".join(path.stem for path in installed_bundles()) or "none installed"
 
 
 def _read_zip(path: Path) -> dict[str, bytes]:

@@ -1,14 +1,16 @@
-"""The classifier: each frame is shrunk and encoded once; every few frames the last window of codes is classified."""
+"""The classifier: shrinks and encodes each frame once, and classifies the latest window every few frames."""
 
 from __future__ import annotations
 
+import math
+import operator
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from edgehar.errors import ConfigError, SourceError
+from edgehar.errors import ConfigError, EdgeharError, SourceError
 from edgehar.frames import Frame, PixelFormat
 from edgehar.masks import View
 from edgehar.model.edgetpu import CPU
@@ -28,14 +30,14 @@ if TYPE_CHECKING:
     from edgehar.masks import Polygon
     from edgehar.model.bundle import ModelBundle
 
-# A window that took this much longer than it should have was not seen at the model's rate.
+# A window that spans more than this factor of its nominal time was not seen at the model's rate.
 RATE_TOLERANCE = 1.1
-# What an answer is about: the last window, or all since the start.
+# "window": a prediction is about the latest window. "stateful": it is about all frames since the start.
 MODES = ("window", "stateful")
 
 
 class Classifier:
-    """Names the action in a stream of frames. Not for use by several threads at once.
+    """Classifies the action in a stream of frames. Not thread-safe.
 
     >>> with Classifier("actions-synthetic", hop=5) as classifier:
     ...     for frame in frames:
@@ -44,10 +46,10 @@ class Classifier:
 
     Attributes:
         bundle: the model.
-        hop: frames between answers.
+        hop: frames between predictions.
         mode: "window" or "stateful".
-        source_name: what predictions say was watched.
-        frames_seen: frames that were on the model's time grid since the start or the last `reset`.
+        source_name: name of the source in predictions.
+        frames_seen: frames on the model's time grid since the start or the last `reset`.
     """
 
     def __init__(
@@ -65,23 +67,23 @@ class Classifier:
         """Load a model.
 
         Args:
-            model: a bundle, its path, the name of a shipped one, or a `Network` that is shared with other classifiers;
-                that is not closed with this one.
-            hop: frames between answers, 1 to the model's window; the model's default when None.
-            mode: "window": an answer is about the last window. "stateful": it is about all frames since the start or
-                the last `reset`, by a network that takes one step a frame, which not every bundle has.
+            model: a bundle, its path, the name of a shipped model, or a `Network`. Classifiers may share a `Network`;
+                it is not closed with them.
+            hop: frames between predictions, 1 to the model's window; None for the model's default.
+            mode: "window": a prediction is about the latest window. "stateful": it is about all frames since the start
+                or the last `reset`; this needs a bundle with a one-step network.
             threads: CPU threads of the interpreter, unless a `Network` is given; 1 is best for networks this small.
             delegate: what runs the encoder, unless a `Network` is given: "cpu", "edgetpu" or "auto", as for `Network`.
-            source_name: what predictions say was watched.
-            region: the part of every frame that is looked at, (x, y, width, height) as shares 0 to 1 of the frame,
-                rounded to whole pixels; the whole frame when None.
+            source_name: name of the source in predictions.
+            region: the part of every frame to classify: (x, y, width, height) as shares 0 to 1 of the frame, rounded to
+                whole pixels; None for the whole frame.
             masks: polygons that are black in the network's input, each corner (x, y) as shares 0 to 1 of the frame.
 
         Raises:
-            ConfigError: no such model, or `hop`, `mode`, `threads`, `delegate` or `region` out of range, or more than
-                the bundle has.
+            ConfigError: the model is unknown, or `hop`, `mode`, `threads`, `delegate` or `region` is invalid or not
+                supported by the bundle.
             BundleError: the bundle cannot be used.
-            RuntimeUnavailableError: no TFLite runtime is installed, or the delegate cannot be had.
+            RuntimeUnavailableError: no TFLite runtime is installed, or the delegate is not available.
         """
         if mode not in MODES:
             raise ConfigError(f"mode is {mode!r}, it must be {' or '.join(MODES)}")
@@ -89,10 +91,9 @@ class Classifier:
         self._owns_network = self._network is not model
         self.bundle = self._network.bundle
         manifest = self.bundle.manifest
-        self._window, self.hop = manifest.temporal.window, manifest.temporal.hop if hop is None else hop
-        if not 1 <= self.hop <= self._window:
-            raise ConfigError(f"hop is {self.hop}, it must be 1 to {self._window} (the window of {manifest.name})")
-        self.mode, self.source_name = mode, source_name
+        self._window = manifest.temporal.window
+        self.hop = _check_hop(manifest.temporal.hop if hop is None else hop, self._window, manifest.name)
+        self.mode, self.source_name, self._region, self._masks = mode, source_name, region, masks
         try:
             self._resizer = self.bundle.make_resizer(region=region)
         except ValueError as error:
@@ -101,12 +102,13 @@ class Classifier:
         self._history: History = (WindowHistory if mode == "window" else StatefulHistory)(self._network)
         self._grid = TimeGrid(manifest.temporal.rate_hz)
         self._captured_s: deque[float] = deque(maxlen=self._window)
-        self._first_captured_s = 0.0
+        self._first_captured_s, self._last_captured_s = 0.0, -math.inf
         self._answers = 0
+        self._closed = False
 
     @property
     def rate_hz(self) -> float:
-        """Frames a second that are looked at."""
+        """Frames per second of the time grid."""
         return self._grid.rate_hz
 
     @property
@@ -114,26 +116,43 @@ class Classifier:
         """Frames on the model's time grid since the start or the last `reset`."""
         return self._history.count
 
-    def push(self, frame: Frame | npt.NDArray[np.uint8], *, dropped: int = 0) -> Prediction | None:
-        """Take one frame, and answer when a window is full and `hop` frames have come since the last answer.
+    def push(
+        self, frame: Frame | npt.NDArray[np.uint8], *, captured_s: float | None = None, dropped: int = 0
+    ) -> Prediction | None:
+        """Take one frame; returns a prediction when a window is full and `hop` frames have passed since the last one.
 
-        In mode stateful the first answer comes after as many frames as a window has, too.
+        The model's rate decides which frames are used: those on a time grid of `rate_hz`, by their capture times.
+        In mode "stateful" the first prediction also needs as many frames as a window has.
 
         Args:
-            frame: a `Frame`, of which those on the model's time grid are used (by `captured_s`); or a uint8
-                `(height, width, 3)` BGR array, taken as the next frame on that grid.
-            dropped: frames of a live source skipped so far, for the prediction's `dropped`.
+            frame: a `Frame`, or a uint8 `(height, width, 3)` BGR array.
+            captured_s: capture time of an array, in seconds on any clock that does not go back. Without it, an array
+                counts as the next frame on the time grid; so leave it out only for arrays that come at the model's
+                rate. A `Frame` has its own.
+            dropped: frames of a live source dropped so far, for the prediction's `dropped`.
 
         Returns:
-            A prediction, or None between answers.
+            A prediction, or None between predictions.
 
         Raises:
-            SourceError: the frame's size is outside 8x8 to 8192x8192.
-            TypeError: the frame is neither, or not uint8.
+            SourceError: the frame's size is outside 8x8 to 8192x8192, or its capture time is not finite or earlier
+                than that of the frame before.
+            ConfigError: `captured_s` is given with a `Frame`.
+            TypeError: the frame has another type.
+            EdgeharError: the classifier is closed.
         """
-        if not isinstance(frame, Frame):
-            frame = self._on_grid(frame)
-        elif not self._grid.accepts(frame.captured_s):
+        if self._closed:
+            raise EdgeharError("the classifier is closed; make a new one to go on")
+        if isinstance(frame, Frame):
+            if captured_s is not None:
+                raise ConfigError("captured_s is for arrays; a Frame has its own")
+            on_grid = self._accepts(frame.captured_s)
+        elif captured_s is None:
+            frame, on_grid = self._next_on_grid(frame), True
+        else:
+            on_grid = self._accepts(captured_s)
+            frame = self._as_frame(frame, captured_s)
+        if not on_grid:
             return None
         shrunk_ms, encoded_ms, kept_ms = self._encode(frame)
         if not self._captured_s:
@@ -145,66 +164,73 @@ class Classifier:
         return self._classify(frame.arrived_s, TimingMs(shrunk_ms, encoded_ms, kept_ms), dropped)
 
     def flush(self, *, dropped: int = 0) -> Prediction | None:
-        """Answer for a clip that ended before one window was full; None when there was an answer, or no frame.
+        """Return a prediction for a clip that ended before one window was full.
 
-        Before its first frame the scene is taken to have stood still, as in training; in mode stateful, not to have
-        been.
+        The window is filled up with copies of the first frame, as in training; in mode "stateful" it is not filled.
+        Returns None if there was a full window, or no frame.
         """
-        # After `restore` there may be a history, but no frame to speak of.
+        # After `restore` there is a history, but no frame.
         if not self._captured_s or self._history.count >= self._window:
             return None
         return self._classify(time.monotonic(), TimingMs(0.0, 0.0, 0.0), dropped)
 
     def classify(self, clip: str | os.PathLike[str] | Iterable[Frame]) -> Prediction:
-        """Answer for a whole clip: the mean of the scores of all its windows.
+        """Classify a whole clip: average the scores of all its windows. Frames pushed before and after are unaffected.
 
         Args:
-            clip: a video file, or anything else with an end that `open_source` takes.
+            clip: a video file, or any other finite source that `open_source` accepts.
 
         Returns:
             A prediction whose `window` spans the clip, and whose `raw` is that of the last window.
 
         Raises:
-            SourceError: the clip cannot be read, or holds no frame.
+            SourceError: the clip cannot be read, or contains no frames.
         """
         from edgehar.sources import open_source
 
-        self.reset()
         with open_source(clip) as source:
-            self.source_name = source.name
-            answers = [answer for frame in source if (answer := self.push(frame)) is not None]
-        answers += [answer] if (answer := self.flush()) is not None else []
+            options: dict[str, Any] = {"hop": self.hop, "mode": self.mode, "region": self._region, "masks": self._masks}
+            with Classifier(self._network, source_name=source.name, **options) as fresh:
+                answers = [answer for frame in source if (answer := fresh.push(frame)) is not None]
+                answers += [answer] if (answer := fresh.flush()) is not None else []
+                frames = fresh.frames_seen
         if not answers:
-            raise SourceError(f"{clip}: holds no frame")
-        return self._mean(answers)
+            raise SourceError(f"{clip}: contains no frames")
+        return _mean(answers, frames)
 
     def reset(self) -> None:
-        """Forget all frames: the next one begins a new stream, and its predictions are numbered from 0."""
+        """Forget all frames: the next frame starts a new stream, whose predictions are numbered from 0."""
         self.interrupt()
         self._answers = 0
 
     def interrupt(self) -> None:
-        """Forget all frames, as where the stream was interrupted; its predictions are numbered on."""
+        """Forget all frames, as after a gap in the stream. Predictions keep their numbering."""
         self._resizer.reset()
         self._history.reset()
         self._grid.reset()
         self._captured_s.clear()
+        self._last_captured_s = -math.inf
 
     def set_rate(self, rate_hz: float) -> None:
-        """Look at this many frames a second instead of as many as the model was trained at, and forget the past.
+        """Use this many frames per second instead of the model's own rate, and forget all frames.
 
-        Fewer cost less; predictions then say `rate_ok` false, and are less to be trusted.
+        A lower rate costs less. Predictions then have `rate_ok` False, and are less accurate.
+
+        Raises:
+            ConfigError: the rate is not a finite number above 0.
         """
+        if not (math.isfinite(rate_hz) and rate_hz > 0):
+            raise ConfigError(f"rate_hz is {rate_hz}, it must be a number above 0")
         self._grid = TimeGrid(rate_hz)
         self.interrupt()
 
     def reload(self) -> None:
-        """Load the networks anew after one has failed, and forget the past."""
+        """Load the networks again after one has failed, and forget all frames."""
         self._network.reload()
         self.interrupt()
 
     def state(self) -> bytes:
-        """All that mode stateful knows of the stream, for `restore`, of this classifier or another of the same model.
+        """Return the state of mode "stateful", for `restore` in this or another classifier of the same model.
 
         Raises:
             ConfigError: the mode is "window".
@@ -212,27 +238,29 @@ class Classifier:
         return self._stateful().save()
 
     def restore(self, state: bytes) -> None:
-        """Go on from a saved state; predictions are then about all frames that it has seen.
+        """Continue from a saved state: predictions are then about all frames of that state.
 
-        The times of those frames are not kept: predictions tell when the first frame after this was seen. A model with
-        motion input takes the scene to have stood still before that.
+        The times of those frames are not saved, so `window.start_s` is the time of the first frame after this. A model
+        with motion input assumes that the scene did not move before that frame.
 
         Raises:
-            ConfigError: the mode is "window", or the state is damaged, newer than understood, or of another model.
+            ConfigError: the mode is "window", or the state is damaged, from a newer version, or of another model.
         """
         history = self._stateful()
         history.restore(state)
         self._resizer.reset()
         self._grid.reset()
         self._captured_s.clear()
+        self._last_captured_s = -math.inf
 
     def _stateful(self) -> StatefulHistory:
         if not isinstance(self._history, StatefulHistory):
-            raise ConfigError("only mode stateful has a state that can be saved; a window is gone after its frames")
+            raise ConfigError('only mode "stateful" has a state to save; pass mode="stateful"')
         return self._history
 
     def close(self) -> None:
-        """Let go of the models' memory."""
+        """Free the memory of the model. The classifier cannot be used afterwards."""
+        self._closed = True
         self._resizer.close()
         if self._owns_network:
             self._network.close()
@@ -243,13 +271,26 @@ class Classifier:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _on_grid(self, pixels: npt.NDArray[np.uint8]) -> Frame:
-        count = self._history.count
+    def _accepts(self, captured_s: float) -> bool:
+        """Return whether the frame of this time is on the time grid. Raises SourceError if the time is invalid."""
+        if not (math.isfinite(captured_s) and captured_s >= self._last_captured_s):
+            raise SourceError(
+                f"{self.source_name or 'frame'}: captured_s is {captured_s}; it must be finite and not less than "
+                f"{self._last_captured_s:g}, the time of the frame before (call interrupt() at a cut)"
+            )
+        self._last_captured_s = captured_s
+        return self._grid.accepts(captured_s)
+
+    def _as_frame(self, pixels: npt.NDArray[np.uint8], captured_s: float) -> Frame:
+        return Frame(pixels, PixelFormat.BGR24, captured_s, time.monotonic(), self._history.count)
+
+    def _next_on_grid(self, pixels: npt.NDArray[np.uint8]) -> Frame:
         captured_s = self._captured_s[-1] + self._grid.period_s if self._captured_s else 0.0
-        return Frame(pixels, PixelFormat.BGR24, captured_s, time.monotonic(), count)
+        self._last_captured_s = max(self._last_captured_s, captured_s)
+        return self._as_frame(pixels, captured_s)
 
     def _encode(self, frame: Frame) -> tuple[float, float, float]:
-        """Shrink a frame into the encoder's input tensor, encode it, keep the encoding; milliseconds of each."""
+        """Shrink a frame into the encoder's input, encode it, store the encoding; returns milliseconds of each."""
         encoder = self._network.encoder
         started = time.perf_counter()
         try:
@@ -296,16 +337,25 @@ class Classifier:
         nominal_s = (len(self._captured_s) - 1) / self.bundle.manifest.temporal.rate_hz
         return self._captured_s[-1] - self._captured_s[0] <= RATE_TOLERANCE * nominal_s + 1e-9
 
-    def _mean(self, answers: list[Prediction]) -> Prediction:
-        import msgspec
 
-        scores = {
-            label: sum(answer.scores[label] for answer in answers) / len(answers)
-            for label in self.bundle.manifest.labels
-        }
-        label = max(scores, key=scores.__getitem__)
-        whole = Window(self._history.count, answers[0].window.start_s, answers[-1].window.end_s)
-        last = answers[-1]
-        return msgspec.structs.replace(
-            last, seq=0, label=label, score=scores[label], scores=scores, window=whole
-        ).with_raw(last.raw)
+def _check_hop(hop: object, window: int, model: str) -> int:
+    """Return `hop` as an int. Raises ConfigError if it is not a whole number from 1 to the window."""
+    try:
+        whole = operator.index(hop)  # type: ignore[arg-type]
+    except TypeError:
+        whole = 0
+    if not 1 <= whole <= window or isinstance(hop, bool):
+        raise ConfigError(f"hop is {hop}, it must be a whole number from 1 to {window} (the window of {model})")
+    return whole
+
+
+def _mean(answers: list[Prediction], frames: int) -> Prediction:
+    """Return one prediction for all windows of a clip of `frames` frames."""
+    import msgspec
+
+    last = answers[-1]
+    scores = {label: sum(answer.scores[label] for answer in answers) / len(answers) for label in last.scores}
+    label = max(scores, key=scores.__getitem__)
+    whole = Window(frames, answers[0].window.start_s, last.window.end_s)
+    mean = msgspec.structs.replace(last, seq=0, label=label, score=scores[label], scores=scores, window=whole)
+    return mean.with_raw(last.raw)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from edgehar.errors import BundleError, RuntimeUnavailableError
 from edgehar.model.edgetpu import why_not_prepared
 from edgehar.model.manifest import Affine
-from edgehar.model.runtime import load_runtime
+from edgehar.model.runtime import load_runtime, without_notices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +30,11 @@ def make_interpreter(content: bytes, *, name: str, threads: int = 1, delegate: A
     runtime = load_runtime()
     delegates = None if delegate is None else [delegate]
     try:
-        interpreter = runtime.interpreter(model_content=content, num_threads=threads, experimental_delegates=delegates)
-        interpreter.allocate_tensors()
+        with without_notices():
+            interpreter = runtime.interpreter(
+                model_content=content, num_threads=threads, experimental_delegates=delegates
+            )
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         if delegate is not None:
             raise RuntimeUnavailableError(f"{name}: {why_not_prepared(error)}") from error

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.metadata
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgehar.errors import ConfigError, RuntimeUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Tried in this order: the maintained package, the package it replaced, and the one of a workstation.
 RUNTIMES = (
@@ -82,3 +86,28 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:  # tensorflow-cpu, tf-nightly and the like
         return "unknown"
+
+
+@contextlib.contextmanager
+def without_notices() -> Iterator[None]:
+    """Keep the notices of the runtime's C++ code from standard error, and pass on everything else.
+
+    LiteRT writes "INFO: Created TensorFlow Lite XNNPACK delegate for CPU." to the descriptor, without a way to turn it
+    off. What is written meanwhile is held in memory and passed on afterwards.
+    """
+    try:
+        real, held = os.dup(2), os.memfd_create("edgehar-stderr")
+    except OSError:  # standard error is closed
+        yield
+        return
+    os.dup2(held, 2)
+    try:
+        yield
+    finally:
+        os.dup2(real, 2)
+        os.lseek(held, 0, os.SEEK_SET)
+        with open(held, "rb") as file:  # noqa: PTH123 - a descriptor
+            rest = b"".join(line for line in file if not line.startswith((b"INFO: ", b"VERBOSE: ")))
+        with contextlib.suppress(OSError):
+            os.write(real, rest)
+        os.close(real)

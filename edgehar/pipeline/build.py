@@ -1,9 +1,10 @@
-"""From a configuration to what it asks for: streams with shared models, and sinks with their queues on disk."""
+"""Builds the parts of a configuration: streams with shared models, and sinks with their queues on disk."""
 
 from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,14 +25,16 @@ if TYPE_CHECKING:
     from edgehar.recording.recorder import Recorder
     from edgehar.sinks.base import Sink
     from edgehar.sinks.mqtt.commands import Command
+    from edgehar.sinks.mqtt.sink import MqttSink
+    from edgehar.sinks.spool.queue import Spool
     from edgehar.sources.base import PacketTap, Source
 
-# The least share of the picture that a camera's resolution is raised for.
+# Smallest share of the picture for which a camera's resolution is raised.
 _LEAST_SHARE = 0.01
 
 
 def load_networks(config: Config) -> dict[str, Network]:
-    """Every model that some camera uses, loaded once, by the name or path it is given by."""
+    """Load every model of the configuration once; returns networks by the name or path that the configuration gives."""
     models = dict.fromkeys(config.model_of(camera) for camera in config.cameras)
     return {model: Network(model, threads=config.threads, delegate=config.delegate) for model in models}
 
@@ -45,42 +48,63 @@ def make_recorder(config: Config) -> Recorder | None:
     return Recorder(config.record)
 
 
-def make_streams(
-    config: Config, networks: dict[str, Network], monitor: Monitor, recorder: Recorder | None = None
-) -> list[Stream]:
-    """A stream for each camera. They run on one thread, so those of one rate share one governor."""
-    governors: dict[float, Governor] = {}
-    streams = []
-    for camera in config.cameras:
-        network = networks[config.model_of(camera)]
-        rate_hz = network.bundle.manifest.temporal.rate_hz
-        name = source_name(camera)
-        recording = None if recorder is None else _recording(config, camera, network.bundle, recorder)
-        streams.append(
-            Stream(
-                partial(_open_camera, camera, network.bundle, recording),
-                Classifier(
-                    network,
-                    hop=config.hop_of(camera),
-                    mode=config.mode,
-                    source_name=name,
-                    region=camera.region,
-                    masks=config.view_of(camera).masks,
-                ),
-                make_decider(config, camera, network.bundle),
-                name=name,
-                reconnect=config.reconnect,
-                governor=governors.setdefault(rate_hz, Governor(rate_hz, config.governor)),
-                monitor=monitor,
-                view=config.view_of(camera),
-                recording=recording,
-            )
-        )
-    return streams
+@dataclass(frozen=True)
+class Shared:
+    """What the streams of a run share.
+
+    Attributes:
+        networks: the models, by the name or path that the configuration gives.
+        governors: one for each rate, by the rate in Hz, because all streams run on one thread.
+        monitor: gets the counts of all streams.
+        recorder: records events; None if recording is off.
+    """
+
+    networks: dict[str, Network]
+    governors: dict[float, Governor]
+    monitor: Monitor
+    recorder: Recorder | None
+
+    @classmethod
+    def of(cls, config: Config, monitor: Monitor) -> Shared:
+        """Load the models of a configuration, and make the other parts."""
+        networks = load_networks(config)
+        rates_hz = dict.fromkeys(network.bundle.manifest.temporal.rate_hz for network in networks.values())
+        governors = {rate_hz: Governor(rate_hz, config.governor) for rate_hz in rates_hz}
+        return cls(networks, governors, monitor, make_recorder(config))
+
+
+def make_streams(config: Config, shared: Shared) -> list[Stream]:
+    """Make a stream for each camera, in the configuration's order."""
+    return [_make_stream(config, camera, shared) for camera in config.cameras]
+
+
+def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Stream:
+    network = shared.networks[config.model_of(camera)]
+    name, bundle, view = source_name(camera), network.bundle, config.view_of(camera)
+    recording = None if shared.recorder is None else _recording(config, camera, bundle, shared.recorder)
+    classifier = Classifier(
+        network,
+        hop=config.hop_of(camera),
+        mode=config.mode,
+        source_name=name,
+        region=camera.region,
+        masks=view.masks,
+    )
+    return Stream(
+        partial(_open_camera, camera, bundle, recording),
+        classifier,
+        make_decider(config, camera, bundle),
+        name=name,
+        reconnect=config.reconnect,
+        governor=shared.governors[bundle.manifest.temporal.rate_hz],
+        monitor=shared.monitor,
+        view=view,
+        recording=recording,
+    )
 
 
 def source_name(camera: CameraOptions) -> str:
-    """How the records of a camera name it: as the configuration does, else by its address without credentials."""
+    """Return the camera's name in records: its configured name, else its address without credentials."""
     return camera.name or without_credentials(camera.source)
 
 
@@ -89,21 +113,35 @@ def make_decider(config: Config, camera: CameraOptions, bundle: ModelBundle) -> 
     return Decider(bundle.manifest.labels, config.decision_of(camera), bundle.manifest.decision)
 
 
-def make_sinks(
-    config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[Command], None]
-) -> list[Sink]:
-    """Every sink that is asked for, each told of in the status."""
-    sinks = _local_sinks(config)
+@dataclass(frozen=True)
+class Sinks:
+    """The sinks of a configuration.
+
+    Attributes:
+        all: every sink.
+        mqtt: the sink of MQTT among them, which also sends pictures; None if there is none.
+    """
+
+    all: list[Sink]
+    mqtt: MqttSink | None
+
+
+def make_sinks(config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[Command], None]) -> Sinks:
+    """Open every sink of the configuration, and add its queue to the statuses."""
+    sinks, mqtt = _local_sinks(config), None
     try:
         if config.mqtt.url is not None:
-            sinks.append(_mqtt_sink(config, streams, monitor, on_command))
+            mqtt = _mqtt_sink(config, streams, monitor, on_command)
+            sinks.append(mqtt)
         if config.webhook.url is not None:
             sinks.append(_webhook_sink(config, monitor))
+        if config.history.enabled:
+            sinks.append(_history_sink(config, streams))
     except BaseException:
         for sink in sinks:
             sink.close()
         raise
-    return sinks
+    return Sinks(sinks, mqtt)
 
 
 def _recording(config: Config, camera: CameraOptions, bundle: ModelBundle, recorder: Recorder) -> CameraRecorder:
@@ -118,7 +156,7 @@ def _open_camera(camera: CameraOptions, bundle: ModelBundle, tap: PacketTap | No
     from edgehar.sources import open_source
 
     shape = bundle.manifest.input
-    # So much of the whole picture that its region still has the pixels the model wants.
+    # Large enough that the region of the picture has the pixels that the model needs.
     wide, high = (1.0, 1.0) if camera.region is None else camera.region[2:]
     target_size = (math.ceil(shape.height / max(high, _LEAST_SHARE)), math.ceil(shape.width / max(wide, _LEAST_SHARE)))
     source = open_source(camera.source, target_size=target_size, **camera.open_options())
@@ -141,14 +179,16 @@ def _local_sinks(config: Config) -> list[Sink]:
     return sinks
 
 
-def _mqtt_sink(config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[Command], None]) -> Sink:
+def _mqtt_sink(
+    config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[Command], None]
+) -> MqttSink:
     from edgehar.sinks.mqtt.discovery import PublishedStream
     from edgehar.sinks.mqtt.options import read_broker
     from edgehar.sinks.mqtt.sink import MqttSink
     from edgehar.sinks.spool.queue import Spool
 
     spool = Spool.open(f"mqtt-{_digest(read_broker(config.mqtt).client_id)}", config.spool)
-    watched = [
+    published = [
         PublishedStream(
             source=stream.name,
             labels=stream.classifier.bundle.manifest.labels,
@@ -160,10 +200,8 @@ def _mqtt_sink(config: Config, streams: list[Stream], monitor: Monitor, on_comma
         for stream, camera in zip(streams, config.cameras, strict=True)
     ]
     settings = {"enabled": all(stream.enabled for stream in streams)}
-    sink = MqttSink(config.mqtt, spool=spool, streams=watched, settings=settings, on_command=on_command)
-    monitor.add_gauge("spool_depth", lambda: spool.depth, "mqtt")
-    monitor.add_gauge("spool_dropped", lambda: spool.dropped, "mqtt")
-    monitor.add_gauge("connected", lambda: sink.connected, "mqtt")
+    sink = MqttSink(config.mqtt, spool=spool, streams=published, settings=settings, on_command=on_command)
+    _add_gauges(monitor, "mqtt", spool, lambda: sink.connected)
     return sink
 
 
@@ -175,12 +213,24 @@ def _webhook_sink(config: Config, monitor: Monitor) -> Sink:
     receiver = read_receiver(config.webhook)
     spool = Spool.open(f"webhook-{_digest(receiver.where + receiver.target)}", config.spool)
     sink = WebhookSink(config.webhook, spool)
-    monitor.add_gauge("spool_depth", lambda: spool.depth, "webhook")
-    monitor.add_gauge("spool_dropped", lambda: spool.dropped, "webhook")
-    monitor.add_gauge("connected", lambda: sink.connected, "webhook")
+    _add_gauges(monitor, "webhook", spool, lambda: sink.connected)
     return sink
 
 
+def _history_sink(config: Config, streams: list[Stream]) -> Sink:
+    from edgehar.teaching.history import history_folder
+    from edgehar.teaching.history_sink import HistorySink
+
+    models = {stream.name: stream.classifier.bundle.manifest for stream in streams}
+    return HistorySink(history_folder(config.history, config.spool.directory), config.history, models)
+
+
+def _add_gauges(monitor: Monitor, name: str, spool: Spool, connected: Callable[[], bool]) -> None:
+    monitor.add_gauge("spool_depth", lambda: spool.depth, name)
+    monitor.add_gauge("spool_dropped", lambda: spool.dropped, name)
+    monitor.add_gauge("connected", connected, name)
+
+
 def _digest(text: str) -> str:
-    """A name for a file that tells receivers apart and does not show their address."""
+    """Return a file name that is unique to a receiver and hides its address."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]

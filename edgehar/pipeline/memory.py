@@ -1,7 +1,7 @@
-"""What the C library does with memory that was freed: it goes back to the system, or is kept where that is quicker.
+"""Freed memory: shared between threads, and returned to the system.
 
-By itself glibc keeps in every thread's arena what was freed there for the next that asks: as much as was ever needed at
-once, for as long as the process runs, be it the decoder of a connection that broke off.
+By default glibc keeps freed memory in an arena of each thread: as much as was ever in use at once, until the process
+ends. A run would keep, for example, the memory of every decoder whose connection broke.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 
 
 def share_arena() -> None:
-    """Let all threads started from now on allocate from one arena; nothing with another C library than glibc.
+    """Let all threads that start from now on allocate from one arena. Does nothing with another C library than glibc.
 
-    They use what others have freed, and `release_freed` can give all of it back: of other arenas than the first it
-    leaves the end alone, however large. Threads that hold Python's lock do not wait for each other here.
+    Threads then reuse what others freed, and `release_freed` can return all of it: of any arena but the first it does
+    not return the end, however large. The lock of the arena costs little here, because threads hold Python's lock.
     """
     mallopt({M_ARENA_MAX: 1})
 
 
 def release_freed() -> None:
-    """Give what is free back to the system; nothing with another C library than glibc.
+    """Return free memory to the system. Does nothing with another C library than glibc.
 
-    This takes some milliseconds when there is much, and less than one when not. To have it given back at once
-    (`M_TRIM_THRESHOLD`) would make every frame ask the system for its pages anew, which takes as long each time.
+    This takes a few milliseconds for a lot of memory, and less than one otherwise. Returning it at once
+    (`M_TRIM_THRESHOLD`) would make the system map the same pages again for every frame, which takes as long each time.
     """
     trim = _of_glibc("malloc_trim")
     if trim is not None:
@@ -42,7 +42,7 @@ def mallopt(options: dict[int, int]) -> None:
 
 
 def _of_glibc(name: str) -> Any:
-    """A function of glibc's; None when the C library has none of that name."""
+    """Return a function of glibc, or None if the C library does not have it."""
     try:
         return getattr(ctypes.CDLL(None), name, None)
     except (OSError, TypeError):

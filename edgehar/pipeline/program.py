@@ -1,19 +1,19 @@
-"""A configuration at work: it runs, it can be reloaded and commanded, and it says how it is doing."""
+"""A running configuration: starts the streams and outputs, reloads, obeys commands, and reports its health."""
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from typing import TYPE_CHECKING, assert_never, cast
+from typing import TYPE_CHECKING, assert_never
 
 import msgspec
 
 from edgehar.config import diff
 from edgehar.errors import EdgeharError
 from edgehar.health.monitor import Monitor
-from edgehar.pipeline import build as assembly
-from edgehar.pipeline import memory
-from edgehar.pipeline.runner import Runner
+from edgehar.pipeline import build, memory
+from edgehar.pipeline.runner import Runner, RunnerOptions
 from edgehar.sinks.mqtt.commands import SetEnabled, SetThreshold, TakeSnapshot
 from edgehar.systemd.notify import Notifier
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
     from edgehar.config import Config
     from edgehar.health.metrics_server import MetricsServer
+    from edgehar.pipeline.stream import Stream
     from edgehar.sinks.base import Sink
     from edgehar.sinks.mqtt.commands import Command
-    from edgehar.sinks.mqtt.sink import MqttSink
 
 _log = logging.getLogger(__name__)
 
-# How often the machine is asked how hot it is.
+# Time between two looks at the temperature.
 _TEMPERATURE_EVERY_S = 5.0
-# How often freed memory goes back to the system.
-_RELEASE_EVERY_S = 30.0
-# Sections whose change is a change of sinks.
+# Time between two returns of freed memory to the system.
+RELEASE_EVERY_S = 30.0
+# Sections of the configuration whose change means other sinks.
 _SINK_SECTIONS = frozenset({"output", "file", "mqtt", "webhook", "spool"})
 
 
 class Program:
-    """Everything one configuration asks for, from the cameras to the last sink."""
+    """Everything that one configuration asks for, from the cameras to the sinks."""
 
     def __init__(
         self,
@@ -46,29 +46,32 @@ class Program:
         duration_s: float | None = None,
         max_predictions: int | None = None,
         read_config: Callable[[], Config] | None = None,
+        release_every_s: float = RELEASE_EVERY_S,
     ) -> None:
-        """Load the models and connect the sinks; `run` opens the cameras.
+        """Load the models and open the sinks; `run` opens the cameras.
 
         Args:
-            config: what is asked for.
+            config: the configuration.
             duration_s: stop after this much video (files), or this long after the start (live sources).
             max_predictions: stop after exactly this many predictions.
-            read_config: gives the configuration anew, for `reload`.
+            read_config: reads the configuration again, for `reload`.
+            release_every_s: time between two returns of freed memory to the system, in seconds.
 
         Raises:
-            EdgeharError: something cannot be had.
+            EdgeharError: a model or output cannot be used.
         """
         self._config, self._read_config = config, read_config
         self._monitor, self._notifier = Monitor(), Notifier()
-        self._networks = assembly.load_networks(config)
-        self._recorder = assembly.make_recorder(config)
-        self._streams = assembly.make_streams(config, self._networks, self._monitor, self._recorder)
+        self._shared = build.Shared.of(config, self._monitor)
+        self._streams = build.make_streams(config, self._shared)
         self._runner = Runner(
             self._streams,
             self._make_sinks(config),
-            duration_s=duration_s,
-            max_predictions=max_predictions,
-            status_every_s=config.health.status_every_s,
+            RunnerOptions(
+                duration_s=duration_s,
+                max_predictions=max_predictions,
+                status_every_s=config.health.status_every_s,
+            ),
             on_tick=self._tick,
             on_end=self._notifier.stopping,
         )
@@ -76,29 +79,31 @@ class Program:
         self._metrics = self._serve_metrics()
         self._ready = False
         self._measured_s = 0.0
-        self._released_s = time.monotonic()
+        self._release_every_s, self._released_s = release_every_s, time.monotonic()
 
     def run(self) -> None:
         """Run until the end; raises as `Runner.run` does."""
+        self._monitor.start()
         try:
             self._runner.run()
         finally:
-            if self._recorder is not None:
-                self._recorder.close()
+            if self._shared.recorder is not None:
+                self._shared.recorder.close()
             if self._metrics is not None:
                 self._metrics.close()
+            self._monitor.close()
             for stream in self._streams:
                 stream.classifier.close()
-            for network in self._networks.values():
+            for network in self._shared.networks.values():
                 network.close()
 
     def stop(self) -> None:
-        """Ask for a clean end. Safe from a signal handler and any thread."""
+        """Request a clean end. Safe in a signal handler and from any thread."""
         self._runner.stop()
 
     def reload(self) -> None:
-        """Ask for the configuration to be read again. Safe from a signal handler and any thread."""
-        self._runner.request(self._reload, at_once=False)
+        """Request that the configuration is read again. Safe in a signal handler and from any thread."""
+        self._runner.request(self._start_reload, wake=False)
 
     def _serve_metrics(self) -> MetricsServer | None:
         options = self._config.health
@@ -109,93 +114,119 @@ class Program:
         return MetricsServer(self._monitor, options)
 
     def _tick(self) -> None:
-        """Some times a second: tell systemd, look how hot it is, and keep no memory that is not needed."""
-        # With `at_start` a camera may be long in coming, and the service is no worse for that.
-        if not self._ready and (self._config.reconnect.at_start or any(stream.frames for stream in self._streams)):
+        """Report to systemd, adapt to the temperature, and return freed memory, each when it is due."""
+        frames = sum(stream.frames for stream in self._streams)
+        predictions = sum(stream.predictions for stream in self._streams)
+        # With `at_start` a missing camera does not keep the service from being ready.
+        if not self._ready and (self._config.reconnect.at_start or frames):
             self._ready = True
             self._notifier.ready(self._monitor.line())
-        frames, answers = (sum(getattr(s, what) for s in self._streams) for what in ("frames", "predictions"))
-        self._notifier.progress(frames, answers, answers_expected=any(stream.enabled for stream in self._streams))
+        enabled = any(stream.enabled for stream in self._streams)
+        self._notifier.progress(frames, predictions, answers_expected=enabled)
         now_s = time.monotonic()
         if now_s - self._measured_s >= _TEMPERATURE_EVERY_S:
             self._measured_s = now_s
             self._notifier.status(self._monitor.line())
-            readings = self._monitor.readings()
-            for stream in {id(s.governor): s for s in self._streams if s.governor is not None}.values():
-                assert stream.governor is not None
-                stream.say_change(stream.governor.observe_temperature(readings.temperature_c, readings.throttled))
-        if now_s - self._released_s >= _RELEASE_EVERY_S:
+            self._adapt_to_temperature()
+        if now_s - self._released_s >= self._release_every_s:
             self._released_s = now_s
             memory.release_freed()
 
-    def _reload(self) -> None:
-        """Read the configuration and apply what can be; a wrong one changes nothing."""
+    def _adapt_to_temperature(self) -> None:
+        readings = self._monitor.readings()
+        for governor in self._shared.governors.values():
+            change = governor.observe_temperature(readings.temperature_c, readings.throttled)
+            if change is not None:
+                names = ", ".join(stream.name for stream in self._streams if stream.governor is governor)
+                _log.warning("%s: %s", names, change)
+
+    def _start_reload(self) -> None:
+        """Read the configuration in a thread, because a disk may stall, and apply it between two frames."""
         if self._read_config is None:
             _log.warning("there is no configuration file to read again; start with --config FILE")
             return
         self._notifier.reloading()
+        threading.Thread(target=self._reload, name="edgehar-reload", daemon=True).start()
+
+    def _reload(self) -> None:
+        assert self._read_config is not None
         try:
-            self._apply(self._read_config())
+            config = self._read_config()
         except EdgeharError as error:
-            _log.error("the configuration stays as it was: %s", error)
-        self._notifier.ready(self._monitor.line())
+            _log.error("configuration unchanged: %s", error)
+            self._runner.request(lambda: self._notifier.ready(self._monitor.line()))
+        else:
+            self._runner.request(lambda: self._apply(config))
 
     def _apply(self, config: Config) -> None:
+        """Apply what can change in a running program. An invalid configuration changes nothing."""
+        try:
+            self._change_to(config)
+        except EdgeharError as error:
+            _log.error("configuration unchanged: %s", error)
+        self._notifier.ready(self._monitor.line())
+
+    def _change_to(self, config: Config) -> None:
         changes = diff(self._config, config)
         if not changes:
-            _log.info("the configuration is read again; nothing has changed")
+            _log.info("configuration read again; nothing has changed")
             return
         later = [change.section for change in changes if not change.live]
         if later:
-            _log.warning("start again for changes in %s to hold; until then nothing changes", ", ".join(later))
+            _log.warning("configuration unchanged: restart to apply changes in %s", ", ".join(later))
             return
         deciders = [
-            assembly.make_decider(config, camera, stream.classifier.bundle)
+            build.make_decider(config, camera, stream.classifier.bundle)
             for camera, stream in zip(config.cameras, self._streams, strict=True)
         ]
         if _SINK_SECTIONS & {change.section for change in changes}:
             before = self._config
-            self._runner.replace_sinks(lambda: self._sinks_of(config, before))
+            self._runner.replace_sinks(lambda: self._replacement_sinks(config, before))
         for stream, decider in zip(self._streams, deciders, strict=True):
             stream.decider.reconfigure(decider.options)
         self._config = config
-        _log.info("the configuration is read again; changed: %s", ", ".join(change.section for change in changes))
+        _log.info("configuration read again; changed: %s", ", ".join(change.section for change in changes))
 
-    def _sinks_of(self, config: Config, before: Config) -> list[Sink]:
-        """The sinks of a new configuration, or, when they cannot be had, those of the one before."""
+    def _replacement_sinks(self, config: Config, before: Config) -> list[Sink]:
+        """Open the sinks of a new configuration or, if that fails, those of the previous one."""
         for name in ("mqtt", "webhook"):
             self._monitor.remove_gauges(name)
         try:
             return self._make_sinks(config)
         except EdgeharError as error:
-            _log.error("results go where they went before: %s", error)
+            _log.error("outputs unchanged: %s", error)
             return self._make_sinks(before)
 
     def _make_sinks(self, config: Config) -> list[Sink]:
-        sinks = assembly.make_sinks(config, self._streams, self._monitor, self._command)
-        self._mqtt = cast("MqttSink | None", next((sink for sink in sinks if sink.name == "mqtt"), None))
-        return sinks
+        sinks = build.make_sinks(config, self._streams, self._monitor, self._command)
+        self._mqtt = sinks.mqtt
+        return sinks.all
 
     def _command(self, command: Command) -> None:
         """Execute a command from MQTT between two frames."""
         self._runner.request(lambda: self._execute(command))
 
     def _execute(self, command: Command) -> None:
-        for stream in self._streams:
-            match command:
-                case SetEnabled(enabled):
+        match command:
+            case SetEnabled(enabled):
+                for stream in self._streams:
                     stream.enabled = enabled
-                case SetThreshold(threshold):
+            case SetThreshold(threshold):
+                for stream in self._streams:
                     options = msgspec.structs.replace(stream.decider.options, threshold=threshold, thresholds={})
                     stream.decider.reconfigure(options)
-                case TakeSnapshot():
-                    if stream.last_frame is not None and self._mqtt is not None:
-                        self._send_picture(self._mqtt, stream.name, stream.view.jpeg(stream.last_frame))
-                case _:
-                    assert_never(command)
+            case TakeSnapshot():
+                for stream in self._streams:
+                    self._send_picture(stream)
+            case _:
+                assert_never(command)
+        _log.info("command over MQTT: %s", command)
 
-    def _send_picture(self, mqtt: MqttSink, name: str, jpeg: bytes | None) -> None:
+    def _send_picture(self, stream: Stream) -> None:
+        if stream.last_frame is None or self._mqtt is None:
+            return
+        jpeg = stream.view.jpeg(stream.last_frame)
         if jpeg is None:
-            _log.warning("%s: a snapshot was requested, but pictures are off", name)
+            _log.warning("%s: a snapshot was requested, but pictures are off", stream.name)
         else:
-            mqtt.send_picture(name, jpeg)
+            self._mqtt.send_picture(stream.name, jpeg)

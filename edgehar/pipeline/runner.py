@@ -1,22 +1,22 @@
-"""Runs cameras all day, or files to their end: frames -> classifier -> decisions -> sinks, each side on its own thread.
+"""Runs streams until they end: frames -> classifier -> decisions -> sinks.
 
-Each source has threads of its own that keep it open and keep, when it is live, only its newest frame; a file is read
-through a short queue that loses nothing. Every sink has a thread and a queue of its own, so that a slow broker never
-delays a frame. All streams take turns on the thread that calls `Runner.run`, frame by frame.
+Each source is read by threads of its own (see `edgehar.capture.reader`), and each sink has a queue and a thread
+(see `edgehar.pipeline.outputs`). All streams take turns on the thread that calls `Runner.run`, one frame at a time.
+That thread must never wait for a disk or a network.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import math
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgehar.capture.mailbox import Closed, Mailbox
-from edgehar.errors import EdgeharError
+from edgehar.capture.mailbox import Closed
+from edgehar.errors import SourceError
+from edgehar.pipeline.outputs import Outputs
 from edgehar.records import StreamState
 
 if TYPE_CHECKING:
@@ -29,38 +29,31 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Records that may wait for a sink: some seconds of answers to every frame.
-_RECORDS_WAITING = 256
-# How often waiting threads look whether the run is to stop.
+# Longest wait for a frame, so that a stop is noticed soon.
 _POLL_S = 0.1
-# How long sinks get to write what waits for them after a stop or an error. At the end of a file they get all they need.
-STOP_DEADLINE_S = 5.0
-# How long the run waits for a read of the source that is under way when it ends.
-_CAPTURE_JOIN_S = 1.0
+_ENDED = (StreamState.STOPPED, StreamState.FAILED)
 
 
-class _SinkThread:
-    """A sink, its queue and its thread."""
+@dataclass(frozen=True, kw_only=True)
+class RunnerOptions:
+    """Limits of a run.
 
-    def __init__(self, sink: Sink) -> None:
-        self.sink = sink
-        self.error: BaseException | None = None
-        self.records: Mailbox[Record] = Mailbox(_RECORDS_WAITING, drop_oldest=False)
-        self.thread = threading.Thread(target=self._work, name=f"edgehar-sink-{sink.name}", daemon=True)
+    Attributes:
+        duration_s: stop after this much video (files), or this long after the start (live sources).
+        max_predictions: stop after exactly this many predictions, over all streams.
+        status_every_s: time between the statuses of a live stream.
+        records_waiting: records that may wait for a sink; a live run then drops the oldest, a file waits for room.
+        stop_deadline_s: time for captures and sinks to finish after a stop or an error. At the end of a file there is
+            no limit.
+        capture_join_s: the part of that time for reads of sources that are under way.
+    """
 
-    def _work(self) -> None:
-        try:
-            while True:
-                self.sink.write(self.records.get())
-        except Closed:
-            pass
-        except Exception as error:
-            self.error = error
-        try:
-            self.sink.close()
-        except Exception as error:
-            self.error = self.error or error
-        self.records.close(discard=True)
+    duration_s: float | None = None
+    max_predictions: int | None = None
+    status_every_s: float = 10.0
+    records_waiting: int = 256
+    stop_deadline_s: float = 4.0
+    capture_join_s: float = 1.0
 
 
 class Runner:
@@ -70,201 +63,161 @@ class Runner:
         self,
         streams: Sequence[Stream],
         sinks: Iterable[Sink],
+        options: RunnerOptions | None = None,
         *,
-        duration_s: float | None = None,
-        max_predictions: int | None = None,
-        status_every_s: float = 10.0,
         on_tick: Callable[[], object] = lambda: None,
         on_end: Callable[[], object] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Make a run; `run` does it. It stops the captures and closes the sinks, the caller closes the classifiers.
+        """Make a run; `run` starts it. It stops the captures and closes the sinks; the caller closes the classifiers.
 
         Args:
-            streams: what is watched; they take turns.
-            sinks: what gets the records.
-            duration_s: stop after this much video (files), or this long after the start (live sources).
-            max_predictions: stop after exactly this many predictions of all streams.
-            status_every_s: how often each live stream's status is told between its changes.
-            on_tick: called some times a second by the thread that classifies, between frames.
-            on_end: called by it when the run begins to end, before the sinks are finished.
+            streams: the streams, which take turns.
+            sinks: where all records go.
+            options: limits of the run.
+            on_tick: called several times per second between frames, by the thread that classifies.
+            on_end: called by that thread when the run begins to end, before the sinks are finished.
+            clock: monotonic seconds, for duration and statuses.
         """
         self.streams = list(streams)
-        self._sinks = [_SinkThread(sink) for sink in sinks]
-        self._duration_s, self._max_predictions = duration_s, max_predictions
-        self._status_every_s, self._on_tick, self._on_end = status_every_s, on_tick, on_end
+        self._options, self._clock = options or RunnerOptions(), clock
+        self._outputs = Outputs(
+            sinks, capacity=self._options.records_waiting, stop_deadline_s=self._options.stop_deadline_s
+        )
+        self._on_tick, self._on_end = on_tick, on_end
         self._stopping = False
         self._started_s = self._status_s = self._tick_s = 0.0
         self._prediction_count = 0
         self._wake = threading.Event()
         self._requests: deque[Callable[[], object]] = deque()
-        self._failure: BaseException | None = None
-        # While sinks are changed: those that are going, what makes the next, and the records kept for them.
-        self._leaving: list[_SinkThread] = []
-        self._make_sinks: Callable[[], Iterable[Sink]] | None = None
-        self._leave_by_s = 0.0
-        self._kept: deque[Record] = deque(maxlen=_RECORDS_WAITING)
 
     def stop(self) -> None:
-        """Ask the run to end cleanly. Takes no lock: safe from a signal handler and from any thread."""
+        """Request a clean end. Takes no lock, so it is safe in a signal handler and from any thread."""
         self._stopping = True
 
-    def request(self, action: Callable[[], object], *, at_once: bool = True) -> None:
+    def request(self, action: Callable[[], object], *, wake: bool = True) -> None:
         """Have the thread that classifies call `action` between two frames. Safe from any thread.
 
-        A signal handler must not be in a hurry: `at_once` takes a lock that the handler may have interrupted.
+        A signal handler passes `wake=False`, because waking takes a lock that the handler may have interrupted.
         """
         self._requests.append(action)
-        if at_once:
+        if wake:
             self._wake.set()
 
     @property
     def queue_depth(self) -> int:
-        """Records that wait for a sink, the most of all sinks."""
-        return max((len(sink.records) for sink in self._sinks), default=0)
+        """Records that wait for a sink: the largest number of all sinks."""
+        return self._outputs.queue_depth
 
     def replace_sinks(self, make_sinks: Callable[[], Iterable[Sink]]) -> None:
-        """Go on with other sinks, made when the present ones have written what waits for them and are closed.
+        """Change to other sinks, opened by `make_sinks` in a thread once the present ones are closed.
 
-        To be called by the thread that classifies. It goes on meanwhile, and what it finds is kept for the new sinks.
+        Call it on the thread that classifies. Classification continues, and records are kept for the new sinks.
         """
-        for sink in self._sinks:
-            sink.records.close()
-        self._leaving += self._sinks
-        self._sinks, self._make_sinks = [], make_sinks
-        self._leave_by_s = time.monotonic() + STOP_DEADLINE_S
-
-    def _change_sinks(self) -> None:
-        """Make the new sinks as soon as the old ones are gone."""
-        if self._make_sinks is None:
-            return
-        gone = not any(sink.thread.is_alive() for sink in self._leaving)
-        if not gone and time.monotonic() < self._leave_by_s:
-            return
-        try:
-            made = [_SinkThread(sink) for sink in self._make_sinks()]
-        except EdgeharError as error:
-            _log.error("no results go out: %s; trying again", error)
-            self._leave_by_s = time.monotonic() + STOP_DEADLINE_S
-            return
-        self._make_sinks, self._leaving, self._sinks = None, [], made
-        for sink in self._sinks:
-            sink.thread.start()
-        kept, self._kept = list(self._kept), deque(maxlen=_RECORDS_WAITING)
-        self._emit(kept)
+        self._outputs.replace(make_sinks)
 
     def run(self) -> None:
-        """Run until every source ends, a limit is reached or `stop` is called; events that are open are ended.
+        """Run until every source ends, a limit is reached or `stop` is called. Open events are ended.
 
         Raises:
-            SourceError: every source failed, or gave no frame.
-            SinkError, BrokenPipeError: an essential sink failed; its reader has gone.
-            Exception: whatever else went wrong in any of the threads.
+            SourceError: a source failed, or gave no frame. With several streams the others run to their end first.
+            SinkError: a sink failed; the run ends at once only if the sink is essential.
+            BrokenPipeError: the reader of an essential sink has gone.
+            Exception: any other error of any thread.
         """
-        self._started_s = self._status_s = time.monotonic()
-        for sink in self._sinks:
-            sink.thread.start()
+        self._started_s = self._status_s = self._clock()
+        self._outputs.start()
         for stream in self.streams:
-            stream.capture.frames.on_change = self._wake.set
-            stream.on_state = self._hear
-            stream.capture.start()
-        at_leisure, last = False, StreamState.FAILED
+            stream.start(on_state=self._on_state, on_frame=self._wake.set)
+        complete, last = False, StreamState.FAILED
         try:
-            at_leisure = self._watch_all()
+            complete = self._classify_all()
             last = StreamState.STOPPED
         except BrokenPipeError:
             last = StreamState.STOPPED
             raise
         finally:
             self._on_end()
-            for stream in self.streams:
-                self._end(stream, last)
-            self._finish_sinks(at_leisure)
-        self._raise_sink_error()
+            self._finish(last, complete)
+        self._outputs.check(self._is_stopping)
+        self._raise_failures()
 
-    def _hear(self, stream: Stream, state: StreamState, reason: str) -> None:
-        """Take note of what a capture does, from its own thread. How a stream ends is said when it has ended."""
-        if state not in (StreamState.STOPPED, StreamState.FAILED):
+    def _is_stopping(self) -> bool:
+        return self._stopping
+
+    def _on_state(self, stream: Stream, state: StreamState, reason: str) -> None:
+        """Pass on a state of a capture, from its thread. `_end` reports the last state of a stream."""
+        if state not in _ENDED:
             self.request(lambda: self._enter(stream, state, reason))
 
-    def _watch_all(self) -> bool:
-        """Classify until an end, and end the open events; True when it was the sources' own end."""
+    def _classify_all(self) -> bool:
+        """Classify until an end; returns True if all sources came to their own end."""
         while not self._is_over():
             self._wake.clear()
-            self._do_requests()
-            self._change_sinks()
-            # Each stream in its turn has one frame taken: none keeps the others waiting.
+            while self._requests:
+                self._requests.popleft()()
+            # One frame of each stream in turn, so that no stream delays the others.
             taken = [self._take_turn(stream) for stream in self.streams if not stream.done]
             if not any(taken):
                 if all(stream.done for stream in self.streams):
-                    return self._all_done()
+                    return not any(stream.cut_short for stream in self.streams)
                 self._wake.wait(_POLL_S)
         return False
 
-    def _all_done(self) -> bool:
-        if self._failure is not None and all(stream.error is not None for stream in self.streams):
-            raise self._failure
-        return not any(stream.cut_short for stream in self.streams)
-
     def _is_over(self) -> bool:
-        self._raise_sink_error()
-        if self._stopping or self._prediction_count == self._max_predictions:
+        self._outputs.check(self._is_stopping)
+        if self._stopping or self._prediction_count == self._options.max_predictions:
             return True
-        now_s = time.monotonic()
+        now_s = self._clock()
         if now_s - self._tick_s >= _POLL_S:
             self._tick_s = now_s
             self._on_tick()
-        if now_s - self._status_s >= self._status_every_s:
+        if now_s - self._status_s >= self._options.status_every_s:
             self._status_s = now_s
-            for stream in self.streams:
-                if stream.capture.live and not stream.done:
-                    self._emit([stream.status()])
-        live = any(stream.capture.live for stream in self.streams)
-        return live and self._duration_s is not None and now_s - self._started_s >= self._duration_s
+            self._emit([stream.status() for stream in self.streams if stream.capture.live and not stream.done])
+        duration_s = self._options.duration_s
+        return duration_s is not None and now_s - self._started_s >= duration_s and self._counts_clock_time()
 
-    def _do_requests(self) -> None:
-        while self._requests:
-            self._requests.popleft()()
+    def _counts_clock_time(self) -> bool:
+        """Return whether `duration_s` is a time of watching: for live sources, and for cameras yet to be connected."""
+        return any(stream.capture.live or stream.waits_for_source for stream in self.streams)
 
     def _take_turn(self, stream: Stream) -> bool:
-        """Take one frame of a stream if it has one; whether it had, or came to its end."""
+        """Take one frame of a stream; returns False if it has none."""
         try:
             epoch, frame = stream.capture.frames.get(0.0)
         except TimeoutError:
             return False
         except Closed:
-            self._finish(stream)
+            self._count(self._guarded(stream, stream.finish))
+            self._end(stream, StreamState.STOPPED if stream.error is None else StreamState.FAILED)
             return True
         if self._is_past_duration(stream, frame):
             stream.cut_short = True
             self._end(stream, StreamState.STOPPED)
             return True
         if stream.capture.live:
-            for sink in self._sinks:
-                sink.records.drop_when_full()
+            self._outputs.drop_when_full()
         self._count(self._guarded(stream, lambda: stream.take(frame, epoch)))
         return True
 
     def _is_past_duration(self, stream: Stream, frame: Frame) -> bool:
-        if self._duration_s is None or stream.capture.live:
+        duration_s = self._options.duration_s
+        if duration_s is None or stream.capture.live:
             return False
         first_s = frame.captured_s if stream.first_captured_s is None else stream.first_captured_s
-        # Compared with a tolerance: 25 frames of 1/25 s shall be 1 s.
-        return frame.captured_s - first_s >= self._duration_s - 1e-9
-
-    def _finish(self, stream: Stream) -> None:
-        """A stream has come to its own end."""
-        self._count(self._guarded(stream, stream.finish))
-        self._end(stream, StreamState.STOPPED if stream.error is None else StreamState.FAILED)
+        # The tolerance makes 25 frames of 1/25 s one second.
+        return frame.captured_s - first_s >= duration_s - 1e-9
 
     def _guarded(self, stream: Stream, work: Callable[[], list[Record]]) -> list[Record]:
-        """What `work` gives. Where others go on, a stream that fails is ended by itself."""
+        """Return the records of `work`. Where other streams continue, an error ends only its own stream."""
         try:
             return work()
         except Exception as error:
+            stream.error = error
             if len(self.streams) == 1:
                 raise
-            stream.error = self._failure = error
-            _log.error("%s: %s; the other cameras go on", stream.name, error)
+            _log.error("%s: %s; the other cameras continue", stream.name, error)
             self._end(stream, StreamState.FAILED)
             return []
 
@@ -272,65 +225,58 @@ class Runner:
         self._prediction_count = sum(stream.predictions for stream in self.streams)
         self._emit(records)
 
-    def _end(self, stream: Stream, state: StreamState) -> None:
-        """Stop a stream for good: its capture, its open event, and its last status. Nothing the second time."""
-        if stream.state in (StreamState.STOPPED, StreamState.FAILED):
+    def _end(self, stream: Stream, state: StreamState, join_s: float | None = None) -> None:
+        """End a stream: its capture, its open event, and its last status. Does nothing the second time."""
+        if stream.state in _ENDED:
             return
         stream.done = True
         self._emit(stream.end_events())
-        stream.stop(_CAPTURE_JOIN_S)
+        stream.stop(self._options.capture_join_s if join_s is None else join_s)
         self._enter(stream, state, "")
 
     def _emit(self, records: Iterable[Record]) -> None:
-        """Hand records to every sink, waiting for room where nothing may be lost."""
-        if self._make_sinks is not None:
-            self._kept.extend(records)
-            return
-        for record in records:
-            for sink in self._sinks:
-                # A sink that has failed takes no more; `_raise_sink_error` tells.
-                with contextlib.suppress(Closed):
-                    while not sink.records.put(record, _POLL_S) and not self._stopping:
-                        pass
+        self._outputs.emit(records, self._is_stopping)
 
     def _enter(self, stream: Stream, state: StreamState, reason: str) -> None:
-        if stream.state in (StreamState.STOPPED, StreamState.FAILED):
+        if stream.state in _ENDED:
             return
         status = stream.enter(state)
         level = logging.DEBUG
         if state is StreamState.RECONNECTING or (state is StreamState.OPENING and reason):
             level = logging.WARNING
         elif state in (StreamState.RUNNING, StreamState.STOPPED):
-            # The error that follows a failure says more than "failed".
+            # After a failure the error follows, which says more than "failed".
             level = logging.INFO
-        counts = f" after {status.frames} frames, {status.predictions} predictions, {status.dropped} frames dropped"
-        counted = bool(status.frames) and state is not StreamState.RUNNING
+        counts = ""
+        if status.frames and state is not StreamState.RUNNING:
+            frames, predictions = counted(status.frames, "frame"), counted(status.predictions, "prediction")
+            counts = f" after {frames}, {predictions}, {counted(status.dropped, 'frame')} dropped"
         why = f": {reason.removeprefix(f'{stream.name}: ')}" if reason else ""
-        _log.log(level, "%s: %s%s%s", stream.name, state.value, counts if counted else "", why)
+        _log.log(level, "%s: %s%s%s", stream.name, state.value, counts, why)
         self._emit([status])
 
-    def _finish_sinks(self, at_leisure: bool) -> None:
-        """Let sinks write what waits for them: all of it at the end of a source, else until a deadline."""
-        self._leave_by_s = 0.0
-        self._change_sinks()
-        for sink in self._sinks:
-            sink.records.close()
-        deadline_s = math.inf if at_leisure else time.monotonic() + STOP_DEADLINE_S
-        for sink in self._sinks:
-            while sink.thread.is_alive() and time.monotonic() < deadline_s:
-                sink.thread.join(_POLL_S)
-                if self._stopping and deadline_s == math.inf:
-                    deadline_s = time.monotonic() + STOP_DEADLINE_S
-            if sink.thread.is_alive():
-                _log.warning("%s: did not take all results within %.0f s", sink.sink.name, STOP_DEADLINE_S)
-            if sink.records.dropped:
-                _log.warning("%s: too slow: %d results dropped", sink.sink.name, sink.records.dropped)
+    def _finish(self, last: StreamState, complete: bool) -> None:
+        """End all streams and sinks: without a limit after a complete run, else before one common deadline."""
+        started_s = time.monotonic()
+        captures_until_s = started_s + self._options.capture_join_s
+        for stream in self.streams:
+            self._end(stream, last, max(0.0, captures_until_s - time.monotonic()))
+        self._outputs.finish(None if complete else started_s + self._options.stop_deadline_s, self._is_stopping)
 
-    def _raise_sink_error(self) -> None:
-        """What an essential sink failed with; another one is only spoken of, once, and left out from then on."""
-        for sink in [sink for sink in self._sinks if sink.error is not None]:
-            if sink.sink.essential:
-                assert sink.error is not None
-                raise sink.error
-            _log.error("%s: %s; going on without it", sink.sink.name, sink.error)
-            self._sinks.remove(sink)
+    def _raise_failures(self) -> None:
+        """Raise the error of a camera or output that failed while the others went on."""
+        failed = [stream for stream in self.streams if stream.error is not None]
+        if failed:
+            error = failed[0].error
+            assert error is not None
+            if len(failed) < len(self.streams):
+                names = ", ".join(stream.name for stream in failed)
+                raise SourceError(f"{names}: failed during the run: {error}") from error
+            raise error
+        if self._outputs.failure is not None:
+            raise self._outputs.failure
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, for example "1 frame" or "2 frames"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

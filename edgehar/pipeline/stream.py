@@ -1,4 +1,4 @@
-"""One source on its way to answers: its frames through its part of the model, and its decisions."""
+"""One stream: its capture, its classifier and its decider, from a frame to the records it leads to."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Failures of the network in a row that loading it anew is tried against.
+# After this many failures of the network in a row, stop loading it again.
 INFERENCE_ERRORS = 5
 
 
 class Stream:
-    """A source that is watched.
+    """A source, the classifier of its frames, and its decisions.
 
     Attributes:
-        name: what its records call it.
-        capture: where its frames come from.
-        classifier: what answers.
-        decider: what turns answers into decisions and events; may be replaced between two frames.
-        on_state: called by the capture's thread with this stream, the capture's new state and why.
-        error: why it failed; None otherwise.
-        cut_short: whether it was ended before its own end.
-        governor: says how many frames a second to look at; None: all that the model wants.
-        enabled: whether its frames are looked at; they are read and thrown away otherwise.
-        last_frame: the frame taken last; `view.jpeg` makes a picture of it.
-        view: what of the picture may be shown.
+        name: name of the source in records.
+        capture: reads the frames.
+        classifier: classifies them.
+        decider: turns predictions into decisions and events; may be reconfigured between two frames.
+        error: why the stream failed; None if it did not.
+        cut_short: whether it was ended before its source ended.
+        governor: limits the frames per second; None for no limit.
+        enabled: False to read frames without classifying them.
+        last_frame: the newest frame taken; `view.jpeg` makes a picture of it.
+        first_captured_s: capture time of the first frame; None before it.
+        view: what may be shown of the picture.
         recording: records the events; None if they are not recorded.
-        health: what counts how it is doing.
-        done: whether it has come to its end.
+        health: counts frames and predictions, and makes the status.
+        done: whether the stream has ended.
     """
 
     def __init__(
@@ -68,23 +68,24 @@ class Stream:
 
         Args:
             open_source: opens the source; called again after each interruption.
-            classifier: what answers, under the same source name; closed by the caller.
-            decider: what decides.
-            name: what records call it.
-            reconnect: when and how often a live source is opened again.
-            governor: says how many frames a second to look at; all the model wants when None.
-            monitor: gets this stream's counts; None for a stream on its own.
-            view: what of the picture may be shown; all of it when None.
+            classifier: classifies frames under the same source name; closed by the caller.
+            decider: decides on its predictions.
+            name: name of the source in records.
+            reconnect: when and how often to reopen a live source.
+            governor: limits the frames per second; None for no limit.
+            monitor: gets the counts of this stream; None for a stream on its own.
+            view: what may be shown of the picture; None for all of it.
             recording: records the events; None to record none.
         """
         self.name = name
+        self._on_state: Callable[[Stream, StreamState, str], object] = lambda *_: None
         self.capture = Capture(
-            open_source, options=reconnect, on_state=lambda state, reason: self.on_state(self, state, reason)
+            open_source, options=reconnect, on_state=lambda state, reason: self._on_state(self, state, reason)
         )
+        self._waits_at_start = reconnect is not None and reconnect.at_start
         self.classifier, self.decider = classifier, decider
         count = StreamHealth if monitor is None else monitor.add_stream
         self.health = count(name, count_dropped=lambda: self.capture.dropped)
-        self.on_state: Callable[[Stream, StreamState, str], object] = lambda *_: None
         self.error: BaseException | None = None
         self.enabled, self.done, self.cut_short = True, False, False
         self.last_frame: Frame | None = None
@@ -93,11 +94,28 @@ class Stream:
         self.view, self.recording = view or View(), recording
         self._epoch = 0
         self._errors_in_a_row = 0
+        self._bad_frames_in_a_row = 0
         self._last_frame_s: float | None = None
+
+    def start(self, *, on_state: Callable[[Stream, StreamState, str], object], on_frame: Callable[[], object]) -> None:
+        """Start reading the source, in threads of the capture.
+
+        Args:
+            on_state: called by the capture's thread with this stream, the capture's new state and the reason.
+            on_frame: called after each frame that was read, and at the end.
+        """
+        self._on_state = on_state
+        self.capture.frames.on_change = on_frame
+        self.capture.start()
+
+    @property
+    def waits_for_source(self) -> bool:
+        """Return whether the source was never open yet, and opening is retried for as long as it takes."""
+        return self._waits_at_start and not self.capture.wait_opened(0)
 
     @property
     def state(self) -> StreamState:
-        """The state that the run entered last."""
+        """The state that the stream entered last."""
         return self.health.state
 
     @property
@@ -107,19 +125,25 @@ class Stream:
 
     @property
     def predictions(self) -> int:
-        """Answers given so far."""
+        """Predictions made so far."""
         return self.health.predictions
 
     def take(self, frame: Frame, epoch: int) -> list[Record]:
-        """What one frame leads to: an answer and the events it makes, or nothing.
+        """Take one frame; returns the prediction and the events it leads to, if any.
+
+        A frame of a live source that cannot be used is dropped.
+
+        Args:
+            frame: the frame.
+            epoch: number of the source's connection; no window spans two of them.
 
         Raises:
-            SourceError: the frame cannot be used.
-            RuntimeError: the network fails again and again.
+            SourceError: a frame of a file cannot be used.
+            RuntimeError: the network failed `INFERENCE_ERRORS` times in a row.
         """
         records: list[Record] = []
         if epoch != self._epoch:
-            # Another connection: what was seen before it does not belong in one window with this.
+            # After a reconnection, because frames before and after the gap must not share a window.
             self._epoch = epoch
             self.health.reconnect()
             records += self._interrupt()
@@ -137,34 +161,34 @@ class Stream:
         return records + self._decide(prediction)
 
     def enter(self, state: StreamState) -> Status:
-        """Say that this is what it is doing now; its status."""
+        """Enter a state; returns the status."""
         self.health.state = state
         return self.status()
 
     def status(self) -> Status:
-        """How it is doing now."""
+        """Return the current status."""
         self.health.rate_hz = self.classifier.rate_hz
         return self.health.status()
 
     def finish(self) -> list[Record]:
-        """The answer for a clip shorter than a window, and the end of the event that is open.
+        """Finish a source that has ended; returns the prediction for a clip that was shorter than a window.
 
         Raises:
-            SourceError: the source gave no frame, or broke off with an error.
+            SourceError: the source gave no frame, or ended with an error.
         """
         self.done = True
         if self.capture.error is not None:
             raise self.capture.error
         if not self.frames:
-            raise SourceError(f"{self.name}: gave no frame; check that it is not empty")
+            raise SourceError(f"{self.name}: gave no frames; check that it is not empty")
         return self._decide(self.classifier.flush(dropped=self.capture.dropped))
 
     def end_events(self) -> list[Record]:
-        """The end of the event that is open, if one is."""
+        """Return the end of the open event, if there is one."""
         return self._recorded([*self.decider.finish()])
 
     def stop(self, timeout_s: float) -> None:
-        """Stop the capture, waiting up to `timeout_s` for a read that is under way, and finish the recordings."""
+        """Stop the capture, waiting up to `timeout_s` for a read in progress, and finish the recordings."""
         self.capture.stop(timeout_s)
         if self.recording is not None:
             self.recording.finish()
@@ -187,24 +211,34 @@ class Stream:
             _log.warning("%s: the network failed (%s); loading it again", self.name, error)
             self.classifier.reload()
             return None
+        except SourceError as error:
+            if not self.capture.live:
+                raise
+            self._drop_bad_frame(error)
+            return None
+        self._bad_frames_in_a_row = 0
         if prediction is not None:
             self._errors_in_a_row = 0
+        self._bad_frames_in_a_row = 0
         return prediction
 
+    def _drop_bad_frame(self, error: SourceError) -> None:
+        """Warn about the first of several bad frames: one picture of a wrong size must not end a camera."""
+        self._bad_frames_in_a_row += 1
+        if self._bad_frames_in_a_row == 1:
+            _log.warning("%s: frame dropped: %s", self.name, error)
+
     def _govern(self, frame: Frame, busy_s: float) -> None:
-        """Look at as many frames a second as the device can bear. A file waits, so that every frame has its time."""
+        """Limit the frame rate of a live source to what the device can process. A file waits for every frame."""
         if self.governor is None or not self.capture.live:
             return
         if self._last_frame_s is not None:
-            self.say_change(self.governor.observe(busy_s, max(frame.captured_s - self._last_frame_s, 1e-6)))
+            change = self.governor.observe(busy_s, max(frame.captured_s - self._last_frame_s, 1e-6))
+            if change is not None:
+                _log.warning("%s: %s", self.name, change)
         self._last_frame_s = frame.captured_s
         if self.governor.rate_hz != self.classifier.rate_hz:
             self.classifier.set_rate(self.governor.rate_hz)
-
-    def say_change(self, what: str | None) -> None:
-        """Log what the governor has changed, if anything."""
-        if what is not None:
-            _log.warning("%s: %s", self.name, what)
 
     def _decide(self, prediction: Prediction | None) -> list[Record]:
         if prediction is None:

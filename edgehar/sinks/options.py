@@ -6,12 +6,14 @@ from typing import Annotated
 
 import msgspec
 
+from edgehar.paths import OutputPath
+
 
 class FileOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file to write results to."""
 
     path: Annotated[
-        Annotated[str, msgspec.Meta(min_length=1)] | None,
+        OutputPath | None,
         msgspec.Meta(
             description="File that gets the results as JSON Lines; its folder must be there. Without it none does.",
             examples=["/var/lib/edgehar/results.jsonl"],

@@ -30,11 +30,13 @@ class Source(abc.ABC):
             counts and the reader sets the pace (a file). Frames of a live source have `captured_s` on the clock of
             `time.monotonic`, never later than they arrive.
         reopens: whether a live source that failed may deliver frames again when it is reopened.
+        burst_s: longest time for which frames may be held back and then delivered at once, in seconds.
         tap: gets the encoded packets of a video source, if it is set before the first frame is read.
     """
 
     live: bool = False
     reopens: bool = True
+    burst_s: float = 0.0
     tap: PacketTap | None = None
     name: str
 
@@ -51,6 +53,11 @@ class Source(abc.ABC):
     @classmethod  # noqa: B027 - most kinds need nothing beyond their imports
     def check(cls) -> None:
         """Check whether this kind of source works here. Raises SourceError if a library is missing."""
+
+    @property
+    def damaged(self) -> int:
+        """Frames dropped so far because they were damaged."""
+        return 0
 
     @abc.abstractmethod
     def __iter__(self) -> Iterator[Frame]:

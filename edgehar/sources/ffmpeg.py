@@ -6,12 +6,14 @@ import ssl
 from typing import TYPE_CHECKING
 
 import av
+from av.stream import Disposition
 
 from edgehar.errors import SourceError
 from edgehar.sources.base import AccessRefusedError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.video.stream import VideoStream
 
     from edgehar.sources.options import VideoOptions
 
@@ -38,6 +40,34 @@ def open_container(uri: str, name: str, options: VideoOptions) -> InputContainer
             message += ", or its certificate is not trusted: give ca_file, or set tls_verify to false"
     # Not chained, because FFmpeg's error repeats the address with its credentials.
     raise (AccessRefusedError if refused else SourceError)(f"{name}: {message}")
+
+
+def video_stream(container: InputContainer, name: str, options: VideoOptions) -> VideoStream:
+    """Return the first video stream of a container. Closes the container if there is none.
+
+    Raises:
+        SourceError: it has no video, or no decoder for it.
+    """
+    streams = [stream for stream in container.streams.video if not _is_picture(stream)]
+    if not streams:
+        container.close()
+        raise SourceError(f"{name}: contains no video; give a file with video")
+    stream = streams[0]
+    if stream.codec_context is None:
+        container.close()
+        raise SourceError(f"{name}: no decoder for its video; re-encode it: ffmpeg -i IN OUT.mp4")
+    lossy = container.format.name == "mpegts" or (container.format.name == "rtsp" and options.transport == "udp")
+    if lossy:
+        # Report errors instead of concealing them.
+        stream.codec_context.options = {"err_detect": "explode"}
+    return stream
+
+
+def _is_picture(stream: VideoStream) -> bool:
+    """Return whether a stream is a cover picture or thumbnail, which players show beside the file."""
+    return bool(
+        stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image)
+    )
 
 
 def is_network(uri: str) -> bool:

@@ -108,6 +108,7 @@ class VideoOptions(SourceOptions, frozen=True):
             "udp".
         tls_verify: whether `rtsps://` and `https://` servers must present a trusted certificate for their name.
         ca_file: PEM file of trusted certificate authorities; those of the system if None.
+        live: whether the address is a live stream; guessed if None.
     """
 
     open_timeout_s: _Seconds = 10.0
@@ -115,6 +116,7 @@ class VideoOptions(SourceOptions, frozen=True):
     transport: Literal["tcp", "udp"] = "tcp"
     tls_verify: bool = True
     ca_file: str | None = None
+    live: bool | None = None
 
 
 class ReplayOptions(SourceOptions, frozen=True):

@@ -15,12 +15,14 @@ from edgehar.frames import Frame, PixelFormat, YuvMatrix
 from edgehar.sources.address import name_of
 from edgehar.sources.base import HandleSource
 from edgehar.sources.clock import FileClock, LiveClock
-from edgehar.sources.ffmpeg import is_network, open_container, reason_of
-from edgehar.sources.options import DEFAULT_RATE_HZ, VideoOptions
+from edgehar.sources.decoding import Decoder
+from edgehar.sources.ffmpeg import open_container, reason_of, video_stream
+from edgehar.sources.options import VideoOptions
 from edgehar.sources.planes import in_place, is_full_range, yuv_matrix
+from edgehar.sources.timing import clock_fault, is_live, rate_hz, was_a_file
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     import numpy.typing as npt
     from av.packet import Packet
@@ -34,6 +36,8 @@ _log = logging.getLogger(__name__)
 _DEFAULT = VideoOptions()
 # A file with less than this share of the frames that its header promises is reported as damaged.
 _COMPLETE = 0.95
+# Longest segment of live HLS and DASH, in seconds. The frames of a segment arrive at once.
+_SEGMENT_S = 15.0
 
 
 class VideoSource(HandleSource):
@@ -41,10 +45,11 @@ class VideoSource(HandleSource):
 
     Frames have the decoder's format, most often I420, and are read-only views of its memory if `Resizer` can read that.
     Other frames (more than 8 bits, 4:2:2 and 4:4:4 planes, palettes, rotated ones) are converted to BGR24. You may keep
-    frames: each holds its memory as long as it lives.
+    frames: each holds its memory as long as it lives. Damaged frames are dropped.
 
     `captured_s` is computed from the stream's presentation times, so a variable frame rate is respected. It counts
-    seconds since the first frame for files. For live streams it is mapped to the monotonic clock by arrival.
+    seconds since the first frame for files. For live streams it is mapped to the monotonic clock by arrival, or is the
+    time of arrival if the stream has no usable presentation times.
 
     Attributes:
         name: the path, or the address without credentials.
@@ -64,43 +69,66 @@ class VideoSource(HandleSource):
         super().__init__()
         self.name = name_of(uri)
         self._container = open_container(uri, self.name, options)
-        self._stream = self._video_stream()
-        self.live = is_network(uri) and self._container.duration is None
+        self._stream = video_stream(self._container, self.name, options)
+        self.live = is_live(uri, self._container) if options.live is None else options.live
+        self.burst_s = _SEGMENT_S if self.live and self._container.format.name in ("hls", "dash") else 0.0
         tick = self._stream.time_base
         self._tick = None if tick is None else (tick.numerator, tick.denominator)
-        rate_hz = float(self._stream.average_rate or self._stream.guessed_rate or DEFAULT_RATE_HZ)
-        self._clock = LiveClock() if self.live else FileClock(1.0 / rate_hz)
+        self._clock = self._make_clock()
         self._reformatter = VideoReformatter()
-        self._decoded = self._decode()
+        self._decoder = Decoder(self._stream)
+        self._decoded = self._decoder.decode(self._packets())
         self._sequence = 0
         self._feed: PacketFeed | None = None
+        self._first_stamp_s: float | None = None
+        self._span_s = 0.0
+        self._opened_s = time.monotonic()
 
     @classmethod
     def from_uri(cls, uri: str, options: VideoOptions = _DEFAULT) -> Self:
         """Open a path, `file:` path or address."""
         return cls(uri, options)
 
-    def _video_stream(self) -> VideoStream:
-        streams = self._container.streams.video
-        if not streams:
-            self._container.close()
-            raise SourceError(f"{self.name}: contains no video; give a file with video")
-        if streams[0].codec_context is None:
-            self._container.close()
-            raise SourceError(f"{self.name}: no decoder for its video; re-encode it: ffmpeg -i IN OUT.mp4")
-        return streams[0]
+    @property
+    def damaged(self) -> int:
+        """Frames dropped so far because they were damaged."""
+        return self._decoder.damaged
+
+    def _make_clock(self) -> FileClock | LiveClock:
+        if not self.live:
+            return FileClock(1.0 / rate_hz(self._container, self._stream, self.name))
+        clock = LiveClock(fault=clock_fault(self._container))
+        self._say_fault(clock)
+        return clock
+
+    def _say_fault(self, clock: LiveClock) -> None:
+        if clock.fault is not None:
+            _log.warning("%s: %s; using arrival times", self.name, clock.fault)
 
     def _read(self) -> Frame | None:
         decoded = next(self._decoded, None)
         if decoded is None:
+            self._report_end()
             return None
         arrived_s = time.monotonic()
         stamp_s = self._stamp_s(decoded)
-        captured_s = self._clock.captured_s(stamp_s, arrived_s)
+        captured_s = self._captured_s(stamp_s, arrived_s)
         if self._feed is not None and stamp_s is not None:
             self._feed.placed(stamp_s, captured_s)
         self._sequence += 1
         return self._frame(decoded, captured_s, arrived_s)
+
+    def _captured_s(self, stamp_s: float | None, arrived_s: float) -> float:
+        if stamp_s is not None:
+            self._first_stamp_s = stamp_s if self._first_stamp_s is None else self._first_stamp_s
+            self._span_s = max(self._span_s, stamp_s - self._first_stamp_s)
+        if isinstance(self._clock, FileClock):
+            return self._clock.captured_s(stamp_s, arrived_s)
+        before = self._clock.fault
+        captured_s = self._clock.captured_s(stamp_s, arrived_s, waited=self._decoder.waited)
+        if before is None:
+            self._say_fault(self._clock)
+        return captured_s
 
     def _stamp_s(self, decoded: VideoFrame) -> float | None:
         # AVI stores no presentation times. FFmpeg's invented ones are out of order with packed B-frames (as in UCF101
@@ -115,29 +143,22 @@ class VideoSource(HandleSource):
         self._container.close()
         # The decoder and its threads live as long as a reference to them, even after close().
         del self._decoded, self._stream, self._container
+        self._decoder.release()
 
-    def _decode(self) -> Generator[VideoFrame]:
-        """Yield every frame that can be decoded. Report the skipped ones once, at the end."""
-        damaged = frames = 0
-        for packet in self._packets():
-            try:
-                decoded = packet.decode() if packet is not None else self._stream.codec_context.decode(None)
-            except av.FFmpegError:
-                damaged += 1
-                continue
-            frames += len(decoded)
-            yield from decoded
-        if not frames:
+    def _report_end(self) -> None:
+        """Report the damage of a file that has ended."""
+        decoder = self._decoder
+        if not decoder.frames:
             raise SourceError(
                 f"{self.name}: no frame can be decoded; the file is empty, truncated or damaged: copy or re-encode it"
             )
-        missing = frames < _COMPLETE * self._stream.frames
-        if damaged or missing:
+        missing = decoder.frames < _COMPLETE * self._stream.frames
+        if decoder.damaged or missing:
             of_all = f" of {self._stream.frames}" if missing else ""
-            _log.warning("%s: damaged or truncated: %d%s frames were decoded", self.name, frames, of_all)
+            _log.warning("%s: damaged or truncated: %d%s frames were decoded", self.name, decoder.frames, of_all)
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
-        """Yield packets until the file ends or fails, then None, which flushes the decoder."""
+        """Yield packets until the stream ends or fails, then None, which flushes the decoder."""
         if self.tap is not None:
             self._feed = self.tap.begin(self._stream, live=self.live)
         try:
@@ -146,6 +167,8 @@ class VideoSource(HandleSource):
                     self._feed.packet(packet)
                 yield packet
             trouble = "the stream ended"
+            if self.live and was_a_file(self._container, self._span_s, time.monotonic() - self._opened_s):
+                return
         except av.FFmpegError as error:
             trouble = reason_of(error)
             yield None

@@ -131,24 +131,25 @@ def test_an_altered_bundle(tiny_bundle, tmp_path):
     [
         (["--camera", "0", "--source", "x.mp4"], "not allowed with"),
         (["--camera", "-1"], "not 0 or more"),
-        (["--hop", "0"], "not 1 or more"),
-        (["--hop", "many"], "invalid whole number value: 'many'"),
-        (["--threshold", "1.5"], "not between 0 and 1"),
-        (["--threshold", "nan"], "not between 0 and 1"),
-        (["--region", "0,0,1"], "is not X,Y,WIDTH,HEIGHT"),
-        (["--region", "0,0,2,1"], "each from 0 to 1"),
-        (["--region", "a,b,c,d"], "invalid region value"),
+        (["--hop", "0"], '--hop is "0", it must be a whole number from 1 to 100000'),
+        (["--hop", "many"], '--hop is "many", it must be a whole number'),
+        (["--threshold", "1.5"], '--threshold is "1.5", it must be a number from 0 to 1'),
+        (["--threshold", "nan"], "it must be a number from 0 to 1"),
+        (["--region", "0,0,1"], "it must be a list of 4, each a number from 0 to 1"),
+        (["--region", "0,0,2,1"], "each a number from 0 to 1"),
+        (["--region", "a,b,c,d"], '--region is "a,b,c,d", it must be a list of 4'),
         (["--source", "synthetic:walking", "--region", "0.5,0,0.6,1"], "region must lie within the frame"),
         (["--duration", "0"], "not above 0"),
         (["--duration", "inf"], "not above 0"),
         (["--max-predictions", "-3"], "not 1 or more"),
-        (["--threads", "0"], "not 1 or more"),
-        (["--output", "xml"], "invalid choice"),
+        (["--threads", "0"], '--threads is "0", it must be a whole number from 1 to 1024'),
+        (["--output", "jsnol"], 'it must be "jsonl", "none" or "text"; did you mean "jsonl"?'),
+        (["--rate-hz", "0"], '--rate-hz is "0", it must be a number above 0 to 1000'),
         (["--sourc", "x"], "unrecognized arguments"),
         (["--source", "gopher:hole"], "unknown kind of source 'gopher'"),
         (["--source", "camera:front"], "camera:0"),
         (["--source", "synthetic:walking", "--rate-hz", "5"], "rate_hz is no option"),
-        (["--source", "synthetic:walking", "--hop", "5"], "hop is 5, it must be 1 to 4"),
+        (["--source", "synthetic:walking", "--hop", "5"], "hop is 5, it must be a whole number from 1 to 4"),
         (["--source", "synthetic:juggling"], "no such action"),
     ],
 )
@@ -156,6 +157,7 @@ def test_wrong_usage(tiny_bundle, arguments, said):
     done = run_command("edgehar-run", "--model", tiny_bundle, *arguments)
     assert_one_line_error(done, 2, said)
     assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_credentials_are_never_shown(tiny_bundle):

@@ -8,6 +8,7 @@ import pytest
 from support.helpers import assert_one_line_error, environment, run_command
 
 from edgehar.config import Config
+from edgehar.model.bundle import installed_bundles
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def test_a_sample_is_written_once_and_only_for_its_owner(tmp_path, env):
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{path}: written; edit it, then: edgehar config check {path}\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert_one_line_error(config("init", env=env), 2, f"{path}: is there already; --force overwrites it")
+    assert_one_line_error(config("init", env=env), 2, f"{path}: exists already; --force overwrites it")
     path.write_text("threads = 2\n")
     assert config("init", "--force", env=env).returncode == 0
     assert path.read_text() == config("init", "-", env=env).stdout
@@ -41,14 +42,40 @@ def test_a_folder_that_is_not_there(tmp_path, env):
 
 def test_check_says_all_that_is_wrong(tmp_path, env):
     path = tmp_path / "my.toml"
-    path.write_text("threds = 2\nhop = 0\n")
+    path.write_text('threds = 2\nhop = 0\nmodel = "none.edgehar"\n[[camera]]\nsource = "no.mp4"\nca_file = "no.pem"\n')
     done = config("check", path, env={**env, "EDGEHAR_OUTPUT": "xml"})
     assert done.returncode == 2
+    names = ", ".join(bundle.stem for bundle in installed_bundles())
     assert done.stderr.splitlines() == [
-        f"edgehar: {path}: threds is no setting; did you mean threads?",
+        f"edgehar: {path}: threds is not a setting; did you mean threads?",
         f"edgehar: {path}: hop is 0, it must be a whole number from 1 to 100000",
         'edgehar: EDGEHAR_OUTPUT is "xml", it must be "jsonl", "none" or "text"',
+        f"edgehar: {path}: camera[0].source: {tmp_path}/no.mp4: no such file or folder",
+        f"edgehar: {path}: model: {tmp_path}/none.edgehar: no such model bundle; known names: {names}",
+        f"edgehar: {path}: camera[0].ca_file: {tmp_path}/no.pem: no such file",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("[decision]\nthresholds = { Fight = 0.5 }", "did you mean 'fight'?"),
+        ("[[camera]]\nfps = 10", "did you mean rate_hz?"),
+        ("[[camera]]\nURL = 'rtsp://cam/'", "did you mean source?"),
+        ("Hop = 3", "did you mean hop?"),
+        ("[mqtt]\npassword-file = 'x'", "did you mean password_file?"),
+    ],
+)
+def test_a_key_is_guessed_by_its_meaning(tmp_path, env, text, meant):
+    path = tmp_path / "my.toml"
+    path.write_text(text)
+    assert_one_line_error(config("check", path, env=env), 2, meant)
+
+
+def test_a_file_that_windows_has_saved_is_read(tmp_path, env):
+    path = tmp_path / "my.toml"
+    path.write_bytes(b"\xef\xbb\xbfthreads = 2\r\n")
+    assert config("check", path, env=env).returncode == 0
 
 
 def test_check_looks_at_models_and_labels(tmp_path, env, tiny_bundle):
@@ -57,7 +84,7 @@ def test_check_looks_at_models_and_labels(tmp_path, env, tiny_bundle):
     done = config("check", path, env=env)
     assert done.returncode == 2
     hop, labels = done.stderr.splitlines()
-    assert "hop is 99, it must be 1 to 4 (the window of tiny)" in hop
+    assert "hop is 99, it must be a whole number from 1 to 4 (the window of tiny)" in hop
     assert "brihgt" in labels
     path.write_text('model = "none.edgehar"\n')
     assert_one_line_error(config("check", path, env=env), 2, f"{path}: model: {tmp_path / 'none.edgehar'}: no such")
@@ -69,7 +96,7 @@ def test_check_looks_at_the_broker_s_address_and_files(tmp_path, env):
     assert_one_line_error(config("check", path, env=env), 2, f"{path}: mqtt: the address must begin with mqtt://")
     path.write_text('[mqtt]\nurl = "mqtts://me@broker/"\nca_file = "ca.pem"\n')
     missing = tmp_path / "ca.pem"
-    assert_one_line_error(config("check", path, env=env), 2, f"{path}: mqtt.ca_file: {missing}: there is no such file")
+    assert_one_line_error(config("check", path, env=env), 2, f"{path}: mqtt.ca_file: {missing}: no such file")
 
 
 def test_check_looks_at_the_web_server_s_address(tmp_path, env):

@@ -9,7 +9,8 @@ from support.helpers import assert_one_line_error, flat_frames, predictions, run
 
 def arguments(bundle, **changes):
     """Arguments of a demo that ends soon; the file's names are relative to the folder it runs in."""
-    options = {"model": bundle, "source": "synthetic:walking?duration_s=1", "out": "demo.mp4", "hop": 2} | changes
+    options = {"model": bundle, "source": "synthetic:walking?duration_s=1", "out": "demo.mp4", "hop": 2}
+    options |= {"output": "jsonl"} | changes
     return [part for name, value in options.items() for part in (f"--{name}", str(value))]
 
 
@@ -26,8 +27,8 @@ def test_it_prints_answers_and_writes_a_video(tiny_bundle, tmp_path):
     # 60 frames are on the model's 10 Hz grid: answers after 4, 6, ... 60, of which 5 straddle a change of action.
     assert [answer["seq"] for answer in answers] == list(range(29))
     assert {answer["source"] for answer in answers} == {"synthetic:all"}
-    assert "the video is demo.mp4" in done.stderr
-    assert "0 of 24 windows that show one action were named right; 5 more" in done.stderr
+    assert "29 predictions; wrote demo.mp4" in done.stderr
+    assert "0 of 24 windows that show one action are right; 5 more" in done.stderr
     assert frames_in(tmp_path / "demo.mp4") == 150
     assert [entry.name for entry in tmp_path.iterdir()] == ["demo.mp4"]
 
@@ -39,6 +40,17 @@ def test_a_video_file_can_be_the_source(tiny_bundle, tmp_path):
     assert {answer["label"] for answer in predictions(done.stdout)} == {"bright"}
     assert "right" not in done.stderr.replace("bright", "")  # nobody knows the truth about a file
     assert frames_in(tmp_path / "demo.mp4") == 40
+
+
+def test_by_default_it_prints_one_line_for_each_action_seen(tiny_bundle, tmp_path):
+    clip = write_video(tmp_path / "clip.mp4", flat_frames([235] * 60 + [20] * 60))
+    done = run_command("edgehar", "demo", *arguments(tiny_bundle, source=clip, output="text"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    labels = [line.split()[4] for line in done.stdout.splitlines()]
+    assert labels == ["bright", "dark"]
+    assert max(map(len, done.stdout.splitlines())) < 80
+    # Nothing precedes the result: no notice of the runtime, no log.
+    assert [line for line in done.stderr.splitlines() if not line.startswith("edgehar demo: ")] == []
 
 
 @pytest.mark.parametrize(

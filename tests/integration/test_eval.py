@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 from support.helpers import assert_one_line_error, flat_frames, run_command, write_video
+from support.tiny_bundle import write_tiny_bundle
 
 from edgehar_training.data.datasets.clip import Clip
 from edgehar_training.data.datasets.splits import Split, write_splits
@@ -447,3 +448,20 @@ def test_metrics_of_another_shape_are_told_in_one_line(tmp_path, broken):
     run = write_run(tmp_path / "run", [1, 1, 0])
     (run / "metrics.json").write_text(broken)
     assert_one_line_error(run_command("edgehar", "eval", run, "--stored"), 1, "metrics.json", "train the run again")
+
+
+def test_false_alarms_of_ordinary_footage_stand_beside_the_accuracy(clips, tmp_path):
+    """A dark yard, and one where a lamp shines for two seconds: one alarm in 20 s."""
+    for name, levels in {"calm": [40] * 250, "lamp": [40] * 100 + [220] * 50 + [40] * 100}.items():
+        (tmp_path / "yard").mkdir(exist_ok=True)
+        write_video(tmp_path / "yard" / f"{name}.mp4", flat_frames(levels))
+    bundle = write_tiny_bundle(tmp_path / "quiet.edgehar", background=["dark"])
+    arguments = ("eval", bundle, "--data", clips, "--ordinary", tmp_path / "yard", "--out", tmp_path / "report")
+    done = run_command("edgehar", *arguments, "--jobs", 1, timeout_s=120)
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.startswith("false alarms"))
+    assert "1 in 0.3 min" in line
+    alarms = json.loads((tmp_path / "report" / "eval.json").read_text())["ordinary"]["as_decided"]["false_alarms"]
+    assert alarms["per_hour"] == pytest.approx(180, rel=0.02)
+    assert "False alarms on ordinary footage" in (tmp_path / "report" / "report.html").read_text()
+    assert_one_line_error(run_command("edgehar", "eval", bundle, "--data", clips, "--jobs", 1), 2, "--ordinary")

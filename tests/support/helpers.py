@@ -64,13 +64,8 @@ def run_command(name, *arguments, timeout_s=60, env=None, **options):
 
 def start_command(name, *arguments, **options):
     """Start an installed command; returns the Popen with text pipes. Use it as a context manager."""
-    return subprocess.Popen(
-        [COMMANDS / name, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([COMMANDS / name, *map(str, arguments)], text=True, **{**pipes, **options})
 
 
 def records(output):

@@ -16,7 +16,13 @@ from edgehar.bench import results as bench_results
 from edgehar.model import manifest
 
 PAGES = {
-    path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    path.relative_to(ROOT).as_posix(): path
+    for path in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "CHANGELOG.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+    )
 }
 # Whose options a page means by a bare `--option`.
 SUBJECTS = {
@@ -34,6 +40,7 @@ SUBJECTS = {
 }
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OUR_FILE = re.compile(r"(?<![\w/.~-])(?:edgehar|ext|scripts|tests|training)/[\w./-]+\.\w+")
+OUR_FOLDER = re.compile(r"`((?:edgehar|ext|scripts|tests|training)/(?:[\w-]+/)*)`")
 
 
 def blocks(page, *languages):
@@ -58,6 +65,12 @@ def calls(line):
         elif found:
             found[-1][1].append(word)
     return [(command, rest) for command, rest in found if command]
+
+
+def anchors(file):
+    """The anchors of a page, as GitHub and the site make them of its headings."""
+    headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", file.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def structs_of(module):
@@ -97,9 +110,12 @@ def test_every_option_is_explained(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_and_path_leads_somewhere(page):
     text = PAGES[page].read_text()
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-        assert "://" in target or (PAGES[page].parent / target).exists(), target
-    for path in OUR_FILE.findall(text):
+    for target, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", text):
+        if "://" not in target:
+            file = PAGES[page].parent / target if target else PAGES[page]
+            assert file.exists(), target
+            assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
+    for path in (*OUR_FILE.findall(text), *OUR_FOLDER.findall(text)):
         assert (ROOT / path).exists(), path
 
 

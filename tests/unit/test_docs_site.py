@@ -50,6 +50,11 @@ def test_every_option_can_be_searched_for(entries, command):
     assert missing <= {"--help", "--version", "--verbose"}
 
 
+def test_every_command_with_options_is_known_to_these_tests(entries):
+    programs = {name.partition(".")[0] for name in entries["cmdoption"]}
+    assert programs - {command.replace(" ", "-") for command in COMMANDS} == set()
+
+
 def test_every_setting_can_be_searched_for(entries):
     paths = {".".join(path) for path, _setting in every_path(Config)}
     assert paths - entries["confval"] == set()

@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from edgehar.credentials import Secret, read_secret, tls_context, without_credentials
 from edgehar.errors import ConfigError
+from edgehar.paths import InputFile, SecretFile
 
 if TYPE_CHECKING:
     import ssl
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 PASSWORD_VARIABLE = "EDGEHAR_MQTT_PASSWORD"  # noqa: S105 - the name, not the password
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _EXAMPLE = "mqtt://user:password@host:1883/base/topic"
-
-
-_Path = Annotated[str, Meta(min_length=1)] | None
 
 
 class MqttOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,20 +41,21 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Meta(description=f"The password, where neither the URL nor {PASSWORD_VARIABLE} holds it.", examples=["secret"]),
     ] = None
     password_file: Annotated[
-        _Path, Meta(description="A file whose first line is the password.", examples=["/etc/edgehar/mqtt-password"])
+        SecretFile | None,
+        Meta(description="A file whose first line is the password.", examples=["/etc/edgehar/mqtt-password"]),
     ] = None
     ca_file: Annotated[
-        _Path,
+        InputFile | None,
         Meta(
             description="The authorities to trust, as PEM; without it those of the system.",
             examples=["/etc/edgehar/ca.pem"],
         ),
     ] = None
     cert_file: Annotated[
-        _Path, Meta(description="A client certificate, as PEM.", examples=["/etc/edgehar/client.pem"])
+        InputFile | None, Meta(description="A client certificate, as PEM.", examples=["/etc/edgehar/client.pem"])
     ] = None
     key_file: Annotated[
-        _Path,
+        SecretFile | None,
         Meta(
             description="Its key, as PEM, where the certificate's file does not hold it.",
             examples=["/etc/edgehar/client.key"],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from edgehar.errors import ConfigError
+from edgehar.paths import OutputPath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +19,7 @@ class SpoolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Where undelivered events are kept, and how many."""
 
     directory: Annotated[
-        str | None,
+        OutputPath | None,
         msgspec.Meta(
             description="Folder of the queues; by default $STATE_DIRECTORY, $XDG_STATE_HOME/edgehar or "
             "~/.local/state/edgehar, the first there is.",

@@ -12,6 +12,7 @@ import msgspec
 from edgehar._version import __version__
 from edgehar.credentials import Secret, read_secret, tls_context
 from edgehar.errors import ConfigError
+from edgehar.paths import InputFile, SecretFile
 
 if TYPE_CHECKING:
     import ssl
@@ -35,11 +36,11 @@ class WebhookOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         msgspec.Meta(description="Sent with every event as Authorization: Bearer.", examples=["secret"]),
     ] = None
     token_file: Annotated[
-        Annotated[str, msgspec.Meta(min_length=1)] | None,
+        SecretFile | None,
         msgspec.Meta(description="A file whose first line is the token.", examples=["/etc/edgehar/webhook-token"]),
     ] = None
     ca_file: Annotated[
-        Annotated[str, msgspec.Meta(min_length=1)] | None,
+        InputFile | None,
         msgspec.Meta(
             description="The authorities to trust, as PEM; without it those of the system.",
             examples=["/etc/edgehar/ca.pem"],

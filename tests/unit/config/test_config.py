@@ -135,12 +135,12 @@ def test_paths_in_a_file_start_at_its_folder(written, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("threds = 2", "threds is no setting; did you mean threads?"),
-        ("min_duration_s = 2", "min_duration_s is no setting; did you mean decision.min_duration_s?"),
-        ("threshold = 0.5", "threshold is no setting; did you mean decision.threshold?"),
-        ("zzz = 2", "zzz is no setting; known here: model, hop,"),
-        ("[decision]\nthreshhold = 0.5", "decision.threshhold is no setting; did you mean threshold?"),
-        ("[decision]\nregion = 0.5", "decision.region is no setting; did you mean camera.region?"),
+        ("threds = 2", "threds is not a setting; did you mean threads?"),
+        ("min_duration_s = 2", "min_duration_s is not a setting; did you mean decision.min_duration_s?"),
+        ("threshold = 0.5", "threshold is not a setting; did you mean decision.threshold?"),
+        ("zzz = 2", "zzz is not a setting; known here: model, hop,"),
+        ("[decision]\nthreshhold = 0.5", "decision.threshhold is not a setting; did you mean threshold?"),
+        ("[decision]\nregion = 0.5", "decision.region is not a setting; did you mean camera.region?"),
         ('hop = "x"', 'hop is "x", it must be a whole number from 1 to 100000'),
         ("hop = true", "hop is true, it must be a whole number from 1 to 100000"),
         ("hop = 2.5", "hop is 2.5, it must be a whole number from 1 to 100000"),
@@ -159,13 +159,13 @@ def test_paths_in_a_file_start_at_its_folder(written, tmp_path, monkeypatch):
         ),
         ("[[camera]]\nrate_hz = 0", "camera[0].rate_hz is 0, it must be a number above 0 to 1000"),
         ("[[camera]]\nrate_hz = inf", "camera[0].rate_hz is inf, it must be a number above 0 to 1000"),
-        ("[[camera]]\nname = 'a/b'", "it must be letters, digits, - and _, the first a letter or digit"),
-        ("[[camera]]\n[[camera]]\nname = 'a'", "camera[0] has no name; where there are several each needs one"),
-        ("[[camera]]\nname = 'a'\n[[camera]]\nname = 'a'", 'two cameras are called "a"'),
-        ("camera = []", "camera is empty, there is nothing to watch"),
-        ("[camera]\nname = 'a'", "camera must be an array of tables: write [[camera]] with two brackets"),
-        ("decision = 3", "decision must be a table: write [decision] and its keys below"),
-        ("[[decision]]", "decision must be a table: write [decision] and its keys below"),
+        ("[[camera]]\nname = 'a/b'", "it must be letters, digits, - and _, starting with a letter or digit"),
+        ("[[camera]]\n[[camera]]\nname = 'a'", "camera[0] has no name; with several cameras each needs one"),
+        ("[[camera]]\nname = 'a'\n[[camera]]\nname = 'a'", 'two cameras have the name "a"'),
+        ("camera = []", "camera is an empty list"),
+        ("[camera]\nname = 'a'", "camera must be an array of tables: write [[camera]], and its keys below it"),
+        ("decision = 3", "decision must be a table: write [decision], and its keys below it"),
+        ("[[decision]]", "decision must be a table: write [decision], and its keys below it"),
         ("hop = = 3", "is not TOML: Invalid value (at line 1, column 7)"),
         ("hop = 3\nhop = 4", "is not TOML: Cannot overwrite a value"),
         ("hop = " + "9" * 5000, "is not TOML"),
@@ -189,13 +189,13 @@ def test_text_that_is_not_utf_8(tmp_path):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    assert "No such file or directory; make one with edgehar config init" in problems(tmp_path / "none.toml")[0]
+    assert "No such file or directory; create one with edgehar config init" in problems(tmp_path / "none.toml")[0]
     assert "Is a directory" in problems(tmp_path)[0]
 
 
 def test_all_problems_are_found_and_the_message_has_the_first(written):
     path = written("threds = 2\nhop = 0\n")
-    with pytest.raises(ConfigError, match=r"threds is no setting.* \(and 2 more: edgehar config check shows all\)"):
+    with pytest.raises(ConfigError, match=r"threds is not a setting.* \(and 2 more: edgehar config check shows all\)"):
         load(path, {"EDGEHAR_OUTPUT": "x"})
     assert len(problems(path, {"EDGEHAR_OUTPUT": "x"})) == 3
 
@@ -204,9 +204,9 @@ def test_all_problems_are_found_and_the_message_has_the_first(written):
     ("name", "value", "problem"),
     [
         ("EDGEHAR_HOP", "x", 'EDGEHAR_HOP is "x", it must be a whole number from 1 to 100000'),
-        ("EDGEHAR_HOPS", "3", "EDGEHAR_HOPS is no setting; did you mean EDGEHAR_HOP?"),
+        ("EDGEHAR_HOPS", "3", "EDGEHAR_HOPS is not a setting; did you mean EDGEHAR_HOP?"),
         ("EDGEHAR_DECISION_THRESHOLD", "0.5", "did you mean EDGEHAR_DECISION__THRESHOLD?"),
-        ("EDGEHAR_QQ__X", "3", "EDGEHAR_QQ__X is no setting; unset it; edgehar config show lists what there is"),
+        ("EDGEHAR_QQ__X", "3", "EDGEHAR_QQ__X is not a setting; unset it; edgehar config show lists all settings"),
         ("EDGEHAR_DECISION__THRESHOLDS", "{ fight = 2 }", 'is "{ fight = 2 }", it must be a table of names'),
         ("EDGEHAR_DECISION__THRESHOLDS", "{", 'is "{", it must be a table of names'),
         ("EDGEHAR_CAMERA__REGION", "[" * 100_000, "it must be a list of 4"),
@@ -299,7 +299,7 @@ def test_it_is_looked_for_only_when_asked(tmp_path):
 
 @pytest.mark.skipif(Path("/etc/edgehar/config.toml").exists(), reason="this machine has a configuration")
 def test_auto_without_any_file(tmp_path):
-    with pytest.raises(ConfigError, match="make one with edgehar config init"):
+    with pytest.raises(ConfigError, match="create one with edgehar config init"):
         find_config("auto", {"XDG_CONFIG_HOME": str(tmp_path)})
 
 

@@ -1,6 +1,7 @@
 """What the monitor counts, and what the machine says."""
 
 import os
+import threading
 import time
 
 import pytest
@@ -75,6 +76,27 @@ def test_a_monitor_joins_streams_queues_and_machine(tmp_path):
     assert monitor.line() == "hall: opening, 0.0 frames/s, 0 answers; 42 events wait to be delivered"
     monitor.remove_gauges("mqtt")
     assert monitor.status("hall").spool_depth == 2
+
+
+def test_a_queue_whose_disk_is_stalled_delays_no_status(tmp_path):
+    stalled, asked = threading.Event(), threading.Event()
+
+    def depth():
+        if threading.current_thread() is not threading.main_thread():
+            asked.set()
+            stalled.wait()
+        return 7
+
+    monitor = Monitor(Machine(tmp_path))
+    monitor.add_gauge("spool_depth", depth, "mqtt")
+    hall = monitor.add_stream("hall")
+    monitor.start()
+    assert asked.wait(30)
+    # The thread that measures is stuck now; everyone else reads the values it measured last.
+    assert hall.status().spool_depth == 7
+    assert "7 events wait" in monitor.line()
+    monitor.close()
+    stalled.set()
 
 
 # ---- the machine

@@ -125,7 +125,7 @@ def test_a_state_that_cannot_be_used_changes_nothing(bundle, tmp_path):
 def test_mode_window_has_no_state_and_other_modes_are_none(bundle):
     with Classifier(bundle) as classifier:
         for call in (classifier.state, lambda: classifier.restore(b"")):
-            with pytest.raises(ConfigError, match="only mode stateful has a state"):
+            with pytest.raises(ConfigError, match='only mode "stateful" has a state to save'):
                 call()
     with pytest.raises(ConfigError, match="it must be window or stateful"):
         Classifier(bundle, mode="steps")

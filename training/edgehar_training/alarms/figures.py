@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgehar_training.alarms.poisson import rate
+from edgehar.events.poisson import rate
 from edgehar_training.scoring.intervals import group_bootstrap
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.files import whole_file, write_text
 from edgehar_training.alarms.page import alarms_page
+from edgehar_training.file_names import printable_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ def write_files(out: Path, summary: Mapping[str, Any]) -> list[Path]:
     Returns:
         The files.
     """
+    summary = printable_values(summary)
     page = alarms_page(summary)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "alarms.json", json.dumps(summary, indent=2) + "\n")

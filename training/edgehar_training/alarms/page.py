@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgehar_training.alarms.figures import envelope
-from edgehar_training.alarms.table import CAMERA_HEADER, CURVE_HEADER, camera_row, curve_row, facts
+from edgehar_training.alarms.table import CAMERA_HEADER, CURVE_HEADER, camera_row, curve_row, facts, ordinary_facts
+from edgehar_training.evaluation.page import Section
 from edgehar_training.pages.charts import Line, LineChart, color
-from edgehar_training.pages.render import render
+from edgehar_training.pages.render import render, render_part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,6 +42,18 @@ def alarms_page(summary: Mapping[str, Any]) -> str:
         loudest=_rows(decided["loudest"]),
         missed=_rows(decided["missed"]),
     )
+
+
+def alarms_section(summary: Mapping[str, Any]) -> Section:
+    """Return the part of a report about false alarms on ordinary footage."""
+    decided = summary["as_decided"]
+    body = render_part(
+        "alarms_section.html",
+        facts=ordinary_facts(summary),
+        camera_header=CAMERA_HEADER,
+        camera_rows=[camera_row(row) for row in decided["per_camera"]],
+    )
+    return Section("False alarms on ordinary footage", body)
 
 
 def curve_chart(summary: Mapping[str, Any]) -> LineChart | None:

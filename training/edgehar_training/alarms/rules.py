@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgehar.config.words import meant
 from edgehar.errors import ConfigError
 from edgehar.model.manifest import Decision
+from edgehar.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,9 +52,9 @@ def parse_rules(words: Sequence[str], base: Decision, *, option: str = "--decisi
 def _take(given: dict[str, Any], name: str, value: Any, option: str) -> None:
     key, _, label = name.partition(".")
     if key not in _KEYS or bool(label) != (key == "thresholds" and not isinstance(value, dict)):
-        nearest = meant(key, _KEYS)
+        near = nearest(key, _KEYS)
         hint = "give thresholds.LABEL=VALUE" if key == "thresholds" else f"the keys are {', '.join(_KEYS)}"
-        advice = hint if nearest in (None, key) else f"did you mean {nearest}?"
+        advice = hint if near in ("", key) else f"did you mean {near}?"
         raise ConfigError(f"{option} {name}: unknown key; {advice}")
     if label:
         given.setdefault("thresholds", {})[label] = value

@@ -43,7 +43,7 @@ class AlarmOptions:
         rules: words of `--decision`, over the rules of the bundle.
         background: labels that never open an event; None for those of the bundle.
         thresholds: thresholds of the curve, rising.
-        most_per_hour: alarms per hour that a threshold is chosen for.
+        most_per_hour: alarms per hour that a threshold is chosen for; None to choose none.
         tolerance_s: width of the borders of incidents.
         hop: frames between answers; None for the bundle's own.
         cache: folder of scores.
@@ -54,7 +54,7 @@ class AlarmOptions:
     rules: tuple[str, ...] = ()
     background: tuple[str, ...] | None = None
     thresholds: tuple[float, ...] = THRESHOLDS
-    most_per_hour: float = 6.0
+    most_per_hour: float | None = 6.0
     tolerance_s: float = TOLERANCE_S
     hop: int | None = None
     cache: Path = dataclasses.field(default_factory=Path)
@@ -92,23 +92,20 @@ def summarize_bundle(
     """
     cache = ScoreCache(options.cache, model, options.hop)
     manifest = cache.bundle.manifest
+    show = _Show(options, progress)
     rule = rule_for(manifest.labels, manifest.decision, options)
-    skipped: dict[str, str] = {}
-    viewings = _watch(cache, recordings, "", options, progress, skipped)
-
-    def threshold() -> float:
-        return _chosen_threshold([one for one in viewings if one.recording.ordinary], rule, options)
-
+    viewings = show.watch(cache, recordings, "")
+    chosen = {}
+    if options.most_per_hour is not None:
+        chosen = {"": _chosen_threshold([one for one in viewings if one.recording.ordinary], rule, options)}
     return {
         "target": manifest.name,
         "network": f"int8 {manifest.name}",
         "protocol": "one bundle on all recordings",
         **_about(rule, recordings, options, seeds=[]),
-        "as_decided": _point(judge(viewings, lambda _: rule, options.tolerance_s), rule, 1),
-        "curve": _curve(viewings, rule, options, 1),
-        "chosen": _chosen(viewings, rule, {"": threshold()}, options, 1, "on these recordings: read it as optimistic"),
+        **_figures(viewings, rule, options, chosen, "on these recordings: read it as optimistic"),
         "warnings": [*_trained_on(manifest.provenance.dataset, recordings), *_few(viewings)],
-        "skipped": skipped,
+        "skipped": show.skipped,
     }
 
 
@@ -129,19 +126,15 @@ def summarize_runs(
     """
     shares, left_out = shares_of(runs, recordings)
     shares = [share for share in shares if share.test]
-    _check_choice(shares)
-    viewings: list[Viewing] = []
-    chosen: dict[str, float] = {}
-    skipped: dict[str, str] = {}
-    rule: Rule | None = None
+    _check_shares(shares, options)
+    show, viewings, chosen = _Show(options, progress), [], {}
+    first = ScoreCache(options.cache, bundle_of(shares[0].run), options.hop).bundle.manifest
+    rule = rule_for(first.labels, first.decision, options)
     for share in shares:
         name, cache = _name(share.run, folder), ScoreCache(options.cache, bundle_of(share.run), options.hop)
-        manifest = cache.bundle.manifest
-        rule = rule or rule_for(manifest.labels, manifest.decision, options)
-        viewings += _watch(cache, share.test, name, options, progress, skipped)
-        on = _watch(cache, share.choice, name, options, progress, skipped)
-        chosen[name] = _chosen_threshold(on, rule, options)
-    assert rule is not None
+        viewings += show.watch(cache, share.test, name)
+        if options.most_per_hour is not None:
+            chosen[name] = _chosen_threshold(show.watch(cache, share.choice, name), rule, options)
     seeds = sorted({run.config.split.seed for run in runs})
     how = "for each run on recordings that it was not judged on"
     return {
@@ -149,46 +142,75 @@ def summarize_runs(
         "network": f"int8 {runs[0].config.network.title}",
         "protocol": f"{runs[0].config.protocol}; every recording by a run that is blind to its camera",
         **_about(rule, recordings, options, seeds),
-        "as_decided": _point(judge(viewings, lambda _: rule, options.tolerance_s), rule, len(seeds)),
-        "curve": _curve(viewings, rule, options, len(seeds)),
-        "chosen": _chosen(viewings, rule, chosen, options, len(seeds), how),
+        **_figures(viewings, rule, options, chosen, how, len(seeds)),
         "warnings": [*_left_out(left_out), *_few(viewings)],
-        "skipped": skipped,
+        "skipped": show.skipped,
     }
 
 
-def watched_clips(runs: Sequence[Run], recordings: Sequence[Recording]) -> int:
+def watched_clips(runs: Sequence[Run], recordings: Sequence[Recording], options: AlarmOptions) -> int:
     """Return how many recordings `summarize_runs` scores, for a progress bar."""
     shares = [share for share in shares_of(runs, recordings)[0] if share.test]
-    return sum(len(share.test) + len(share.choice) for share in shares)
+    choice = 0 if options.most_per_hour is None else sum(len(share.choice) for share in shares)
+    return choice + sum(len(share.test) for share in shares)
 
 
 def _name(run: Run, folder: Path) -> str:
     return run.path.relative_to(folder).as_posix() if run.path.is_relative_to(folder) else str(run.path)
 
 
-def _watch(
-    cache: ScoreCache,
-    recordings: Sequence[Recording],
-    run: str,
+class _Show:
+    """Shows recordings to networks, and remembers those that cannot be read.
+
+    Attributes:
+        skipped: why, by the path of each.
+    """
+
+    def __init__(self, options: AlarmOptions, progress: Callable[[int], object]) -> None:
+        self.skipped: dict[str, str] = {}
+        self._options, self._progress = options, progress
+
+    def watch(self, cache: ScoreCache, recordings: Sequence[Recording], run: str) -> list[Viewing]:
+        """Score recordings that are not scored yet, and load the scores of all that can be read.
+
+        Raises:
+            DatasetError: none can be read.
+        """
+        clips = {one.path: Clip(one.path, "", one.camera) for one in recordings}
+        try:
+            self.skipped |= fill(cache, list(clips.values()), lambda: self._progress(1), self._options.jobs)
+            viewings = [
+                Viewing(one, cache.load(clips[one.path]), run, cache.period_s)
+                for one in recordings
+                if one.path not in self.skipped
+            ]
+        finally:
+            cache.close()
+        if recordings and not viewings:
+            reason = next(iter(self.skipped.values()))
+            raise DatasetError(f"none of {len(recordings)} recordings can be read: {reason}")
+        return viewings
+
+
+def _figures(
+    viewings: Sequence[Viewing],
+    rule: Rule,
     options: AlarmOptions,
-    progress: Callable[[int], object],
-    skipped: dict[str, str],
-) -> list[Viewing]:
-    """Score recordings that are not scored yet, and load the scores of all that can be read."""
-    clips = {one.path: Clip(one.path, "", one.camera) for one in recordings}
-    try:
-        skipped |= fill(cache, list(clips.values()), lambda: progress(1), options.jobs)
-        viewings = [
-            Viewing(one, cache.load(clips[one.path]), run, cache.period_s)
-            for one in recordings
-            if one.path not in skipped
-        ]
-    finally:
-        cache.close()
-    if recordings and not viewings:
-        raise DatasetError(f"none of {len(recordings)} recordings can be read: {next(iter(skipped.values()))}")
-    return viewings
+    chosen: Mapping[str, float],
+    how: str,
+    seeds: int = 1,
+) -> dict[str, Any]:
+    """Return the figures as decided, at every threshold, and at the thresholds that were chosen for each run."""
+    curve = []
+    for threshold in options.thresholds:
+        at = rule.at(threshold)
+        judged = judge(viewings, lambda _, at=at: at, options.tolerance_s)  # type: ignore[misc]
+        curve.append({"threshold": threshold, **figures.point(judged, seeds)})
+    return {
+        "as_decided": _point(judge(viewings, lambda _: rule, options.tolerance_s), rule, seeds),
+        "curve": curve,
+        "chosen": _chosen(viewings, rule, chosen, options, seeds) | {"how": how} if chosen else None,
+    }
 
 
 def _about(rule: Rule, recordings: Sequence[Recording], options: AlarmOptions, seeds: list[int]) -> dict[str, Any]:
@@ -208,7 +230,7 @@ def _about(rule: Rule, recordings: Sequence[Recording], options: AlarmOptions, s
 
 
 def _point(judged: Sequence[Judged], rule: Rule, seeds: int) -> dict[str, Any]:
-    """The figures of one threshold, with the tables of cameras, false alarms and misses."""
+    """Return the figures of one threshold, with the tables of cameras, false alarms and misses."""
     return {
         **figures.point(judged, seeds),
         "per_camera": figures.per_camera(judged),
@@ -217,31 +239,22 @@ def _point(judged: Sequence[Judged], rule: Rule, seeds: int) -> dict[str, Any]:
     }
 
 
-def _curve(viewings: Sequence[Viewing], rule: Rule, options: AlarmOptions, seeds: int) -> list[dict[str, Any]]:
-    rows = []
-    for threshold in options.thresholds:
-        at = rule.at(threshold)
-        judged = judge(viewings, lambda _, at=at: at, options.tolerance_s)  # type: ignore[misc]
-        rows.append({"threshold": threshold, **figures.point(judged, seeds)})
-    return rows
-
-
 def _chosen_threshold(ordinary: Sequence[Viewing], rule: Rule, options: AlarmOptions) -> float:
-    """The lowest threshold from which on no higher one gives more false alarms than that."""
+    """Return the lowest threshold from which on no higher one gives more false alarms than that."""
     hours = sum(one.watched.length_s for one in ordinary) / 3600
 
     def per_hour(threshold: float) -> float:
         at = rule.at(threshold)
         return sum(one.tally.false_alarms for one in judge(ordinary, lambda _: at, options.tolerance_s)) / hours
 
-    return lowest_threshold(per_hour, options.most_per_hour) if hours else CANDIDATES[-1]
+    return lowest_threshold(per_hour, options.most_per_hour or 0.0) if hours else CANDIDATES[-1]
 
 
-def _check_choice(shares: Sequence[Share]) -> None:
+def _check_shares(shares: Sequence[Share], options: AlarmOptions) -> None:
     if not shares:
         raise DatasetError("no recording is left: every run has trained on the cameras of all of them")
     for share in shares:
-        if not share.choice:
+        if options.most_per_hour is not None and not share.choice:
             raise DatasetError(
                 f"{share.run.path}: there is no ordinary recording to choose its threshold on, of a camera that it has "
                 "neither trained on nor is judged on; give footage of more cameras"
@@ -249,20 +262,15 @@ def _check_choice(shares: Sequence[Share]) -> None:
 
 
 def _chosen(
-    viewings: Sequence[Viewing],
-    rule: Rule,
-    thresholds: Mapping[str, float],
-    options: AlarmOptions,
-    seeds: int,
-    how: str,
+    viewings: Sequence[Viewing], rule: Rule, thresholds: Mapping[str, float], options: AlarmOptions, seeds: int
 ) -> dict[str, Any]:
+    """Return the figures at one threshold for each run."""
     rules = {name: rule.at(threshold) for name, threshold in thresholds.items()}
     values = list(thresholds.values())
     judged = judge(viewings, lambda viewing: rules[viewing.run], options.tolerance_s)
     median = float(np.median(values))
     return {
         "most_per_hour": options.most_per_hour,
-        "how": how,
         "median": median,
         "lowest": min(values),
         "highest": max(values),

@@ -50,6 +50,16 @@ def facts(summary: Figures) -> list[tuple[str, str]]:
     ]
 
 
+def ordinary_facts(summary: Figures) -> list[tuple[str, str]]:
+    """Return what `edgehar eval --ordinary` says beside an accuracy: the false alarms, as decided."""
+    alarms = summary["as_decided"]["false_alarms"]
+    counted = f"{alarms['recordings']} recordings of {alarms['cameras']} cameras"
+    return [
+        ("false alarms", alarm_words(alarms)),
+        ("  of", f"{' or '.join(summary['alarm_labels'])}, decided by {summary['decision']}; {counted}"),
+    ]
+
+
 def alarm_words(alarms: Figures) -> str:
     """Return a rate of false alarms with its intervals and what it was counted on."""
     low, high = alarms["interval_95"]

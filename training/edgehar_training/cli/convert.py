@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edgehar.cli.common import EXIT_DONE, make_parser, run_command
 from edgehar.errors import ConfigError
+from edgehar.model.bundle import SUFFIX
 from edgehar_training.cli.workstation import prepare
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ EXAMPLES = """\
   edgehar-convert runs/fight --out fight.edgehar --evaluation runs/fight-5-fold --background noFight --threshold 0.6
   edgehar-convert runs/fight --out fight.edgehar --background noFight --decision smoothing=ema ema_seconds=2 \
       thresholds.fight=0.4 thresholds.noFight=0.61          # rules that edgehar-run uses without options
+  edgehar-convert fight.edgehar --out quiet.edgehar --decision rules.toml    # other rules, the same networks
   edgehar-convert runs/fight --out fight.edgehar --temperature 1.4  # from edgehar operate: calibrated scores
   edgehar-convert runs/fight --out fight.edgehar --max-drop 2.5     # the smallest step on 40 validation clips"""
 
@@ -40,7 +44,13 @@ def _parser() -> argparse.ArgumentParser:
         "Convert a trained network to int8 TFLite files in one bundle, and measure the loss.",
         EXAMPLES,
     )
-    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="folder written by edgehar-train")
+    parser.add_argument(
+        "run",
+        type=Path,
+        nargs="?",
+        metavar="RUN|BUNDLE",
+        help="folder written by edgehar-train; or a bundle, to change its rules of decision or its name",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="NAME.edgehar", help="the bundle to write")
     parser.add_argument("--name", help="name in the bundle (default: that of the file)")
     parser.add_argument(
@@ -69,9 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         "--evaluation", type=Path, metavar="RUN", help="another finished run, e.g. of folds, whose accuracy is told too"
     )
     parser.add_argument("--notes", type=Path, metavar="FILE", help="Markdown about the data set, for the model card")
-    parser.add_argument(
-        "--threshold", type=float, default=0.0, metavar="P", help="answer 'unknown' under this score (default: 0)"
-    )
+    parser.add_argument("--threshold", type=float, metavar="P", help="answer 'unknown' under this score (default: 0)")
     parser.add_argument("--background", nargs="+", default=[], metavar="LABEL", help="labels that are no event")
     parser.add_argument(
         "--decision",
@@ -134,6 +142,8 @@ def _source(args: argparse.Namespace, folder: Path) -> Path:
 
 
 def _convert(args: argparse.Namespace) -> int:
+    if args.run is not None and args.run.suffix == SUFFIX:
+        return _change_rules(args)
     prepare("tensorflow")  # the backend whose graphs become TFLite
     from edgehar.model.manifest import Decision
     from edgehar_training.alarms.rules import parse_rules
@@ -151,7 +161,7 @@ def _convert(args: argparse.Namespace) -> int:
         stage=args.stage,
         head=args.head,
         notes=_read_notes(args.notes),
-        decision=parse_rules(args.decision, Decision(threshold=args.threshold, background=args.background)),
+        decision=parse_rules(args.decision, Decision(threshold=args.threshold or 0.0, background=args.background)),
         temperature=args.temperature,
     )
     with tempfile.TemporaryDirectory(prefix="edgehar-convert-") as folder:
@@ -159,6 +169,27 @@ def _convert(args: argparse.Namespace) -> int:
     print(_table(conversion), file=sys.stderr)
     if hint := background_hint(conversion.manifest.labels, options.decision.background):
         print(f"warning: {hint}", file=sys.stderr)
+    return EXIT_DONE
+
+
+def _change_rules(args: argparse.Namespace) -> int:
+    """Write a bundle with other rules of decision; needs neither its run nor TensorFlow."""
+    from edgehar.events.options import describe
+    from edgehar.model.bundle import ModelBundle
+    from edgehar_training.alarms.bundle_rules import write_rules
+    from edgehar_training.alarms.rules import parse_rules
+
+    plain = vars(_parser().parse_args([str(args.run), "--out", str(args.out)]))
+    kept = {"run", "out", "name", "decision", "threshold", "background", "verbose"}
+    if other := [name for name, value in vars(args).items() if name not in kept and value != plain[name]]:
+        raise ConfigError(f"--{other[0].replace('_', '-')} is for runs; of a bundle only its rules and its name change")
+    bundle = ModelBundle.open(args.run)
+    words = [*([] if args.threshold is None else [f"threshold={args.threshold}"]), *args.decision]
+    decision = parse_rules(words, bundle.manifest.decision)
+    if args.background:
+        decision = msgspec.structs.replace(decision, background=args.background)
+    manifest = write_rules(bundle, args.out, decision, name=args.name)
+    print(f"wrote {args.out}: {describe(manifest.decision)}", file=sys.stderr)
     return EXIT_DONE
 
 

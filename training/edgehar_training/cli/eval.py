@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError
-from edgehar_training.cli import eval_conditions
+from edgehar_training.cli import eval_conditions, footage
 from edgehar_training.file_names import printable
 from edgehar_training.pages.render import check_installed
 from edgehar_training.quiet import quiet_tensorflow
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edgehar.model.bundle import ModelBundle
     from edgehar_training.data.datasets import Clip
     from edgehar_training.evaluation.evaluated import Evaluated
+    from edgehar_training.evaluation.page import Section
     from edgehar_training.runs.run import Run
     from edgehar_training.settings import DataSettings
 
@@ -28,6 +29,7 @@ examples:
   edgehar eval runs/fight-5-fold --out report              all folds and seeds, from what they stored
   edgehar eval fight.edgehar --run runs/fight              the int8 bundle on the test part of that run
   edgehar eval fight.edgehar --data clips --out report     the int8 bundle on any clips
+  edgehar eval fight.edgehar --data clips --ordinary footage   and false alarms per hour
   edgehar eval runs/fight-5-fold --conditions --out report what int8 loses in the dark, blurred, compressed, ...
   edgehar eval fight.edgehar --annotate clip.mp4 --out out.mp4"""
 
@@ -49,6 +51,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of the table")
     _add_clips(parser)
     _add_answers(parser)
+    footage.add_ordinary(parser)
     eval_conditions.add_options(parser)
     parser.add_argument("--windows-csv", action="store_true", help="write windows.csv too: the scores of every window")
     parser.add_argument("--no-thumbnails", action="store_true", help="no frames of clips in report.html")
@@ -102,9 +105,15 @@ def run(args: argparse.Namespace) -> int:
         default = bundle.manifest.decision.threshold
         evaluated, threshold = _of_bundle(bundle, args), default if args.threshold is None else args.threshold
     summary = summarize(evaluated, threshold)
-    print(json.dumps(summary, indent=2) if args.json else printable(text_table(summary)))
+    beside: list[tuple[str, str]] = []
+    sections: list[Section] = []
+    if args.ordinary:
+        summary, beside, sections = footage.beside_accuracy(args, summary)
+    print(json.dumps(summary, indent=2) if args.json else printable(text_table(summary, beside)))
     if args.out is not None:
-        options = FileOptions(hop=_hop(args), windows=args.windows_csv, thumbnails=not args.no_thumbnails)
+        options = FileOptions(
+            hop=_hop(args), windows=args.windows_csv, thumbnails=not args.no_thumbnails, sections=sections
+        )
         written = write_files(args.out, evaluated, summary, options)
         print(f"edgehar eval: wrote {', '.join(str(path) for path in written)}", file=sys.stderr)
     return EXIT_DONE

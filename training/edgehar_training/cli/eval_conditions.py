@@ -34,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "lists them)",
     )
     changed.add_argument(
-        "--jobs", type=int, metavar="N", help="processes for --conditions (default: as many as there are cores)"
+        "--jobs", type=int, metavar="N", help="processes for --conditions and --ordinary (default: one per core)"
     )
 
 
@@ -45,8 +45,8 @@ def check(args: argparse.Namespace) -> None:
         ConfigError: they do not.
     """
     if args.conditions is None:
-        if args.jobs is not None:
-            raise ConfigError("--jobs is for --conditions; give both")
+        if args.jobs is not None and not args.ordinary:
+            raise ConfigError("--jobs is for --conditions or --ordinary; give one of them too")
         return
     if args.jobs is not None and args.jobs < 1:
         raise ConfigError(f"--jobs is {args.jobs}, it must be at least 1")

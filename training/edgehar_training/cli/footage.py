@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError
+from edgehar_training.file_names import printable
 
 if TYPE_CHECKING:
     import argparse
 
     from edgehar_training.alarms.recordings import Recording
     from edgehar_training.alarms.summary import AlarmOptions
+    from edgehar_training.evaluation.page import Section
 
 MOST_PER_HOUR = 6.0
 
@@ -54,6 +56,42 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     footage.add_argument("--cache", type=Path, metavar="DIR", help="where scores are kept (default: the user's cache)")
 
 
+def add_ordinary(parser: argparse.ArgumentParser) -> None:
+    """Add the option of footage to `edgehar eval`."""
+    parser.add_argument_group("false alarms").add_argument(
+        "--ordinary",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="footage in which nothing happens: shows false alarms per hour beside the accuracy, by the bundle's rules",
+    )
+
+
+def beside_accuracy(
+    args: argparse.Namespace, summary: dict[str, Any]
+) -> tuple[dict[str, Any], list[tuple[str, str]], list[Section]]:
+    """Return the summary of an evaluation with the false alarms, facts for its table, and a part of its report."""
+    from edgehar_training.alarms.summary import AlarmOptions
+    from edgehar_training.alarms.table import ordinary_facts
+    from edgehar_training.alarms.watching import default_cache
+
+    cache = default_cache() if args.cache is None else Path(args.cache) / "scores"
+    found = measure(
+        Path(args.target),
+        args.ordinary,
+        [],
+        AlarmOptions(cache=cache, jobs=args.jobs, thresholds=(), most_per_hour=None),
+    )
+    sections: list[Section] = []
+    if args.out is not None:
+        from edgehar_training.alarms.page import alarms_section
+
+        sections.append(alarms_section(found))
+    kept = {key: found[key] for key in ("alarm_labels", "decision", "protocol", "as_decided", "skipped")}
+    warnings = [*summary["warnings"], *found["warnings"]]
+    return {**summary, "warnings": warnings, "ordinary": kept}, ordinary_facts(found), sections
+
+
 def asked(args: argparse.Namespace) -> bool:
     """Whether footage was given."""
     return bool(args.ordinary or args.incident)
@@ -70,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         check_installed("--out")
     options = options_of(args, background=args.background, rules=args.decision, thresholds=args.thresholds)
     summary = measure(args.folder, args.ordinary, args.incident, options)
-    print(json.dumps(summary, indent=2) if args.json else text_table(summary))
+    print(json.dumps(summary, indent=2) if args.json else printable(text_table(summary)))
     if args.out is not None:
         from edgehar_training.alarms.files import write_files
 
@@ -119,7 +157,7 @@ def measure(target: Path, ordinary: list[Path], incident: list[Path], options: A
         runs = int8_runs(target)
         _, labels = _bundle(runs[0].path / BUNDLE_FILE, options)
         recordings, warnings = find_recordings(ordinary, incident, labels)
-        with progress(summary.watched_clips(runs, recordings), "scoring", lines=True) as step:
+        with progress(summary.watched_clips(runs, recordings, options), "scoring", lines=True) as step:
             found = summary.summarize_runs(target, runs, lambda run: run.path / BUNDLE_FILE, recordings, options, step)
     else:
         path, labels = _bundle(target, options)

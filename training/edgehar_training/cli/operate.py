@@ -15,8 +15,7 @@ from edgehar_training.cli import footage
 
 if TYPE_CHECKING:
     from edgehar_training.alarms.decisions import Rule
-    from edgehar_training.data.datasets import Clip
-    from edgehar_training.operating.answers import RunAnswers
+    from edgehar_training.operating.answers import OtherClips, RunAnswers
     from edgehar_training.runs.run import Run
 
 EXAMPLES = """\
@@ -103,27 +102,24 @@ def _run_on_clips(args: argparse.Namespace) -> int:
     from edgehar_training.alarms.decisions import Rule
     from edgehar_training.alarms.rules import parse_rules
     from edgehar_training.operating.answers import check_background, int8_runs
-    from edgehar_training.operating.summary import summarize
+    from edgehar_training.operating.summary import OperatingOptions, summarize
     from edgehar_training.operating.table import text_table
 
     runs = int8_runs(args.folder)
     labels = runs[0].config.labels
     plain = Decision(smoothing="ema", background=check_background(labels, args.background))
     rule = Rule(tuple(labels), parse_rules(args.decision, plain))
-    unknown, about = _unknown(args, runs[0])
-    answers, skipped = _answers(args, runs, rule, unknown)
-    for reason in skipped.values():
+    others, about = _others(args, runs[0])
+    answers = _answers(args, runs, rule, others)
+    for reason in others.skipped.values():
         print(f"edgehar operate: skipped: {reason}", file=sys.stderr)
-    summary = summarize(
-        args.folder,
-        runs,
-        answers,
-        rule,
+    options = OperatingOptions(
         thresholds=args.thresholds or THRESHOLDS,
         most_per_hour=MOST_PER_HOUR if args.false_alarms_per_hour is None else args.false_alarms_per_hour,
         context_s=args.context_s,
-        unknown=None if about is None else about | {"clips": len(unknown) - len(skipped)},
+        unknown=None if about is None else about | {"clips": len(others.clips) - len(others.skipped)},
     )
+    summary = summarize(args.folder, runs, answers, rule, options)
     print(json.dumps(summary, indent=2) if args.json else text_table(summary))
     if args.out is not None:
         from edgehar_training.operating.files import write_files
@@ -157,10 +153,12 @@ def _check_clips(args: argparse.Namespace) -> None:
         )
 
 
-def _unknown(args: argparse.Namespace, first: Run) -> tuple[list[Clip], dict[str, Any] | None]:
-    """Return the clips of `--unknown`, none of a label that the model knows, and what they are."""
+def _others(args: argparse.Namespace, first: Run) -> tuple[OtherClips, dict[str, Any] | None]:
+    """Return the clips of `--unknown`, which must have labels that the model does not know, and their description."""
+    from edgehar_training.operating.answers import OtherClips
+
     if args.unknown is None:
-        return [], None
+        return OtherClips(), None
     from edgehar_training.data.datasets import describe_data, load_dataset
     from edgehar_training.settings import DataSettings
 
@@ -168,20 +166,17 @@ def _unknown(args: argparse.Namespace, first: Run) -> tuple[list[Clip], dict[str
     clips = load_dataset(DataSettings(dataset=args.unknown_dataset, folder=str(folder)))
     if known := sorted({clip.label for clip in clips} & set(first.config.labels)):
         raise ConfigError(f"--unknown {args.unknown}: holds clips of {known[0]!r}, which the model knows")
-    return clips, {"data": describe_data(args.unknown_dataset, folder), "labels": sorted({c.label for c in clips})}
+    about = {"data": describe_data(args.unknown_dataset, folder), "labels": sorted({clip.label for clip in clips})}
+    return OtherClips(clips=clips, root=folder), about
 
 
-def _answers(
-    args: argparse.Namespace, runs: list[Run], rule: Rule, unknown: list[Clip]
-) -> tuple[list[RunAnswers], dict[str, str]]:
+def _answers(args: argparse.Namespace, runs: list[Run], rule: Rule, others: OtherClips) -> list[RunAnswers]:
     from edgehar_training.evaluation.progress import progress
     from edgehar_training.operating.answers import answers_of
 
-    skipped: dict[str, str] = {}
-    count = sum(len(run.clips("val")) + len(run.clips("test")) + len(unknown) for run in runs)
-    root = None if args.unknown is None else args.unknown.resolve()
+    count = sum(len(run.clips("val")) + len(run.clips("test")) + len(others.clips) for run in runs)
     with progress(count, "scoring") as step:
-        answers = [answers_of(run, rule, unknown, root, args.context_s, step, skipped) for run in runs]
-    if unknown and len(skipped) == len(unknown):
-        raise DatasetError(f"--unknown {args.unknown}: none of its {len(unknown)} clips can be read")
-    return answers, skipped
+        answers = [answers_of(run, rule, others, args.context_s, step) for run in runs]
+    if others.clips and len(others.skipped) == len(others.clips):
+        raise DatasetError(f"--unknown {args.unknown}: none of its {len(others.clips)} clips can be read")
+    return answers

@@ -13,10 +13,15 @@ SHOWN_PAIRS = 5
 SHOWN_CLASSES = 30
 
 
-def text_table(summary: Mapping[str, Any]) -> str:
-    """Return warnings, then accuracy with interval and protocol, averages, classes and confused pairs."""
+def text_table(summary: Mapping[str, Any], beside: Sequence[tuple[str, str]] = ()) -> str:
+    """Return warnings, then accuracy with its interval and protocol, averages, classes and confused pairs.
+
+    Args:
+        summary: the result of `summarize`.
+        beside: more facts to show below the accuracy, as names and words.
+    """
     lines = [f"WARNING: {text}" for text in summary["warnings"]]
-    lines += [f"{name:<18} {value}" for name, value in _facts(summary)]
+    lines += [f"{name:<18} {value}" for name, value in (*_facts(summary), *beside)]
     if summary["clip"] is None:
         return "\n".join(lines)
     lines += ["", *_classes(summary["clip"])]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgehar.config.words import meant
 from edgehar.errors import ConfigError
+from edgehar.nearest import nearest
 from edgehar_training.settings.network import FUSED
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def check(settings: NetworkSettings) -> Any:
 
 def _hint(settings: NetworkSettings, home: Any) -> str:
     known = home.OPTIONS.__struct_fields__
-    near = [name for unknown in settings.options if unknown not in known if (name := meant(unknown, known))]
+    near = [name for unknown in settings.options if unknown not in known if (name := nearest(unknown, known))]
     return f"; did you mean {near[0]}?" if near else ""
 
 

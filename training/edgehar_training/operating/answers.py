@@ -1,4 +1,4 @@
-"""What the int8 bundles of runs answer to their own clips: scored once, for all that is decided and measured."""
+"""Predictions of the int8 bundles of runs on their own clips: each clip is scored once, for all thresholds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ClipAnswers:
-    """A clip and what a bundle answers to it, alone and perhaps between background clips.
+    """A clip and the predictions of a bundle: of the clip alone, and between background clips.
 
     Attributes:
         name: the clip within its data set.
@@ -59,7 +59,7 @@ class ClipAnswers:
 
 @dataclasses.dataclass(frozen=True)
 class FloatScores:
-    """Scores of clips that the float network gave in training, as the run stored them.
+    """Scores of clips by the float network, as training stored them in the run.
 
     Attributes:
         truth: index of the true label, `(clips,)`.
@@ -74,7 +74,7 @@ class FloatScores:
 
 @dataclasses.dataclass(frozen=True)
 class RunAnswers:
-    """All that one run's bundle answered.
+    """All predictions of one run's bundle.
 
     Attributes:
         folder: of the run.
@@ -102,7 +102,7 @@ class RunAnswers:
 
 
 def int8_runs(folder: Path) -> list[Run]:
-    """The finished runs of a folder with a bundle each: folds and seeds of one experiment.
+    """Return the finished runs of a folder, each with a bundle: folds and seeds of one experiment.
 
     Raises:
         ConfigError: the folder holds no run.
@@ -132,7 +132,7 @@ def int8_runs(folder: Path) -> list[Run]:
 
 
 def open_bundle(run: Run) -> ModelBundle:
-    """The run's bundle.
+    """Open the bundle of a run.
 
     Raises:
         BundleError: it cannot be read.
@@ -141,33 +141,37 @@ def open_bundle(run: Run) -> ModelBundle:
     bundle = ModelBundle.open(run.path / BUNDLE_FILE)
     shape, size = bundle.manifest.input, run.config.network.size
     if bundle.manifest.labels != run.config.labels or (shape.height, shape.width) != (size, size):
-        raise DatasetError(f"{bundle.path}: is not of its run; make it anew with edgehar-convert")
+        raise DatasetError(f"{bundle.path}: does not belong to its run; convert the run again with edgehar-convert")
     return bundle
 
 
-def answers_of(
-    run: Run,
-    rule: Rule,
-    unknown: Sequence[Clip],
-    unknown_root: Path | None,
-    context_s: float,
-    progress: Progress,
-    skipped: dict[str, str],
-) -> RunAnswers:
-    """Show a run's bundle its validation and test clips, and others, in every way that is measured.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OtherClips:
+    """Clips of actions that the runs do not know.
+
+    Attributes:
+        clips: the clips.
+        root: their folder.
+        skipped: receives the clips that cannot be read, with the reason.
+    """
+
+    clips: Sequence[Clip] = ()
+    root: Path | None = None
+    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def answers_of(run: Run, rule: Rule, others: OtherClips, context_s: float, progress: Progress) -> RunAnswers:
+    """Show a run's bundle its validation and test clips, and clips of other actions.
 
     Args:
-        run: with its bundle.
-        rule: which labels are background.
-        unknown: clips of other actions.
-        unknown_root: their folder.
+        run: a run with its bundle.
+        rule: says which labels are background.
+        others: clips of other actions.
         context_s: seconds of background before and after a spliced clip.
-        progress: told how many clips more are done.
-        skipped: gets unknown clips that cannot be read, with the reason.
+        progress: called with the number of clips that are done.
 
     Raises:
-        DatasetError: a part of the split lacks background or events, a clip of it cannot be read, or what the run
-            stored cannot.
+        DatasetError: a part of the split lacks background or events, or a clip or stored scores cannot be read.
     """
     val, test = (_loaded(run, part, rule) for part in ("val", "test"))
     metrics = report.read_metrics(run.path / METRICS_FILE)
@@ -175,23 +179,18 @@ def answers_of(
     with Classifier(open_bundle(run)) as classifier:
         backgrounds = [_background_stream(classifier, clips, rule) for clips in (val, test)]
         shown_val = [_shown(classifier, clip, small, root, progress) for clip, small in val]
-        shown_test = []
-        for number, (clip, small) in enumerate(test):
-            own = _shown(classifier, clip, small, root, progress)
-            if clip.label not in rule.background:
-                around = _around(run, number, [other for c, other in test if c.label in rule.background], context_s)
-                own = dataclasses.replace(own, splice=spliced(classifier, small, *around, context_s))
-            shown_test.append(own)
-        others = [_unknown(run, classifier, clip, unknown_root, progress, skipped) for clip in unknown]
+        shown_test = [_shown(classifier, clip, small, root, progress) for clip, small in test]
+        splices = _splices(run, classifier, test, rule, context_s)
+        unknown = [_unknown(run, classifier, clip, others, progress) for clip in others.clips]
     return RunAnswers(
         folder=run.path,
         seed=run.config.split.seed,
         fold=run.config.fold,
         val=shown_val,
-        test=shown_test,
+        test=[dataclasses.replace(clip, splice=splices.get(number)) for number, clip in enumerate(shown_test)],
         val_background=backgrounds[0],
         test_background=backgrounds[1],
-        unknown=[clip for clip in others if clip is not None],
+        unknown=[clip for clip in unknown if clip is not None],
         float_val=_stored(run, metrics, "val"),
         float_test=_stored(run, metrics, "test"),
     )
@@ -222,10 +221,22 @@ def _shown(classifier: Classifier, clip: Clip, small: SmallClip, root: Path | No
     return ClipAnswers(clip_name(clip, root), clip.group, clip.label, play(classifier, small, flush=True))
 
 
+def _splices(
+    run: Run, classifier: Classifier, test: Sequence[tuple[Clip, SmallClip]], rule: Rule, context_s: float
+) -> dict[int, Splice]:
+    """Return the clips of events between background clips, by their number in the test part."""
+    backgrounds = [small for clip, small in test if clip.label in rule.background]
+    return {
+        number: spliced(classifier, small, *_around(run, number, backgrounds, context_s), context_s)
+        for number, (clip, small) in enumerate(test)
+        if clip.label not in rule.background
+    }
+
+
 def _around(
     run: Run, number: int, backgrounds: Sequence[SmallClip], context_s: float
 ) -> tuple[list[SmallClip], list[SmallClip]]:
-    """Background clips for before and after a clip, drawn with the run's seed, enough for so many seconds."""
+    """Draw background clips for before and after a clip, with the run's seed, enough for `context_s` seconds."""
     rng = np.random.default_rng([run.config.split.seed, run.config.fold or 0, number])
     sides: tuple[list[SmallClip], list[SmallClip]] = ([], [])
     for side in sides:
@@ -240,12 +251,12 @@ def _around(
 
 
 def _unknown(
-    run: Run, classifier: Classifier, clip: Clip, root: Path | None, progress: Progress, skipped: dict[str, str]
+    run: Run, classifier: Classifier, clip: Clip, others: OtherClips, progress: Progress
 ) -> ClipAnswers | None:
     try:
-        return _shown(classifier, clip, run.device_clip(clip), root, progress)
+        return _shown(classifier, clip, run.device_clip(clip), others.root, progress)
     except SourceError as error:
-        skipped[clip.path] = str(error)
+        others.skipped[clip.path] = str(error)
         return None
 
 
@@ -263,16 +274,16 @@ def _stored(run: Run, metrics: dict[str, Any], part: str) -> FloatScores:
 
 
 def check_background(labels: Sequence[str], background: Sequence[str]) -> list[str]:
-    """The labels that are no event, which must be some of the labels but not all.
+    """Return the background labels without repetitions.
 
     Raises:
-        ConfigError: they are none, or all, or not labels of the runs.
+        ConfigError: there are none, they are all labels, or one is not a label of the runs.
     """
     if not background:
-        raise ConfigError(f"--background: name the labels that are no event; the labels are {', '.join(labels)}")
+        raise ConfigError(f"--background: name the labels that never open an event; the labels are {', '.join(labels)}")
     for label in background:
         if label not in labels:
-            raise ConfigError(f"--background {label}: no such label; the labels are {', '.join(labels)}")
+            raise ConfigError(f"--background {label}: unknown label; the labels are {', '.join(labels)}")
     if set(background) == set(labels):
-        raise ConfigError("--background: all labels are background; leave one that is an event")
+        raise ConfigError("--background: all labels are background; leave out the labels of events")
     return list(dict.fromkeys(background))

@@ -1,4 +1,4 @@
-"""How well scores say how often they are right, before and after a temperature."""
+"""Calibration of scores before and after a temperature."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def calibration(answers: Sequence[RunAnswers]) -> dict[str, Any]:
-    """Temperatures, fitted on validation clips of each run, and what they do to its test clips.
+    """Return temperatures, fitted on validation clips of each run, and the calibration of its test clips.
 
-    Of int8, windows and clips (the mean over their windows) are looked at; of the float network only clips, whose
-    means the runs stored: there the temperature is applied to the mean.
+    int8 scores are measured for windows and clips (the mean over their windows). Runs store only the means of the
+    float network's scores, so there the temperature is applied to the mean of a clip.
     """
     int8 = {run.folder: _temperature(run) for run in answers}
     of_float = {run.folder: _float_temperature(run.float_val) for run in answers}

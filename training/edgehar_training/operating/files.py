@@ -1,4 +1,4 @@
-"""What `edgehar operate` leaves in its folder."""
+"""Files that `edgehar operate` writes for the clips of runs."""
 
 from __future__ import annotations
 

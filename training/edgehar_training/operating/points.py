@@ -1,4 +1,4 @@
-"""What a threshold gives on test clips, pooled over folds and seeds."""
+"""Figures of a threshold on test clips, pooled over folds and seeds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgehar_training.alarms import decisions, poisson
+from edgehar.events import poisson
+from edgehar_training.alarms import decisions
 from edgehar_training.alarms.counting import alarms_of
 from edgehar_training.scoring.intervals import group_bootstrap
 
@@ -18,19 +19,19 @@ if TYPE_CHECKING:
     from edgehar_training.operating.answers import ClipAnswers, RunAnswers
     from edgehar_training.operating.streams import Splice, Stream
 
-# How a clip within background came out, where no event began in time.
+# Results for a clip between background clips if no event starts in time.
 OPEN_BEFORE, MISSED = "open before", "missed"
 
 
 def alarms(stream: Stream, rule: Rule, threshold: float) -> tuple[int, float]:
-    """False alarms of a stream of background, and the share of its time that is in one."""
+    """Return the false alarms of a stream of background, and the share of its time in alarm."""
     spans = decisions.alarm_spans(stream.predictions, rule.at(threshold))
     seconds = sum(end_s - start_s for start_s, end_s in spans)
     return sum(map(alarms_of, spans)), min(1.0, seconds / max(stream.hours * 3600, 1e-9))
 
 
 def chosen_threshold(run: RunAnswers, rule: Rule, most_per_hour: float) -> float:
-    """The lowest threshold at which a run's validation clips of background give so few false alarms."""
+    """Return the lowest threshold with at most so many false alarms on a run's validation clips of background."""
     hours = max(run.val_background.hours, 1e-9)
     return decisions.lowest_threshold(
         lambda threshold: alarms(run.val_background, rule, threshold)[0] / hours, most_per_hour
@@ -38,9 +39,9 @@ def chosen_threshold(run: RunAnswers, rule: Rule, most_per_hour: float) -> float
 
 
 def latency(splice: Splice, rule: Rule, threshold: float) -> float | str:
-    """Seconds from the first frame of the clip until an event begins, or `OPEN_BEFORE` or `MISSED`.
+    """Return the seconds from the first frame of the clip until an event starts, or `OPEN_BEFORE` or `MISSED`.
 
-    An event that begins after the last window with a frame of the clip is none of the clip's.
+    An event that starts after the last window with a frame of the clip does not count.
     """
     for start_s, end_s in decisions.alarm_spans(splice.predictions, rule.at(threshold)):
         if splice.begin_s <= start_s <= splice.end_s + 1e-6:
@@ -53,49 +54,64 @@ def latency(splice: Splice, rule: Rule, threshold: float) -> float | str:
 def point(
     runs: Sequence[RunAnswers], rule: Rule, threshold_of: Callable[[RunAnswers], float], seeds: int
 ) -> dict[str, Any]:
-    """All figures at one threshold, or at one of each run's own.
+    """Return all figures at one threshold, or at one threshold for each run.
 
     Args:
         runs: folds and seeds.
-        rule: how is decided.
         threshold_of: the threshold of a run.
-        seeds: how many seeds there are.
+        seeds: number of seeds.
 
     Returns:
-        False alarms, share of time in one, shares of clips of events that raise one alone and within background with
-        intervals by groups, latencies, and what unknown clips come to.
+        False alarms and the share of time in alarm; the shares of clips of events that raise an event, alone and
+        between background clips, with intervals over groups; latencies; and the results for clips of other actions.
     """
-    events, hours, quiet_s = 0, 0.0, 0.0
-    alone: list[tuple[float, str]] = []
-    within: list[tuple[float | str, str]] = []
+    return {
+        **_false_alarms(runs, rule, threshold_of, seeds),
+        **_found(runs, rule, threshold_of),
+        "unknown": _unknown(runs, rule, threshold_of),
+    }
+
+
+def _false_alarms(
+    runs: Sequence[RunAnswers], rule: Rule, threshold_of: Callable[[RunAnswers], float], seeds: int
+) -> dict[str, Any]:
+    count, hours, ringing_hours = 0, 0.0, 0.0
     for run in runs:
-        threshold, stream = threshold_of(run), run.test_background
-        count, share = alarms(stream, rule, threshold)
-        events, hours, quiet_s = events + count, hours + stream.hours, quiet_s + share * stream.hours
-        for clip in run.test:
-            if clip.splice is not None:
-                raised = decisions.alarm_spans(clip.predictions, rule.at(threshold))
-                alone.append((float(bool(raised)), clip.group))
-                within.append((latency(clip.splice, rule, threshold), clip.group))
-    delays = [delay for delay, _ in within if not isinstance(delay, str)]
-    ends = Counter(delay for delay, _ in within if isinstance(delay, str))
-    rate = poisson.rate(events, max(hours, 1e-9), seeds)
+        stream = run.test_background
+        own, share = alarms(stream, rule, threshold_of(run))
+        count, hours, ringing_hours = count + own, hours + stream.hours, ringing_hours + share * stream.hours
+    rate = poisson.rate(count, max(hours, 1e-9), seeds)
     return {
         "false_alarms": {
             "events": rate.events, "hours": rate.hours, "per_hour": rate.per_hour, "interval_95": rate.interval_95,
         },
-        "share_of_time": quiet_s / max(hours, 1e-9),
-        "alone": _share([raised for raised, _ in alone], [group for _, group in alone]),
-        "within": _share([float(not isinstance(delay, str)) for delay, _ in within], [group for _, group in within]),
-        "open_before": ends[OPEN_BEFORE] / len(within),
-        "missed": ends[MISSED] / len(within),
-        "latency_s": _latencies(delays),
-        "unknown": _unknown(runs, rule, threshold_of),
+        "share_of_time": ringing_hours / max(hours, 1e-9),
     }  # fmt: skip
 
 
+def _found(runs: Sequence[RunAnswers], rule: Rule, threshold_of: Callable[[RunAnswers], float]) -> dict[str, Any]:
+    alone: list[float] = []
+    within: list[float | str] = []
+    groups: list[str] = []
+    for run in runs:
+        threshold = threshold_of(run)
+        for clip in run.test:
+            if clip.splice is not None:
+                alone.append(float(bool(decisions.alarm_spans(clip.predictions, rule.at(threshold)))))
+                within.append(latency(clip.splice, rule, threshold))
+                groups.append(clip.group)
+    delays = [delay for delay in within if not isinstance(delay, str)]
+    return {
+        "alone": _share(alone, groups),
+        "within": _share([float(not isinstance(delay, str)) for delay in within], groups),
+        "open_before": within.count(OPEN_BEFORE) / len(within),
+        "missed": within.count(MISSED) / len(within),
+        "latency_s": _latencies(delays),
+    }
+
+
 def latencies(runs: Sequence[RunAnswers], rule: Rule, threshold_of: Callable[[RunAnswers], float]) -> list[float]:
-    """The latency of every clip of an event that is detected, pooled, in seconds."""
+    """Return the latency of every detected clip of an event, pooled, in seconds."""
     found = [
         latency(clip.splice, rule, threshold_of(run)) for run in runs for clip in run.test if clip.splice is not None
     ]

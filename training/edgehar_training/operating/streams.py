@@ -1,4 +1,4 @@
-"""Streams of clips as a bundle answers them: shown to the device's classifier once, and its answers kept."""
+"""Streams of clips, shown once to the device's classifier, with its predictions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def joined(clips: Sequence[SmallClip], period_s: float) -> tuple[SmallClip, list[float]]:
-    """Clips one after the other as one, whose time goes on: a device sees a cut where one ends.
+    """Join clips into one stream of continuous time; the device sees a cut where a clip ends.
 
     Args:
         clips: each with a frame or more.
@@ -37,7 +37,7 @@ def joined(clips: Sequence[SmallClip], period_s: float) -> tuple[SmallClip, list
 
 
 def part_of(clip: SmallClip, *, first_s: float | None = None, last_s: float | None = None) -> SmallClip:
-    """The first or the last seconds of a clip, one frame at least."""
+    """Return the first or the last seconds of a clip, at least one frame."""
     times = clip.times_s
     if first_s is not None:
         kept = slice(0, max(1, int(np.searchsorted(times, times[0] + first_s, "left"))))
@@ -47,12 +47,12 @@ def part_of(clip: SmallClip, *, first_s: float | None = None, last_s: float | No
 
 
 def play(classifier: Classifier, clip: SmallClip, *, flush: bool = False) -> list[Prediction]:
-    """What a classifier answers to a clip as a stream of its own.
+    """Return the predictions of a classifier on a clip as a stream of its own.
 
     Args:
-        classifier: of the bundle, at its own hop; its past is forgotten.
+        classifier: classifier of the bundle, at its own hop; its history is reset.
         clip: frames at the bundle's size.
-        flush: a clip shorter than a window is answered for too, as if the scene had stood still before it.
+        flush: predict for a clip shorter than a window too, as if the scene had stood still before it.
     """
     classifier.reset()
     return [*_pushed(classifier, clip), *([last] if flush and (last := classifier.flush()) is not None else [])]
@@ -67,7 +67,7 @@ def _pushed(classifier: Classifier, clip: SmallClip) -> Iterator[Prediction]:
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-    """A long stream and its answers.
+    """A long stream and its predictions.
 
     Attributes:
         predictions: in order.
@@ -79,7 +79,7 @@ class Stream:
 
     @property
     def hours(self) -> float:
-        """How long there were answers; 0 without any."""
+        """Hours with predictions; 0 without any."""
         if not self.predictions:
             return 0.0
         ends = [prediction.window.end_s for prediction in self.predictions]
@@ -104,7 +104,7 @@ class Splice:
 def spliced(
     classifier: Classifier, clip: SmallClip, before: Sequence[SmallClip], after: Sequence[SmallClip], context_s: float
 ) -> Splice:
-    """Answers to a clip between background clips, of which so many seconds are shown before and after it."""
+    """Return the predictions on a clip with `context_s` seconds of background clips before and after it."""
     temporal = classifier.bundle.manifest.temporal
     period_s = 1 / temporal.rate_hz
     earlier = part_of(joined(before, period_s)[0], last_s=context_s)

@@ -1,7 +1,8 @@
-"""All figures of operating points, as they stand in `operate.json`."""
+"""All figures of operating points, as `operate.json` holds them."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,28 +33,34 @@ if TYPE_CHECKING:
 CURVE_POINTS = 400
 
 
-def summarize(
-    folder: Path,
-    runs: Sequence[Run],
-    answers: Sequence[RunAnswers],
-    rule: Rule,
-    *,
-    thresholds: Sequence[float],
-    most_per_hour: float,
-    context_s: float,
-    unknown: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """Every figure.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OperatingOptions:
+    """How operating points are measured.
 
-    Args:
-        folder: of the runs.
-        runs: folds and seeds.
-        answers: of each run.
-        rule: how is decided.
-        thresholds: those of the table.
+    Attributes:
+        thresholds: thresholds of the table.
         most_per_hour: false alarms per hour for which each run's threshold is chosen on its validation clips.
         context_s: seconds of background around a clip.
-        unknown: what the unknown clips are, where there are some.
+        unknown: description of the clips of other actions; None if there are none.
+    """
+
+    thresholds: Sequence[float]
+    most_per_hour: float
+    context_s: float
+    unknown: Mapping[str, Any] | None = None
+
+
+def summarize(
+    folder: Path, runs: Sequence[Run], answers: Sequence[RunAnswers], rule: Rule, options: OperatingOptions
+) -> dict[str, Any]:
+    """Return every figure.
+
+    Args:
+        folder: folder of the runs.
+        runs: folds and seeds.
+        answers: predictions of each run.
+        rule: how the device decides.
+        options: how to measure.
 
     Raises:
         DatasetError: the background clips of a run are shorter than a window.
@@ -61,39 +68,44 @@ def summarize(
     for run in answers:
         if not (run.val_background.hours and run.test_background.hours):
             raise DatasetError(f"{run.folder}: its background clips of a part are together shorter than a window")
-    config = runs[0].config
-    seeds = sorted({run.seed for run in answers})
-    own = {run.folder: points.chosen_threshold(run, rule, most_per_hour) for run in answers}
-    clips = {(clip.name, clip.group) for run in answers for clip in run.test}
+    seeds = len({run.seed for run in answers})
     found = {
+        **_about(folder, runs, answers, rule),
+        "context_s": options.context_s,
+        "roc": {"clip": _roc(answers, rule, _clip_rows), "window": _roc(answers, rule, _window_rows)},
+        "thresholds": [
+            {"threshold": threshold, **points.point(answers, rule, lambda _, t=threshold: t, seeds)}  # type: ignore[misc]
+            for threshold in options.thresholds
+        ],
+        "chosen": _chosen(answers, rule, options.most_per_hour, seeds),
+        "calibration": calibration(answers),
+        "unknown_clips": options.unknown,
+    }
+    return {**found, "warnings": _warnings(runs, answers, found)}
+
+
+def _about(folder: Path, runs: Sequence[Run], answers: Sequence[RunAnswers], rule: Rule) -> dict[str, Any]:
+    """Return what was measured on what."""
+    config = runs[0].config
+    clips = {(clip.name, clip.group) for run in answers for clip in run.test}
+    return {
         "target": str(folder),
         "network": f"int8 {config.network.title}",
         "data": f"test part of {describe_data(config.data.dataset, config.data.folder)}",
         "protocol": config.protocol,
         "clips": len(clips),
         "groups": len({group for _, group in clips}),
-        "seeds": seeds,
+        "seeds": sorted({run.seed for run in answers}),
         "folds": len({run.fold for run in answers if run.fold is not None}) or None,
         "labels": list(rule.labels),
         "background": sorted(rule.background),
         "decision": describe(rule.decision),
-        "context_s": context_s,
-        "roc": {"clip": _roc(answers, rule, _clip_rows), "window": _roc(answers, rule, _window_rows)},
-        "thresholds": [
-            {"threshold": threshold, **points.point(answers, rule, lambda _, t=threshold: t, len(seeds))}  # type: ignore[misc]
-            for threshold in thresholds
-        ],
-        "chosen": _chosen(answers, rule, own, most_per_hour, len(seeds)),
-        "calibration": calibration(answers),
-        "unknown_clips": unknown,
     }
-    return {**found, "warnings": _warnings(runs, answers, found)}
 
 
-def _chosen(
-    answers: Sequence[RunAnswers], rule: Rule, own: Mapping[Path, float], most_per_hour: float, seeds: int
-) -> dict[str, Any]:
-    """The threshold of each run, chosen on its validation clips, and what they give on test clips."""
+def _chosen(answers: Sequence[RunAnswers], rule: Rule, most_per_hour: float, seeds: int) -> dict[str, Any]:
+    """Return the threshold of each run, chosen on its validation clips, and its figures on test clips."""
+    own = {run.folder: points.chosen_threshold(run, rule, most_per_hour) for run in answers}
     table = []
     for run in answers:
         stream = run.val_background
@@ -136,7 +148,7 @@ def _window_rows(run: RunAnswers, rule: Rule) -> tuple[list[bool], list[float], 
 
 
 def _roc(answers: Sequence[RunAnswers], rule: Rule, rows_of: Any) -> dict[str, Any]:
-    """The curve of the best score of a label that is an event: what a threshold is compared with."""
+    """Return the curve of the best score of a label that opens an event, which thresholds are compared with."""
     parts = [rows_of(run, rule) for run in answers]
     positive = np.array([value for part in parts for value in part[0]])
     score = np.array([value for part in parts for value in part[1]])
@@ -157,7 +169,7 @@ def _roc(answers: Sequence[RunAnswers], rule: Rule, rows_of: Any) -> dict[str, A
 
 
 def _auc(positive: Bools, score: Floats) -> float:
-    """A draw of groups that holds one kind only says nothing either way."""
+    """Return the area; 0.5 for a draw of groups with one kind of clip only, which says nothing."""
     area = measures.roc_auc(positive, score)
     return 0.5 if area is None else area
 

@@ -16,7 +16,7 @@ CUTS = (
 
 
 def text_table(summary: Mapping[str, Any]) -> str:
-    """Warnings first, then the areas, the chosen threshold, calibration, and the table of thresholds."""
+    """Return warnings, then the areas, the chosen threshold, calibration, and the table of thresholds."""
     lines = [f"WARNING: {text}" for text in summary["warnings"]]
     lines += [f"{name:<18} {value}" for name, value in facts(summary)]
     lines += ["", *columns([*_calibration(summary["calibration"])], left=2)]
@@ -25,7 +25,7 @@ def text_table(summary: Mapping[str, Any]) -> str:
 
 
 def facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Everything but the tables, as names and words."""
+    """Return everything but the tables, as names and words."""
     runs = f"{len(summary['chosen']['runs'])} runs, seeds {', '.join(map(str, summary['seeds']))}"
     told = [
         ("network", f"{summary['network']}: {summary['target']} ({runs})"),
@@ -106,12 +106,12 @@ def _thresholds(summary: Mapping[str, Any]) -> list[list[str]]:
 
 
 def number(value: float | None) -> str:
-    """Two decimals, or a dash where there is none."""
+    """Return two decimals, or a dash for None."""
     return "-" if value is None else f"{value:.2f}"
 
 
 def seconds(value: float | None) -> str:
-    """The same with its unit."""
+    """Return two decimals with the unit, or "none"."""
     return "none" if value is None else f"{value:.2f} s"
 
 

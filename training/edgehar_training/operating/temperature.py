@@ -1,4 +1,4 @@
-"""Temperature scaling: one number, fitted on validation clips, that makes scores fit how often they are right."""
+"""Temperature scaling: one number, fitted on validation clips, that calibrates scores."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.floating[Any]]
     Indices = npt.NDArray[np.intp]
 
-# Half of an int8 step of a score: what 0 may stand for.
+# Half of an int8 step of a score, because 0 may stand for anything below it.
 LEAST_SCORE = 1 / 512
-# A temperature at one of these was not found: the scores say nothing, or are never wrong.
+# A temperature at one of these limits was not found: the scores carry no information, or are never wrong.
 LOWEST, HIGHEST = 0.05, 20.0
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _STEPS = 60
@@ -27,11 +27,11 @@ _DRAWS = 1000
 
 
 def at_temperature(scores: Floats, temperature: float) -> Floats:
-    """The scores that logits divided by `temperature` give: softmax(log(scores) / temperature) (Guo et al., 2017).
+    """Return the scores of logits divided by `temperature`: softmax(log(scores) / temperature) (Guo et al., 2017).
 
     Args:
         scores: probabilities, float `(n, classes)`; less than half an int8 step counts as half a step.
-        temperature: more than 0; over 1 makes scores less sure.
+        temperature: more than 0; a value over 1 makes scores less confident.
     """
     logits = np.log(np.maximum(scores.astype(float), LEAST_SCORE)) / temperature
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -40,16 +40,16 @@ def at_temperature(scores: Floats, temperature: float) -> Floats:
 
 
 def fit_temperature(clips: Sequence[Floats], truth: Indices) -> float:
-    """The temperature of the lowest negative log-likelihood of windows (Guo et al., ICML 2017, section 4.2).
+    """Return the temperature with the lowest negative log-likelihood of windows (Guo et al., ICML 2017, section 4.2).
 
-    Every clip counts the same, whatever the number of its windows.
+    Every clip has the same weight, whatever the number of its windows.
 
     Args:
         clips: scores of each clip's windows, float `(windows, classes)`.
         truth: index of the true class of each clip, `(clips,)`.
 
     Returns:
-        It, from `LOWEST` to `HIGHEST`.
+        The temperature, from `LOWEST` to `HIGHEST`.
     """
     counts = [len(windows) for windows in clips]
     scores, targets = np.concatenate(list(clips)).astype(float), np.repeat(truth, counts)
@@ -71,12 +71,12 @@ def fit_temperature(clips: Sequence[Floats], truth: Indices) -> float:
 
 
 def is_found(temperature: float) -> bool:
-    """Whether the lowest loss is between the ends of the search, not at one of them."""
+    """Return whether the lowest loss is between the limits of the search, not at one of them."""
     return LOWEST * 1.01 < temperature < HIGHEST / 1.01
 
 
 def error_of_perfect(confidence: Floats, bins: int = measures.CALIBRATION_BINS, seed: int = 0) -> float:
-    """Expected calibration error that perfectly calibrated scores would show on as few rows: it is never 0.
+    """Return the expected calibration error of perfectly calibrated scores on as many rows; it is never 0.
 
     Args:
         confidence: best score of each row, `(n,)`.

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from edgehar.config.words import meant
 from edgehar.errors import ConfigError
+from edgehar.nearest import nearest
 from edgehar_training.settings import (
     AugmentSettings,
     DataSettings,
@@ -84,7 +84,7 @@ def read_recipe(name: str) -> Recipe:
     elif name in (known := names()):
         text = (_folder() / f"{name}.toml").read_text(encoding="utf-8")
     else:
-        near = meant(name, known)
+        near = nearest(name, known)
         hint = f"; did you mean {near}?" if near else ""
         raise ConfigError(f"no recipe {name!r}; there are {', '.join(known)}, or give a file NAME.toml{hint}")
     try:

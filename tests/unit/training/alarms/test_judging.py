@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from edgehar.events.poisson import poisson_interval
 from edgehar.model.manifest import Decision
 from edgehar_training.alarms import figures
 from edgehar_training.alarms.decisions import Rule
 from edgehar_training.alarms.judging import Viewing, judge
-from edgehar_training.alarms.poisson import poisson_interval
 from edgehar_training.alarms.recordings import Recording
 from edgehar_training.alarms.watching import Watched
 

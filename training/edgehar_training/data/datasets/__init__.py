@@ -6,8 +6,8 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgehar.config.words import meant
 from edgehar.errors import ConfigError, DatasetError
+from edgehar.nearest import nearest
 from edgehar_training.data.datasets.clip import Clip, labels_of
 from edgehar_training.file_names import printable
 
@@ -72,8 +72,8 @@ def load_kind(kind: str, data_dir: Path | None, *, training: bool = True) -> lis
 
         return synthetic_clips()
     if kind not in _LOADERS:
-        nearest = meant(kind, KINDS)
-        hint = f"; did you mean {nearest}?" if nearest else ""
+        near = nearest(kind, KINDS)
+        hint = f"; did you mean {near}?" if near else ""
         raise ConfigError(f"unknown data set kind {kind!r}; choose one of {', '.join(KINDS)}{hint}")
     if data_dir is None:
         what = "the table of the clips" if kind in ("csv", "mixed") else "the folder of the clips"
@@ -88,8 +88,8 @@ def _of_classes(clips: list[Clip], classes: list[str], *, training: bool) -> lis
     known = labels_of(clips)
     for name in classes:
         if name not in known:
-            nearest = meant(name, known)
-            hint = f"did you mean {nearest!r}?" if nearest else f"there are {', '.join(known)}"
+            near = nearest(name, known)
+            hint = f"did you mean {near!r}?" if near else f"there are {', '.join(known)}"
             raise ConfigError(f"--classes: no class {name!r} in the data; {hint}")
     if len(set(classes)) < (2 if training else 1):
         raise ConfigError(f"--classes {classes[0] if classes else ''}: a network needs at least two classes")

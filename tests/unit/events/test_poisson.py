@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgehar_training.alarms import poisson
+from edgehar.events import poisson
 
 
 # Garwood, 1936, and every table since.
