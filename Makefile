@@ -21,6 +21,7 @@ lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # A warning, such as a broken link or anchor, fails the build.
 docs: $(VENV)/docs.installed

@@ -79,6 +79,7 @@ class Frame:
         matrix: for I420, NV12 and YUYV: standard of the colors.
         full_range: for I420, NV12 and YUYV: True if Y, U and V use all of 0-255 (JPEG), False if they use 16-235 and
             16-240.
+        cut: True for the first frame after a cut of a joined recording, which does not continue the frames before it.
     """
 
     data: Pixels
@@ -88,6 +89,7 @@ class Frame:
     sequence: int
     matrix: YuvMatrix = YuvMatrix.BT601
     full_range: bool = False
+    cut: bool = False
 
     @property
     def height(self) -> int:

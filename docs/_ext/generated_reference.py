@@ -13,6 +13,8 @@ import importlib.metadata
 import io
 import json
 import re
+import signal
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 from unittest import mock
 
@@ -30,28 +32,34 @@ class _ParserBuiltError(Exception):
     """Carries the parser out of a command, in place of running the command."""
 
 
-def parser_of(main: Callable[[list[str]], Any]) -> argparse.ArgumentParser:
-    """Return the parser that a command's entry point makes."""
+def parser_of(script: importlib.metadata.EntryPoint) -> argparse.ArgumentParser:
+    """Return the parser that a program makes when it is called without arguments."""
 
     def stop(parser: argparse.ArgumentParser, *_: Any, **__: Any) -> NoReturn:
         raise _ParserBuiltError(parser)
 
+    # Programs install handlers of signals before they parse.
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     with (
+        mock.patch.object(sys, "argv", [script.name]),
         mock.patch.object(argparse.ArgumentParser, "parse_args", stop),
         mock.patch.object(argparse.ArgumentParser, "parse_known_args", stop),
     ):
         try:
-            main([])
+            script.load()()
         except _ParserBuiltError as built:
             parser: argparse.ArgumentParser = built.args[0]
             return parser
-    raise RuntimeError(f"{main} parsed no arguments")
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    raise RuntimeError(f"{script.name} parsed no arguments")
 
 
 def commands_text() -> str:
     """Return the reference of every command that the installed package brings, as Markdown."""
     scripts = importlib.metadata.distribution("edgehar").entry_points.select(group="console_scripts")
-    return "\n".join(line for script in sorted(scripts) for line in _command(parser_of(script.load())))
+    return "\n".join(line for script in sorted(scripts) for line in _command(parser_of(script)))
 
 
 def _command(parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -69,6 +77,11 @@ def _command(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _leaf(parser: argparse.ArgumentParser) -> Iterator[str]:
+    if not parser._actions:
+        # `edgehar run` hands all its arguments to `edgehar-run`.
+        program = parser.prog.replace(" ", "-")
+        yield f"The same as [`{program}`](#{program}).\n"
+        return
     _add_late_options(parser)
     if parser.description:
         yield from _description(parser.description)

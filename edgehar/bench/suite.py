@@ -14,6 +14,7 @@ from edgehar.bench.frames import FramePool, pool_bytes
 from edgehar.bench.results import Method, Report, Temperature
 from edgehar.bench.timing import Protocol
 from edgehar.errors import ConfigError
+from edgehar.inspect import trial
 from edgehar.model.bundle import ModelBundle
 from edgehar.records import utc_now
 
@@ -72,6 +73,8 @@ def run(options: Options, say: Say) -> Report:
     if "peers" in options.parts and not options.peers and len(options.parts) == 1:
         raise ConfigError("peers are other networks to measure: name their files with --peer FILE")
     bundle = ModelBundle.open(options.model) if options.parts & {"model", "peers"} else None
+    if bundle is not None:
+        trial.check(bundle)
     # Others would have an unfair advantage.
     threads_before = cv2.getNumThreads()
     cv2.setNumThreads(1)

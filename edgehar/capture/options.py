@@ -34,6 +34,15 @@ class ReconnectOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             description="Drop frames that arrive more than this many seconds late, for example after a network stall.",
         ),
     ] = 2.0
+    repeats_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="Reopen it after this many seconds of exactly the same picture, because a sensor always has "
+            "noise; 0 never does.",
+        ),
+    ] = 60.0
     at_start: Annotated[
         bool,
         Meta(description="Keep trying if it cannot be opened at the start, instead of ending with exit code 1."),

@@ -18,6 +18,7 @@ from edgehar.capture.frame_queue import FrameQueue
 from edgehar.capture.freshness import Freshness
 from edgehar.capture.mailbox import Closed
 from edgehar.capture.options import ReconnectOptions
+from edgehar.capture.repeats import Repeats
 from edgehar.errors import ConfigError, SourceError
 from edgehar.records import StreamState
 from edgehar.sources.base import AccessRefusedError
@@ -51,6 +52,8 @@ class _Reading:
         last_s: time of the newest frame that was not stale.
         freshness: detects stale frames; None for a file.
         usable_s: how long it may go without a usable frame, in seconds.
+        repeats: detects a camera that repeats its last picture.
+        rejected: why it is to be reopened, though frames arrive; None if it is not.
     """
 
     def __init__(self, deadline_s: float) -> None:
@@ -61,6 +64,8 @@ class _Reading:
         self.deadline_s = deadline_s
         self.freshness: Freshness | None = None
         self.usable_s = 0.0
+        self.repeats = Repeats()
+        self.rejected: str | None = None
         self.began_s: float | None = None
         self.last_s = 0.0
 
@@ -118,14 +123,21 @@ class Capture:
         self._changed = threading.Condition()
         self._current: _Reading | None = None
         self._abandoned: list[_Reading] = []
+        self._damaged_before = 0
         self._ever_gave_frames = self._stopping = False
         self._opened = threading.Event()
         self._reason = ""
 
     @property
     def dropped(self) -> int:
-        """Frames of a live source dropped so far: stale, or because the classifier fell behind."""
-        return self.frames.dropped + self.stale
+        """Frames of a live source dropped so far: damaged, stale, or because the classifier fell behind."""
+        return self.frames.dropped + self.stale + self.damaged
+
+    @property
+    def damaged(self) -> int:
+        """Frames dropped so far because they were damaged."""
+        source = self.source
+        return self._damaged_before + (source.damaged if source is not None else 0)
 
     @property
     def reconnects(self) -> int:
@@ -155,6 +167,13 @@ class Capture:
         # Only now is the last reading among them.
         for reading in self._abandoned:
             _join(reading.thread, deadline_s)
+
+    def reopen(self, reason: str) -> None:
+        """Reopen a live source whose frames cannot be used; the reason is a line for people."""
+        with self._changed:
+            if self._current is not None and self._current.freshness is not None:
+                self._current.rejected = reason
+                self._changed.notify_all()
 
     def _keep_reading(self) -> None:
         try:
@@ -214,7 +233,7 @@ class Capture:
             with self._changed:
                 began = reading.began_s is not None and self.state is not StreamState.RUNNING
                 left_s = reading.deadline_s - self._clock()
-                if not (began or self._stopping or reading.done or left_s <= 0):
+                if not (began or self._stopping or reading.done or reading.rejected or left_s <= 0):
                     self._changed.wait(min(left_s, _POLL_S))
                     continue
             if self._stopping:
@@ -223,6 +242,8 @@ class Capture:
                 self._enter(StreamState.RUNNING, "")
             elif reading.done:
                 return reading.trouble
+            elif reading.rejected:
+                return SourceError(reading.rejected)
             else:
                 return self._frozen(reading)
 
@@ -286,6 +307,7 @@ class Capture:
         with self._open_source() as source:
             with self._changed:
                 self._check_current(reading)
+                self._damaged_before = self.damaged
                 reading.source = self.source = source
                 if source.live and source.reopens:
                     reading.usable_s = self._options.frozen_s + source.burst_s
@@ -309,7 +331,7 @@ class Capture:
             if reading.freshness is not None and reading.freshness.is_stale(frame.captured_s, frame.arrived_s):
                 self.stale += 1
                 return
-            self._note_frame(reading)
+            self._note_frame(reading, frame)
         # Wait for room without the lock, and put the frame with it: an abandoned reading must not add frames.
         while not self._put(reading, frame):
             self.frames.wait_for_room()
@@ -319,7 +341,7 @@ class Capture:
             self._check_current(reading)
             return self.frames.put((self.epoch, frame), 0.0)
 
-    def _note_frame(self, reading: _Reading) -> None:
+    def _note_frame(self, reading: _Reading, frame: Frame) -> None:
         now_s = self._clock()
         if reading.began_s is None:
             reading.began_s = now_s
@@ -329,6 +351,12 @@ class Capture:
         reading.last_s = now_s
         if reading.freshness is not None:
             reading.deadline_s = now_s + reading.usable_s
+            if self._options.repeats_s and reading.repeats.same_for_s(frame, now_s) >= self._options.repeats_s:
+                reading.rejected = (
+                    f"{reading.source.name if reading.source else 'the source'}: frozen: the same picture for "
+                    f"{self._options.repeats_s:g} s; check the camera"
+                )
+                self._changed.notify_all()
 
 
 def _join(thread: threading.Thread, deadline_s: float) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgehar._version import __version__
 from edgehar.errors import ConfigError, EdgeharError
+from edgehar.printable import printable
 from edgehar.systemd.journal import JournalFormatter, is_journal
 
 if TYPE_CHECKING:
@@ -133,8 +134,16 @@ def _outcome(error: BaseException, out_of_memory: str) -> tuple[int, str]:
     return EXIT_FAILED, f"unexpected {type(error).__name__}: {error}; run again with --verbose and report the traceback"
 
 
+class _Formatter(logging.Formatter):
+    """Lines that cannot control a terminal, whatever is in a file name or label."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line or lines of a record."""
+        return "\n".join(map(printable, super().format(record).splitlines()))
+
+
 def _start_log(prog: str, verbose: bool, background: bool) -> BackgroundHandler | None:
-    formatter = JournalFormatter() if is_journal(sys.stderr) else logging.Formatter(f"{prog}: %(message)s")
+    formatter = JournalFormatter() if is_journal(sys.stderr) else _Formatter(f"{prog}: %(message)s")
     handler: logging.Handler
     log = None
     if background and sys.stderr is not None:
@@ -152,6 +161,6 @@ def _start_log(prog: str, verbose: bool, background: bool) -> BackgroundHandler 
 
 
 def _line(prog: str, message: str) -> str:
-    line = " ".join(message.split())
+    line = printable(" ".join(message.split()))
     # The journal stores the level of a line, and puts the program's name before it.
     return f"<3>{line}" if is_journal(sys.stderr) else f"{prog}: {line}"

@@ -47,16 +47,20 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Classify the source, print the predictions, and write the annotated video."""
     from edgehar.annotate import AnnotatedVideo
+    from edgehar.inspect import trial
+    from edgehar.model.bundle import ModelBundle
     from edgehar.model.classifier import Classifier
     from edgehar.sinks.jsonl import JsonLinesSink, LineWriter, stdout_descriptor
     from edgehar.sources import open_source
 
+    bundle = ModelBundle.open(args.model)
+    trial.check(bundle)
     lines = JsonLinesSink(LineWriter(stdout_descriptor(), "standard output"))
     answers: list[Prediction] = []
     frames = 0
     with (
         open_source(args.source) as source,
-        Classifier(args.model, hop=args.hop, source_name=source.name) as classifier,
+        Classifier(bundle, hop=args.hop, source_name=source.name) as classifier,
         AnnotatedVideo(args.out, rate_hz=25.0) as video,
     ):
         for frames, frame in enumerate(source, 1):  # noqa: B007 - used after the loop

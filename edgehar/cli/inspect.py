@@ -67,10 +67,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open the bundle, which checks it, and show what is asked for."""
+    from edgehar.inspect import trial
     from edgehar.model.bundle import ModelBundle, manifest_json
 
     _check(args)
     bundle = ModelBundle.open(args.model)
+    trial.check(bundle)
     if args.json:
         print(manifest_json(bundle.manifest).decode(), end="")
     elif args.card:

@@ -1,4 +1,4 @@
-"""Whether the models are whole, and this machine is fast enough for them."""
+"""Checks of the models: whether they are undamaged, and this machine is fast enough for them."""
 
 from __future__ import annotations
 
@@ -14,30 +14,34 @@ if TYPE_CHECKING:
     from edgehar.config import Config
     from edgehar.model.network import Network
 
-# How long frames are classified to see how fast that goes.
+# Time of the measurement of speed.
 _MEASURE_S = 0.3
 _WIDTH, _HEIGHT = 640, 480
-# Of the time between two frames; more leaves too little for the camera and the rest.
+# Share of the time between two frames. More leaves too little for the camera and other programs.
 _BUSY_SHARE = 0.5
 
 
 def check_models(config: Config) -> Iterator[Finding]:
-    """Every model that some camera uses: its checksums, whether it loads, and what a frame costs."""
+    """Check every model in use: its checksums, whether it loads, and the cost of a frame."""
+    from edgehar.inspect import trial
+    from edgehar.model.bundle import ModelBundle
     from edgehar.model.network import Network
 
     cameras = [config.model_of(camera) for camera in config.cameras]
     for model in dict.fromkeys(cameras):
         check = f"model {model}"
         try:
-            with Network(model, threads=config.threads, delegate=config.delegate) as network:
-                yield Finding(check, "ok", f"{network.bundle.path}: whole, and loads")
+            bundle = ModelBundle.open(model)
+            trial.check(bundle)
+            with Network(bundle, threads=config.threads, delegate=config.delegate) as network:
+                yield Finding(check, "ok", f"{network.bundle.path}: undamaged, and loads")
                 yield _speed(network, cameras.count(model))
         except EdgeharError as error:
             yield from_error(check, error)
 
 
 def _speed(network: Network, cameras: int) -> Finding:
-    """Classify noise as fast as it goes."""
+    """Measure the speed of classification, on noise."""
     import numpy as np
 
     from edgehar.model.classifier import Classifier
@@ -56,7 +60,7 @@ def _speed(network: Network, cameras: int) -> Finding:
     share = cameras * rate_hz * elapsed_s / frames
     watched = f"{cameras} cameras" if cameras > 1 else "one camera"
     says = (
-        f"{1000 * elapsed_s / frames:.3g} ms a frame of 640x480: {watched} at {rate_hz:g} frames/s "
+        f"{1000 * elapsed_s / frames:.3g} ms per frame of 640x480: {watched} at {rate_hz:g} frames/s "
         f"{'takes' if cameras == 1 else 'take'} {share:.1%} of a core"
     )
     check = f"speed of {manifest.name}"

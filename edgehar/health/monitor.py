@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-GaugeName = Literal["queue_depth", "spool_depth", "spool_dropped", "connected"]
+GaugeName = Literal["queue_depth", "spool_depth", "spool_dropped", "spool_refused", "connected"]
 # Frame ages are those of this many predictions.
 _AGES = 512
 # Time between two measurements of the machine and the queues.
@@ -163,6 +163,7 @@ class StreamHealth:
             queue_depth=total("queue_depth"),
             spool_depth=total("spool_depth"),
             spool_dropped=total("spool_dropped"),
+            spool_refused=total("spool_refused"),
             reconnects=self.reconnects,
             inference_errors=self.inference_errors,
             rate_hz=self.rate_hz,

@@ -41,7 +41,8 @@ _PER_SINK: tuple[tuple[GaugeName, str, Kind, str], ...] = (
     ("connected", "connected", "gauge", "Whether the receiver is there."),
     ("queue_depth", "queue_messages", "gauge", "Results that wait in memory."),
     ("spool_depth", "spool_messages", "gauge", "Events on disk that wait to be delivered."),
-    ("spool_dropped", "spool_dropped_total", "counter", "Events thrown away undelivered."),
+    ("spool_dropped", "spool_dropped_total", "counter", "Events lost before delivery."),
+    ("spool_refused", "spool_refused_total", "counter", "Events that the receiver refused, set aside on disk."),
 )
 
 

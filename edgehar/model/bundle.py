@@ -1,11 +1,13 @@
-"""Model bundles: one `NAME.edgehar` file, a stored zip of a model and all the device must know about it."""
+"""Model bundles: one `NAME.edgehar` file, an uncompressed zip of a model and everything a device needs to run it."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +17,17 @@ from edgehar.errors import BundleError, ConfigError
 from edgehar.model.manifest import SCHEMA_VERSION, Manifest, least_schema_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from edgehar._ring import FrameRing, Region, Resizer
 
 SUFFIX = ".edgehar"
 REQUIRED_FILES = ("labels.txt", "encoder.tflite", "head.tflite", "window.tflite", "MODEL_CARD.md")
-# What a bundle may hold besides: the network of one step with its history, and the encoder compiled for an Edge TPU.
+# Optional files: the network of one step with its states, and the encoder compiled for an Edge TPU.
 STEP_FILE, EDGE_TPU_FILE = "step.tflite", "encoder_edgetpu.tflite"
+# Bounds of what is read into memory. Models for small computers have a few megabytes.
+MOST_BYTES = 64_000_000
+_MOST_MANIFEST_BYTES = 4_000_000
 
 
 class ModelBundle:
@@ -30,7 +35,7 @@ class ModelBundle:
 
     Attributes:
         path: the file.
-        manifest: what the device must know.
+        manifest: labels, input, rate, quantization, decision defaults and provenance.
     """
 
     def __init__(self, path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
@@ -43,28 +48,29 @@ class ModelBundle:
         """Read and verify a bundle.
 
         Args:
-            model: path of a bundle, or the name of one that is shipped or installed (`find_bundle`).
+            model: path of a bundle, or name of a shipped or installed bundle (`find_bundle`).
 
         Raises:
-            ConfigError: no bundle has that name.
-            BundleError: the bundle is missing, damaged, altered, incomplete, or newer than this edgehar.
+            ConfigError: no bundle has this name.
+            BundleError: the bundle is damaged, altered, incomplete, too large, or newer than this edgehar.
         """
         path = find_bundle(model)
-        contents = _read_zip(path)
-        manifest = _decode_manifest(contents.pop("manifest.json", None), path)
+        with _opened_zip(path) as archive:
+            manifest = _decode_manifest(_read_entry(archive, "manifest.json", _MOST_MANIFEST_BYTES), path)
+            contents = _read_listed(archive, manifest, path)
         _check_files(manifest, contents, path)
         return cls(path, manifest, contents)
 
     def read(self, name: str) -> bytes:
-        """The contents of one file of the bundle; BundleError when it has none of that name."""
+        """Return the contents of a file. Raises BundleError if the bundle does not contain it."""
         try:
             return self._files[name]
         except KeyError:
-            raise BundleError(f"{self.path}: holds no {name}; it holds {', '.join(sorted(self._files))}") from None
+            raise BundleError(f"{self.path}: {name} is missing; it contains {', '.join(sorted(self._files))}") from None
 
     @property
     def files(self) -> dict[str, bytes]:
-        """The contents of every file but the manifest, by name."""
+        """The contents of every file except the manifest, by name."""
         return dict(self._files)
 
     def make_resizer(self, *, region: Region | None = None) -> Resizer:
@@ -119,9 +125,9 @@ class ModelBundle:
 
 
 def find_bundle(model: str | os.PathLike[str]) -> Path:
-    """The path of a bundle given by path, or by the bare name of a shipped or installed one.
+    """Return the path of a bundle given by path or by name.
 
-    Bare names are looked up among the shipped models, then in `$XDG_DATA_HOME/edgehar/models`.
+    Names are looked up among the shipped models, then in `$XDG_DATA_HOME/edgehar/models`.
 
     Raises:
         ConfigError: it is neither a file nor a known name.
@@ -138,11 +144,15 @@ def find_bundle(model: str | os.PathLike[str]) -> Path:
     raise ConfigError(f"unknown model {str(model)!r}: give a path to a {SUFFIX} file or one of: {_known_names()}")
 
 
-def _model_folders() -> list[Path]:
+def _shipped_folders() -> list[Path]:
     package = Path(__file__).parents[1]
+    # The second is where a source checkout, installed in place, has the shipped models.
+    return [package / "shipped", package.parent / "models"]
+
+
+def _model_folders() -> list[Path]:
     data_home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    # The second is where the shipped models lie in a source checkout, for an editable install.
-    return [package / "shipped", package.parent / "models", data_home / "edgehar" / "models"]
+    return [*_shipped_folders(), data_home / "edgehar" / "models"]
 
 
 def installed_bundles() -> list[Path]:
@@ -158,19 +168,47 @@ def _known_names() -> str:
     return ", ".join(path.stem for path in installed_bundles()) or "none installed"
 
 
-def _read_zip(path: Path) -> dict[str, bytes]:
+@contextlib.contextmanager
+def _opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
-            return {info.filename: archive.read(info) for info in archive.infolist() if not info.is_dir()}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+            yield archive
+    # zlib.error and lzma.LZMAError come from damaged compressed entries, the others from a damaged directory.
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error) as error:
         raise BundleError(f"{path}: not a readable model bundle ({error}); copy or convert it again") from error
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
+def _read_entry(archive: zipfile.ZipFile, name: str, limit: int) -> bytes | None:
+    """Return an entry, or None if there is none of this name. Never reads or inflates more than `limit` bytes."""
+    try:
+        info = archive.getinfo(name)
+    except KeyError:
+        return None
+    # zipfile never gives more than the declared size, whatever an entry inflates to.
+    if info.file_size > limit:
+        size = f"{info.file_size / 1e6:,.0f} MB; a bundle may have {limit / 1e6:,.0f} MB more"
+        raise BundleError(f"{archive.filename}: {name} has {size}")
+    with archive.open(info) as entry:
+        return entry.read()
+
+
+def _read_listed(archive: zipfile.ZipFile, manifest: Manifest, path: Path) -> dict[str, bytes]:
+    """Return the files that the manifest lists. Other entries are not read."""
+    contents, left = {}, MOST_BYTES
+    for name in manifest.files:
+        content = _read_entry(archive, name, left)
+        if content is None:
+            raise BundleError(f"{path}: {name} is missing; copy or convert the model again")
+        contents[name] = content
+        left -= len(content)
+    return contents
+
+
 def _decode_manifest(content: bytes | None, path: Path) -> Manifest:
     if content is None:
-        raise BundleError(f"{path}: manifest.json is missing; this is no model bundle, convert the model again")
+        raise BundleError(f"{path}: manifest.json is missing, so this is not a model bundle; convert the model again")
     try:
         version = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("schema_version", msgspec.Raw(b"null"))
         number = msgspec.json.decode(version)
@@ -189,16 +227,17 @@ def _check_files(manifest: Manifest, contents: Mapping[str, bytes], path: Path) 
         if name not in manifest.files:
             raise BundleError(f"{path}: manifest.json: files: {name} is missing; convert the model again")
     for name, digest in manifest.files.items():
-        if name not in contents:
-            raise BundleError(f"{path}: {name} is missing; copy or convert the model again")
         if hashlib.sha256(contents[name]).hexdigest() != digest:
             raise BundleError(f"{path}: {name} is altered: its checksum differs from the manifest's; copy it again")
     if (STEP_FILE in contents) != (manifest.stateful is not None):
-        raise BundleError(f"{path}: {STEP_FILE} and manifest.json's stateful go together, and only one is there")
+        raise BundleError(f"{path}: {STEP_FILE} and manifest.json's stateful need each other, and one is missing")
     if _labels_text(manifest.labels) != contents["labels.txt"]:
         raise BundleError(f"{path}: labels.txt differs from the manifest's labels; convert the model again")
     if len(set(manifest.labels)) != len(manifest.labels):
-        raise BundleError(f"{path}: manifest.json: labels: a label stands twice; convert the model again")
+        raise BundleError(f"{path}: manifest.json: labels: a label occurs twice; convert the model again")
+    for label in manifest.labels:
+        if not label or not label.isprintable():
+            raise BundleError(f"{path}: manifest.json: labels: {label!r} cannot be printed; convert the model again")
 
 
 def _labels_text(labels: list[str]) -> bytes:
@@ -206,19 +245,19 @@ def _labels_text(labels: list[str]) -> bytes:
 
 
 def write_bundle(path: str | os.PathLike[str], manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
-    """Write a bundle so that it is whole or not there: to a temporary name, then renamed.
+    """Write a bundle to a temporary name, then rename it, so that it is never incomplete.
 
     Args:
-        path: where the bundle goes; replaced when it is there.
-        manifest: its `files` and `schema_version` are filled in here.
-        files: contents of `encoder.tflite`, `head.tflite`, `window.tflite`, `MODEL_CARD.md` and any more;
+        path: path of the bundle; replaced if it exists.
+        manifest: the manifest; its `files` and `schema_version` are filled in here.
+        files: contents of `encoder.tflite`, `head.tflite`, `window.tflite`, `MODEL_CARD.md` and any others.
             `labels.txt` is made from the manifest.
 
     Returns:
         The manifest as written, with the checksum of every file.
 
     Raises:
-        BundleError: a required file is not given, or the bundle cannot be written.
+        BundleError: a required file is missing, or the bundle cannot be written.
     """
     path = Path(path)
     contents = {"labels.txt": _labels_text(manifest.labels), **files}
@@ -231,7 +270,7 @@ def write_bundle(path: str | os.PathLike[str], manifest: Manifest, files: Mappin
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
             for name, content in {"manifest.json": manifest_json(manifest), **contents}.items():
-                # A fixed date: the same model gives the same bytes.
+                # A fixed date, so that the same model gives the same bytes.
                 archive.writestr(zipfile.ZipInfo(name), content)
         partial.replace(path)
     except OSError as error:
@@ -242,10 +281,15 @@ def write_bundle(path: str | os.PathLike[str], manifest: Manifest, files: Mappin
 
 
 def manifest_json(manifest: Manifest) -> bytes:
-    """The manifest as it stands in a bundle: JSON, indented by two."""
+    """Return the manifest as JSON, indented by two, as it is in a bundle."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
 
 
 def is_bundle_name(name: str) -> bool:
-    """Whether a name can be a bundle's: letters, digits, `.`, `_` and `-`, beginning with a letter or digit."""
+    """Return whether a bundle may have this name: letters, digits, `.`, `_`, `-`, starting with a letter or digit."""
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None
+
+
+def is_shipped(path: Path) -> bool:
+    """Return whether a bundle is one of those that came with this package."""
+    return path.resolve().parent in {folder.resolve() for folder in _shipped_folders()}

@@ -18,6 +18,7 @@ from edgehar.model.history import History, StatefulHistory, WindowHistory
 from edgehar.model.masking import InputMask
 from edgehar.model.network import Network
 from edgehar.model.timegrid import TimeGrid
+from edgehar.printable import valid_unicode
 from edgehar.records import Prediction, TimingMs, Window, utc_now
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ class Classifier:
         manifest = self.bundle.manifest
         self._window = manifest.temporal.window
         self.hop = _check_hop(manifest.temporal.hop if hop is None else hop, self._window, manifest.name)
-        self.mode, self.source_name, self._region, self._masks = mode, source_name, region, masks
+        self.mode, self.source_name = mode, valid_unicode(source_name)
+        self._region, self._masks = region, masks
         try:
             self._resizer = self.bundle.make_resizer(region=region)
         except ValueError as error:
@@ -125,7 +127,7 @@ class Classifier:
         In mode "stateful" the first prediction also needs as many frames as a window has.
 
         Args:
-            frame: a `Frame`, or a uint8 `(height, width, 3)` BGR array.
+            frame: a `Frame`, or a uint8 `(height, width, 3)` BGR array. A `Frame` after a cut starts a new window.
             captured_s: capture time of an array, in seconds on any clock that does not go back. Without it, an array
                 counts as the next frame on the time grid; so leave it out only for arrays that come at the model's
                 rate. A `Frame` has its own.
@@ -146,6 +148,8 @@ class Classifier:
         if isinstance(frame, Frame):
             if captured_s is not None:
                 raise ConfigError("captured_s is for arrays; a Frame has its own")
+            if frame.cut:
+                self.interrupt()
             on_grid = self._accepts(frame.captured_s)
         elif captured_s is None:
             frame, on_grid = self._next_on_grid(frame), True

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 from edgehar.capture.governor import Governor
 from edgehar.credentials import without_credentials
 from edgehar.events.decider import Decider
+from edgehar.model.bundle import ModelBundle
 from edgehar.model.classifier import Classifier
 from edgehar.model.network import Network
 from edgehar.pipeline.stream import Stream
+from edgehar.printable import valid_unicode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgehar.config import CameraOptions, Config
     from edgehar.health.monitor import Monitor
-    from edgehar.model.bundle import ModelBundle
     from edgehar.recording.camera import CameraRecorder
     from edgehar.recording.recorder import Recorder
     from edgehar.sinks.base import Sink
@@ -35,8 +36,14 @@ _LEAST_SHARE = 0.01
 
 def load_networks(config: Config) -> dict[str, Network]:
     """Load every model of the configuration once; returns networks by the name or path that the configuration gives."""
-    models = dict.fromkeys(config.model_of(camera) for camera in config.cameras)
-    return {model: Network(model, threads=config.threads, delegate=config.delegate) for model in models}
+    from edgehar.inspect import trial
+
+    networks = {}
+    for model in dict.fromkeys(config.model_of(camera) for camera in config.cameras):
+        bundle = ModelBundle.open(model)
+        trial.check(bundle)
+        networks[model] = Network(bundle, threads=config.threads, delegate=config.delegate)
+    return networks
 
 
 def make_recorder(config: Config) -> Recorder | None:
@@ -105,7 +112,7 @@ def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Strea
 
 def source_name(camera: CameraOptions) -> str:
     """Return the camera's name in records: its configured name, else its address without credentials."""
-    return camera.name or without_credentials(camera.source)
+    return camera.name or valid_unicode(without_credentials(camera.source))
 
 
 def make_decider(config: Config, camera: CameraOptions, bundle: ModelBundle) -> Decider:
@@ -228,6 +235,7 @@ def _history_sink(config: Config, streams: list[Stream]) -> Sink:
 def _add_gauges(monitor: Monitor, name: str, spool: Spool, connected: Callable[[], bool]) -> None:
     monitor.add_gauge("spool_depth", lambda: spool.depth, name)
     monitor.add_gauge("spool_dropped", lambda: spool.dropped, name)
+    monitor.add_gauge("spool_refused", lambda: spool.refused, name)
     monitor.add_gauge("connected", connected, name)
 
 

@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from edgehar.capture.options import ReconnectOptions
 from edgehar.capture.reader import Capture
 from edgehar.errors import SourceError
 from edgehar.health.monitor import StreamHealth
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgehar.capture.governor import Governor
-    from edgehar.capture.options import ReconnectOptions
     from edgehar.events.decider import Decider
     from edgehar.frames import Frame
     from edgehar.health.monitor import Monitor
@@ -82,6 +82,7 @@ class Stream:
         self.capture = Capture(
             open_source, options=reconnect, on_state=lambda state, reason: self._on_state(self, state, reason)
         )
+        self._bad_for_s = (reconnect or ReconnectOptions()).frozen_s
         self._waits_at_start = reconnect is not None and reconnect.at_start
         self.classifier, self.decider = classifier, decider
         count = StreamHealth if monitor is None else monitor.add_stream
@@ -94,7 +95,7 @@ class Stream:
         self.view, self.recording = view or View(), recording
         self._epoch = 0
         self._errors_in_a_row = 0
-        self._bad_frames_in_a_row = 0
+        self._bad_since_s: float | None = None
         self._last_frame_s: float | None = None
 
     def start(self, *, on_state: Callable[[Stream, StreamState, str], object], on_frame: Callable[[], object]) -> None:
@@ -146,6 +147,8 @@ class Stream:
             # After a reconnection, because frames before and after the gap must not share a window.
             self._epoch = epoch
             self.health.reconnect()
+            records += self._interrupt()
+        elif frame.cut:
             records += self._interrupt()
         if self.first_captured_s is None:
             self.first_captured_s = frame.captured_s
@@ -214,19 +217,21 @@ class Stream:
         except SourceError as error:
             if not self.capture.live:
                 raise
-            self._drop_bad_frame(error)
+            self._drop_bad_frame(frame, error)
             return None
-        self._bad_frames_in_a_row = 0
+        self._bad_since_s = None
         if prediction is not None:
             self._errors_in_a_row = 0
-        self._bad_frames_in_a_row = 0
         return prediction
 
-    def _drop_bad_frame(self, error: SourceError) -> None:
-        """Warn about the first of several bad frames: one picture of a wrong size must not end a camera."""
-        self._bad_frames_in_a_row += 1
-        if self._bad_frames_in_a_row == 1:
+    def _drop_bad_frame(self, frame: Frame, error: SourceError) -> None:
+        """Drop a frame that cannot be used, and reopen the source if no other frame has come for too long."""
+        if self._bad_since_s is None:
+            self._bad_since_s = frame.arrived_s
             _log.warning("%s: frame dropped: %s", self.name, error)
+        elif frame.arrived_s - self._bad_since_s >= self._bad_for_s:
+            self._bad_since_s = None
+            self.capture.reopen(f"{self.name}: no usable frame for {self._bad_for_s:g} s: {error}")
 
     def _govern(self, frame: Frame, busy_s: float) -> None:
         """Limit the frame rate of a live source to what the device can process. A file waits for every frame."""

@@ -8,6 +8,8 @@ from collections import deque
 
 # Presentation times that fall back by more than this, in seconds, have restarted. By less, they are out of order.
 _RESTART_S = 1.0
+# A gap of more seconds, and of more frames, is a cut between two recordings.
+_GAP_S, _GAP_PERIODS = 10.0, 100
 # Largest drift of a camera's clock against ours, in seconds per second.
 _DRIFT = 5e-4
 # The pace of stamps is wrong from this share on. A smaller error is followed at the pace _RELEASE.
@@ -24,10 +26,15 @@ _MOST_STEPS, _STEPS_WITHIN_S = 5, 60.0
 
 
 class FileClock:
-    """Capture times of a file: seconds since the first frame that never decrease, even if stamps are missing."""
+    """Capture times of a file: seconds since the first frame that never decrease, even if stamps are missing.
+
+    Attributes:
+        cut: whether the newest frame follows a cut: joined recordings have times that restart or leave a long gap.
+    """
 
     def __init__(self, period_s: float) -> None:
         """Start a video. `period_s` is the time between two frames without presentation times, in seconds."""
+        self.cut = False
         self._period_s = period_s
         self._next_s = 0.0
         self._last_s = -math.inf
@@ -35,14 +42,19 @@ class FileClock:
 
     def captured_s(self, stamp_s: float | None, _arrived_s: float) -> float:
         """Return the capture time of a frame from its presentation time (seconds; None if it has none)."""
+        self.cut = False
         if stamp_s is None:
             captured_s = self._next_s
         else:
-            if self._offset_s is None or stamp_s + self._offset_s < self._last_s - _RESTART_S:
+            self.cut = self._offset_s is not None and not self._continues(stamp_s + self._offset_s - self._last_s)
+            if self._offset_s is None or self.cut:
                 self._offset_s = self._next_s - stamp_s
             captured_s = max(self._last_s, stamp_s + self._offset_s)
         self._last_s, self._next_s = captured_s, captured_s + self._period_s
         return captured_s
+
+    def _continues(self, step_s: float) -> bool:
+        return -_RESTART_S <= step_s <= max(_GAP_S, _GAP_PERIODS * self._period_s)
 
 
 class LiveClock:

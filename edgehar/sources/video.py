@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Self
 
 import av
-import numpy as np
 from av.video.reformatter import Colorspace, VideoReformatter
 
 from edgehar.errors import SourceError
@@ -18,12 +17,14 @@ from edgehar.sources.clock import FileClock, LiveClock
 from edgehar.sources.decoding import Decoder
 from edgehar.sources.ffmpeg import open_container, reason_of, video_stream
 from edgehar.sources.options import VideoOptions
+from edgehar.sources.orientation import UPRIGHT, orientation
 from edgehar.sources.planes import in_place, is_full_range, yuv_matrix
 from edgehar.sources.timing import clock_fault, is_live, rate_hz, was_a_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     import numpy.typing as npt
     from av.packet import Packet
     from av.video.frame import VideoFrame
@@ -79,6 +80,7 @@ class VideoSource(HandleSource):
         self._decoder = Decoder(self._stream)
         self._decoded = self._decoder.decode(self._packets())
         self._sequence = 0
+        self._cut = False
         self._feed: PacketFeed | None = None
         self._first_stamp_s: float | None = None
         self._span_s = 0.0
@@ -123,7 +125,9 @@ class VideoSource(HandleSource):
             self._first_stamp_s = stamp_s if self._first_stamp_s is None else self._first_stamp_s
             self._span_s = max(self._span_s, stamp_s - self._first_stamp_s)
         if isinstance(self._clock, FileClock):
-            return self._clock.captured_s(stamp_s, arrived_s)
+            captured_s = self._clock.captured_s(stamp_s, arrived_s)
+            self._cut = self._clock.cut
+            return captured_s
         before = self._clock.fault
         captured_s = self._clock.captured_s(stamp_s, arrived_s, waited=self._decoder.waited)
         if before is None:
@@ -177,17 +181,16 @@ class VideoSource(HandleSource):
 
     def _frame(self, decoded: VideoFrame, captured_s: float, arrived_s: float) -> Frame:
         """Return a frame rotated upright: a view of the decoder's memory if the kernel can read it."""
-        quarter_turns, matrix = round(decoded.rotation / 90), yuv_matrix(decoded)
-        found = in_place(decoded) if matrix is not None and not quarter_turns else None
+        turned, matrix = orientation(decoded), yuv_matrix(decoded)
+        found = in_place(decoded) if matrix is not None and turned == UPRIGHT else None
         sequence = self._sequence - 1
         if found is not None:
             data, layout = found
             full_range = is_full_range(decoded)
-            return Frame(data, layout, captured_s, arrived_s, sequence, matrix or YuvMatrix.BT601, full_range)
-        pixels = self._converted(decoded, matrix)
-        if quarter_turns:
-            pixels = np.ascontiguousarray(np.rot90(pixels, quarter_turns))
-        return Frame(pixels, PixelFormat.BGR24, captured_s, arrived_s, sequence)
+            matrix = matrix or YuvMatrix.BT601
+            return Frame(data, layout, captured_s, arrived_s, sequence, matrix, full_range, self._cut)
+        pixels = turned.apply(self._converted(decoded, matrix))
+        return Frame(pixels, PixelFormat.BGR24, captured_s, arrived_s, sequence, cut=self._cut)
 
     def _converted(self, decoded: VideoFrame, matrix: YuvMatrix | None) -> npt.NDArray[np.uint8]:
         """Return a frame's pixels as uint8 `(height, width, 3)` BGR. Without a matrix, FFmpeg chooses the colors."""

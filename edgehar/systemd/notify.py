@@ -1,4 +1,4 @@
-"""Tells systemd how the service is doing, by the protocol of sd_notify(3); silent where systemd did not start us."""
+"""Reports readiness, status and progress to systemd, by the protocol of sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -13,62 +13,74 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# How long a message may wait for systemd to read those before it.
-_SEND_TIMEOUT_S = 0.5
-# The watchdog is fed this many times in the span after which systemd ends a silent service.
+# Longest wait for systemd to read earlier messages.
+SEND_TIMEOUT_S = 0.5
+# Feed the watchdog this many times per timeout.
 _FEEDS = 4
 
 
 class Notifier:
-    """The line to systemd. Not for several threads at once.
+    """Connection to systemd; does nothing if systemd did not start the process. Not thread-safe.
 
     Attributes:
-        watchdog_s: after so long without being fed systemd ends the service; None when it does not watch.
+        watchdog_s: timeout of the watchdog, in seconds; None if there is no watchdog.
     """
 
-    def __init__(self, environ: Mapping[str, str] = os.environ, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take the address and the watchdog's span from the environment; `clock` gives monotonic seconds."""
+    def __init__(
+        self,
+        environ: Mapping[str, str] = os.environ,
+        clock: Callable[[], float] = time.monotonic,
+        send_timeout_s: float = SEND_TIMEOUT_S,
+    ) -> None:
+        """Read the address and the watchdog's timeout from the environment.
+
+        Args:
+            environ: environment variables.
+            clock: monotonic seconds.
+            send_timeout_s: longest wait for systemd to read earlier messages, in seconds.
+        """
+        self._send_timeout_s = send_timeout_s
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
         self.watchdog_s = _watchdog_s(environ) if self._address is not None else None
         self._clock = clock
         self._silent = self._stopping = False
         self._status = ""
-        # What had been done when the watchdog was last fed, and when that was.
+        # Counts and time when the watchdog was last fed.
         self._frames = self._predictions = 0
         self._fed_s: float | None = None
 
     @property
     def active(self) -> bool:
-        """Whether there is someone to tell."""
+        """Whether systemd started the process."""
         return self._address is not None
 
     def ready(self, status: str = "") -> None:
-        """The service does its work, for the first time or again after `reloading`."""
+        """Report that the service works, at first or after `reloading`."""
         self._send("READY=1", status)
 
     def status(self, status: str) -> None:
-        """How it is going, in one line for people; nothing is sent while it stays the same."""
+        """Report a line for people, if it has changed."""
         if status != self._status:
             self._send("", status)
 
     def reloading(self) -> None:
-        """The configuration is being read again; `ready` must follow."""
-        # Compared by systemd with its own CLOCK_MONOTONIC, whatever our clock is.
+        """Report that the configuration is being read again; `ready` must follow."""
+        # systemd compares this with its own CLOCK_MONOTONIC.
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self, status: str = "") -> None:
-        """The service is on its way to its end; sent once."""
+        """Report that the service is ending; sent once."""
         if not self._stopping:
             self._stopping = True
             self._send("STOPPING=1", status)
 
     def progress(self, frames: int, predictions: int, *, answers_expected: bool = True) -> None:
-        """Feed the watchdog, if there was progress since it was last fed; call it some times a second.
+        """Feed the watchdog if there was progress since the last time. Call this several times per second.
 
         Args:
             frames: frames taken since the start, of all streams.
-            predictions: answers given since the start, of all streams.
-            answers_expected: False while nobody wants answers and frames alone are progress.
+            predictions: predictions made since the start, of all streams.
+            answers_expected: False if frames alone are progress, because classification is switched off.
         """
         if self.watchdog_s is None:
             return
@@ -83,35 +95,35 @@ class Notifier:
         if self._address is None:
             return
         if status:
-            # A line break would begin another field.
+            # A line break would start another field.
             self._status = status
             message = f"{message}\nSTATUS={' '.join(status.split())}".lstrip()
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
-                line.settimeout(_SEND_TIMEOUT_S)
+                line.settimeout(self._send_timeout_s)
                 line.connect(self._address)
                 line.send(message.encode())
         except OSError as error:
-            # Our work matters more than that it is known of.
+            # A failed report must not stop the work.
             if not self._silent:
-                _log.warning("systemd cannot be told how it goes: %s", error.strerror or error)
+                _log.warning("cannot report to systemd: %s", error.strerror or error)
             self._silent = True
         else:
             self._silent = False
 
 
 def _address(text: str) -> bytes | None:
-    """The address of the socket; a leading @ stands for the null byte of an abstract one."""
+    """Return the address of the socket. A leading @ stands for the null byte of an abstract socket."""
     if not text:
         return None
     if text[0] not in "@/":
-        _log.warning("NOTIFY_SOCKET is no path of a socket; systemd is not told how it goes")
+        _log.warning("NOTIFY_SOCKET is not the path of a socket; nothing is reported to systemd")
         return None
     return b"\0" + os.fsencode(text[1:]) if text[0] == "@" else os.fsencode(text)
 
 
 def _watchdog_s(environ: Mapping[str, str]) -> float | None:
-    """The watchdog's span, if it is us who are watched."""
+    """Return the timeout of the watchdog, if it watches this process."""
     try:
         microseconds = int(environ.get("WATCHDOG_USEC", "0"))
         watched = int(environ.get("WATCHDOG_PID", os.getpid()))

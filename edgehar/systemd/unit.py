@@ -128,7 +128,7 @@ _UNIT = """\
 # Written by `edgehar service install`. Changes of yours belong into: systemctl {scope}edit edgehar
 [Unit]
 Description=edgehar: human action recognition
-{order}# For months: however often it fails, it is started again.
+{order}# Restart without limit, however often it fails.
 StartLimitIntervalSec=0
 
 [Service]
@@ -137,15 +137,19 @@ ExecStart={run}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=5
-# Wrong usage or a wrong configuration: no new start mends it.
+# Exit code 2 is wrong usage or configuration: a restart would not fix it.
 RestartPreventExitStatus=2
-# Fed only while frames come and are classified; a clean end is tried before a hard one.
+# Fed only while frames arrive and are classified. A clean end is tried first.
 WatchdogSec={watchdog_s}
 WatchdogSignal=SIGTERM
 TimeoutStopSec=15
-# Answers go where the configuration says; several a second would wear out the card that the journal is on.
+# Results go to the configured outputs: several lines per second would wear out the SD card under the journal.
 StandardOutput=null
 StandardError=journal
+# A hostile stream or file must not take the memory of the whole machine.
+MemoryMax=75%
+OOMPolicy=stop
+CacheDirectory=edgehar
 UMask=0077
 NoNewPrivileges=yes
 LockPersonality=yes
@@ -162,15 +166,15 @@ Wants=network-online.target
 After=network-online.target time-sync.target
 """
 
-# What a user's own systemd can do without any right of the machine's.
+# For a user's own systemd, without privileges.
 _OF_USER = """\
 EnvironmentFile=-%E/edgehar/environment
 """
 
-# Devices are not closed off one by one: which of them libcamera needs differs from board to board, and ProtectClock
-# and PrivateDevices would close them too. The group decides.
+# No DeviceAllow list, because the devices that libcamera needs differ between boards. ProtectClock and PrivateDevices
+# would hide them as well. The group decides.
 _OF_MACHINE = """\
-# Passwords: EDGEHAR_MQTT_PASSWORD=... and the like; the file belongs to root, with mode 600.
+# Passwords such as EDGEHAR_MQTT_PASSWORD=...; the file belongs to root, with mode 600.
 EnvironmentFile=-{environment}
 {who}
 SupplementaryGroups=video

@@ -7,13 +7,14 @@ import pytest
 from support.brokers import BASE, event, mqtt_options, prediction, wait_until
 
 from edgehar import SinkError
-from edgehar.sinks.mqtt import sink as mqtt
 from edgehar.sinks.mqtt.commands import SetEnabled, SetThreshold, TakeSnapshot
 from edgehar.sinks.mqtt.discovery import PublishedStream
+from edgehar.sinks.mqtt.options import MqttTiming
 from edgehar.sinks.mqtt.sink import MqttSink
 
 pytestmark = pytest.mark.broker
-CONFIG = "homeassistant/device/edgehar-test/config"
+DEVICE = "homeassistant/device/edgehar-test"
+CONFIG = f"{DEVICE}/config"
 EVERYTHING = ("homeassistant/#", f"{BASE}/#")
 HALL = PublishedStream(
     source="camera:0", labels=("bright", "dark"), model="tiny", answer_every_s=0.5, status_every_s=20
@@ -24,8 +25,10 @@ HALL = PublishedStream(
 def sink_of(broker):
     sinks = []
 
-    def sink_of(*, streams=(HALL,), settings=None, on_command=None, **more):
-        sinks.append(MqttSink(mqtt_options(broker, **more), streams=streams, settings=settings, on_command=on_command))
+    def sink_of(*, streams=(HALL,), settings=None, on_command=None, timing=None, **more):
+        options = mqtt_options(broker, **more)
+        timing = timing or MqttTiming()
+        sinks.append(MqttSink(options, streams=streams, settings=settings, on_command=on_command, timing=timing))
         return sinks[-1]
 
     yield sink_of
@@ -38,13 +41,13 @@ def test_the_device_is_announced_and_the_announcement_stays(broker, listen, sink
     late = listen(broker, EVERYTHING)
     late.wait(lambda: late.of(CONFIG))
     assert (CONFIG, late.of(CONFIG)[0], True) in late.messages
-    assert json.loads(late.of(CONFIG)[0])["device"]["model"] == "tiny"
+    assert json.loads(late.of(CONFIG)[0])["dev"]["mdl"] == "tiny"
+    late.wait(lambda: late.of(f"{DEVICE}/stream/config"))
 
 
-def test_it_is_announced_again_when_home_assistant_starts(broker, listen, sink_of, monkeypatch):
-    monkeypatch.setattr(mqtt, "_ANNOUNCE_WITHIN_S", 0.2)
+def test_it_is_announced_again_when_home_assistant_starts(broker, listen, sink_of):
     listener = listen(broker, EVERYTHING)
-    sink = sink_of(discovery=True)
+    sink = sink_of(discovery=True, timing=MqttTiming(announce_within_s=0.2))
     sink.write(prediction(0))
     listener.wait(lambda: len(listener.of(CONFIG)) == 1 and listener.of("prediction"))
     listener.publish("homeassistant/status", "offline")
@@ -78,11 +81,11 @@ def test_several_streams_have_topics_of_their_own(broker, listen, sink_of):
     sink.write(prediction(3))
     sink.write(event(5))
     listener.wait(lambda: listener.of("hall/prediction") and listener.of("hall/event"))
-    components = json.loads(listener.of(CONFIG)[0])["components"]
-    assert components["porch_action"]["state_topic"] == f"{BASE}/porch/prediction"
-    assert components["porch_event"]["state_topic"] == f"{BASE}/porch/event"
-    assert components["hall_action"]["options"] == ["bright", "unknown"]
-    assert "expire_after" not in components["hall_action"]
+    hall, porch = (json.loads(listener.of(f"{DEVICE}/{name}/config")[0])["cmps"] for name in ("hall", "porch"))
+    assert porch["action"]["stat_t"] == f"{BASE}/porch/prediction"
+    assert porch["event"]["stat_t"] == f"{BASE}/porch/event"
+    assert hall["action"]["ops"] == ["bright", "unknown"]
+    assert "exp_aft" not in hall["action"]
 
 
 def test_every_prediction_is_published_when_asked_to(broker, listen, sink_of):
@@ -135,9 +138,28 @@ def test_commands_that_make_no_sense_do_nothing(broker, listen, sink_of, caplog,
     listener.publish(f"{BASE}/set/enabled", "ON")
     wait_until(lambda: SetEnabled(True) in obeyed)
     assert obeyed == [SetEnabled(True)]
-    assert caplog.text.count("not obeyed") == 1
+    assert caplog.text.count("; ignored (") == 1
     assert sink.connected
     assert sink.reconnects == 0
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+def test_commands_arrive_after_many_that_are_too_large(broker, listen, sink_of, protocol):
+    listener = listen(broker)
+    obeyed = []
+    sink = sink_of(commands=True, protocol=protocol, on_command=obeyed.append)
+    wait_until(lambda: sink.connected)
+    for _ in range(50):
+        listener.publish(f"{BASE}/set/threshold", "9" * 100_000)
+    listener.publish(f"{BASE}/set/enabled", "ON")
+    wait_until(lambda: obeyed == [SetEnabled(True)])
+    assert sink.reconnects == 0
+    # One that would fill the memory ends the connection, and is not sent again.
+    listener.publish(f"{BASE}/set/threshold", "9" * 20_000_000)
+    wait_until(lambda: sink.reconnects == 1, 30)
+    listener.publish(f"{BASE}/set/enabled", "OFF")
+    wait_until(lambda: obeyed == [SetEnabled(True), SetEnabled(False)])
+    assert sink.reconnects == 1
 
 
 def test_a_retained_command_is_too_old_to_be_obeyed(broker, listen, sink_of):

@@ -1,5 +1,6 @@
 """`edgehar-run` as a user runs it."""
 
+import datetime
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 from support.helpers import (
     COMMANDS,
     assert_one_line_error,
+    environment,
     flat_frames,
     predictions,
     records,
@@ -71,9 +73,18 @@ def test_text_is_for_people(run, clip):
     done = run("--source", clip, "--output", "text")
     lines = done.stdout.splitlines()
     assert done.returncode == 0
-    assert lines[0].split("  ", 1)[1].split() == ["0.00-0.28", "s", "bright", "1.00"]
-    assert "event: bright began at 0.28 s" in lines[1]
-    assert "event: dark ended at" in lines[-1]
+    assert lines[0].split() == ["0.00", "to", "0.28", "s", str(clip), "bright", "1.00"]
+    assert lines[1].startswith("event: bright started at 0.28 s, peak 1.00")
+    assert lines[-1].startswith("event: dark ended at ")
+
+
+def test_text_of_a_live_source_has_the_time_of_day(tiny_bundle):
+    source = "synthetic:walking?realtime=1&duration_s=60"
+    arguments = ["--model", tiny_bundle, "--source", source, "--output", "text", "--max-predictions", 2]
+    done = run_command("edgehar-run", *arguments, env=environment(TZ="UTC"))
+    today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d ")
+    assert all(line.startswith((today, "event: ")) for line in done.stdout.splitlines()), done.stdout
+    assert f"started at {today}" in done.stdout
 
 
 def test_no_output(run, clip):

@@ -109,6 +109,7 @@ def test_the_unit_says_what_a_long_run_needs(monkeypatch):
         "Type=notify",
         f"ExecStart={RUN} --config /etc/edgehar/config.toml",
         "Restart=on-failure",
+        "MemoryMax=75%",
         "RestartPreventExitStatus=2",
         "StartLimitIntervalSec=0",
         "DynamicUser=yes",

@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -58,8 +59,25 @@ def test_times_never_go_back(tmp_path):
     assert captured_s[-1] == pytest.approx(29 / 25, abs=0.1)
 
 
-@pytest.mark.parametrize(("matrix", "quarter_turns"), [((0, 1, -1, 0), -1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)])
-def test_a_video_filmed_with_a_turned_phone_is_upright(tmp_path, matrix, quarter_turns):
+@pytest.mark.parametrize(
+    ("matrix", "upright"),
+    [
+        ((1, 0, 0, 1), lambda p: p),
+        ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),
+        ((-1, 0, 0, -1), lambda p: np.rot90(p, 2)),
+        ((0, -1, 1, 0), lambda p: np.rot90(p, 1)),
+        ((-1, 0, 0, 1), np.fliplr),
+        ((1, 0, 0, -1), np.flipud),
+        ((0, 1, 1, 0), lambda p: p.transpose(1, 0, 2)),
+        ((0, -1, -1, 0), lambda p: np.rot90(p, 2).transpose(1, 0, 2)),
+        # A matrix that turns by no multiple of 90 degrees is not followed.
+        ((0, 0, 0, 0), lambda p: p),
+        ((1, 1, -1, 1), lambda p: p),
+        ((0, 0, 1, 1), lambda p: p),
+        ((-32768, 32767, 5, -32768), lambda p: p),
+    ],
+)
+def test_a_video_is_shown_as_its_display_matrix_says(tmp_path, matrix, upright):
     marked = np.zeros((48, 64, 3), np.uint8)
     marked[:12, :16] = 255
     path = write_video(tmp_path / "phone.mp4", [marked])
@@ -70,10 +88,46 @@ def test_a_video_filmed_with_a_turned_phone_is_upright(tmp_path, matrix, quarter
     content[at : at + 36] = b"".join(v.to_bytes(4, "big", signed=True) for v in (a, b, 0, c, d, 0, 0, 0, 1 << 30))
     path.write_bytes(content)
     (frame,) = open_source(path)
-    expected = np.rot90(marked, quarter_turns)
-    assert frame.format is PixelFormat.BGR24
-    assert frame.data.shape == expected.shape
-    assert np.abs(frame.data.astype(int) - expected).mean() < 3
+    expected, shown = upright(marked), as_bgr(frame)
+    assert shown.shape == expected.shape
+    assert np.abs(shown.astype(int) - expected).mean() < 3
+
+
+def with_cover(path, codec, frames, first):
+    """A file with a cover picture, before or after its other stream."""
+    with av.open(str(path), "w") as container:
+
+        def cover():
+            stream = container.add_stream("mjpeg", rate=1)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+            stream.disposition = av.stream.Disposition.attached_pic
+            return stream
+
+        picture = cover() if first else None
+        other = container.add_stream(codec, rate=25 if frames else 44100)
+        if frames:
+            other.width, other.height, other.pix_fmt = 64, 48, "yuv420p"
+        picture = picture or cover()
+        container.mux(picture.encode(av.VideoFrame.from_ndarray(flat_frames([255])[0], format="bgr24")))
+        container.mux(picture.encode(None))
+        for pixels in frames:
+            container.mux(other.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))
+        if not frames:
+            sound = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+            sound.planes[0].update(bytes(4096))
+            sound.rate = 44100
+            container.mux(other.encode(sound))
+        container.mux(other.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_cover_is_no_video(tmp_path, first):
+    path = with_cover(tmp_path / "film.mp4", "mpeg4", flat_frames([40] * 10), first)
+    assert levels(open_source(path)) == pytest.approx([40] * 10, abs=2)
+    path = with_cover(tmp_path / "song.mp4", "aac", [], first)
+    with pytest.raises(SourceError, match="contains no video"):
+        open_source(path)
 
 
 def halved(path):

@@ -12,7 +12,7 @@ import pytest
 from support.helpers import flat_frames, write_video
 from support.rtsp_server import RtspServer, Script, encode, moving_frames
 
-from edgehar import SourceError, open_source
+from edgehar import Classifier, SourceError, open_source
 from edgehar.capture.mailbox import Closed
 from edgehar.capture.options import ReconnectOptions
 from edgehar.capture.reader import Capture
@@ -285,3 +285,24 @@ def test_the_end_of_a_live_stream_is_an_error(units):
         pytest.raises(SourceError, match="check the camera and the network"),
     ):
         list(source)
+
+
+def test_no_window_spans_two_recordings_that_were_joined(tmp_path, tiny_bundle):
+    parts = []
+    for number, level in enumerate((20, 230)):
+        path = tmp_path / f"{number}.ts"
+        write_video(path, flat_frames([level] * 75), codec="mpeg2video")
+        parts.append(path.read_bytes())
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(parts))
+    with Classifier(tiny_bundle, hop=1) as classifier, open_source(joined) as source:
+        frames = list(source)
+        answers = [answer for frame in frames if (answer := classifier.push(frame)) is not None]
+    # Some frames at the joint are damaged.
+    (cut,) = [number for number, frame in enumerate(frames) if frame.cut]
+    assert 70 <= cut <= 75
+    # A window of four frames at 10 Hz spans 0.3 s, and is full again only so long after the cut.
+    cut_s = frames[cut].captured_s
+    assert not any(answer.window.start_s < cut_s <= answer.window.end_s for answer in answers)
+    assert {answer.label for answer in answers if answer.window.end_s < cut_s} == {"dark"}
+    assert {answer.label for answer in answers if answer.window.start_s >= cut_s} == {"bright"}

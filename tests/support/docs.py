@@ -8,7 +8,8 @@ from support.helpers import run_command
 COMMANDS = (
     *("edgehar-run", "edgehar-train", "edgehar-convert", "edgehar bench", "edgehar demo", "edgehar inspect"),
     *("edgehar bundle unpack", "edgehar bundle add-edgetpu"),
-    *("edgehar devices", "edgehar doctor", "edgehar teach"),
+    *("edgehar run", "edgehar train", "edgehar convert"),
+    *("edgehar devices", "edgehar doctor", "edgehar history", "edgehar models", "edgehar teach"),
     *("edgehar data check", "edgehar data list", "edgehar data preview", "edgehar eval", "edgehar compare"),
     *("edgehar operate", "edgehar fuse"),
     *("edgehar service install", "edgehar service uninstall", "edgehar service status"),

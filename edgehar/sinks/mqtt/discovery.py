@@ -1,4 +1,8 @@
-"""What Home Assistant needs to know to show the device without being configured (its MQTT device discovery)."""
+"""Home Assistant discovery: the messages that make it show the device without any configuration there.
+
+One message would be 73 kB for 16 cameras, more than many brokers take. So each camera has a message of its own, all
+keys are abbreviated (Home Assistant's `components/mqtt/abbreviations.py`), and readings of the device come once.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +21,22 @@ if TYPE_CHECKING:
 
     from edgehar.sinks.mqtt.options import Broker
 
-# Readings are called unavailable when three in a row did not come, but not for a hiccup.
-_SHORTEST_EXPIRY_S = 30
+# Readings become unavailable if three in a row are missing, but not sooner than this.
+_MIN_EXPIRY_S = 30
 _STATES = [state.value for state in StreamState]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedStream:
-    """One camera, stream or file whose results are published.
+    """One camera, stream or file whose records are published.
 
     Attributes:
-        source: how its records name it.
-        labels: what its model can answer, without "unknown".
+        source: `source` of its records.
+        labels: labels of its model, without "unknown".
         model: name of the bundle.
-        name: a level of its own in the topics; empty for the only stream.
-        answer_every_s: time between two predictions; None when it is not known.
-        status_every_s: time between two status records; None when they only come with a change.
+        name: its level in the topics; empty if it is the only stream.
+        answer_every_s: seconds between two predictions; None if unknown.
+        status_every_s: seconds between two status records; None if they only follow changes.
     """
 
     source: str
@@ -43,117 +47,148 @@ class PublishedStream:
     status_every_s: float | None = None
 
 
-def discovery_topic(prefix: str, broker: Broker) -> str:
-    """Where Home Assistant looks for this device."""
-    return f"{prefix}/device/{broker.device_id}/config"
+def discovery_messages(
+    prefix: str, broker: Broker, streams: Sequence[PublishedStream], *, commands: bool
+) -> dict[str, bytes]:
+    """Return topics and payloads: one for the device, and one for each stream.
 
-
-def discovery_payload(broker: Broker, streams: Sequence[PublishedStream], *, commands: bool) -> bytes:
-    """The device with all its entities, as JSON."""
-    components: dict[str, dict[str, Any]] = {}
+    Args:
+        prefix: the topic under which Home Assistant looks for devices.
+        broker: base topic and device id.
+        streams: the streams whose records are published.
+        commands: whether the device accepts commands.
+    """
+    messages = {}
     for stream in streams:
-        for key, entity in (*_answers(broker, stream), *_readings(broker, stream)):
-            components[f"{stream.name}_{key}" if stream.name else key] = _of(stream, entity)
-    if commands:
-        components |= dict(_controls(broker))
+        topic = f"{prefix}/device/{broker.device_id}/{stream.name or 'stream'}/config"
+        entities = (*_answers(broker, stream), *_readings(stream, _STREAM_READINGS))
+        messages[topic] = _message(broker, stream, streams, entities)
+    if streams:
+        entities = (*_readings(streams[0], _DEVICE_READINGS), *(_controls(broker) if commands else ()))
+        topic = f"{prefix}/device/{broker.device_id}/config"
+        messages[topic] = _message(broker, streams[0], streams, entities, of_device=True)
+    return messages
+
+
+def _message(
+    broker: Broker,
+    stream: PublishedStream,
+    streams: Sequence[PublishedStream],
+    entities: Iterable[tuple[str, dict[str, Any]]],
+    *,
+    of_device: bool = False,
+) -> bytes:
+    """Return a discovery message as JSON. Its entities read the stream's status unless they name another topic."""
+    name = "" if of_device else stream.name
     device = broker.device_id
-    for key, entity in components.items():
-        entity["unique_id"] = f"edgehar_{device}_{key}"
-        # Entity ids know small letters, digits and the underscore.
-        entity["default_entity_id"] = f"{entity['platform']}.{re.sub('[^a-z0-9]+', '_', f'{device}_{key}'.lower())}"
+    components = {}
+    for key, entity in entities:
+        full = f"{name}_{key}" if name else key
+        entity_id = re.sub("[^a-z0-9]+", "_", f"{device}_{full}".lower())
+        components[key] = {
+            **entity,
+            "name": f"{name} {entity['name']}" if name else entity["name"],
+            "uniq_id": f"edgehar_{device}_{full}",
+            "def_ent_id": f"{entity['p']}.{entity_id}",
+        }
     models = ", ".join(sorted({stream.model for stream in streams if stream.model}))
     return msgspec.json.encode(
         {
-            "device": {
-                "identifiers": [f"edgehar_{device}"],
+            "dev": {
+                "ids": [f"edgehar_{device}"],
                 "name": broker.base_topic.removeprefix("edgehar/"),
-                "manufacturer": "edgehar",
-                "sw_version": __version__,
-                **({"model": models} if models else {}),
+                "mf": "edgehar",
+                "sw": __version__,
+                **({"mdl": models} if models else {}),
             },
-            "origin": {"name": "edgehar", "sw_version": __version__},
-            "availability": [{"topic": broker.topic("availability")}],
+            "o": {"name": "edgehar", "sw": __version__},
+            "avty": [{"t": broker.topic("availability")}],
+            "stat_t": broker.topic(stream.name, "status"),
             "qos": 1,
-            "components": components,
+            "cmps": components,
         }
     )
 
 
-def _of(stream: PublishedStream, entity: dict[str, Any]) -> dict[str, Any]:
-    return {**entity, "name": f"{stream.name} {entity['name']}"} if stream.name else entity
-
-
 def _expiry(every_s: float | None) -> dict[str, int]:
-    return {} if every_s is None else {"expire_after": max(math.ceil(3 * every_s), _SHORTEST_EXPIRY_S)}
+    return {} if every_s is None else {"exp_aft": max(math.ceil(3 * every_s), _MIN_EXPIRY_S)}
 
 
 def _answers(broker: Broker, stream: PublishedStream) -> Iterable[tuple[str, dict[str, Any]]]:
-    state = {"state_topic": broker.topic(stream.name, "prediction"), **_expiry(stream.answer_every_s)}
+    topic = broker.topic(stream.name, "prediction")
+    latest = {"stat_t": topic, **_expiry(stream.answer_every_s)}
     yield (
         "action",
         {
-            "platform": "sensor",
+            "p": "sensor",
             "name": "Action",
-            "device_class": "enum",
-            "options": [*dict.fromkeys((*stream.labels, UNKNOWN))],
-            "value_template": "{{ value_json.label }}",
-            "json_attributes_topic": state["state_topic"],
-            **state,
+            "dev_cla": "enum",
+            "ops": [*dict.fromkeys((*stream.labels, UNKNOWN))],
+            "val_tpl": "{{ value_json.label }}",
+            "json_attr_t": topic,
+            **latest,
         },
     )
     yield (
         "confidence",
         {
-            "platform": "sensor",
+            "p": "sensor",
             "name": "Confidence",
-            "unit_of_measurement": "%",
-            "state_class": "measurement",
-            "value_template": "{{ (value_json.score * 100) | round(0) }}",
-            **state,
+            "unit_of_meas": "%",
+            "stat_cla": "measurement",
+            "val_tpl": "{{ (value_json.score * 100) | round(0) }}",
+            **latest,
         },
     )
     yield (
         "event",
         {
-            "platform": "event",
+            "p": "event",
             "name": "Event",
-            "state_topic": broker.topic(stream.name, "event"),
-            "event_types": ["start", "update", "end"],
+            "stat_t": broker.topic(stream.name, "event"),
+            "evt_typ": ["start", "update", "end"],
             # All fields become attributes of the event; its type is the phase.
-            "value_template": "{{ dict(value_json, event_type=value_json.phase) | to_json }}",
+            "val_tpl": "{{ dict(value_json, event_type=value_json.phase) | to_json }}",
         },
     )
 
 
-def _readings(broker: Broker, stream: PublishedStream) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Diagnostic entities, one for each field of the status that says how the device is."""
-    rows: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
-        ("state", "sensor", "State", {"device_class": "enum", "options": _STATES}),
-        ("fps", "sensor", "Frame rate", {"unit_of_measurement": "fps", "state_class": "measurement"}),
-        ("frame_age_ms_p95", "sensor", "Frame age", {"device_class": "duration", "unit_of_measurement": "ms"}),
-        ("dropped", "sensor", "Frames dropped", {"state_class": "total_increasing"}),
-        ("reconnects", "sensor", "Reconnections", {"state_class": "total_increasing"}),
-        ("spool_depth", "sensor", "Events waiting", {"state_class": "measurement"}),
-        ("spool_dropped", "sensor", "Events lost", {"state_class": "total_increasing"}),
-        (
-            "temperature_c",
-            "sensor",
-            "Processor temperature",
-            {"device_class": "temperature", "unit_of_measurement": "°C", "state_class": "measurement"},
-        ),
-        ("throttled", "binary_sensor", "Throttled", {"device_class": "problem"}),
-        ("under_voltage", "binary_sensor", "Under-voltage", {"device_class": "problem"}),
-    )
-    for field, platform, name, more in rows:
-        switch = {"payload_on": "True", "payload_off": "False"} if platform == "binary_sensor" else {}
+_MEASURED, _COUNTED = {"stat_cla": "measurement"}, {"stat_cla": "total_increasing"}
+# Fields of the status: platform, name and the rest of the entity.
+_Reading = tuple[str, str, str, dict[str, Any]]
+_STREAM_READINGS: tuple[_Reading, ...] = (
+    ("state", "sensor", "State", {"dev_cla": "enum", "ops": [state.value for state in StreamState]}),
+    ("fps", "sensor", "Frame rate", {"unit_of_meas": "fps", **_MEASURED}),
+    ("frame_age_ms_p95", "sensor", "Frame age", {"dev_cla": "duration", "unit_of_meas": "ms"}),
+    ("dropped", "sensor", "Frames dropped", _COUNTED),
+    ("reconnects", "sensor", "Reconnections", _COUNTED),
+)
+_DEVICE_READINGS: tuple[_Reading, ...] = (
+    ("spool_depth", "sensor", "Events waiting", _MEASURED),
+    ("spool_dropped", "sensor", "Events lost", _COUNTED),
+    ("spool_refused", "sensor", "Events refused", _COUNTED),
+    (
+        "temperature_c",
+        "sensor",
+        "Processor temperature",
+        {"dev_cla": "temperature", "unit_of_meas": "°C", **_MEASURED},
+    ),
+    ("throttled", "binary_sensor", "Throttled", {"dev_cla": "problem"}),
+    ("under_voltage", "binary_sensor", "Under-voltage", {"dev_cla": "problem"}),
+)
+
+
+def _readings(stream: PublishedStream, readings: Iterable[_Reading]) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Yield diagnostic entities, one for each of some fields of the status."""
+    for field, platform, name, more in readings:
+        switch = {"pl_on": "True", "pl_off": "False"} if platform == "binary_sensor" else {}
         yield (
             field,
             {
-                "platform": platform,
+                "p": platform,
                 "name": name,
-                "entity_category": "diagnostic",
-                "state_topic": broker.topic(stream.name, "status"),
-                "value_template": f"{{{{ value_json.{field} }}}}",
+                "ent_cat": "diagnostic",
+                "val_tpl": f"{{{{ value_json.{field} }}}}",
                 **_expiry(stream.status_every_s),
                 **switch,
                 **more,
@@ -162,25 +197,25 @@ def _readings(broker: Broker, stream: PublishedStream) -> Iterable[tuple[str, di
 
 
 def _controls(broker: Broker) -> Iterable[tuple[str, dict[str, Any]]]:
-    settings = {"state_topic": broker.topic("settings")}
+    settings = {"stat_t": broker.topic("settings")}
     yield (
         "enabled",
         {
-            "platform": "switch",
+            "p": "switch",
             "name": "Watching",
-            "command_topic": broker.topic("set/enabled"),
-            "value_template": "{{ 'ON' if value_json.enabled else 'OFF' }}",
+            "cmd_t": broker.topic("set/enabled"),
+            "val_tpl": "{{ 'ON' if value_json.enabled else 'OFF' }}",
             **settings,
         },
     )
     yield (
         "threshold",
         {
-            "platform": "number",
+            "p": "number",
             "name": "Threshold",
-            "entity_category": "config",
-            "command_topic": broker.topic("set/threshold"),
-            "value_template": "{{ value_json.threshold | default('None') }}",
+            "ent_cat": "config",
+            "cmd_t": broker.topic("set/threshold"),
+            "val_tpl": "{{ value_json.threshold | default('None') }}",
             "min": 0,
             "max": 1,
             "step": 0.01,

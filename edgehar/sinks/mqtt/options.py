@@ -1,4 +1,4 @@
-"""Which MQTT broker to publish to, and how: options, the address in them, and TLS."""
+"""Options of the `[mqtt]` table: the broker, its address, log-in and TLS."""
 
 from __future__ import annotations
 
@@ -31,72 +31,100 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     url: Annotated[
         str | None,
         Meta(
-            description="The broker and the base topic; mqtts:// is TLS. Without it nothing is published.",
+            description="Broker and base topic; mqtts:// uses TLS. Nothing is published without it.",
             examples=["mqtt://user@broker.local/edgehar/hall"],
         ),
     ] = None
-    username: Annotated[str | None, Meta(description="The user, where the URL names none.", examples=["edge"])] = None
+    username: Annotated[str | None, Meta(description="User, if the URL names none.", examples=["edge"])] = None
     password: Annotated[
         Secret | None,
-        Meta(description=f"The password, where neither the URL nor {PASSWORD_VARIABLE} holds it.", examples=["secret"]),
+        Meta(description=f"Password, if neither the URL nor {PASSWORD_VARIABLE} contains it.", examples=["secret"]),
     ] = None
     password_file: Annotated[
         SecretFile | None,
-        Meta(description="A file whose first line is the password.", examples=["/etc/edgehar/mqtt-password"]),
+        Meta(description="File whose first line is the password.", examples=["/etc/edgehar/mqtt-password"]),
     ] = None
     ca_file: Annotated[
         InputFile | None,
         Meta(
-            description="The authorities to trust, as PEM; without it those of the system.",
+            description="Authorities to trust, as PEM. By default those of the system.",
             examples=["/etc/edgehar/ca.pem"],
         ),
     ] = None
     cert_file: Annotated[
-        InputFile | None, Meta(description="A client certificate, as PEM.", examples=["/etc/edgehar/client.pem"])
+        InputFile | None, Meta(description="Client certificate, as PEM.", examples=["/etc/edgehar/client.pem"])
     ] = None
     key_file: Annotated[
         SecretFile | None,
         Meta(
-            description="Its key, as PEM, where the certificate's file does not hold it.",
+            description="Key of the client certificate, as PEM, if `cert_file` does not contain it.",
             examples=["/etc/edgehar/client.key"],
         ),
     ] = None
-    protocol: Annotated[Literal["3.1.1", "5"], Meta(description="The version of MQTT.")] = "3.1.1"
+    protocol: Annotated[Literal["3.1.1", "5"], Meta(description="Version of MQTT.")] = "3.1.1"
     client_id: Annotated[
         Annotated[str, Meta(min_length=1, max_length=128)] | None,
-        Meta(description="Who we are to the broker; without it made of the base topic.", examples=["hall-camera"]),
+        Meta(
+            description="Client identifier. By default made from the base topic.",
+            examples=["hall-camera"],
+        ),
     ] = None
     keepalive_s: Annotated[
-        int, Meta(ge=1, le=3600, description="After so much silence broker and device test their connection.")
+        int, Meta(ge=1, le=3600, description="Seconds of silence after which broker and device test their connection.")
     ] = 30
     discovery: Annotated[bool, Meta(description="Announce the device to Home Assistant.")] = False
     discovery_prefix: Annotated[
-        str, Meta(min_length=1, description="The topic under which Home Assistant looks for devices.")
+        str, Meta(min_length=1, description="Topic under which Home Assistant looks for devices.")
     ] = "homeassistant"
     commands: Annotated[
-        bool, Meta(description="Obey set/enabled, set/threshold and snapshot under the base topic.")
+        bool, Meta(description="Accept set/enabled, set/threshold and snapshot under the base topic.")
     ] = False
     predictions: Annotated[
-        bool, Meta(description="Publish every prediction too, with QoS 0; lost while the broker is away.")
+        bool, Meta(description="Publish every prediction in `predictions`, with QoS 0. Lost during an outage.")
     ] = False
 
     def __repr__(self) -> str:
-        """The options, without what the URL may hold."""
+        """Return the options without credentials."""
         return f"MqttOptions(url={without_credentials(self.url or '')!r}, ...)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MqttTiming:
+    """Timeouts and delays of the session, in seconds.
+
+    Attributes:
+        connect_timeout_s: limit for TCP, for TLS, and for the broker's answer to CONNECT, each.
+        reconnect_first_s: bound of the first delay before a connection attempt; it doubles with each.
+        reconnect_max_s: bound of every such delay.
+        steady_s: a connection that lasted longer resets the delays.
+        retry_first_s: bound of the first delay before an event is sent again that the broker refused.
+        announce_within_s: retained topics are published within this time after Home Assistant has started.
+        drain_timeout_s: how long `close` waits for the broker to take what is left.
+        offline_timeout_s: how long it then waits for the broker to take `offline`.
+    """
+
+    connect_timeout_s: float = 5.0
+    reconnect_first_s: float = 1.0
+    reconnect_max_s: float = 60.0
+    steady_s: float = 10.0
+    retry_first_s: float = 1.0
+    announce_within_s: float = 5.0
+    drain_timeout_s: float = 3.0
+    offline_timeout_s: float = 1.0
 
 
 @dataclass(frozen=True)
 class Broker:
-    """A broker, and who we are there.
+    """A broker, and our identity there.
 
     Attributes:
         host: name or address.
         port: TCP port.
-        tls: whether to speak TLS.
+        tls: whether to use TLS.
         username: None for no log-in.
-        password: never shown.
-        base_topic: what all topics begin with.
-        client_id: our identity, always the same, so that the broker recognises a lost connection and our session.
+        password: left out of the repr.
+        base_topic: start of all topics.
+        client_id: our identity. It is always the same, so that the broker recognizes a lost connection and our session.
     """
 
     host: str
@@ -109,28 +137,28 @@ class Broker:
 
     @property
     def where(self) -> str:
-        """The broker's address as it may be shown."""
+        """Return the address without credentials."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
 
     def topic(self, *names: str) -> str:
-        """A topic under the base; empty names are left out."""
+        """Return a topic under the base topic. Empty names are left out."""
         return "/".join((self.base_topic, *filter(None, names)))
 
     @property
     def device_id(self) -> str:
-        """The base topic in letters, digits, `_` and `-`."""
+        """Return the base topic in letters, digits, `_` and `-`, different for different topics."""
         return _identifier(self.base_topic)
 
 
 def read_broker(options: MqttOptions) -> Broker:
-    """Read the options: the address, the password wherever it is, and whether the files of TLS can be used.
+    """Read address and log-in from the options, and check the TLS files.
 
-    User, password, port and topic may be left out of the URL: no log-in, 1883 or 8883, and `edgehar/<host name>`.
-    Special characters are percent-encoded.
+    User, password, port and topic may be left out of the URL. The defaults are no log-in, 1883 or 8883, and
+    `edgehar/<host name>`. Special characters are percent-encoded.
 
     Raises:
-        ConfigError: the options cannot be used. The message never repeats URL or password.
+        ConfigError: an option is not valid. The message repeats neither URL nor password.
     """
     parts, host, port = _split(options.url or "")
     username = _either(urllib.parse.unquote(parts.username or ""), options.username, "user")
@@ -151,14 +179,18 @@ def read_broker(options: MqttOptions) -> Broker:
 
 
 def _identifier(topic: str) -> str:
-    """The topic in letters, digits, `_` and `-`; where that loses something, with what tells it from other topics."""
-    plain = topic.replace("/", "-")
-    safe = re.sub(r"[^A-Za-z0-9_-]", "-", plain)
-    return safe if safe == plain else f"{safe}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
+    """Return the topic in letters, digits, `_` and `-`, with a digest unless "/" is all that had to be replaced.
+
+    A topic that has a "-" itself gets a digest too, because `a-b` and `a/b` must differ.
+    """
+    safe = re.sub(r"[^A-Za-z0-9_-]", "-", topic)
+    if "-" not in topic and safe == topic.replace("/", "-"):
+        return safe
+    return f"{safe}-{hashlib.sha256(topic.encode()).hexdigest()[:8]}"
 
 
 def _split(url: str) -> tuple[urllib.parse.SplitResult, str, int | None]:
-    if not url.startswith(tuple(f"{scheme}://" for scheme in _PORTS)):
+    if not url.lower().startswith(tuple(f"{scheme}://" for scheme in _PORTS)):
         raise ConfigError(f"mqtt: the address must begin with mqtt:// or mqtts://, for example {_EXAMPLE}")
     try:
         parts = urllib.parse.urlsplit(url)
@@ -166,7 +198,7 @@ def _split(url: str) -> tuple[urllib.parse.SplitResult, str, int | None]:
         host.encode("idna")
     except ValueError:
         parts, host, port = urllib.parse.urlsplit(""), "", None
-    # A password with a bare "/", "?" or "#" splits the address in the wrong place; its "@" then stands after the host.
+    # An unencoded "/", "?" or "#" in a password ends the host too early, and leaves an "@" in the path.
     if not host or port == 0 or parts.query or parts.fragment or "@" in parts.path:
         raise ConfigError(
             f"mqtt: the address has no valid host or port; write {_EXAMPLE}, special characters percent-encoded "
@@ -177,7 +209,7 @@ def _split(url: str) -> tuple[urllib.parse.SplitResult, str, int | None]:
 
 def _either(first: str, second: str | None, what: str) -> str | None:
     if first and second:
-        raise ConfigError(f"mqtt: the {what} is given twice, in the address and beside it; leave one out")
+        raise ConfigError(f"mqtt: the {what} is set twice, in the address and as an option; remove one")
     return first or second or None
 
 
@@ -190,7 +222,7 @@ def _password(in_url: str, options: MqttOptions) -> str | None:
 
 def _checked_topic(topic: str, what: str) -> str:
     if not topic or topic[0] in "$/" or any(character in topic for character in "+#\0") or len(topic) > 10_000:
-        raise ConfigError(f"mqtt: the {what} must not begin with $ or / or contain + or #; an example: edgehar/hall")
+        raise ConfigError(f"mqtt: the {what} must not start with $ or / or contain + or #; for example: edgehar/hall")
     return topic
 
 
@@ -199,5 +231,5 @@ def _device_name() -> str:
 
 
 def broker_context(options: MqttOptions) -> ssl.SSLContext:
-    """A context for TLS with the broker; ConfigError when a file cannot be used."""
+    """Return a TLS context for the broker. Raises ConfigError if a file is missing or not valid."""
     return tls_context("mqtt", ca_file=options.ca_file, cert_file=options.cert_file, key_file=options.key_file)

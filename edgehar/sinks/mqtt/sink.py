@@ -1,4 +1,4 @@
-"""Results on an MQTT broker (MQTT 3.1.1 or 5, OASIS standards), in topics that Home Assistant and the like understand.
+"""Records published to an MQTT broker (MQTT 3.1.1 or 5, OASIS standards), each in the topic of its name.
 
 Under the base topic, with QoS 1: `availability` (retained; `online` or, also as last will, `offline`), `prediction`
 (retained, the latest prediction), `status` (retained, the latest status record) and `event` (every event, in order).
@@ -16,8 +16,8 @@ from edgehar.errors import EdgeharError
 from edgehar.records import Event, Prediction
 from edgehar.sinks.base import Sink
 from edgehar.sinks.mqtt.commands import COMMAND_TOPICS, Command, SetEnabled, SetThreshold, read_command
-from edgehar.sinks.mqtt.options import MqttOptions, read_broker
-from edgehar.sinks.mqtt.session import Session
+from edgehar.sinks.mqtt.options import MqttOptions, MqttTiming, read_broker
+from edgehar.sinks.mqtt.session import MqttSession
 from edgehar.sinks.spool.queue import Spool
 
 if TYPE_CHECKING:
@@ -28,23 +28,21 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Home Assistant has just started and wants to know everything: not all devices shall answer at once.
-_ANNOUNCE_WITHIN_S = 5.0
-# How often commands that cannot be obeyed are spoken of.
+# Interval of log lines about invalid commands, in seconds.
 _REFUSALS_EVERY_S = 60.0
 
 
 class _Origin(msgspec.Struct):
-    """Which stream an event that waits on disk is of."""
+    """The source of an event that waits on disk."""
 
     source: str = ""
 
 
 class MqttSink(Sink):
-    """Publishes results; a broker that is away delays nothing.
+    """Publishes records. An outage of the broker delays nothing.
 
-    Events wait in the spool until the broker has acknowledged them, and are delivered in order, each at least once:
-    `id` and `revision` tell one that came twice. Of `prediction` and `status` the newest is published when it is back.
+    Events wait in the spool until the broker has acknowledged them. They are delivered in order, each at least once:
+    `id` and `revision` identify duplicates. After an outage, the newest `prediction` and `status` are published.
     """
 
     name = "mqtt"
@@ -58,19 +56,22 @@ class MqttSink(Sink):
         streams: Sequence[PublishedStream] = (),
         settings: Mapping[str, bool | float] | None = None,
         on_command: Callable[[Command], None] | None = None,
+        timing: MqttTiming = MqttTiming(),  # noqa: B008 - frozen
     ) -> None:
-        """Begin to connect, in the background.
+        """Start to connect, in the background.
 
         Args:
-            options: where and how to publish.
-            spool: where events wait for the broker; `close` closes it. None: the last 1000, in memory.
-            streams: what is watched. With several, each with a name, each has `<base>/<name>/prediction` and so on.
-            settings: `enabled` and `threshold` as they are now, for `<base>/settings`; only used with commands.
+            options: address, log-in, and what to publish.
+            spool: where events wait for the broker; `close` closes it. If None, the last 1000 wait in memory.
+            streams: the streams whose records are published. If they have names, each has `<base>/<name>/prediction`
+                and so on.
+            settings: current values of `enabled` and `threshold`, for `<base>/settings`. Only used with commands.
             on_command: called with each valid command, on the thread of the connection, so it must return quickly.
                 Only used if the options allow commands.
+            timing: timeouts and delays, for tests.
 
         Raises:
-            ConfigError: the options cannot be used.
+            ConfigError: an option is not valid.
             SinkError: paho-mqtt is not installed.
         """
         self._broker = read_broker(options)
@@ -81,9 +82,8 @@ class MqttSink(Sink):
         self._on_command = on_command if options.commands else None
         self._settings = dict(settings or {})
         self._refused_at_s, self._refusals = -_REFUSALS_EVERY_S, 0
-        self._on_disk = spool is not None
         self._spool = spool if spool is not None else Spool.in_memory(self.name)
-        self._session = Session(
+        self._session = MqttSession(
             self._broker,
             options,
             self._spool,
@@ -91,20 +91,21 @@ class MqttSink(Sink):
             retained=self._first_messages(streams),
             subscriptions=self._subscriptions(),
             on_message=self._on_message,
+            timing=timing,
         )
 
     @property
     def connected(self) -> bool:
-        """Whether the broker is there."""
+        """Whether the connection is up."""
         return self._session.connected
 
     @property
     def reconnects(self) -> int:
-        """How often the broker came back."""
+        """How often a connection followed an earlier one."""
         return self._session.reconnects
 
     def write(self, record: Record) -> None:
-        """Take a record to publish; never waits for the broker. An event is in the spool when this returns."""
+        """Publish a record, without waiting for the broker. An event is in the spool when this returns."""
         payload = self._encoder.encode(record)
         name = self._names.get(record.source, "")
         if isinstance(record, Event):
@@ -118,27 +119,26 @@ class MqttSink(Sink):
             self._session.hold(self._broker.topic(name, "status"), payload)
 
     def send_picture(self, source: str, jpeg: bytes) -> None:
-        """Publish a picture of a stream in `<base>/picture`, once and with QoS 0: lost while the broker is away."""
+        """Publish a picture of a stream in `<base>/picture`, once and with QoS 0. It is lost during an outage."""
         self._session.pass_on(self._broker.topic(self._names.get(source, ""), "picture"), jpeg)
 
     def close(self) -> None:
-        """Publish what is left and `offline`, as far as the broker is there to take it, and disconnect."""
+        """Publish what is left and `offline`, as far as the broker takes it in time, and disconnect."""
         self._session.close()
-        waiting, dropped = self._spool.depth, self._spool.dropped
         self._spool.close()
-        if waiting and self._on_disk:
-            _log.info("%s: %d events wait on disk for the next run", self._broker.where, waiting)
-        lost = dropped + (0 if self._on_disk else waiting)
+        if self._spool.on_disk:
+            _log.info("%s: %d events wait on disk for the next run", self._broker.where, self._spool.on_disk)
+        lost = self._spool.dropped + self._spool.depth - self._spool.on_disk
         if lost:
             _log.warning("%s: %d events could not be published", self._broker.where, lost)
 
     def _first_messages(self, streams: Sequence[PublishedStream]) -> dict[str, bytes]:
-        messages = {}
+        messages: dict[str, bytes] = {}
         if self._options.discovery:
-            from edgehar.sinks.mqtt.discovery import discovery_payload, discovery_topic
+            from edgehar.sinks.mqtt.discovery import discovery_messages
 
-            topic = discovery_topic(self._options.discovery_prefix, self._broker)
-            messages[topic] = discovery_payload(self._broker, streams, commands=self._on_command is not None)
+            prefix, commands = self._options.discovery_prefix, self._on_command is not None
+            messages |= discovery_messages(prefix, self._broker, streams, commands=commands)
         if self._on_command is not None:
             messages[self._broker.topic("settings")] = self._encoder.encode(self._settings)
         return messages
@@ -152,7 +152,7 @@ class MqttSink(Sink):
         return f"{self._options.discovery_prefix}/status"
 
     def _event_topic(self, payload: bytes) -> str:
-        # One from the spool may be of a stream that is no more, or of another version of this program.
+        # An event in the spool may be of a stream or a version of this program that no longer exists.
         try:
             source = self._origin.decode(payload).source
         except msgspec.DecodeError:
@@ -160,23 +160,23 @@ class MqttSink(Sink):
         return self._broker.topic(self._names.get(source, ""), "event")
 
     def _on_message(self, topic: str, payload: bytes, retained: bool) -> None:
-        # A retained message is an old one: we have announced ourselves since, and a command is for its moment.
+        # A retained message is old: we have announced ourselves since then, and a command is for its moment.
         if retained:
             return
         if self._options.discovery and topic == self._birth_topic:
             if payload == b"online":
-                self._session.announce_soon(_ANNOUNCE_WITHIN_S)
+                self._session.announce_soon()
             return
         name = topic.removeprefix(f"{self._broker.base_topic}/")
         if self._on_command is not None and name in COMMAND_TOPICS:
-            self._obey(name, payload, self._on_command)
+            self._execute(name, payload, self._on_command)
 
-    def _obey(self, topic: str, payload: bytes, on_command: Callable[[Command], None]) -> None:
+    def _execute(self, topic: str, payload: bytes, on_command: Callable[[Command], None]) -> None:
         try:
             command = read_command(topic, payload)
             on_command(command)
         except (ValueError, EdgeharError) as error:
-            self._refuse(f"{topic}: the command {error}")
+            self._reject(f"{topic}: the command {error}")
             return
         except Exception:
             _log.exception("%s: %s: the command failed", self._broker.where, topic)
@@ -191,9 +191,9 @@ class MqttSink(Sink):
                 return
         self._session.hold(self._broker.topic("settings"), self._encoder.encode(self._settings))
 
-    def _refuse(self, why: str) -> None:
-        """Log a command that is not obeyed, but not each of a flood."""
+    def _reject(self, why: str) -> None:
+        """Log an invalid command, at most once a minute."""
         self._refusals += 1
         if time.monotonic() - self._refused_at_s >= _REFUSALS_EVERY_S:
-            _log.warning("%s: %s; not obeyed (%d so far)", self._broker.where, why, self._refusals)
+            _log.warning("%s: %s; ignored (%d so far)", self._broker.where, why, self._refusals)
             self._refused_at_s = time.monotonic()

@@ -270,6 +270,45 @@ def test_frames_that_come_late_are_skipped_until_it_is_opened_again(capture):
     told.wait_for("running", 2)
 
 
+class Moving(Script):
+    """A script whose frames differ until a number, and are the same from then on."""
+
+    def __init__(self, *steps, until):
+        super().__init__(*steps)
+        self._until = until
+
+    def __iter__(self):
+        for frame in super().__iter__():
+            pixels = np.full((8, 8, 3), min(frame.sequence, self._until), np.uint8)
+            yield Frame(pixels, frame.format, frame.captured_s, frame.arrived_s, frame.sequence)
+
+
+def test_a_camera_that_repeats_its_last_picture_is_reopened(capture):
+    options = ReconnectOptions(first_delay_s=0.01, max_delay_s=0.01, repeats_s=1)
+    one, told = capture(Moving(*ENDLESS, until=10), Moving(*ENDLESS, until=1000), options=options)
+    told.wait_for("running", 2)
+    assert "frozen: the same picture for 1 s" in told[2][1]
+    assert one.error is None
+
+
+def test_a_source_whose_frames_are_of_no_use_is_reopened_on_demand(capture):
+    one, told = capture(Script(*ENDLESS), Script(*ENDLESS))
+    told.wait_for("running")
+    one.reopen("camera:7: no usable frame")
+    told.wait_for("running", 2)
+    assert told[2] == ("reconnecting", "camera:7: no usable frame")
+
+
+def test_damaged_frames_are_counted_over_all_connections(capture):
+    class Damaging(Script):
+        damaged = 3
+
+    one, told = capture(Damaging(0.01, lost()), Damaging(*ENDLESS))
+    told.wait_for("running", 2)
+    assert one.damaged == 6
+    assert one.dropped >= 6
+
+
 def test_a_frame_that_nobody_read_before_the_interruption_is_not_read_after_it(capture):
     one, told = capture(Script(0, lost()), Script(0, 0.3))
     told.wait_for("running", 2)

@@ -1,6 +1,7 @@
 """Bundles: what is written is read back; whatever is missing, altered or newer is an error that names it."""
 
 import json
+import tracemalloc
 import zipfile
 
 import msgspec
@@ -205,3 +206,45 @@ def test_rules_out_of_range_are_refused(tmp_path, rules, words):
     edit_manifest(path, lambda m: m["decision"].update(rules))
     with pytest.raises(BundleError, match=words):
         ModelBundle.open(path)
+
+
+def add_compressed(path, name, size):
+    """Add an entry of zeros that takes almost no room in the file."""
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive, archive.open(name, "w") as entry:
+        for _ in range(size // 1_000_000):
+            entry.write(bytes(1_000_000))
+
+
+def test_entries_that_are_not_listed_are_not_read(bundle):
+    add_compressed(bundle, "bomb", 300_000_000)
+    opened = ModelBundle.open(bundle)
+    assert "bomb" not in opened.files
+
+
+def test_a_file_that_inflates_beyond_the_bound_is_refused_before_it_is_in_memory(bundle):
+    rewrite(bundle, lambda files: files.pop("head.tflite"))
+    add_compressed(bundle, "head.tflite", 300_000_000)
+    assert bundle.stat().st_size < 1_000_000
+    tracemalloc.start()
+    with pytest.raises(BundleError, match=r"head\.tflite has 300 MB; a bundle may have 64 MB more"):
+        ModelBundle.open(bundle)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_a_manifest_that_inflates_is_refused(bundle):
+    rewrite(bundle, lambda files: files.pop("manifest.json"))
+    add_compressed(bundle, "manifest.json", 10_000_000)
+    with pytest.raises(BundleError, match=r"manifest\.json has 10 MB"):
+        ModelBundle.open(bundle)
+
+
+@pytest.mark.parametrize("label", ["\x1b[2Jfight", "a\nb", "", "\x07"])
+def test_a_label_that_could_control_a_terminal_is_refused(tmp_path, label):
+    path = tmp_path / "odd.edgehar"
+    manifest = msgspec.structs.replace(sample_manifest(), labels=[label, "noFight"])
+    write_bundle(path, manifest, CONTENTS)
+    with pytest.raises(BundleError, match="labels") as caught:
+        ModelBundle.open(path)
+    assert str(caught.value).isprintable()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgehar.capture.freshness import Freshness
-from edgehar.sources.clock import LiveClock
+from edgehar.sources.clock import FileClock, LiveClock
 
 steps = st.lists(st.tuples(st.floats(-5, 5), st.floats(0, 5)), min_size=1, max_size=50)
 
@@ -150,3 +150,24 @@ def test_a_delay_that_has_come_to_stay_is_the_new_usual_one():
 
 def test_what_a_device_falls_ever_further_behind_with_stays_stale():
     assert all(stale(MADE_S, MADE_S * 1.2)[-600:])
+
+
+def file_times(stamps_s, period_s=0.04):
+    clock = FileClock(period_s)
+    return [(clock.captured_s(stamp_s, 0.0), clock.cut) for stamp_s in stamps_s]
+
+
+@pytest.mark.parametrize("jump_s", [-3600.0, -2.0, 30.0, 1e6])
+def test_joined_recordings_are_cut_where_their_times_jump(jump_s):
+    stamps_s = np.arange(100) * 0.04 + jump_s * (np.arange(100) >= 50)
+    times = file_times(stamps_s)
+    assert [captured_s for captured_s, _ in times] == pytest.approx(np.arange(100) * 0.04)
+    assert [number for number, (_, cut) in enumerate(times) if cut] == [50]
+
+
+@pytest.mark.parametrize(("jump_s", "period_s"), [(-0.5, 0.04), (0.5, 0.04), (9.0, 0.04), (60.0, 1.0)])
+def test_gaps_of_one_recording_stay(jump_s, period_s):
+    stamps_s = np.arange(100) * period_s + jump_s * (np.arange(100) >= 50)
+    times = file_times(stamps_s, period_s)
+    assert not any(cut for _, cut in times)
+    assert [captured_s for captured_s, _ in times] == pytest.approx(np.maximum.accumulate(stamps_s))

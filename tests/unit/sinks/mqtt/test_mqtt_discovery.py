@@ -17,48 +17,107 @@ from edgehar.sinks.mqtt.commands import (
     TakeSnapshot,
     read_command,
 )
-from edgehar.sinks.mqtt.discovery import PublishedStream, discovery_payload, discovery_topic
+from edgehar.sinks.mqtt.discovery import PublishedStream, discovery_messages
 from edgehar.sinks.mqtt.options import MqttOptions, read_broker
 
 BROKER = read_broker(MqttOptions(url="mqtt://host/edgehar/Hall"))
 HALL = PublishedStream(source="camera:0", labels=("fight", "noFight"), model="m", answer_every_s=20, status_every_s=1)
 
 
-def device(*streams, commands=False):
-    return json.loads(discovery_payload(BROKER, streams or (HALL,), commands=commands))
+# Keys that are abbreviated, as in Home Assistant's components/mqtt/abbreviations.py.
+ABBREVIATIONS = {
+    "avty": "availability", "cmd_t": "command_topic", "cmps": "components", "def_ent_id": "default_entity_id",
+    "dev": "device", "dev_cla": "device_class", "ent_cat": "entity_category", "evt_typ": "event_types",
+    "exp_aft": "expire_after", "ids": "identifiers", "json_attr_t": "json_attributes_topic", "mdl": "model",
+    "mf": "manufacturer", "o": "origin", "ops": "options", "p": "platform", "pl_off": "payload_off",
+    "pl_on": "payload_on", "stat_cla": "state_class", "stat_t": "state_topic", "sw": "sw_version", "t": "topic",
+    "uniq_id": "unique_id", "unit_of_meas": "unit_of_measurement", "val_tpl": "value_template",
+}  # fmt: skip
+FULL = {*ABBREVIATIONS.values(), "name", "qos", "min", "max", "step"}
 
 
-def test_the_topic():
-    assert discovery_topic("homeassistant", BROKER) == "homeassistant/device/edgehar-Hall/config"
+def expanded(value):
+    """As Home Assistant sees it; a component key is a name of ours."""
+    if isinstance(value, list):
+        return [expanded(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {ABBREVIATIONS.get(key, key): expanded(item) for key, item in value.items()}
+
+
+def messages(*streams, commands=False):
+    found = discovery_messages("homeassistant", BROKER, streams or (HALL,), commands=commands)
+    return {topic: expanded(json.loads(payload)) for topic, payload in found.items()}
+
+
+def components(*streams, commands=False):
+    """All entities, each with the topic that it shares with others."""
+    return {
+        entity["unique_id"].removeprefix("edgehar_edgehar-Hall_"): {"state_topic": message["state_topic"], **entity}
+        for message in messages(*streams, commands=commands).values()
+        for entity in message["components"].values()
+    }
+
+
+def test_the_topics():
+    porch = PublishedStream(source="camera:1", labels=("a", "b"), name="porch-2")
+    device = "homeassistant/device/edgehar-Hall"
+    assert set(messages()) == {f"{device}/stream/config", f"{device}/config"}
+    assert set(messages(porch)) == {f"{device}/porch-2/config", f"{device}/config"}
+    # As Home Assistant reads them.
+    pattern = r"homeassistant/device/(?:[a-zA-Z0-9_-]+/)?[a-zA-Z0-9_-]+/config"
+    assert all(re.fullmatch(pattern, topic) for topic in messages(porch))
 
 
 def test_the_device_and_what_all_its_entities_share():
-    whole = device()
-    assert whole["device"]["identifiers"] == ["edgehar_edgehar-Hall"]
-    assert whole["origin"]["name"] == "edgehar"
-    assert whole["availability"] == [{"topic": "edgehar/Hall/availability"}]
+    for message in messages().values():
+        assert message["device"]["identifiers"] == ["edgehar_edgehar-Hall"]
+        assert message["origin"]["name"] == "edgehar"
+        assert message["availability"] == [{"topic": "edgehar/Hall/availability"}]
+
+
+def test_every_key_is_one_of_home_assistants():
+    for message in messages(commands=True).values():
+        assert set(message) <= FULL
+        assert all(set(entity) <= FULL for entity in message["components"].values())
+
+
+def test_16_cameras_fit_common_limits_of_brokers():
+    labels = ("standing", "walking", "running", "falling", "fighting", "pushing", "waving", "sitting", "lying", "none")
+    streams = [
+        PublishedStream(
+            source=f"rtsp://camera-{number}.example/stream", labels=labels, model="interactions",
+            name=f"parking-garage-{number}", answer_every_s=0.2, status_every_s=10,
+        )
+        for number in range(16)
+    ]  # fmt: skip
+    found = discovery_messages("homeassistant", BROKER, streams, commands=True)
+    assert len(found) == 17
+    assert max(map(len, found.values())) < 3000
+    assert len(components(*streams, commands=True)) == 16 * 8 + 6 + 2
 
 
 def test_every_entity_has_an_identity_in_the_present_form():
     two = [PublishedStream(source=f"camera:{name}", labels=("a", "b"), name=name) for name in ("hall", "porch-2")]
-    components = device(*two, commands=True)["components"]
-    assert len({entity["unique_id"] for entity in components.values()}) == len(components)
-    for entity in components.values():
+    entities = components(*two, commands=True)
+    assert len({entity["unique_id"] for entity in entities.values()}) == len(entities)
+    for entity in entities.values():
         assert re.fullmatch(rf"{entity['platform']}\.[a-z0-9_]+", entity["default_entity_id"])
         assert "object_id" not in entity
         assert entity["name"]
 
 
 def test_the_action_is_one_of_the_labels_and_expires():
-    action = device()["components"]["action"]
+    action = components()["action"]
     assert (action["platform"], action["device_class"]) == ("sensor", "enum")
     assert action["options"] == ["fight", "noFight", "unknown"]
     assert "state_class" not in action
     assert action["expire_after"] == 60
+    assert action["state_topic"] == action["json_attributes_topic"] == "edgehar/Hall/prediction"
 
 
 def test_an_event_entity_knows_all_phases():
-    entity = device()["components"]["event"]
+    entity = components()["event"]
     assert entity["platform"] == "event"
     assert entity["event_types"] == ["start", "update", "end"]
     assert entity["state_topic"] == "edgehar/Hall/event"
@@ -66,17 +125,18 @@ def test_an_event_entity_knows_all_phases():
 
 def test_diagnostics_are_fields_of_the_status():
     fields = {field.name for field in msgspec.structs.fields(Status)}
-    diagnostics = [e for e in device()["components"].values() if e.get("entity_category") == "diagnostic"]
-    assert len(diagnostics) >= 10
+    diagnostics = [e for e in components().values() if e.get("entity_category") == "diagnostic"]
+    assert len(diagnostics) >= 11
     for entity in diagnostics:
         assert re.fullmatch(r"{{ value_json\.(\w+) }}", entity["value_template"])[1] in fields
         assert entity["expire_after"] == 30
+        assert entity["state_topic"] == "edgehar/Hall/status"
 
 
 def test_controls_only_where_there_are_commands():
     controls = {"enabled": "switch", "threshold": "number"}
-    assert not controls.keys() & device()["components"].keys()
-    offered = device(commands=True)["components"]
+    assert not controls.keys() & components().keys()
+    offered = components(commands=True)
     assert {name: offered[name]["platform"] for name in controls} == controls
     topics = {offered[name]["command_topic"].removeprefix("edgehar/Hall/") for name in controls}
     assert topics < set(COMMAND_TOPICS)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edgehar import ConfigError
 from edgehar.credentials import Secret
-from edgehar.sinks.mqtt.options import PASSWORD_VARIABLE, MqttOptions, read_broker
+from edgehar.sinks.mqtt.options import PASSWORD_VARIABLE, MqttOptions, _identifier, read_broker
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +44,18 @@ def test_topics_that_look_alike_have_identities_of_their_own():
     assert len(kitchens) == 3
     assert all(kitchen.replace("-", "").isalnum() for kitchen in kitchens)
     assert read("mqtt://host/hall", client_id="porch").client_id == "porch"
+    alike = {read(f"mqtt://host/{name}").client_id for name in ("a/b", "a-b", "a/-b", "a-/b", "a//b", "a.b")}
+    assert len(alike) == 6
+    assert read("mqtt://host/a/b").client_id == "a-b"
+
+
+@given(st.lists(st.text("ab-/_.", min_size=1, max_size=8), min_size=2, max_size=2, unique=True))
+def test_two_topics_never_have_one_identity(topics):
+    assert len({_identifier(topic) for topic in topics}) == 2
+
+
+def test_schemes_may_be_in_capitals():
+    assert read("MQTTS://Host/hall").where == "mqtts://host:8883"
 
 
 def test_a_password_comes_from_one_of_four_places(monkeypatch, tmp_path):
@@ -107,8 +119,8 @@ def test_any_text_is_read_or_refused_and_never_repeated(text):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"username": "other"}, "user is given twice"),
-        ({"password_file": "{folder}/password"}, "password is given twice"),
+        ({"username": "other"}, "user is set twice"),
+        ({"password_file": "{folder}/password"}, "password is set twice"),
         ({"discovery_prefix": "home/#"}, "discovery_prefix"),
         ({"ca_file": "{folder}/ca.pem"}, "begin the address with mqtts://"),
     ],
