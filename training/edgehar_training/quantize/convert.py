@@ -109,6 +109,7 @@ def convert_run(
     )
     manifest = Manifest(
         schema_version=1,
+        version=options.version,
         name=name,
         labels=run.config.labels,
         input=run.config.frame,
