@@ -1,11 +1,11 @@
 """The weights of a dense layer in closed form: ridge regression on whitened principal components.
 
-Each part of the features (of one block, of one look) is whitened with the covariance of *all* training windows, so that
-what varies from scene to scene counts no more than what hardly varies, and gets a regression of its own on targets of
-+1 and -1; their outputs, each divided by its deviation, are added. With a strong ridge this is close to Fisher's linear
-discriminant with a regularized covariance (Friedman, 1989), and does not overfit a few hundred clips as iterated
-training does. Scores become probabilities by one slope (a temperature), fitted on answers for groups that the regression did
-not see (Platt, 1999; Guo et al., 2017). All of it takes seconds.
+Each part of the features (of one block, say) is whitened with the covariance of *all* training windows, so that what
+varies from scene to scene counts no more than what hardly varies. Each part gets a regression of its own on targets
+of +1 and -1; their outputs, each divided by its deviation, are added. With a strong ridge this is close to Fisher's
+linear discriminant with a regularized covariance (Friedman, 1989), and does not overfit a few hundred clips as iterated
+training does. One slope makes scores probabilities (a temperature; Guo et al., ICML 2017). It is fitted on answers for
+groups that the regression did not see. All of it takes seconds.
 """
 
 from __future__ import annotations
