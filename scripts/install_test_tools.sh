@@ -1,6 +1,7 @@
 #!/bin/sh
 # Install what the tests need beyond Python packages: the mosquitto broker, openssl for its certificates, GStreamer's
-# RTSP server with the bindings of the system's Python, and libfaketime, which sets a program's clock.
+# RTSP server with the bindings of the system's Python, libfaketime, which sets a program's clock, and servers that
+# recordings are uploaded to.
 set -eu
 wanted=""
 if ! command -v mosquitto >/dev/null && [ ! -x /usr/sbin/mosquitto ]; then
@@ -16,6 +17,16 @@ if ! /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")'
 fi
 if ! ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1; then
     wanted="$wanted faketime"
+fi
+for pair in rclone:rclone age:age ps:procps sshd:openssh-server; do
+    if ! PATH="$PATH:/usr/sbin" command -v "${pair%%:*}" >/dev/null; then
+        wanted="$wanted ${pair#*:}"
+    fi
+done
+# An S3 server for the tests of uploads.
+if command -v npm >/dev/null && ! command -v s3rver >/dev/null &&
+    [ ! -x "$HOME/.local/share/edgehar-tests/node_modules/.bin/s3rver" ]; then
+    npm install --silent --no-audit --no-fund --prefix "$HOME/.local/share/edgehar-tests" s3rver || true
 fi
 if [ -z "$wanted" ]; then
     exit 0

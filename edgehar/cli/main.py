@@ -17,6 +17,7 @@ from edgehar.cli import (
     history,
     inspect,
     models,
+    notify,
     seal,
     service,
     teach,
@@ -44,7 +45,22 @@ EXAMPLES = """\
   edgehar history --at-most 1/week      find the threshold that keeps a camera quiet, from its own scores
   edgehar service install               run it with systemd from boot"""
 
-_COMMANDS = (bench, bundle, clips, config, demo, devices, doctor, history, inspect, models, seal, service, teach)
+_COMMANDS = (
+    bench,
+    bundle,
+    clips,
+    config,
+    demo,
+    devices,
+    doctor,
+    history,
+    inspect,
+    models,
+    notify,
+    seal,
+    service,
+    teach,
+)
 # Commands that are also programs of their own, with all options there.
 _PROGRAMS = {
     "run": "classify a camera, stream or file (also: edgehar-run)",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edgehar.config.options import CameraOptions, Config
 
 # Sections that neither cameras nor windows of frames depend on.
-_LIVE = frozenset({"decision", "output", "file", "mqtt", "webhook", "spool"})
+_LIVE = frozenset({"decision", "output", "file", "mqtt", "webhook", "spool", "notify"})
 
 
 class Change(NamedTuple):

@@ -39,6 +39,7 @@ def _of_receivers(config: Config) -> Iterator[str]:
         yield from _error_of(lambda: read_broker(config.mqtt))
     if config.webhook.url is not None:
         yield from _error_of(lambda: read_receiver(config.webhook))
+    yield from _of_recordings(config)
 
 
 def _error_of(work: Callable[[], object]) -> Iterator[str]:
@@ -46,6 +47,25 @@ def _error_of(work: Callable[[], object]) -> Iterator[str]:
         work()
     except EdgeharError as error:
         yield str(error)
+
+
+def _of_recordings(config: Config) -> Iterator[str]:
+    """Yield problems of keys and addresses of recordings."""
+    from edgehar.delivery.servers import open_target
+    from edgehar.delivery.target import read_address
+    from edgehar.recording.seal import Sealer
+
+    if config.record.seal_to:
+        yield from _error_of(lambda: Sealer(config.record.seal_to))
+    if config.notify.urls or config.notify.urls_file is not None:
+        from edgehar.delivery.messages import Messages, apprise_sender
+        from edgehar.hours import Hours
+
+        yield from _error_of(lambda: Messages(config.notify))
+        yield from _error_of(lambda: Hours("notify: quiet_hours", config.notify.quiet_hours))
+        yield from _error_of(lambda: apprise_sender(config.notify))
+    if config.upload.url is not None:
+        yield from _error_of(lambda: open_target(read_address(config.upload), config.upload).close())
 
 
 def _of_outputs(config: Config) -> Iterator[str]:

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from edgehar.capture.options import GovernorOptions, ReconnectOptions
 from edgehar.config.words import toml
+from edgehar.delivery.options import NotifyOptions, UploadOptions
 from edgehar.events.options import DecisionOptions
 from edgehar.health.options import HealthOptions
 from edgehar.model.edgetpu import CPU, PATTERN
@@ -190,15 +191,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     record: Annotated[RecordOptions, Meta(description="Clips and pictures of events; off without its `directory`.")] = (
         RecordOptions()
     )
+    upload: Annotated[
+        UploadOptions, Meta(description="A server that gets a copy of each recording; off without its `url`.")
+    ] = UploadOptions()
     history: Annotated[
         HistoryOptions, Meta(description="The scores of every answer, kept to choose thresholds and to teach.")
     ] = HistoryOptions()
+    notify: Annotated[
+        NotifyOptions, Meta(description="Messages to people about events; off without an address in `urls`.")
+    ] = NotifyOptions()
     health: Annotated[HealthOptions, Meta(description="Statuses and metrics.")] = HealthOptions()
 
     def __post_init__(self) -> None:
         """Check rules that span several tables."""
         if not self.cameras:
             raise ValueError("camera is an empty list; leave it out for camera:0")
+        if self.upload.url is not None and self.record.directory is None:
+            raise ValueError("upload.url is set without record.directory; name a folder for the clips to upload")
         names = [camera.name for camera in self.cameras]
         if len(names) > 1 and None in names:
             raise ValueError(f"camera[{names.index(None)}] has no name; with several cameras each needs one")

@@ -9,6 +9,7 @@ from edgehar.doctor.cameras import check_cameras
 from edgehar.doctor.finding import Finding
 from edgehar.doctor.models import check_models
 from edgehar.doctor.receivers import check_broker, check_webhook
+from edgehar.doctor.recording import check_recording
 from edgehar.doctor.software import check_back_ends, check_kernel, check_python, check_runtime
 from edgehar.doctor.surroundings import check_clock, check_disk, check_heat_and_power
 
@@ -26,6 +27,7 @@ CHECKS: dict[str, Callable[[Config], Iterator[Finding]]] = {
     "models": check_models,
     "sources": check_back_ends,
     "cameras": check_cameras,
+    "recording": check_recording,
     "broker": check_broker,
     "webhook": check_webhook,
     "clock": check_clock,

@@ -74,11 +74,6 @@ class Decider:
         """How it decides now."""
         return self._options
 
-    @property
-    def rules(self) -> Decision:
-        """The rules in force: the options, and the model's defaults where they say nothing."""
-        return self._rules
-
     def reconfigure(self, options: DecisionOptions) -> None:
         """Decide by other options from the next prediction on; an event that is open stays so until then.
 

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgehar.config import CameraOptions, Config
+    from edgehar.delivery.uploader import Uploader
     from edgehar.health.monitor import Monitor
     from edgehar.recording.camera import CameraRecorder
     from edgehar.recording.recorder import Recorder
+    from edgehar.records import Event
     from edgehar.sinks.base import Sink
     from edgehar.sinks.mqtt.commands import Command
     from edgehar.sinks.mqtt.sink import MqttSink
@@ -53,6 +55,19 @@ def make_recorder(config: Config) -> Recorder | None:
     from edgehar.recording.recorder import Recorder
 
     return Recorder(config.record)
+
+
+def make_uploader(config: Config, recorder: Recorder | None) -> Uploader | None:
+    """Return the uploader of recordings, started; None if nothing is uploaded."""
+    if recorder is None or config.upload.url is None:
+        return None
+    from edgehar.delivery.uploader import Uploader
+    from edgehar.recording.store import Archive
+
+    uploader = Uploader(Archive(recorder.folder), config.upload)
+    recorder.on_recorded = uploader.wake
+    uploader.start()
+    return uploader
 
 
 @dataclass(frozen=True)
@@ -142,6 +157,8 @@ def make_sinks(config: Config, streams: list[Stream], monitor: Monitor, on_comma
             sinks.append(mqtt)
         if config.webhook.url is not None:
             sinks.append(_webhook_sink(config, monitor))
+        if config.notify.urls or config.notify.urls_file is not None:
+            sinks.append(_notify_sink(config, streams, monitor))
         if config.history.enabled:
             sinks.append(_history_sink(config, streams))
     except BaseException:
@@ -149,6 +166,22 @@ def make_sinks(config: Config, streams: list[Stream], monitor: Monitor, on_comma
             sink.close()
         raise
     return Sinks(sinks, mqtt)
+
+
+def _notify_sink(config: Config, streams: list[Stream], monitor: Monitor) -> Sink:
+    from edgehar.delivery.messages import apprise_sender
+    from edgehar.delivery.notify import NotifySink
+
+    by_name = {stream.name: stream for stream in streams}
+
+    def picture_of(event: Event) -> bytes | None:
+        stream = by_name.get(event.source)
+        # Sealed pictures leave the device sealed or not at all.
+        return None if stream is None or config.record.seal_to else stream.picture_of(event)
+
+    sink = NotifySink(config.notify, apprise_sender(config.notify), picture_of=picture_of)
+    monitor.add_gauge("connected", lambda: sink.connected, sink.name)
+    return sink
 
 
 def _recording(config: Config, camera: CameraOptions, bundle: ModelBundle, recorder: Recorder) -> CameraRecorder:

@@ -33,7 +33,7 @@ _TEMPERATURE_EVERY_S = 5.0
 # Time between two returns of freed memory to the system.
 RELEASE_EVERY_S = 30.0
 # Sections of the configuration whose change means other sinks.
-_SINK_SECTIONS = frozenset({"output", "file", "mqtt", "webhook", "spool"})
+_SINK_SECTIONS = frozenset({"output", "file", "mqtt", "webhook", "spool", "notify"})
 
 
 class Program:
@@ -64,6 +64,7 @@ class Program:
         self._monitor, self._notifier = Monitor(), Notifier()
         self._shared = build.Shared.of(config, self._monitor)
         self._streams = build.make_streams(config, self._shared)
+        self._uploader = build.make_uploader(config, self._shared.recorder)
         self._runner = Runner(
             self._streams,
             self._make_sinks(config),
@@ -89,6 +90,8 @@ class Program:
         finally:
             if self._shared.recorder is not None:
                 self._shared.recorder.close()
+            if self._uploader is not None:
+                self._uploader.close()
             if self._metrics is not None:
                 self._metrics.close()
             self._monitor.close()

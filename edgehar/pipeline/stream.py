@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgehar.health.monitor import Monitor
     from edgehar.model.classifier import Classifier
     from edgehar.recording.camera import CameraRecorder
-    from edgehar.records import Prediction, Record, Status
+    from edgehar.records import Event, Prediction, Record, Status
     from edgehar.sources.base import Source
 
 _log = logging.getLogger(__name__)
@@ -195,6 +195,15 @@ class Stream:
         self.capture.stop(timeout_s)
         if self.recording is not None:
             self.recording.finish()
+
+    def picture_of(self, event: Event) -> bytes | None:
+        """Return the picture of an event as JPEG: the frame of its peak if it is recorded, else the latest frame.
+
+        None if pictures are off or no frame came. Safe from any thread.
+        """
+        peak = None if self.recording is None else self.recording.peak_of(event.id)
+        frame = self.last_frame if peak is None else peak
+        return None if frame is None else self.view.jpeg(frame)
 
     def _recorded(self, records: list[Record]) -> list[Record]:
         return records if self.recording is None else self.recording.records(records)

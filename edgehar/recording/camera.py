@@ -146,6 +146,11 @@ class CameraRecorder:
         """Learn what came of a frame; return the records, with the path of the clip in the events that have one."""
         return [self._event(record) if isinstance(record, Event) else self._other(record) for record in records]
 
+    def peak_of(self, event_id: str) -> Frame | None:
+        """Return the frame of the peak of an event that is being recorded; None for others. Safe from any thread."""
+        with self._lock:
+            return next((recording.peak for recording in self._running if recording.event.id == event_id), None)
+
     def finish(self) -> None:
         """No frame comes any more: finish the recordings with the video that is there."""
         if self._encoder is not None:

@@ -12,6 +12,7 @@ from edgehar.recording.store import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from edgehar.recording.chain import Line
     from edgehar.recording.store import Archive
@@ -33,8 +34,14 @@ def problems(archive: Archive, head: str | None = None) -> Iterator[str]:
     yield from _link_problems(archive, there)
     known = {path for line in there.values() for path in archive.files_of(line)}
     for path in sorted(archive.folder.glob("*/*/*")):
-        if not path.name.startswith(".") and path not in known:
+        if not path.name.startswith(".") and path not in known and not _is_in_progress(path):
             yield f"{path.relative_to(archive.folder)}: not on the chain; it was added or renamed"
+
+
+def _is_in_progress(path: Path) -> bool:
+    """Whether a file belongs to a recording that is being written, or that the next start recovers."""
+    name = path.name.removesuffix(SUFFIX).rpartition(".")[0]
+    return any(path.with_name(f".{name}.json{suffix}.part").exists() for suffix in ("", SUFFIX))
 
 
 def _ledger_problems(archive: Archive, head: str | None) -> Iterator[str]:

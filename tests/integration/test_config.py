@@ -6,6 +6,7 @@ import tomllib
 import msgspec
 import pytest
 from support.helpers import assert_one_line_error, environment, run_command
+from support.tiny_bundle import write_tiny_bundle
 
 from edgehar.config import Config
 from edgehar.model.bundle import installed_bundles
@@ -137,3 +138,21 @@ def test_help_is_not_slowed_down_by_it(env):
     check = "assert not {'numpy', 'msgspec', 'edgehar.config'} & set(sys.modules), sys.modules"
     done = run_command("python", "-c", code + check, env=env)
     assert done.returncode == 0, done.stderr
+
+
+def test_show_says_which_rules_are_in_force(tmp_path, env, tiny_bundle):
+    """Those of the model, where the configuration says nothing."""
+    ruled = write_tiny_bundle(tmp_path / "ruled.edgehar", background=["dark"], smoothing="ema", ema_seconds=3.0)
+    path = tmp_path / "my.toml"
+    path.write_text(
+        f'model = "{ruled}"\n[decision]\nhysteresis = 0.1\n[[camera]]\nname = "hall"\n'
+        f'[[camera]]\nname = "yard"\nmodel = "{tiny_bundle}"\nthreshold = 0.6\n'
+        '[[camera]]\nname = "gate"\nmodel = "none"\n'
+    )
+    done = config("show", path, env=env)
+    assert done.returncode == 0, done.stderr
+    rules = [line for line in done.stdout.splitlines() if line.startswith("# rules of")]
+    assert rules[0].startswith(f"# rules of hall, with those of {ruled}: threshold=0 smoothing=ema start_from=score ")
+    assert rules[0].endswith(" ema_seconds=3 hysteresis=0.1")
+    assert rules[1] == f"# rules of yard, with those of {tiny_bundle}: threshold=0.6 hysteresis=0.1"
+    assert "unknown model 'none'" in rules[2]

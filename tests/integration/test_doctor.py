@@ -266,3 +266,17 @@ def test_our_errors_become_findings():
     error = SourceError("this source needs av; run: pip install av")
     assert from_error("x", error) == Finding("x", "fail", "this source needs av", "pip install av")
     assert from_error("x", SourceError("broken")).says == "broken"
+
+
+def test_it_says_how_events_are_recorded(home, tiny_bundle):
+    clip = write_video(home / "clip.avi", flat_frames(range(5)))
+    text = f'model = "{tiny_bundle}"\n[[camera]]\nsource = "{clip}"\n[record]\nmin_free_mb = 0\n'
+    code, found = examine(home, "--config", config(home, f'{text}directory = "{home / "clips"}"\n'))
+    assert code == 0, found
+    assert any(codec in found["recording"]["says"] for codec in ("libx264", "h264_v4l2m2m", "mjpeg"))
+    assert found["disk for clips"]["level"] == "ok"
+    code, found = examine(home, "--config", config(home, f'{text}directory = "{clip}/clips"\n'))
+    assert code == 1
+    assert "cannot be written" in found["disk for clips"]["says"]
+    _, found = examine(home, "--source", clip, "--model", tiny_bundle)
+    assert "recording" not in found

@@ -367,7 +367,7 @@ def test_what_makes_a_comparison_unfair_is_said(tmp_path):
     second = write_run(tmp_path / "second", [1] * 8, protocol="random (leaky) hold-out of 25%", kind="random", first=4)
     found = json.loads(run_command("edgehar", "compare", first, second, "--json", "--no-cost").stdout)
     assert any("DIFFERENT PROTOCOLS" in text for text in found["warnings"])
-    assert any("DIFFERENT CLIPS" in text and "4 that both have" in text for text in found["warnings"])
+    assert any("DIFFERENT CLIPS" in text and "4 common clips" in text for text in found["warnings"])
     assert any("LEAKY" in text for text in found["warnings"])
     assert found["tests"][0]["clips"] == 4
     far = write_run(tmp_path / "far", [1] * 8, first=100)
@@ -393,7 +393,7 @@ def test_wrong_input_is_told_in_one_line(clips, tiny_bundle, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     run = write_run(tmp_path / "run", [1, 1, 0])
-    assert_one_line_error(run_command("edgehar", "eval", empty), 2, "holds no run")
+    assert_one_line_error(run_command("edgehar", "eval", empty), 2, "neither a run")
     assert_one_line_error(run_command("edgehar", "eval", tmp_path / "none"), 2, "no such")
     assert_one_line_error(run_command("edgehar", "eval", tiny_bundle), 2, "--data")
     assert_one_line_error(run_command("edgehar", "eval", tiny_bundle, "--data", empty), 1, str(empty))

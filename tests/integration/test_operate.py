@@ -135,7 +135,7 @@ def test_what_cannot_be_measured_is_said(runs, others, tmp_path):
     assert_one_line_error(operate(runs, "--thresholds", 2), 2, "--thresholds 2")
     assert_one_line_error(operate(runs, "--decision", "threshold=0.4"), 2, "--thresholds")
     assert_one_line_error(operate(tmp_path / "none"), 2, "no such folder")
-    assert_one_line_error(operate(tmp_path), 2, "holds no run")
+    assert_one_line_error(operate(tmp_path), 2, "neither a run")
     copy = shutil.copytree(runs, tmp_path / "copy")
     (copy / "seed-0/fold-1/model.edgehar").unlink()
     assert_one_line_error(operate(copy), 1, "fold-1", "--resume --int8")

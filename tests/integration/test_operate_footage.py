@@ -78,12 +78,20 @@ def test_a_bundle_is_measured_as_it_is_shipped(bundle, data, tmp_path):
     assert (decided["found_from_quiet"]["found"], decided["found_from_quiet"]["incidents"]) == (1, 1)
     assert decided["found"]["delay_s"]["median"] < 0.8
     assert decided["missed"][0]["recording"] == "place/incident/missed.mp4"
+    ordinary, incident = decided["per_folder"]
+    assert (ordinary["folder"], ordinary["recordings"], ordinary["with_false_alarms"]) == ("place/ordinary", 2, 1)
+    assert (incident["folder"], incident["incidents"], incident["found"]) == ("place/incident", 3, 2)
     lamp = next(row for row in decided["per_camera"] if row["camera"] == "place:lamp")
     assert (lamp["recordings"], lamp["false_alarms"], lamp["found"]) == (2, 2, 1)
     # Two alarms in 80 s are far more than 6 an hour: only silence is few enough, as no score reaches 1.
     assert found["chosen"]["false_alarms"]["alarms"] == 0
     with (tmp_path / "alarms.csv").open(newline="") as file:
         assert [float(row["threshold"]) for row in csv.DictReader(file)] == [0.5, 0.9]
+    with (tmp_path / "recordings.csv").open(newline="") as file:
+        rows = {row["recording"]: row for row in csv.DictReader(file)}
+    assert rows["place/ordinary/dark.mp4"]["alarms_from_to_s"] == ""
+    start_s, _, end_s = rows["place/ordinary/bright.mp4"]["alarms_from_to_s"].partition("-")
+    assert (float(start_s), float(end_s)) == pytest.approx((10, 50), abs=0.5)
     page = (tmp_path / "alarms.html").read_text()
     assert "://" not in page
     minidom.parseString(page[page.index("<svg") : page.index("</svg>") + 6])

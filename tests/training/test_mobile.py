@@ -109,7 +109,7 @@ def test_what_is_no_such_file_is_told(published, tmp_path):
         models.build(settings(options={"weights": str(path), "alpha": 0.5}), 2)
     with pytest.raises(ConfigError, match="7 convolutions, 9 are needed"):
         models.build(settings(options={"weights": str(path), "blocks": BLOCKS + 1}), 2)
-    with pytest.raises(ConfigError, match="motion or colours"):
+    with pytest.raises(ConfigError, match="motion or colors"):
         models.check(settings(input="flow"))
     assert len(convolutions(path.read_bytes())) == 1 + 2 * BLOCKS
 

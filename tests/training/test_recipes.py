@@ -11,6 +11,7 @@ from support.paths import ROOT
 pytest.importorskip("keras", reason="needs the train extra")
 
 from edgehar.errors import ConfigError
+from edgehar_training.data.datasets.official import OFFICIAL
 from edgehar_training.runs.run import load_run
 from edgehar_training.settings.recipe import SETTINGS, names, read_recipe
 
@@ -28,11 +29,45 @@ SHORTER = ["--epochs", "1", "--batch-size", "4"]
 INCEPTION = ["--size", "75", "--window", "3", "--model-option", "weights=none", "units=8"]
 
 
-def test_the_recipes_are_those_of_the_papers():
-    assert names() == sorted(["kth_lrcn", *UCF_CLASSES])
+# Recipes of public sets are not a paper's; their layouts are tested without training, but for one.
+PUBLIC = {
+    "rwf2000": "rwf-2000", "rlvs": "rlvs", "hockey_fight": "hockey-fight", "ucf_crime_fighting": "ucf-crime",
+    "ubi_fights": "ubi-fights", "ubnormal": "ubnormal", "ur_fall": "ur-fall", "le2i": "le2i",
+}  # fmt: skip
+PAPERS = sorted(["kth_lrcn", *UCF_CLASSES])
 
 
-@pytest.mark.parametrize("name", names())
+def test_the_recipes_are_those_of_the_papers_and_of_public_sets():
+    assert names() == sorted([*PAPERS, *PUBLIC])
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_recipe_of_a_public_set_asks_for_its_layout_and_its_split(name):
+    settings = read_recipe(name).settings
+    assert settings["data"]["dataset"] == PUBLIC[name]
+    assert (settings["split"].get("kind") == "official") == (PUBLIC[name] in OFFICIAL)
+
+
+def test_a_public_set_is_trained_and_reported_with_one_command(tmp_path):
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 4), ("val", 2)):
+        for number in range(count):
+            for label, step in (("Fight", 3), ("NonFight", 0)):
+                folder = tmp_path / "RWF-2000" / part / label
+                folder.mkdir(parents=True, exist_ok=True)
+                noise = rng.integers(0, 255, (30, 48, 64, 3), dtype=np.uint8)
+                frames = noise if step else np.repeat(noise[:1], 30, axis=0)
+                write_video(folder / f"{part}{number}_0.avi", list(frames))
+    done = run_command(
+        "edgehar-train", "--recipe", "rwf2000", "--data", tmp_path, "--cache", tmp_path / "cache", *SHORTER,
+        "--window", "4", "--seeds", "1", "--no-int8", "--out", tmp_path / "run", timeout_s=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "official split (RWF-2000, val is tested)" in done.stdout
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["test"]["clips"] == 4
+
+
+@pytest.mark.parametrize("name", PAPERS)
 def test_a_recipe_runs_on_its_layout(name, tmp_path):
     recipe = read_recipe(name)
     data = _write_kth(tmp_path / "data") if name == "kth_lrcn" else _write_ucf(tmp_path / "data", UCF_CLASSES[name])
@@ -86,7 +121,7 @@ def test_a_recipe_of_ones_own_and_options_over_it(tmp_path):
     [
         ("[network]\nmodle = 'lrcn'\n", "modle"),
         ("[fit]\nepochs = 0\n", "epochs"),
-        ("[networks]\n", r"no table \[networks\]"),
+        ("[networks]\n", r"unknown table \[networks\]"),
         ("[paper]\ntitle = 'x'\n", r"\[paper\]"),
         ("window = ", "Invalid value"),
     ],

@@ -120,6 +120,14 @@ def test_a_file_that_was_added_is_found(folder):
     assert "not on the chain" in found(folder)
 
 
+def test_a_recording_in_progress_is_no_problem(tmp_path, video):
+    with recording(tmp_path / "rec") as (_, camera):
+        watch(camera, video, stories(1)[:1])
+        wait_until(lambda: files_of(tmp_path / "rec", ".jpg"))
+        assert "not on the chain" not in found(tmp_path / "rec")
+    assert found(tmp_path / "rec") == ""
+
+
 def test_removal_by_retention_is_on_the_chain(folder):
     archive = Archive(folder)
     sizes = [archive.size_of(line) for line in archive.chain.recordings().values()]

@@ -45,26 +45,56 @@ def point(judged: Sequence[Judged], seeds: int = 1) -> dict[str, Any]:
 
 
 def per_camera(judged: Sequence[Judged]) -> list[dict[str, Any]]:
-    """Return minutes, false alarms and finds of each camera, the loudest first."""
-    cameras: dict[str, list[Judged]] = defaultdict(list)
+    """Return minutes, false alarms and finds of each camera, the one with most false alarms first."""
+    rows = [{"camera": camera, **row} for camera, row in _by(judged, "camera")]
+    return sorted(rows, key=lambda row: (-row["false_alarms"], -(row["per_hour"] or 0.0), row["camera"]))
+
+
+def per_folder(judged: Sequence[Judged]) -> list[dict[str, Any]]:
+    """Return the same for each folder that was given, in order."""
+    return [{"folder": folder, **row} for folder, row in _by(judged, "folder")]
+
+
+def _by(judged: Sequence[Judged], attribute: str) -> list[tuple[str, dict[str, Any]]]:
+    """Count recordings, alarms and finds of recordings that share an attribute."""
+    parts: dict[str, list[Judged]] = defaultdict(list)
     for one in judged:
-        cameras[one.viewing.recording.camera].append(one)
+        parts[getattr(one.viewing.recording, attribute)].append(one)
     rows = []
-    for camera, own in cameras.items():
+    for name, own in parts.items():
         seconds, alarms = sum(one.tally.seconds for one in own), sum(one.tally.false_alarms for one in own)
         finds = [find for one in own for find in one.tally.finds]
-        rows.append(
-            {
-                "camera": camera,
-                "recordings": len({one.viewing.recording.path for one in own}),
-                "minutes": seconds / 60,
-                "false_alarms": alarms,
-                "per_hour": 3600 * alarms / seconds if seconds else None,
-                "incidents": len(finds),
-                "found": sum(find.found for find in finds),
-            }
-        )
-    return sorted(rows, key=lambda row: (-(row["per_hour"] or 0.0), row["camera"]))
+        row = {
+            "recordings": len({one.viewing.recording.path for one in own}),
+            "with_false_alarms": len({one.viewing.recording.path for one in own if one.tally.false_alarms}),
+            "minutes": seconds / 60,
+            "false_alarms": alarms,
+            "per_hour": 3600 * alarms / seconds if seconds else None,
+            "incidents": len(finds),
+            "found": sum(find.found for find in finds),
+        }
+        rows.append((name, row))
+    return rows
+
+
+def per_recording(judged: Sequence[Judged]) -> list[dict[str, Any]]:
+    """Return the alarms of every recording, each with its start and end in seconds, and its finds."""
+    return [
+        {
+            "recording": one.viewing.recording.name,
+            "camera": one.viewing.recording.camera,
+            "run": one.viewing.run,
+            "ordinary": one.viewing.recording.ordinary,
+            "ordinary_s": one.tally.seconds,
+            "false_alarms": one.tally.false_alarms,
+            "alarms": one.spans,
+            "incidents": [
+                {"start_s": incident.start_s, "end_s": incident.end_s, "found": find.found, "delay_s": find.delay_s}
+                for incident, find in zip(one.viewing.incidents, one.tally.finds, strict=True)
+            ],
+        }
+        for one in judged
+    ]
 
 
 def loudest(judged: Sequence[Judged], rule: Rule) -> list[dict[str, Any]]:

@@ -19,11 +19,15 @@ _CURVE_HEADER = (
     *("incidents", "found", "share", "share_low", "share_high", "rang_before", "from_quiet_share"),
     *("delay_median_s", "delay_p90_s"),
 )
+_RECORDING_HEADER = (
+    *("recording", "camera", "run", "ordinary_s", "false_alarms", "incidents", "found"),
+    "alarms_from_to_s",
+)
 _CAMERA_HEADER = ("camera", "recordings", "minutes", "false_alarms", "per_hour", "incidents", "found")
 
 
 def write_files(out: Path, summary: Mapping[str, Any]) -> list[Path]:
-    """Write `alarms.json`, `alarms.csv` (the curve), `cameras.csv` and `alarms.html`.
+    """Write `alarms.json`, `alarms.csv` (the curve), `cameras.csv`, `recordings.csv` and `alarms.html`.
 
     Args:
         out: the folder, created here.
@@ -39,8 +43,17 @@ def write_files(out: Path, summary: Mapping[str, Any]) -> list[Path]:
     _write_csv(out / "alarms.csv", _CURVE_HEADER, map(_curve_row, summary["curve"]))
     cameras = summary["as_decided"]["per_camera"]
     _write_csv(out / "cameras.csv", _CAMERA_HEADER, ([row[name] for name in _CAMERA_HEADER] for row in cameras))
+    recordings = map(_recording_row, summary["as_decided"]["per_recording"])
+    _write_csv(out / "recordings.csv", _RECORDING_HEADER, recordings)
     write_text(out / "alarms.html", page)
-    return [out / name for name in ("alarms.json", "alarms.csv", "cameras.csv", "alarms.html")]
+    return [out / name for name in ("alarms.json", "alarms.csv", "cameras.csv", "recordings.csv", "alarms.html")]
+
+
+def _recording_row(row: Mapping[str, Any]) -> list[Any]:
+    incidents = row["incidents"]
+    alarms = " ".join(f"{start_s:.1f}-{end_s:.1f}" for start_s, end_s in row["alarms"])
+    counts = [len(incidents), sum(incident["found"] for incident in incidents)]
+    return [*(row[name] for name in _RECORDING_HEADER[:5]), *counts, alarms]
 
 
 def _curve_row(row: Mapping[str, Any]) -> list[Any]:

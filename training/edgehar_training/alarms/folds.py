@@ -40,6 +40,8 @@ def shares_of(runs: Sequence[Run], recordings: Sequence[Recording]) -> tuple[lis
     blind to it, and such cameras are dealt to the runs in turn, by their names. A threshold is chosen on the recordings
     of the validation part; if there is none, on recordings that the run is blind to and another one tests.
 
+    Recordings that are clips of the runs get the cameras that they have there.
+
     Args:
         runs: folds and seeds of one experiment.
         recordings: what there is to watch.
@@ -48,6 +50,7 @@ def shares_of(runs: Sequence[Run], recordings: Sequence[Recording]) -> tuple[lis
         One share for each run, and the recordings that were only ever trained on.
     """
     parts = [_parts(run) for run in runs]
+    recordings = [dataclasses.replace(one, camera=parts[0].groups.get(one.path, one.camera)) for one in recordings]
     tested: list[list[Recording]] = [[] for _ in runs]
     left_out: dict[str, Recording] = {}
     seeds = sorted({run.config.split.seed for run in runs})
@@ -66,28 +69,30 @@ def shares_of(runs: Sequence[Run], recordings: Sequence[Recording]) -> tuple[lis
     return shares, list(left_out.values())
 
 
+@dataclasses.dataclass(frozen=True)
 class _Parts:
-    """The parts of a run's split, by recording and by camera."""
+    """The parts of a run's split, by recording and by camera; and the camera of each recording."""
 
-    def __init__(self, paths: dict[str, Part], cameras: dict[str, Part]) -> None:
-        self._paths, self._cameras = paths, cameras
+    paths: dict[str, Part]
+    cameras: dict[str, Part]
+    groups: dict[str, str]
 
     def of(self, recording: Recording) -> Part | None:
         """The part that holds a recording or its camera; None if the run knows neither."""
-        return self._paths.get(recording.path) or self._cameras.get(recording.camera)
+        return self.paths.get(recording.path) or self.cameras.get(recording.camera)
 
 
 def _parts(run: Run) -> _Parts:
     data = run.config.data.folder
     root = "" if data is None else Path(data).name
-    paths: dict[str, Part] = {}
-    cameras: dict[str, Part] = {}
+    found = _Parts({}, {}, {})
     for part in PARTS:
         for clip in run.clips(part):
-            paths[str(Path(clip.path).resolve())] = part
+            path, camera = str(Path(clip.path).resolve()), clip.group if ":" in clip.group else f"{root}:{clip.group}"
+            found.paths[path], found.groups[path] = part, camera
             # A camera that was trained on stays so, whatever else it is in.
-            cameras.setdefault(clip.group if ":" in clip.group else f"{root}:{clip.group}", part)
-    return _Parts(paths, cameras)
+            found.cameras.setdefault(camera, part)
+    return found
 
 
 def _tester(recording: Recording, turn: int, own: Sequence[int], parts: Sequence[_Parts]) -> int | None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgehar_training.alarms.figures import envelope
-from edgehar_training.alarms.table import CAMERA_HEADER, CURVE_HEADER, camera_row, curve_row, facts, ordinary_facts
+from edgehar_training.alarms.table import (
+    CAMERA_HEADER,
+    CURVE_HEADER,
+    FOLDER_HEADER,
+    camera_row,
+    curve_row,
+    facts,
+    folder_row,
+    ordinary_facts,
+)
 from edgehar_training.evaluation.page import Section
 from edgehar_training.pages.charts import Line, LineChart, color
 from edgehar_training.pages.render import render, render_part
@@ -36,6 +45,8 @@ def alarms_page(summary: Mapping[str, Any]) -> str:
         chart=curve_chart(summary),
         curve_header=CURVE_HEADER,
         curve_rows=[curve_row(row) for row in summary["curve"]],
+        folder_header=FOLDER_HEADER,
+        folder_rows=[folder_row(row) for row in decided["per_folder"]],
         camera_header=CAMERA_HEADER,
         camera_rows=[camera_row(row) for row in decided["per_camera"]],
         row_header=_ROW_HEADER,

@@ -27,6 +27,7 @@ class Recording:
         camera: group of recordings that are not independent.
         incidents: start and end in seconds of each; None is the end of the video.
         ordinary: whether it is from a folder of ordinary footage.
+        folder: name of that folder, with its data set's in front if tables lie there: `cctv/ordinary`.
     """
 
     path: str
@@ -34,6 +35,7 @@ class Recording:
     camera: str
     incidents: tuple[tuple[float, float | None], ...]
     ordinary: bool
+    folder: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +100,9 @@ def _recording(tables: _Tables, folder: Path, video: Path, labels: Sequence[str]
     if not ordinary and not rows:
         incidents = [(0.0, None)]
     camera = group if ":" in group else f"{root.name}:{group}"
-    return Recording(str(video), f"{root.name}/{name}", camera, tuple(incidents), ordinary)
+    top = folder.resolve()
+    given = f"{root.name}/{top.relative_to(root).as_posix()}" if top != root and top.is_relative_to(root) else top.name
+    return Recording(str(video), f"{root.name}/{name}", camera, tuple(incidents), ordinary, given)
 
 
 def _places(folder: Path, video: Path) -> Iterator[Path]:

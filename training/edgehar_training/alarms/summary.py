@@ -6,11 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from edgehar.errors import ConfigError, DatasetError
 from edgehar.events.options import describe
-from edgehar.model.manifest import Decision
 from edgehar_training.alarms import figures
 from edgehar_training.alarms.counting import REPEAT_S
 from edgehar_training.alarms.decisions import CANDIDATES, Rule, lowest_threshold
@@ -25,6 +25,7 @@ from edgehar_training.scoring.intervals import FEW_GROUPS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from edgehar.model.manifest import Decision
     from edgehar_training.alarms.folds import Share
     from edgehar_training.alarms.judging import Judged
     from edgehar_training.alarms.recordings import Recording
@@ -71,9 +72,7 @@ def rule_for(manifest_labels: Sequence[str], decision: Decision, options: AlarmO
     for label in (*(options.labels or ()), *background):
         if label not in manifest_labels:
             raise ConfigError(f"{label!r} is not a label of the model; its labels are {', '.join(manifest_labels)}")
-    plain = Decision(
-        **{name: getattr(decision, name) for name in Decision.__struct_fields__} | {"background": background}
-    )
+    plain = msgspec.structs.replace(decision, background=background)
     rule = Rule(tuple(manifest_labels), parse_rules(options.rules, plain), options.labels)
     if not rule.positive:
         raise ConfigError("no label is an alarm: all are background; leave one out of --background")
@@ -135,13 +134,14 @@ def summarize_runs(
         viewings += show.watch(cache, share.test, name)
         if options.most_per_hour is not None:
             chosen[name] = _chosen_threshold(show.watch(cache, share.choice, name), rule, options)
+    judged = list({one.path: one for share in shares for one in share.test}.values())
     seeds = sorted({run.config.split.seed for run in runs})
     how = "for each run on recordings that it was not judged on"
     return {
         "target": str(folder),
         "network": f"int8 {runs[0].config.network.title}",
         "protocol": f"{runs[0].config.protocol}; every recording by a run that is blind to its camera",
-        **_about(rule, recordings, options, seeds),
+        **_about(rule, judged, options, seeds),
         **_figures(viewings, rule, options, chosen, how, len(seeds)),
         "warnings": [*_left_out(left_out), *_few(viewings)],
         "skipped": show.skipped,
@@ -233,7 +233,9 @@ def _point(judged: Sequence[Judged], rule: Rule, seeds: int) -> dict[str, Any]:
     """Return the figures of one threshold, with the tables of cameras, false alarms and misses."""
     return {
         **figures.point(judged, seeds),
+        "per_folder": figures.per_folder(judged),
         "per_camera": figures.per_camera(judged),
+        "per_recording": figures.per_recording(judged),
         "loudest": figures.loudest(judged, rule),
         "missed": figures.missed(judged, rule),
     }
@@ -286,16 +288,19 @@ def _trained_on(dataset: str, recordings: Sequence[Recording]) -> list[str]:
     known = [one for one in recordings if one.camera.split(":")[0].casefold() == own]
     if not known:
         return []
-    said = f"MAY INCLUDE TRAINING CLIPS: {len(known)} recordings are of {own}, which the bundle was trained on"
+    said = f"MAY INCLUDE TRAINING CLIPS: {_recordings(len(known))} of {own}, which the bundle was trained on"
     return [f"{said}; give the folder of its folds instead"]
 
 
 def _left_out(recordings: Sequence[Recording]) -> list[str]:
     if not recordings:
         return []
-    return [
-        f"{len(recordings)} recordings are left out: no fold tests their cameras, and every fold has trained on them"
-    ]
+    reason = "no fold tests their cameras, and every fold has trained on them"
+    return [f"left out: {_recordings(len(recordings))}; {reason}"]
+
+
+def _recordings(count: int) -> str:
+    return f"{count} recording{'s'[: count != 1]}"
 
 
 def _few(viewings: Sequence[Viewing]) -> list[str]:

@@ -18,6 +18,7 @@ def text_table(summary: Figures) -> str:
     """Return warnings, the figures as decided and at the chosen threshold, the loudest cameras, and the curve."""
     lines = [f"WARNING: {text}" for text in summary["warnings"]]
     lines += [f"{name:<18} {value}" for name, value in facts(summary)]
+    lines += ["", *columns([FOLDER_HEADER, *map(folder_row, summary["as_decided"]["per_folder"])])]
     loud = [row for row in summary["as_decided"]["per_camera"] if row["false_alarms"]][:_SHOWN_CAMERAS]
     if loud:
         lines += ["", *columns([CAMERA_HEADER, *map(camera_row, loud)])]
@@ -104,7 +105,9 @@ CURVE_HEADER = (
     *("threshold", "alarms/h", "95 % interval", "in alarm", "found", "95 % interval"),
     *("from quiet", "median s", "p90 s"),
 )
-CAMERA_HEADER = ("camera", "minutes", "alarms", "alarms/h", "incidents", "found")
+COUNTS = ("minutes", "alarms", "alarms/h", "incidents", "found")
+CAMERA_HEADER = ("camera", *COUNTS)
+FOLDER_HEADER = ("folder", "recordings", "with alarms", *COUNTS)
 
 
 def curve_row(row: Figures) -> list[str]:
@@ -122,9 +125,18 @@ def curve_row(row: Figures) -> list[str]:
 
 def camera_row(row: Figures) -> list[str]:
     """Return a camera as a row of `CAMERA_HEADER`."""
+    return [row["camera"], *_counts(row)]
+
+
+def folder_row(row: Figures) -> list[str]:
+    """Return a folder as a row of `FOLDER_HEADER`."""
+    return [row["folder"], str(row["recordings"]), str(row["with_false_alarms"]), *_counts(row)]
+
+
+def _counts(row: Figures) -> list[str]:
     per_hour = "-" if row["per_hour"] is None else f"{row['per_hour']:.1f}"
     incidents = [str(row["incidents"]), str(row["found"])] if row["incidents"] else ["-", "-"]
-    return [row["camera"], f"{row['minutes']:.1f}", str(row["false_alarms"]), per_hour, *incidents]
+    return [f"{row['minutes']:.1f}", str(row["false_alarms"]), per_hour, *incidents]
 
 
 def _range(interval: Sequence[float], decimals: int) -> str:

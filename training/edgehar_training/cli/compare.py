@@ -1,4 +1,4 @@
-"""`edgehar compare`: runs side by side, with a paired test on the clips that they were tested on."""
+"""`edgehar compare`: compare runs side by side, with a paired test on the clips that they were tested on."""
 
 from __future__ import annotations
 
@@ -27,15 +27,21 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "compare",
-        help="runs side by side, with a paired test",
+        help="compare runs side by side, with a paired test",
         description=__doc__,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of edgehar-train, the first to beat")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="folders of edgehar-train; the others are compared with the first",
+    )
     parser.add_argument("--part", choices=("test", "val"), default="test", help="of the splits (default: %(default)s)")
-    parser.add_argument("--int8", action="store_true", help="compare what their int8 bundles answered")
+    parser.add_argument("--int8", action="store_true", help="compare the answers of the int8 bundles")
     parser.add_argument("--no-cost", action="store_true", help="do not load the networks to count and time them")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the comparison as a page")
@@ -50,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         if not folder.is_dir():
             raise ConfigError(f"{folder}: no such folder; give the --out folders of edgehar-train")
     if len({folder.resolve() for folder in args.runs}) < len(args.runs):
-        raise ConfigError("a run is compared with itself; give different ones")
+        raise ConfigError("a run is given twice; give different runs")
     if args.html is not None:
         check_installed("--html")
     quiet_tensorflow()

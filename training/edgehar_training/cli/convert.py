@@ -52,13 +52,13 @@ def _parser() -> argparse.ArgumentParser:
         help="folder written by edgehar-train; or a bundle, to change its rules of decision or its name",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="NAME.edgehar", help="the bundle to write")
-    parser.add_argument("--name", help="name in the bundle (default: that of the file)")
+    parser.add_argument("--name", help="name in the bundle (default: name of the file)")
     parser.add_argument(
         "--max-drop",
         type=float,
         default=1.0,
         metavar="POINTS",
-        help="write nothing and exit with 1 when int8 loses more points of validation top-1 (default: 1.0)",
+        help="write nothing and exit with 1 if int8 loses more points of validation top-1 (default: 1.0)",
     )
     for flag, text in (
         ("--max-class-drop", "the same for the clips of each label, in points (default: any)"),
@@ -68,19 +68,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--stage",
         choices=("ptq", "finetune", "qat"),
-        help="which network of a run with --qat (default: the best on its validation clips)",
+        help="network of a run with --qat (default: the best on its validation clips)",
     )
     parser.add_argument(
         "--head",
         choices=("unrolled", "fused", "float"),
-        help="int8 in plain operations, int8 with TFLite's LSTM, or 32-bit floats (default: as the run's settings say)",
+        help="int8 in plain operators, int8 with TFLite's LSTM, or 32-bit float (default: setting of the run)",
     )
     parser.add_argument(
-        "--evaluation", type=Path, metavar="RUN", help="another finished run, e.g. of folds, whose accuracy is told too"
+        "--evaluation", type=Path, metavar="RUN", help="another finished run, e.g. of folds, whose accuracy is reported"
     )
     parser.add_argument("--notes", type=Path, metavar="FILE", help="Markdown about the data set, for the model card")
-    parser.add_argument("--threshold", type=float, metavar="P", help="answer 'unknown' under this score (default: 0)")
-    parser.add_argument("--background", nargs="+", default=[], metavar="LABEL", help="labels that are no event")
+    parser.add_argument("--threshold", type=float, metavar="P", help="answer 'unknown' below this score (default: 0)")
+    parser.add_argument(
+        "--background", nargs="+", default=[], metavar="LABEL", help="labels that never open an event, such as noFight"
+    )
     parser.add_argument(
         "--decision",
         nargs="+",
@@ -93,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=1.0,
         metavar="T",
-        help="divide the logits by T, as edgehar operate found it, so that scores are calibrated (default: 1)",
+        help="divide the logits by T, from edgehar operate, so that scores are calibrated (default: 1)",
     )
     parser.add_argument(
         "--hop", type=int, metavar="N", help="frames between answers (default: a quarter of the window)"
@@ -105,18 +107,18 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="version of the model of this name; a higher one replaces a lower one (default: 1)",
     )
-    _add_foreign(parser.add_argument_group("a network that was trained elsewhere, in place of RUN"))
+    _add_foreign(parser.add_argument_group("a network that was trained elsewhere, instead of RUN"))
     return parser
 
 
 def _add_foreign(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--from", dest="file", type=Path, metavar="MODEL.keras", help="the network (docs/convert.md)")
-    group.add_argument("--labels", type=Path, metavar="FILE", help="one label a line, in the order of its scores")
-    group.add_argument("--calibration", type=Path, metavar="DIR", help="clips it knows, DIR/<label>/<clip>")
-    group.add_argument("--input", choices=("rgb", "motion"), default="rgb", help="what it sees (default: rgb)")
-    group.add_argument("--rate-hz", type=float, default=12.5, metavar="X", help="frames a second (default: 12.5)")
+    group.add_argument("--labels", type=Path, metavar="FILE", help="one label per line, in the order of the scores")
+    group.add_argument("--calibration", type=Path, metavar="DIR", help="clips of its labels, DIR/<label>/<clip>")
+    group.add_argument("--input", choices=("rgb", "motion"), default="rgb", help="input of the network (default: rgb)")
+    group.add_argument("--rate-hz", type=float, default=12.5, metavar="X", help="frame rate (default: 12.5)")
     group.add_argument(
-        "--pixels", type=int, choices=(1, 255), default=1, help="greatest value of a pixel it takes (default: 1)"
+        "--pixels", type=int, choices=(1, 255), default=1, help="largest pixel value of its input (default: 1)"
     )
 
 

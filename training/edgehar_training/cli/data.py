@@ -23,14 +23,14 @@ EXAMPLES = """\
 examples:
   edgehar data check clips --sheet clips.png               counts, damaged files, duplicates, leaks, and a picture
   edgehar data check KTH --dataset kth --json
-  edgehar data list KTH --dataset kth > kth.csv            every clip, as a table for --dataset csv
-  edgehar data preview --data clips --out windows.png      what a network would learn from"""
+  edgehar data list KTH --dataset kth > kth.csv            write a table of all clips for --dataset csv
+  edgehar data preview --data clips --out windows.png      show training windows"""
 _SHOWN = 5
 PREVIEWED = ("data", "network", "augment")
 
 
 class _LateParser(argparse.ArgumentParser):
-    """A parser whose options are made when it is used: these modules are loaded by every call of `edgehar`."""
+    """A parser whose options are added when it is used, because every call of `edgehar` loads these modules."""
 
     late: Callable[[argparse.ArgumentParser], None] | None = None
 
@@ -59,27 +59,29 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def _add_check(actions: argparse._SubParsersAction[Any]) -> None:
-    check = _add(actions, "check", "count clips, and look for what is damaged, double or leaks", _check)
+    check = _add(actions, "check", "count clips, and find damaged files, duplicates and leaks", _check)
     _add_data(check)
     check.add_argument("--json", action="store_true", help="print the findings as JSON")
     check.add_argument("--sheet", type=Path, metavar="PNG", help="write a picture with clips of every class")
     check.add_argument(
-        "--all-frames", action="store_true", help="decode every frame, which takes longer, not some of each video"
+        "--all-frames", action="store_true", help="decode every frame (slower) instead of some of each video"
     )
-    check.add_argument("--workers", type=int, metavar="N", help="videos read at the same time (default: one a core)")
+    check.add_argument(
+        "--workers", type=int, metavar="N", help="number of videos read at the same time (default: one per core)"
+    )
 
 
 def _add_list(actions: argparse._SubParsersAction[Any]) -> None:
-    listing = _add(actions, "list", "print every clip as a table in CSV, which --dataset csv reads", _list)
+    listing = _add(actions, "list", "print a CSV table of all clips, for --dataset csv", _list)
     _add_data(listing)
 
 
 def _add_preview(actions: argparse._SubParsersAction[Any]) -> None:
-    preview: Any = _add(actions, "preview", "write a picture of windows as training makes them", _preview)
+    preview: Any = _add(actions, "preview", "write a picture of training windows", _preview)
     preview.add_argument("--out", type=Path, required=True, metavar="PNG", help="the picture")
-    preview.add_argument("--rows", type=int, default=12, metavar="N", help="windows to show (default: 12)")
-    preview.add_argument("--seed", type=int, default=0, metavar="N", help="of the windows (default: 0)")
-    preview.add_argument("--recipe", metavar="NAME|FILE", help="begin with the settings of a recipe")
+    preview.add_argument("--rows", type=int, default=12, metavar="N", help="number of windows (default: 12)")
+    preview.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the windows (default: 0)")
+    preview.add_argument("--recipe", metavar="NAME|FILE", help="start from the settings of a recipe")
     preview.late = _add_settings
 
 

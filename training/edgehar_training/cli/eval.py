@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 examples:
   edgehar eval runs/fight --out report                     the test part of the run's own split
-  edgehar eval runs/fight-5-fold --out report              all folds and seeds, from what they stored
+  edgehar eval runs/fight-5-fold --out report              all folds and seeds, from stored predictions
   edgehar eval fight.edgehar --run runs/fight              the int8 bundle on the test part of that run
   edgehar eval fight.edgehar --data clips --out report     the int8 bundle on any clips
   edgehar eval fight.edgehar --data clips --ordinary footage   and false alarms per hour
-  edgehar eval runs/fight-5-fold --conditions --out report what int8 loses in the dark, blurred, compressed, ...
+  edgehar eval runs/fight-5-fold --conditions --out report accuracy on dark, blurred, compressed ... video
   edgehar eval fight.edgehar --annotate clip.mp4 --out out.mp4"""
 
 
@@ -54,33 +54,35 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     footage.add_ordinary(parser)
     eval_conditions.add_options(parser)
     parser.add_argument("--windows-csv", action="store_true", help="write windows.csv too: the scores of every window")
-    parser.add_argument("--no-thumbnails", action="store_true", help="no frames of clips in report.html")
+    parser.add_argument("--no-thumbnails", action="store_true", help="show no frames of clips in report.html")
     parser.add_argument(
-        "--annotate", metavar="VIDEO", help="write VIDEO with the bundle's answers beside each frame to --out, an .mp4"
+        "--annotate", metavar="VIDEO", help="write VIDEO with answers next to each frame to --out, an .mp4"
     )
     parser.set_defaults(run=run)
 
 
 def _add_clips(parser: argparse.ArgumentParser) -> None:
     which = parser.add_argument_group("which clips")
-    which.add_argument("--part", choices=("test", "val", "train"), default="test", help="of the run's split")
-    which.add_argument("--stored", action="store_true", help="show what a single run stored; nothing is scored")
-    which.add_argument("--int8", action="store_true", help="show what runs stored of their int8 bundles")
-    which.add_argument("--run", dest="split_of", type=Path, metavar="RUN", help="of a bundle: use this run's split")
+    which.add_argument(
+        "--part", choices=("test", "val", "train"), default="test", help="part of the split of the run (default: test)"
+    )
+    which.add_argument("--stored", action="store_true", help="use the stored predictions of a single run")
+    which.add_argument("--int8", action="store_true", help="use the stored predictions of the int8 bundles")
+    which.add_argument(
+        "--run", dest="split_of", type=Path, metavar="RUN", help="for a bundle: use the split of this run"
+    )
     which.add_argument("--data", metavar="DIR", help="use the clips of this folder (or table)")
     which.add_argument("--dataset", metavar="KIND", help="layout of --data (default: folder), or synthetic")
     which.add_argument("--classes", nargs="+", metavar="LABEL", help="use these classes of --data only")
-    which.add_argument("--cache", metavar="DIR", help="where decoded frames are kept (default: the user's cache)")
+    which.add_argument("--cache", metavar="DIR", help="folder of decoded frames (default: in the cache of the user)")
 
 
 def _add_answers(parser: argparse.ArgumentParser) -> None:
     answers = parser.add_argument_group("answers")
     answers.add_argument("--hop", type=int, metavar="N", help="frames between windows (default: 2; 1 with --annotate)")
+    answers.add_argument("--allow-unknown", action="store_true", help="accept and count clips of unknown labels")
     answers.add_argument(
-        "--allow-unknown", action="store_true", help="count clips of labels that the model does not know"
-    )
-    answers.add_argument(
-        "--threshold", type=float, metavar="P", help="a best score under this is no answer (default: the bundle's)"
+        "--threshold", type=float, metavar="P", help="do not answer below this score (default: of the bundle)"
     )
 
 
@@ -121,9 +123,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     if args.threshold is not None and not 0 <= args.threshold <= 1:
-        raise ConfigError(f"--threshold is {args.threshold:g}, it must be 0 to 1")
+        raise ConfigError(f"--threshold is {args.threshold:g}, must be 0 to 1")
     if args.hop is not None and args.hop < 1:
-        raise ConfigError(f"--hop is {args.hop}, it must be at least 1")
+        raise ConfigError(f"--hop is {args.hop}, must be at least 1")
     if args.out is not None and args.annotate is None and args.out.exists() and not args.out.is_dir():
         raise ConfigError(f"{args.out}: is a file; --out names a folder")
     if args.windows_csv and args.out is None:
@@ -155,7 +157,7 @@ def _of_folder(folder: Path, args: argparse.Namespace) -> Evaluated:
     from edgehar_training.runs.run import load_run
 
     if args.split_of is not None:
-        raise ConfigError("--run names the run whose split a bundle is measured on; a run has its own")
+        raise ConfigError("--run gives the split for a bundle; a run has its own split")
     single = runs_in(folder) == [folder]
     has_data = args.data is not None or args.dataset is not None
     if args.int8 or args.stored or not single:

@@ -1,4 +1,4 @@
-"""`edgehar eval --conditions`: how much of its accuracy an int8 model keeps when the video is changed."""
+"""`edgehar eval --conditions`: the accuracy of an int8 model on changed video."""
 
 from __future__ import annotations
 
@@ -34,12 +34,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "lists them)",
     )
     changed.add_argument(
-        "--jobs", type=int, metavar="N", help="processes for --conditions and --ordinary (default: one per core)"
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="processes for --conditions and --ordinary (default: one per core)",
     )
 
 
 def check(args: argparse.Namespace) -> None:
-    """Make sure that the options go together.
+    """Check that the options fit each other.
 
     Raises:
         ConfigError: they do not.
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace, bundle: ModelBundle | None, hop: int, find_cli
 
     Args:
         args: the command line.
-        bundle: the target, where it is one; else it is a folder of runs.
+        bundle: the target if it is a bundle; None if it is a folder of runs.
         hop: frames between windows.
         find_clips: the clips of `--data`, for a model of these labels and this name.
     """
@@ -88,7 +91,7 @@ def _of_folder(args: argparse.Namespace) -> Bench:
     from edgehar_training.evaluation.conditions.measure import bench_of_runs
 
     if args.split_of is not None:
-        raise ConfigError("--run names the run whose split a bundle is measured on; a run has its own")
+        raise ConfigError("--run gives the split for a bundle; a run has its own split")
     if args.data is not None or args.dataset is not None:
         raise ConfigError("--conditions of runs are of their own clips; give a bundle with --data")
     return bench_of_runs(Path(args.target), args.part)

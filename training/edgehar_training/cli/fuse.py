@@ -1,4 +1,4 @@
-"""`edgehar fuse`: several trained networks in one, with one int8 bundle."""
+"""`edgehar fuse`: join several trained networks in one, with one int8 bundle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "fuse",
-        help="several trained networks in one",
+        help="join several trained networks in one",
         description=__doc__,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -34,14 +34,16 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--qat",
         action="store_true",
-        help="also train the head on, once in float and once as int8, and compare (docs/quantization.md)",
+        help="also fine-tune the head in float and with fake quantization, and compare (docs/quantization.md)",
     )
     parser.add_argument(
         "--head",
         choices=("unrolled", "fused", "float"),
-        help="head of the int8 files (default: that of the first RUN's settings)",
+        help="head of the int8 files (default: setting of the first RUN)",
     )
-    parser.add_argument("--resume", action="store_true", help="continue in --out; finished runs are left as they are")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue the runs in --out; finished runs are not repeated"
+    )
     parser.set_defaults(run=run)
 
 
@@ -61,13 +63,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     if len(args.runs) < 2:
-        raise ConfigError(f"{args.runs[0]}: two runs or more are needed to be fused")
+        raise ConfigError(f"{args.runs[0]}: at least two runs are needed")
     for folder in args.runs:
         if not folder.is_dir():
             raise ConfigError(f"{folder}: no such folder; give the --out folders of edgehar-train")
     folders, out = {folder.resolve() for folder in args.runs}, args.out.resolve()
     if len(folders) < len(args.runs):
-        raise ConfigError("a run is fused with itself; give different ones")
+        raise ConfigError("a run is given twice; give different runs")
     if args.out.exists() and not args.out.is_dir():
         raise ConfigError(f"{args.out}: is a file; --out names a folder")
     # The runs of a folder are found by looking through it.

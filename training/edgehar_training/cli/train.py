@@ -44,17 +44,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
     parser.add_argument(
-        "--resume", action="store_true", help="continue the runs in --out; finished ones are left as they are"
+        "--resume", action="store_true", help="continue the runs in --out; finished runs are not repeated"
     )
     parser.add_argument(
         "--recipe",
         metavar="NAME|FILE",
-        help=f"begin with the settings of a paper's system ({', '.join(names())}) or of a TOML file",
+        help=f"start from the settings of a published system ({', '.join(names())}) or of a TOML file",
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="say what would be done and what it would cost: clips, steps, memory and time; write nothing",
+        help="print the plan and its cost (clips, steps, memory, time) and write nothing",
     )
     add_options(parser, SETTINGS)
     return parser
@@ -64,7 +64,7 @@ def _train(args: argparse.Namespace) -> int:
     recipe = None if args.recipe is None else read_recipe(args.recipe)
     groups = chosen_settings(args, recipe)
     if args.out.exists() and not args.out.is_dir():
-        raise ConfigError(f"{args.out}: is a file; --out names a folder")
+        raise ConfigError(f"{args.out}: is a file; --out takes a folder")
     prepare()
     if recipe is not None and recipe.paper is not None:
         log.info("%s; the paper: %s", recipe.paper.title, recipe.paper.claim)

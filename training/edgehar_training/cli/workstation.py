@@ -1,4 +1,4 @@
-"""What the workstation commands need to be so before they import anything heavy."""
+"""Preparation of the workstation commands before they import anything heavy."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ BACKENDS = ("tensorflow", "jax")
 
 
 def prepare(backend: str | None = None) -> None:
-    """Check that the training extra and Keras' backend are installed, and keep TensorFlow from talking.
+    """Check that the training extra and Keras' backend are installed, and silence TensorFlow.
 
     Args:
-        backend: the one that is to be used; None for the one that the user chose.
+        backend: the backend to use; None for the choice of the user.
 
     Raises:
-        ConfigError: networks are not trained on the chosen backend.
+        ConfigError: the chosen backend is not supported.
         EdgeharError: a library is missing.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
@@ -35,7 +35,7 @@ def prepare(backend: str | None = None) -> None:
     if backend is not None:
         os.environ["KERAS_BACKEND"] = backend
     _check_backend(_chosen_backend())
-    # TensorFlow reports at start which instructions it could use, JAX every compilation; only errors matter here.
+    # TensorFlow logs usable CPU instructions at start, and JAX every compilation; only errors matter here.
     quiet_tensorflow()
     logging.getLogger("jax").setLevel(logging.WARNING)
     _allow_open_files()

@@ -36,7 +36,7 @@ def write_sheet(path: Path, title: str, rows: Sequence[SheetRow], *, width: int,
     """Write rows of pictures as a PNG file.
 
     Args:
-        path: the file; it is there whole or not at all.
+        path: the file, written atomically.
         title: the words at the top; lines are broken to the width of the sheet.
         rows: the pictures; each is fitted into a tile, small ones are enlarged without smoothing.
         width: of a tile, in pixels.
@@ -127,7 +127,7 @@ def _write(
 ) -> None:
     import cv2
 
-    # Parts of an array may not be what OpenCV draws on; it gets a copy then, which is put back.
+    # OpenCV cannot draw on every view of an array, so it draws on a copy.
     canvas = np.ascontiguousarray(image)
     cv2.putText(canvas, _plain(text), (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, thickness, cv2.LINE_AA)
     image[...] = canvas

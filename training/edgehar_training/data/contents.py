@@ -1,4 +1,4 @@
-"""What a source holds, as one word: the same wherever a file lies, another when its content changes."""
+"""The content of a source as one word, which depends on the bytes of its files and not on their place."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ LIST_FILE = "contents.txt"
 
 
 class Contents:
-    """SHA-256 of files, each read once: a list in the cache folder knows those of the same path, size and time.
+    """SHA-256 of files, each read once: a list in the cache folder remembers files by path, size and time.
 
     A copied or moved file is read again, and found to be the same. Several programs may add to the list; a line that
     was cut off is as if it were not there.
 
     Args:
-        folder: where the list is kept; made when needed.
+        folder: folder of the list; created if needed.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,8 @@
-"""Fills a cache in several processes, each of which makes the entry of one clip at a time."""
+"""Fill a cache with several processes, each of which makes the entry of one clip at a time.
+
+The processes are programs of their own and not forks: they run nothing of this program again, the Ctrl-C of a terminal
+does not reach them, and a decoder that crashes on a damaged file costs that clip only.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A process takes a third of a second to start: for fewer clips each it does not pay.
+# A process takes a third of a second to start, which does not pay for fewer clips.
 CLIPS_PER_WORKER = 8
 _STOP_TIMEOUT_S = 5.0
 
@@ -44,10 +48,10 @@ class CacheJob(msgspec.Struct, frozen=True):
 
 
 class Cache(Protocol):
-    """What can be filled.
+    """A cache with one entry for each clip.
 
     Attributes:
-        made: what is said of entries that were made, such as "decoded".
+        made: the verb of its log message, such as "decoded".
     """
 
     made: str
@@ -56,7 +60,7 @@ class Cache(Protocol):
         """Return whether the entry of the clip exists, if that can be told without reading its file."""
 
     def make_missing(self, clip: Clip) -> int:
-        """Make the clip's entry unless it is there; returns the number of its frames, 0 when it was there."""
+        """Make the entry of the clip unless it exists. Returns the number of its frames, or 0 if it existed."""
 
     def job(self) -> CacheJob:
         """Return what another process needs to open the same cache."""
@@ -64,13 +68,13 @@ class Cache(Protocol):
 
 @dataclasses.dataclass
 class Answer:
-    """What became of a clip.
+    """The answer of a process about a clip.
 
     Attributes:
-        frames: how many were made.
-        unreadable: why it cannot be read.
-        failure: what ends the filling.
-        warnings: what was said about it.
+        frames: number of frames made.
+        unreadable: the reason why the clip cannot be read.
+        failure: an error that ends the filling.
+        warnings: warnings about the clip.
     """
 
     frames: int = 0
@@ -87,20 +91,20 @@ def fill(
 ) -> dict[str, str]:
     """Make every entry that is missing.
 
-    Interrupted, it leaves whole entries only, and what it started ends; called again, it goes on where it was.
+    If interrupted, it ends its processes and leaves only complete entries; the next call continues from there.
 
     Args:
-        cache: which.
-        clips: one for each entry.
+        cache: the cache.
+        clips: one clip for each entry.
         progress: called after each clip.
-        workers: processes at most; as many as this process may use cores when None.
+        workers: largest number of processes; None uses one for each core of this process.
 
     Returns:
-        Why, for the path of every clip that cannot be read.
+        The reason for every clip that cannot be read, by its path.
 
     Raises:
         OSError: an entry cannot be written.
-        DatasetError: what an entry is made of does not fit its clip.
+        DatasetError: the source of an entry does not fit its clip.
     """
     missing = []
     for clip in clips:
@@ -147,11 +151,7 @@ def _in_workers(cache: Cache, clips: Sequence[Clip], count: int) -> Answers:
 
 
 class _Pool:
-    """Processes, each with a thread that gives it one clip after the other.
-
-    They are programs of their own and not forks: nothing of this program is run again in them, the terminal's Ctrl-C
-    does not reach them, and a decoder that crashes on a damaged file costs that clip only.
-    """
+    """Processes, each with a thread that sends it one clip after the other."""
 
     def __init__(self, job: CacheJob, clips: Sequence[Clip], count: int) -> None:
         self.answers: queue.SimpleQueue[tuple[Clip, Answer]] = queue.SimpleQueue()
@@ -166,7 +166,7 @@ class _Pool:
             thread.start()
 
     def stop(self) -> None:
-        """End the processes, whatever they are doing, and wait for them."""
+        """Terminate the processes and wait for them."""
         with self._lock:
             self._stopped = True
             for process in self._processes:
@@ -189,7 +189,7 @@ class _Pool:
                 if answer is None:
                     _end(process)
                     process = None
-                    answer = Answer(unreadable=f"{clip.path}: its decoder crashed; re-encode or remove it")
+                    answer = Answer(unreadable=f"{clip.path}: the decoder crashed; re-encode or remove the file")
                 if not self._stopped:
                     self.answers.put((clip, answer))
         except OSError as error:

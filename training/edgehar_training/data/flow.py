@@ -30,7 +30,7 @@ def flow_of(
     """Return the motion of each frame since the frame nearest to one period of the time grid before it.
 
     So every sampling of the clip finds its flow, whichever frame the grid starts with. It is computed at the size of
-    the frames given, of their grey levels.
+    the frames given, of their gray levels.
 
     Args:
         frames: uint8 `(n, height, width, 3)` RGB.

@@ -1,4 +1,4 @@
-"""Optical flow of every clip, computed or read once, beside its frames."""
+"""Optical flow of every clip, computed or read once and stored with its frames."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from edgehar_training.data.datasets import Clip
     from edgehar_training.data.frames_cache import Crop, FramesCache
 
-# Raise it when the same frames give other flow.
+# Increase it if the same frames give other flow.
 VERSION = "flow-1"
 
 
 class FlowCache:
-    """Flow of clips at the size and in the folder of a cache of frames, an int8 picture for each of their frames.
+    """Flow of clips, an int8 picture for each frame, at the size and in the folder of a cache of frames.
 
     Args:
-        frames: the frames, of which flow is computed.
-        method: one of `flow.METHODS`, or a folder of flow computed before.
-        rate_hz: frames a second of the time grid: flow is what moved in one of its periods.
+        frames: the frames.
+        method: one of `flow.METHODS`, or a folder of flow that was computed before.
+        rate_hz: rate of the time grid; flow is the motion in one period.
 
     Raises:
-        ConfigError: there is no such method, and no such folder.
+        ConfigError: no such method or folder.
     """
 
     made = "optical flow of"
@@ -44,16 +44,16 @@ class FlowCache:
         self._pictures = None if method in flow.METHODS else Path(method)
         if self._pictures is not None and not self._pictures.is_dir():
             raise ConfigError(
-                f"--flow {method}: is no method ({', '.join(flow.METHODS)}) and no folder of optical flow"
+                f"--flow {method}: neither a method ({', '.join(flow.METHODS)}) nor a folder of optical flow"
             )
 
     def fill(
         self, clips: Iterable[Clip], progress: Callable[[], object] = lambda: None, *, workers: int | None = None
     ) -> dict[str, str]:
-        """Make the flow of every clip that has none yet; as `FramesCache.fill`.
+        """Make the flow of every clip that has none yet, as `FramesCache.fill` does.
 
         Raises:
-            DatasetError: a folder of flow has none for a clip.
+            DatasetError: the folder of flow has none for a clip.
             OSError: the folder cannot be written.
         """
         self._frames.shards.prepare()
@@ -65,7 +65,7 @@ class FlowCache:
 
         Raises:
             SourceError: the video cannot be read.
-            DatasetError: a folder of flow has none for the clip.
+            DatasetError: the folder of flow has none for the clip.
         """
         what = f"{clip.path} (flow)"
         moved, times_s = self._frames.shards.read(self._shard(clip), what, lambda: self._make(clip))
@@ -77,7 +77,7 @@ class FlowCache:
         return self._frames.has(clip) and self._frames.shards.whole(self._shard(clip))
 
     def make_missing(self, clip: Clip) -> int:
-        """Make the clip's flow unless it is there; returns the number of its frames, 0 when it was there."""
+        """Make the flow of the clip unless it exists. Returns the number of its frames, or 0 if it existed."""
         return 0 if self._frames.shards.whole(self._shard(clip)) else self._make(clip)
 
     def job(self) -> filling.CacheJob:
@@ -101,7 +101,7 @@ class FlowCache:
         if self._pictures is None:
             identity.append(self._method)
         else:
-            # The pictures are many and small: their names, sizes and times stand for their content.
+            # The pictures are many and small, so their names, sizes and times identify their content.
             pictures = flow_folder.pairs(flow_folder.clip_folder(self._pictures, clip))
             found = [(path.name, path.stat()) for pair in pictures for path in pair]
             identity.append([(name, status.st_size, status.st_mtime_ns) for name, status in found])

@@ -1,7 +1,7 @@
 """Optical flow computed before, as pictures: `<folder>/<label>/<clip>/flow_x_00001.jpg` and `flow_y_00001.jpg`.
 
 The layout of TSN (Wang et al., ECCV 2016) and the tools after it: 8-bit pictures, 128 is no motion, 0 and 255 are 20
-pixels of the picture either way; number k is what moved from frame k of the video to frame k + 1, counted from 1.
+pixels of the picture either way; picture k is the motion from frame k of the video to frame k + 1, counted from 1.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from edgehar_training.data.frames_cache import Crop
 
 BOUND_PIXELS = 20.0
-# Tools differ in what they do about the first and last frame.
+# Tools treat the first and last frame differently.
 _TOLERATED_FRAMES = 2
 
 
@@ -38,7 +38,7 @@ def pairs(folder: Path) -> list[tuple[Path, Path]]:
     """Return the pictures of x and y in the folder of a clip, in order.
 
     Raises:
-        DatasetError: there are none, or some have no partner.
+        DatasetError: no pictures, or a picture without its partner.
     """
     found: dict[str, dict[int, Path]] = {"x": {}, "y": {}}
     if folder.is_dir():

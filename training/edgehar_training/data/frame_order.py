@@ -1,7 +1,7 @@
-"""In what order a network gets the frames of a window: as they came, or changed to see what order and motion are worth.
+"""The order of the frames in a window: as recorded, or changed to measure what order and motion contribute.
 
-Two controls, for training and evaluation alike. "shuffled" takes the order of the frames away (what is left of the
-accuracy needs no order); "single" takes all frames but one away (what is left is known from one picture, most often the
+There are two controls, for both training and evaluation. "shuffled" removes the order of the frames (the remaining
+accuracy needs no order); "single" removes all frames but one (the remaining accuracy comes from one picture, often the
 scene; the single-frame network of Karpathy et al., "Large-scale Video Classification with Convolutional Neural
 Networks", CVPR 2014).
 """
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     Kind: TypeAlias = Literal["ordered", "shuffled", "single"]
 
-# As they stand beside an accuracy.
+# The words shown beside an accuracy.
 WORDS = {"ordered": "", "shuffled": "shuffled-frames control", "single": "single-frame control"}
 
 
 @dataclasses.dataclass(frozen=True)
 class FrameOrder:
-    """Which frame of a window stands in which of its places.
+    """The frame in each place of a window.
 
     Attributes:
         kind: "ordered", each in its own; "shuffled", in a random order; "single", one in all places.
@@ -38,7 +38,7 @@ class FrameOrder:
 
     @property
     def words(self) -> str:
-        """What kind of control it is, as it stands beside an accuracy; empty where it is none."""
+        """Kind of control, as shown beside an accuracy; empty if it is not a control."""
         return WORDS[self.kind]
 
     def training(self, window: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:

@@ -1,4 +1,4 @@
-"""Every clip decoded once: all of its frames, small, in memory-mapped files."""
+"""Frames of clips, decoded once, at the size of the network, in memory-mapped files."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Raise it when the compiled kernel gives other pixels: old frames are then decoded again.
+# Increase it if the compiled kernel gives other pixels, so that old frames are decoded again.
 KERNEL = "area-2"
-# A temporary file that nobody has written to for so long was left by a program that was killed.
+# A temporary file that has not been written to for this long was left by a killed program.
 _LEFT_BEHIND_S = 600.0
 
 Crop = Literal["stretch", "center", "letterbox"]
@@ -38,10 +38,10 @@ Crop = Literal["stretch", "center", "letterbox"]
 
 @dataclasses.dataclass(frozen=True)
 class SmallClip:
-    """A clip as the network's size.
+    """A clip at the size of the network.
 
     Attributes:
-        frames: uint8 `(n, height, width, 3)` RGB, at the rate of the file, at least one.
+        frames: uint8 `(n, height, width, 3)` RGB, at the rate of the file, n >= 1.
         times_s: float64 `(n,)`, seconds from the first frame of the file.
     """
 
@@ -56,10 +56,10 @@ def default_folder() -> Path:
 
 
 class Shards:
-    """A folder of shards that several programs may share and any of them may be killed in.
+    """A folder of shards that several programs share, and in which each of them may be killed.
 
     Args:
-        folder: where they are kept; made when needed.
+        folder: the folder; created if needed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -70,7 +70,7 @@ class Shards:
         self._verified: set[str] | None = None
 
     def prepare(self) -> None:
-        """Make the folder, and clear what killed programs left in it."""
+        """Create the folder, and remove the temporary files of killed programs."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in self.folder.glob("*.tmp*.npy"):
             try:
@@ -95,7 +95,7 @@ class Shards:
 
         Args:
             path: the shard.
-            what: whose it is, for messages.
+            what: name of the clip, for messages.
             make: writes it.
 
         Raises:
@@ -139,12 +139,12 @@ def _boot() -> str:
 class FramesCache:
     """Small frames of clips, kept in a folder.
 
-    A clip is known by its content, so that a copied or moved data set is not decoded again and a changed file is;
-    another frame size, another crop and another kernel are other entries. The folder may be shared by programs and
-    interrupted at any time: an entry is there whole or not at all, and one that is damaged is noticed and made again.
+    A clip is identified by its content, so a copied or moved data set is not decoded again, but a changed file is.
+    Another frame size, crop or kernel is another entry. Programs may share the folder and be interrupted at any time:
+    entries are complete or missing, and a damaged entry is detected and made again.
 
     Args:
-        folder: where entries are kept; made when needed.
+        folder: folder of the entries; created if needed.
         height: rows of a small frame.
         width: columns of a small frame.
         crop: how a frame of another shape is fitted, as in `Resizer`.
@@ -159,15 +159,15 @@ class FramesCache:
     def fill(
         self, clips: Iterable[Clip], progress: Callable[[], object] = lambda: None, *, workers: int | None = None
     ) -> dict[str, str]:
-        """Decode every clip that is not there yet, in several processes; each holds one frame at a time.
+        """Decode every missing clip, in several processes; each holds one frame at a time.
 
         Args:
-            clips: which; what is there already is passed over.
+            clips: the clips.
             progress: called after each video.
-            workers: processes at most; as many as there are cores when None.
+            workers: largest number of processes; None uses one per core.
 
         Returns:
-            Why, for the path of every clip that cannot be read.
+            The reason for every clip that cannot be read, by its path.
 
         Raises:
             OSError: the folder cannot be written.
@@ -181,7 +181,7 @@ class FramesCache:
 
         Raises:
             SourceError: the video cannot be read.
-            DatasetError: there is no frame between the moments.
+            DatasetError: no frame is between start and end of the clip.
         """
         frames, times_s = self.all_frames(clip)
         part = clip_part(clip, times_s)
@@ -201,7 +201,7 @@ class FramesCache:
         return word is not None and self.shards.whole(self._shard_of(word))
 
     def make(self, clip: Clip) -> int:
-        """Decode a clip's video.
+        """Decode the video of a clip.
 
         Returns:
             The number of its frames.
@@ -269,7 +269,7 @@ def clip_part(clip: Clip, times_s: npt.NDArray[np.float64]) -> slice:
     """Return the frames of a video between the start and end of a clip.
 
     Raises:
-        DatasetError: none is.
+        DatasetError: no frame is.
     """
     first = 0 if clip.start_s is None else int(np.searchsorted(times_s, clip.start_s, "left"))
     beyond = len(times_s) if clip.end_s is None else int(np.searchsorted(times_s, clip.end_s, "right"))

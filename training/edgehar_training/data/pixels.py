@@ -1,4 +1,4 @@
-"""What is kept of a clip for training and evaluation: its small frames, and what the settings need besides."""
+"""The data of a clip for training and evaluation: small frames, and flow and energy if the settings need them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Pixels:
     Attributes:
         frames: uint8 `(n, height, width, 3)` RGB, at the rate of the file, at least one.
         times_s: float64 `(n,)`, seconds from the first frame of the file.
-        flow: int8 `(n, height, width, 2)`, what moved until each frame; None unless the network sees it.
+        flow: int8 `(n, height, width, 2)`, motion up to each frame; None unless the network uses it.
         energy: motion of every frame, `(n,)`; None unless key frames are chosen by it.
     """
 
@@ -43,7 +43,7 @@ def caches(folder: Path, crop: Crop, network: NetworkSettings) -> tuple[FramesCa
     """Return the cache of frames, and the cache of flow if the network uses it.
 
     Raises:
-        ConfigError: there is no such way to compute flow, and no such folder of it.
+        ConfigError: no such method or folder of flow.
     """
     frames = FramesCache(folder, network.size, network.size, crop)
     flow = FlowCache(frames, network.flow, network.rate_hz) if "flow" in network.input else None

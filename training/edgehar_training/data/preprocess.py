@@ -1,4 +1,4 @@
-"""Small uint8 frames to what the network sees: by the compiled kernel of the device, and optical flow beside it."""
+"""Convert small uint8 frames to the input of the network, with the compiled kernel of the device and optical flow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Frames before a window that its motion input looks back at.
 HISTORY = 2
 # One step of int8 flow is 1/1024 of the frame's side for each period of the time grid, which clips at an eighth of the
-# side. What the network sees is in eighths, from -1 to 1: differences of grey levels are about as large.
+# side. The input of the network is in eighths, from -1 to 1: differences of gray levels are about as large.
 FLOW_STEPS_PER_SIDE = 1024
 FLOW_AFFINE = Affine(scale=1 / 128, zero_point=0)
 _LEVELS = Affine(scale=1 / 255, zero_point=-128)
@@ -29,13 +29,13 @@ class Preprocessor:
     """Turns runs of small frames into network input, exactly as the device does.
 
     Args:
-        shape: what one frame is turned into.
-        affine: quantization of what is made of the frame.
+        shape: the input that a frame is converted to.
+        affine: quantization of this input.
         flow: whether optical flow is no part of the input, all of it, or its last two channels, after those of the
             frame.
 
     Attributes:
-        affine: quantization of the input's first channels, or of all where they have the same.
+        affine: quantization of the first channels of the input, or of all channels if equal.
         affines: quantization of each channel.
     """
 
@@ -45,7 +45,7 @@ class Preprocessor:
         self.affines = {"none": frame, "alone": moved, "after": frame + moved}[flow]
         self.affine = self.affines[0]
         self._resizer: Resizer | None = None
-        # One number where all channels have the same: that is quicker.
+        # One number if all channels are equal, which is faster.
         different = self.affines if len(set(self.affines)) > 1 else self.affines[:1]
         self._scale = np.array([one.scale for one in different], np.float32)
         self._zero = np.array([one.zero_point for one in different], np.float32)
@@ -62,18 +62,18 @@ class Preprocessor:
 
         Args:
             frames: uint8 `(n, height, width, 3)` RGB at the network's size, in order, from the start of the stream.
-            flow: int8 `(n, height, width, 2)`, what moved until each frame; needed where flow is in the input.
+            flow: int8 `(n, height, width, 2)`, motion up to each frame; required if flow is in the input.
 
         Returns:
             int8 `(n, height, width, channels)`; real value = scale * (q - zero_point) of the channel.
 
         Raises:
-            ValueError: the input has flow and none is given.
+            ValueError: the input has flow, but none is given.
         """
         if self._flow == "none":
             return self._of_frames(frames)
         if flow is None:
-            raise ValueError("the network sees optical flow; none was given")
+            raise ValueError("the network needs optical flow, but none was given")
         if self._flow == "alone":
             return np.array(flow, np.int8)
         return np.concatenate([self._of_frames(frames), flow], axis=-1)
@@ -89,7 +89,7 @@ class Preprocessor:
 
         Args:
             frames: uint8 `(HISTORY + T, height, width, 3)` RGB.
-            flow: int8 `(HISTORY + T, height, width, 2)`, where it is in the input.
+            flow: int8 `(HISTORY + T, height, width, 2)`, if it is in the input.
 
         Returns:
             int8 `(T, height, width, channels)`.

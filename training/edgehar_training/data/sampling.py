@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from edgehar_training.settings import NetworkSettings
 
-# Where in its part of the clip a frame is taken, as a share of the part: "uniform" takes the first, as the papers do.
+# The place of a frame in its part of the clip, as a share of the part: "uniform" takes the first, as the papers do.
 _PLACE = {"uniform": 0.0, "segments": 0.5}
 
 
@@ -54,7 +54,7 @@ def spread_indices(times_s: npt.NDArray[np.float64], places: npt.NDArray[np.floa
 
     Args:
         times_s: capture times in seconds, `(n,)`, not decreasing.
-        places: where in each part, 0 (its beginning) to 1 (its end).
+        places: place in each part, 0 (start) to 1 (end).
 
     Returns:
         Indices into `times_s`, not decreasing; a clip of fewer frames than parts repeats some.
@@ -64,7 +64,7 @@ def spread_indices(times_s: npt.NDArray[np.float64], places: npt.NDArray[np.floa
     # The last frame is shown as long as the others are on average.
     length_s = last_s * frames / (frames - 1) if frames > 1 else 0.0
     wanted_s = times_s[0] + (np.arange(len(places)) + places) / len(places) * length_s
-    # A thousandth of a frame: what falls on a frame is not to be the frame before it, by rounding.
+    # A thousandth of a frame, so that rounding does not choose the frame before.
     shown = np.searchsorted(times_s, wanted_s + 1e-3 * length_s / frames, "right") - 1
     indices: npt.NDArray[np.intp] = np.clip(shown, 0, frames - 1).astype(np.intp)
     return indices
@@ -76,7 +76,7 @@ def key_indices(grid: npt.NDArray[np.intp], energy: npt.NDArray[np.float64], win
     Args:
         grid: indices of frames.
         energy: motion of every frame of the clip.
-        window: how many to take; a shorter grid is padded on the left by its first frame.
+        window: number of frames; a shorter grid is padded on the left by its first frame.
     """
     best = np.argsort(-energy[grid], kind="stable")[:window]
     return evaluation_stream(grid[np.sort(best)], window)
@@ -150,8 +150,8 @@ def training_indices(
     Args:
         times_s: capture times in seconds, `(n,)`, not decreasing.
         network: strategy, window and rate.
-        rng: where the randomness comes from.
-        speed: how much faster than it is the clip is shown; strategies that spread frames over the clip have none.
+        rng: source of randomness.
+        speed: playback speed of the clip; strategies that spread frames over the clip ignore it.
         energy: of `motion_energy`; needed for key frames.
 
     Returns:
@@ -192,5 +192,5 @@ def _random_grid(times_s: npt.NDArray[np.float64], rate_hz: float, rng: np.rando
 
 def _needed(energy: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
     if energy is None:
-        raise ValueError("key frames are chosen by motion energy; none was given")
+        raise ValueError("key frames need motion energy, but none was given")
     return energy

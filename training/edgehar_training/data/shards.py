@@ -1,4 +1,4 @@
-"""Files of the cache: pictures of one clip and their times, whole or known to be broken.
+"""Files of the cache: pictures of one clip and their times, complete or detectably broken.
 
 A shard is a `.npy` file, which numpy maps into memory, with a tail that numpy does not look at: the time of every
 picture (float64), the CRC-32 of all bytes before it, and a mark.
@@ -39,13 +39,13 @@ def write_shard(
     """Write pictures as they come; no more than one of them is in memory.
 
     Args:
-        path: the file; it is there whole or not at all.
+        path: the file, written atomically.
         pictures: each with its time in seconds; the first one's counts as 0.
         shape: of a picture.
         dtype: of a picture, such as "uint8".
 
     Returns:
-        How many there were; with none, no file is written.
+        The number of pictures; without pictures, no file is written.
     """
     times_s: list[float] = []
     with whole_file(path) as temporary:
@@ -87,7 +87,7 @@ def read_shard(path: Path, *, verify: bool) -> tuple[npt.NDArray[Any], npt.NDArr
         file.seek(tail_at)
         checksum, mark = _TAIL.unpack(file.read())
         if mark != _MARK or (verify and _checksum(file, tail_at) != checksum):
-            raise BrokenShardError("it is not what was written")
+            raise BrokenShardError("its content has changed")
         file.seek(times_at)
         times_s = np.frombuffer(file.read(8 * shape[0]), np.float64)
     return np.memmap(path, dtype, "r", _HEADER_BYTES, shape), times_s

@@ -1,4 +1,4 @@
-"""A video with a bundle's answer beside every frame."""
+"""Write a video with the answer of a bundle next to every frame."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 def annotate_video(
     model: str | Path, video: str, out: Path, *, hop: int = 1, threshold: float | None = None
 ) -> tuple[int, int]:
-    """Write a video with the label and score of the latest answer beside each frame.
+    """Write a video with the label and score of the latest answer next to each frame.
 
     Args:
         model: a bundle, or the name of a shipped one.
-        video: a file, or anything else with an end that `open_source` takes.
+        video: a file, or another source with an end that `open_source` takes.
         out: the MP4 to write.
         hop: frames between answers.
-        threshold: a best score under this is shown as "unknown"; the bundle's own when None.
+        threshold: a best score below this is shown as "unknown"; None uses the threshold of the bundle.
 
     Returns:
         Frames written, and answers given.
@@ -45,7 +45,7 @@ def annotate_video(
             for frame, is_last in _with_last(iter(source)):
                 given = classifier.push(frame)
                 if given is None and is_last:
-                    # A clip of less than a window is answered for at its end.
+                    # A clip shorter than a window gets its answer at the end.
                     given = classifier.flush()
                 if given is not None:
                     answers += 1

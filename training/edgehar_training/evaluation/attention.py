@@ -1,4 +1,4 @@
-"""How much a network with attention looks at each frame of a window."""
+"""The weight that a network with attention gives each frame of a window."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def mean_attention(folder: Path, scored: ScoredClips, hop: int) -> list[tuple[st
     """Return the weight of each frame of a window, averaged over a clip, for one clip of each of a few labels.
 
     Args:
-        folder: of the run.
-        scored: clips that it was scored on.
+        folder: folder of the run.
+        scored: the scored clips.
         hop: frames between windows.
 
     Returns:
-        Name and weights `(window,)` of each clip; nothing where the network has no attention.
+        Name and weights `(window,)` of each clip; empty if the network has no attention.
     """
     from edgehar_training.models.temporal import attention_weights, has_attention
 

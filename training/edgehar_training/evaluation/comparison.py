@@ -1,4 +1,4 @@
-"""Runs side by side, and whether they differ by more than chance on the same clips."""
+"""Compare runs, and test whether they differ by more than chance on the same clips."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ TIMED_CALLS = 200
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a network costs; None where it is not known.
+    """Cost of a network; None if unknown.
 
     Attributes:
-        parameters: weights of the float network.
+        parameters: number of weights of the float network.
         encoder_macs: multiply-accumulates of a frame.
         head_macs: multiply-accumulates of a window.
         encoder_ms: median time of a frame by the int8 bundle on this machine, one thread.
@@ -50,7 +50,7 @@ def compare(folders: Sequence[Path], part: Stored, *, cost: bool = True) -> dict
 
     Args:
         folders: runs, or folders of folds and seeds.
-        part: whose stored predictions are compared.
+        part: which stored predictions to compare.
         cost: load the networks to count their parameters and operations, and time their int8 bundles.
 
     Raises:
@@ -74,8 +74,8 @@ def _check_same_task(first: Evaluated, other: Evaluated) -> None:
     if sorted(first.scored.labels) != sorted(other.scored.labels):
         differing = sorted(set(first.scored.labels) ^ set(other.scored.labels))
         raise DatasetError(
-            f"{first.target} and {other.target} have different labels ({', '.join(differing)}): they are not of the "
-            "same task and cannot be compared"
+            f"{first.target} and {other.target} have different labels ({', '.join(differing)}): they are of "
+            "different tasks and cannot be compared"
         )
     mine, theirs = ({row.name: row.clip.label for row in evaluated.scored.rows} for evaluated in (first, other))
     common = mine.keys() & theirs.keys()
@@ -87,7 +87,7 @@ def _check_same_task(first: Evaluated, other: Evaluated) -> None:
     if relabelled := sorted(name for name in common if mine[name] != theirs[name]):
         raise DatasetError(
             f"{relabelled[0]}: is {mine[relabelled[0]]!r} in {first.target} and {theirs[relabelled[0]]!r} in "
-            f"{other.target}: they are not of the same data"
+            f"{other.target}: they are of different data"
         )
 
 
@@ -98,8 +98,8 @@ def _warnings(all_evaluated: Sequence[Evaluated]) -> list[str]:
     for other in all_evaluated[1:]:
         if other.protocol != first.protocol:
             found.append(
-                f"DIFFERENT PROTOCOLS: {first.target} was measured by {first.protocol}, {other.target} by "
-                f"{other.protocol}; a difference may come from that"
+                f"DIFFERENT PROTOCOLS: {first.target} was measured with {first.protocol}, {other.target} with "
+                f"{other.protocol}; this may explain a difference"
             )
         if other.scored.seeds != first.scored.seeds:
             found.append(f"{other.target} has seeds {_words(other.scored)}, {first.target} {_words(first.scored)}")
@@ -107,10 +107,10 @@ def _warnings(all_evaluated: Sequence[Evaluated]) -> list[str]:
             common = len(_names(other) & _names(first))
             found.append(
                 f"DIFFERENT CLIPS: {first.target} was tested on {len(_names(first))}, {other.target} on "
-                f"{len(_names(other))}; the test is of the {common} that both have"
+                f"{len(_names(other))}; the test covers the {common} common clips"
             )
     if len(all_evaluated) > 2:
-        found.append(f"{len(all_evaluated) - 1} tests: their p-values are not corrected for their number")
+        found.append(f"{len(all_evaluated) - 1} tests: p-values are not corrected for the number of tests")
     return found
 
 

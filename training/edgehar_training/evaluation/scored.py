@@ -1,4 +1,4 @@
-"""Clips with the scores that networks gave them, and their tables."""
+"""Clips with their scores, and CSV tables of them."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ScoredClip:
-    """One clip as one network scored it.
+    """One clip with the scores of one network.
 
     Attributes:
-        clip: what was scored; its path is as the data set gives it.
-        name: the clip within its data set, the same on every machine; with its times where it has some.
-        scores: mean over its windows, float32 `(classes,)`.
-        seed: of the run; None for a bundle.
-        fold: of the run, where it has one.
-        windows: scores of its windows, float32 `(windows, classes)`; None where only the mean was kept.
+        clip: the clip; its path is as in the data set.
+        name: name of the clip within its data set, the same on every machine; with its times, if any.
+        scores: mean scores over its windows, float32 `(classes,)`.
+        seed: seed of the run; None for a bundle.
+        fold: fold of the run, if any.
+        windows: scores of its windows, float32 `(windows, classes)`; None if only the mean was stored.
     """
 
     clip: Clip
@@ -44,12 +44,12 @@ class ScoredClip:
 
 @dataclasses.dataclass(frozen=True)
 class ScoredClips:
-    """Rows whose scores are of the same labels.
+    """Clips whose scores are for the same labels.
 
     Attributes:
         labels: the classes, in the order of the scores.
-        rows: clips whose true label is one of them.
-        unknown: clips whose true label is none of them.
+        rows: clips with a label of `labels`.
+        unknown: clips with another label.
     """
 
     labels: list[str]
@@ -99,13 +99,13 @@ def clip_name(clip: Clip, root: Path | None) -> str:
 
 
 def write_predictions(path: Path, scored: ScoredClips) -> None:
-    """Write a CSV of clips: clip, group, seed, fold, label, predicted, right, and the score of every label."""
+    """Write a CSV table of clips: clip, group, seed, fold, label, predicted, right, and the score of every label."""
     header = ["clip", "group", "seed", "fold", "label", "predicted", "right", *map(_score_column, scored.labels)]
     _write(path, header, [[row.name, *_answer(scored.labels, row, row.scores)] for row in _all(scored)])
 
 
 def write_windows(path: Path, scored: ScoredClips) -> None:
-    """Write a CSV of windows, as `write_predictions` does of clips, with the window's number in its clip."""
+    """Write a CSV table of windows, like `write_predictions`, with the number of the window in its clip."""
     columns = ["group", "seed", "fold", "label", "predicted", "right", *map(_score_column, scored.labels)]
     lines = [
         [row.name, number, *_answer(scored.labels, row, scores)]

@@ -1,4 +1,4 @@
-"""The predictions that runs have stored, pooled over folds and seeds; no network and no clip is needed for them."""
+"""Predictions that runs have stored, pooled over folds and seeds. They need neither networks nor clips."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Stored = Literal["test", "val", "int8"]
 def runs_in(folder: Path) -> list[Path]:
     """Return the folder itself if it is a run, else the runs under it: folds and seeds of one experiment.
 
-    What was trained on from a run (`quantize.stages`) lies within it, and is not another one.
+    The stages of a run (`quantize.stages`) lie in its folder and are not runs of their own.
 
     Raises:
-        ConfigError: there is neither.
+        ConfigError: the folder holds no run.
     """
     if (folder / CONFIG_FILE).exists():
         return [folder]
     found = {path.parent for path in folder.glob(f"**/{CONFIG_FILE}")}
     if not found:
-        raise ConfigError(f"{folder}: holds no run of edgehar-train, and is no .edgehar bundle; give either")
+        raise ConfigError(f"{folder}: is neither a run of edgehar-train nor an .edgehar bundle; give one")
     return sorted((path for path in found if found.isdisjoint(path.parents)), key=_in_order)
 
 
@@ -41,11 +41,11 @@ def evaluate_stored(folder: Path, part: Stored) -> Evaluated:
 
     Args:
         folder: a run, or a folder of folds or seeds.
-        part: whose predictions; "int8" is the int8 bundle on the test part.
+        part: the part to evaluate; "int8" is the int8 bundle on the test part.
 
     Raises:
         ConfigError: the folder holds no run.
-        DatasetError: no run is finished, their labels or splits are not the same, or they stored none of that part.
+        DatasetError: no run is finished, the runs differ in labels or splits, or a run has no predictions of the part.
     """
     folders = runs_in(folder)
     done = [path for path in folders if (path / METRICS_FILE).exists()]
@@ -56,7 +56,7 @@ def evaluate_stored(folder: Path, part: Stored) -> Evaluated:
     check_same(folder, configs)
     first = configs[0]
     figures = [_figures(path, part) for path in done]
-    # int8 is tested on the validation part where there is no other.
+    # int8 is tested on the validation part if there is no test part.
     of: Literal["test", "val"] = "val" if part == "val" or figures[0].get("part") == "val" else "test"
     warnings = list(dict.fromkeys(text for run in loaded for text in leak_warnings(run, of)))
     if len(done) < len(folders):
@@ -100,10 +100,10 @@ def _gathered(
 
 
 def check_same(folder: Path, configs: Sequence[RunConfig]) -> None:
-    """Make sure that runs may be pooled.
+    """Check that runs can be pooled.
 
     Raises:
-        DatasetError: their labels or protocols differ, or two are of the same seed and fold.
+        DatasetError: their labels or protocols differ, or two runs have the same seed and fold.
     """
     first = configs[0]
     for config in configs[1:]:
@@ -125,7 +125,7 @@ def _figures(path: Path, part: Stored) -> dict[str, Any]:
     if not figures.get("predictions"):
         have = [name for name in ("test", "val", "int8") if metrics.get(name, {}).get("predictions")]
         raise DatasetError(
-            f"{path / METRICS_FILE}: holds no {part} predictions; it has those of {', '.join(have) or 'none'}"
+            f"{path / METRICS_FILE}: has no {part} predictions, only {', '.join(have) or 'none'}"
             + ("; measure int8 with edgehar-train --resume --int8" if part == "int8" else "")
         )
     return figures

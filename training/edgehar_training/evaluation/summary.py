@@ -1,4 +1,4 @@
-"""All figures of an evaluation, as they stand in `eval.json`."""
+"""All figures of an evaluation, as written to `eval.json`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Indices = npt.NDArray[np.intp]
 
 WORST_CLIPS = 12
-# Points of a curve that are kept: more cannot be seen.
+# Number of points of a curve; more would not be visible.
 CURVE_POINTS = 200
 
 
@@ -45,8 +45,8 @@ def summarize(evaluated: Evaluated, threshold: float = 0.0) -> dict[str, Any]:
     """Return every figure of an evaluation. If the network knows no label of the clips, return only its answers.
 
     Args:
-        evaluated: the clips with their scores.
-        threshold: a clip whose best score is under it counts as not answered.
+        evaluated: the evaluation.
+        threshold: a clip whose best score is below it counts as not answered.
     """
     scored = evaluated.scored
     said = origin(evaluated, scored) | {"unknown": _unknown(scored, threshold)}
@@ -79,7 +79,7 @@ def clip_figures(scored: ScoredClips, seed: int) -> dict[str, Any]:
         "clips": len(by_clip),
         "rows": len(truth),
         "groups": len(set(scored.groups)),
-        # A clip that several seeds tested counts once in each of them.
+        # A clip that several seeds tested counts once for each seed.
         "top1": float(np.mean(per_seed)) if per_seed else float(right.mean()),
         "interval_95": group_bootstrap(
             [share for share, _ in by_clip.values()], [g for _, g in by_clip.values()], seed
@@ -241,7 +241,7 @@ def few_groups(scored: ScoredClips) -> list[str]:
     groups = len(set(scored.groups))
     if not groups or groups >= intervals.FEW_GROUPS:
         return []
-    return [f"{groups} group{'s'[: groups > 1]} only: the intervals are narrower than they should be"]
+    return [f"{groups} group{'s'[: groups > 1]} only: the intervals are too narrow"]
 
 
 def spread(values: Sequence[float]) -> float | None:

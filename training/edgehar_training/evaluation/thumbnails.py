@@ -1,4 +1,4 @@
-"""Small pictures of clips for a report. They are frames of people: whoever gets the report sees them."""
+"""Small pictures of clips for a report. They may show people to everyone who gets the report."""
 
 from __future__ import annotations
 

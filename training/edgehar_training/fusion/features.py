@@ -1,4 +1,4 @@
-"""Features of several networks at one size, so that one int8 scale fits all of them.
+"""Scale the features of several networks to one size, so that one int8 scale fits all.
 
 Where the end of an encoder is positively homogeneous (ReLU without a cap, pooling, and a convolution before them), its
 last weights times s and the first weights of its head divided by s leave the scores as they are: cross-layer
@@ -45,7 +45,7 @@ def equalize(parts: Sequence[keras.Model], sizes: Sequence[float]) -> list[float
         sizes: how large the features of each are.
 
     Returns:
-        What the features of each were multiplied by; 1 where that is not possible.
+        The factor of the features of each network; 1 if they cannot be scaled.
     """
     links = [_links(part) for part in parts]
     fixed = [size for size, link in zip(sizes, links, strict=True) if link is None and size > 0]
@@ -123,7 +123,7 @@ def _multiply(layer: keras.layers.Layer, factor: float) -> None:
 
 
 def _read_multiplied(layer: keras.layers.Layer, factor: float) -> None:
-    """Let a layer give for multiplied input what it gave before."""
+    """Adapt a layer to multiplied input, so that its output does not change."""
     first, *others = layer.get_weights()
     if type(layer).__name__ == "BatchNormalization":
         # gamma (x - mean) / deviation + beta: the variance stays, gamma takes the factor.

@@ -1,4 +1,4 @@
-"""Runs of fused networks, in folders like those of `edgehar-train`."""
+"""Make runs of fused networks, in folders like those of `edgehar-train`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Validation clips whose first windows show how large features are.
+# Number of validation clips whose first windows give the size of features.
 SIZED_CLIPS = 32
 
 
@@ -47,18 +47,18 @@ def fuse_runs(
     """Fuse the networks of several experiments, fold by fold and seed by seed.
 
     Args:
-        folders: what `edgehar-train` wrote, two or more.
-        out: where to; made here.
-        int8: convert every network, and test the int8 bundle too.
-        resume: leave finished runs in `out` as they are, but for a missing int8 test.
-        qat: also train the head of every network on, in float and as int8, and compare what is made of each.
-        head: of the int8 files; as the first parts' runs have it when None.
+        folders: two or more folders that `edgehar-train` wrote.
+        out: output folder; created.
+        int8: also convert every network and test the int8 bundle.
+        resume: do not repeat finished runs in `out`, except for a missing int8 test.
+        qat: also fine-tune the head of every network in float and with fake quantization, and compare.
+        head: head of the int8 files; None takes the setting of the first run.
 
     Returns:
-        What is in `metrics.json` of `out`.
+        The content of `metrics.json` of `out`.
 
     Raises:
-        ConfigError: the runs do not fit each other, or `out` holds something else.
+        ConfigError: the runs do not fit each other, or `out` has other content.
         DatasetError: a run or its clips cannot be read.
         EdgeharError: conversion failed.
     """
@@ -99,7 +99,7 @@ def _split_of(run: Run) -> tuple[list[Clip], Split]:
 
 
 def _fuse_run(folder: Path, parts: Sequence[Run], config: RunConfig) -> None:
-    """Make one run; its metrics come last: a run with metrics is a finished one."""
+    """Make one run. Its metrics are written last, because a run with metrics counts as finished."""
     from edgehar_training.training.fit import save_model
 
     started_s = time.monotonic()

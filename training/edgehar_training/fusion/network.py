@@ -1,7 +1,7 @@
 """Several networks of windows as one: their encoders side by side, their heads side by side, one softmax.
 
 Late fusion as of two streams (Simonyan and Zisserman, NeurIPS 2014), of logits: the scores are the softmax of the mean
-of the parts' logits, which is the normalised geometric mean of their scores.
+of the parts' logits, which is the normalized geometric mean of their scores.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def fused(parts: Sequence[keras.Model], titles: Sequence[str]) -> keras.Model:
 
     Args:
         parts: networks with layers "encoder" and "head", of the same frames, window and classes; they stay as they are.
-        titles: what each is called in errors.
+        titles: names of the networks, for errors.
 
     Returns:
         float32 `(batch, window, height, width, channels)` to `(batch, classes)`, named "fused"; the layers of the n-th
@@ -35,7 +35,7 @@ def fused(parts: Sequence[keras.Model], titles: Sequence[str]) -> keras.Model:
 
     Raises:
         ConfigError: the head of a part does not end in a dense layer with softmax.
-        ConversionError: a part is no functional network whose layers are used once.
+        ConversionError: a part is not a functional network whose layers are used once.
     """
     from edgehar_training.models.layers import whole
 
@@ -100,7 +100,7 @@ def _copied(nodes: Sequence[Node], source: Any, prefix: str) -> dict[int, Any]:
         while name in used:
             name += "_"
         used.add(name)
-        # Training may have been in half precision, of which its weights are none.
+        # Training may have used half precision, but the weights are float32.
         layer = type(node.layer).from_config({**node.layer.get_config(), "name": name, "dtype": "float32"})
         taken = [values[i] for i in node.inputs]
         values[index] = layer(taken if len(taken) > 1 else taken[0])

@@ -1,4 +1,4 @@
-"""Runs that are to be fused: which of them belong together, whether they fit, and what is kept of where they are."""
+"""Match the runs to fuse, check that they fit, and record where they are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgehar_training.settings.quantize import HeadKind
 
 PARTS_FILE = "parts.json"
-# What must be the same in all parts; how they scale colours is their own, since their encoders do that.
+# Settings that must be equal in all parts; each encoder scales colors in its own way.
 SAME = (
     "labels", "protocol", "fold", "split.seed", "data.crop", "network.input", "network.motion_range", "network.flow",
     "network.size", "network.window", "network.rate_hz", "network.sampling", "network.frame_order",
@@ -41,7 +41,7 @@ def matched(folders: Sequence[Path]) -> dict[Path, list[Run]]:
         if odd := sorted(first.keys() ^ found.keys()):
             has, lacks = (folders[0], folder) if odd[0] in first else (folder, folders[0])
             raise ConfigError(
-                f"{lacks}: has no run {odd[0]}, as {has} has; fuse runs of the same folds and seeds, laid out alike"
+                f"{lacks}: has no run {odd[0]}, as {has} has; fuse runs with the same folds, seeds and folder layout"
             )
     runs = {place: [run, *(found[place] for found in others)] for place, run in first.items()}
     for group in runs.values():
@@ -82,7 +82,7 @@ def fused_config(runs: Sequence[Run], head: HeadKind | None = None) -> RunConfig
 
     Args:
         runs: the parts.
-        head: of its int8 files; as those of the first when None.
+        head: head of its int8 files; None takes the setting of the first run.
     """
     config = runs[0].config
     options: dict[str, Any] = {"parts": "+".join(run.config.network.model for run in runs)}
@@ -123,7 +123,7 @@ def checksum(run: Run) -> str:
 
 
 def check_parts(folder: Path, runs: Sequence[Run]) -> None:
-    """Make sure that a folder that is to be resumed was fused of these runs, as they are now.
+    """Check that a resumed folder was fused from these runs, unchanged since.
 
     Raises:
         ConfigError: it was not.
@@ -141,7 +141,7 @@ def check_parts(folder: Path, runs: Sequence[Run]) -> None:
 
 
 def check_head(folder: Path, config: RunConfig) -> None:
-    """Make sure that the files of a folder that is to be resumed have the head of these settings.
+    """Check that the files of a resumed folder have the head of these settings.
 
     Raises:
         ConfigError: they have another.

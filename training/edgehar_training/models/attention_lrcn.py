@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from edgehar_training.settings import NetworkSettings
 
-# The block whose map is the early one, and how it is pooled: to 2x2 pixels.
+# The block that gives the early map, and its pooling to 2x2 pixels.
 EARLY, EARLY_POOL, EARLY_FEATURES = 1, 2, 4 * lrcn.FILTERS[1]
 
 
@@ -28,7 +28,8 @@ class AttentionLrcnOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     units: Annotated[int, Meta(ge=1, le=4096, description="Units of each LSTM.")] = 32
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout between the convolutions.")] = 0.25
     attention: Annotated[
-        Literal["additive", "dot"], Meta(description="How a frame is weighed: by itself, or against the last one.")
+        Literal["additive", "dot"],
+        Meta(description="Weight of a frame: from the frame alone (additive), or compared with the last frame (dot)."),
     ] = "additive"
 
 

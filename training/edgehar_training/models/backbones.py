@@ -1,7 +1,7 @@
 """CNNs that were trained on ImageNet, from `keras.applications`, as encoders of RGB frames from 0 to 1.
 
-What each of them wants of its pictures stands at its beginning as a Rescaling layer. VGG16 and ResNet50 were trained on
-blue first: the kernels of their first convolution are turned round, so that they take red first like the others.
+Each starts with a Rescaling layer for its own input range. VGG16 and ResNet50 were trained on
+blue first: the kernels of their first convolution are reversed, so that they take red first like the others.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Backbone:
         smallest: least side of a frame in pixels.
         url: of the weights without the last layer; `{alpha}` and `{size}` are filled in.
         scale: of pixels from 0 to 1, before it.
-        offset: then added, one for all colours or one for each.
+        offset: then added, one for all colors or one for each.
         blue_first: whether its weights take BGR.
         alphas: widths that there are weights for.
         options: more for the function.
@@ -51,7 +51,7 @@ class Backbone:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-# Means of ImageNet's colours as Caffe's networks have them, red first, of 255.
+# Means of ImageNet's colors as Caffe's networks have them, red first, of 255.
 _CAFFE = (-123.68, -116.779, -103.939)
 _V3 = _PLACE + "mobilenet_v3/weights_mobilenet_v3_{kind}_224_{{alpha}}_float_no_top_v2.h5"
 _KERNELS = "weights_tf_dim_ordering_tf_kernels"
@@ -85,7 +85,7 @@ BACKBONES = {
         alphas=(0.75, 1.0),
         options={"include_preprocessing": False},
     ),
-    # It scales by itself, from pixels up to 255.
+    # It has its own scaling, from pixels up to 255.
     "efficientnet_b0": Backbone(
         "EfficientNetB0", 32, "https://storage.googleapis.com/keras-applications/efficientnetb0_notop.h5", 255.0, 0.0
     ),
@@ -103,10 +103,10 @@ def weights_file(name: str, size: int, alpha: float, weights: str) -> Path | Non
     """Return the file with the weights; downloads ImageNet weights that Keras has not cached in `~/.keras/models`.
 
     Returns:
-        The file; None where there are to be no weights.
+        The file; None for no weights.
 
     Raises:
-        ConfigError: there is no such file, or ImageNet's cannot be fetched.
+        ConfigError: no such file, or the ImageNet weights cannot be downloaded.
     """
     if weights == NONE:
         return None
@@ -118,7 +118,7 @@ def weights_file(name: str, size: int, alpha: float, weights: str) -> Path | Non
     file, before_s = url.rsplit("/", 1)[1], socket.getdefaulttimeout()
     socket.setdefaulttimeout(FETCH_TIMEOUT_S)
     try:
-        # Keras tells of a download on standard output, where results are.
+        # Keras reports a download on standard output, which is for results.
         with contextlib.redirect_stdout(sys.stderr):
             return Path(keras.utils.get_file(file, url, cache_subdir="models"))
     except Exception as error:
@@ -138,12 +138,12 @@ def backbone(frame: Any, name: str, alpha: float, pooling: str, weights: Path | 
         frame: a Keras input `(batch, size, size, channels)`, or a layer's output over one; RGB from 0 to 1 where
             `weights` are given.
         name: which backbone.
-        alpha: its width, where it has one.
+        alpha: width, if the backbone has one.
         pooling: avg or max, over the last map.
         weights: a file of weights (.h5, .weights.h5) or of the network (.keras), without its last layer.
 
     Returns:
-        `(batch, size, size, channels)` to `(batch, features)`. Its batch normalisation does not learn where it has
+        `(batch, size, size, channels)` to `(batch, features)`. Its batch normalization does not learn where it has
         weights: a small data set only spoils it.
 
     Raises:
@@ -195,7 +195,7 @@ def _load(network: keras.Model, name: str, path: Path) -> None:
 def _correct_deviation(network: keras.Model) -> None:
     """Undo the division of the published weights by the square root of the deviation of each color.
 
-    Keras' own network has a layer for it when it fetches the weights, and none when it is given the file.
+    The network of Keras has a layer for this if it downloads the weights, but none if it gets the file.
     """
     import keras
 

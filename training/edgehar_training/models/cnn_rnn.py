@@ -41,22 +41,26 @@ class CnnRnnOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = "mobilenet_v2"
     weights: Annotated[
         str,
-        Meta(min_length=1, description="Weights of the CNN: imagenet (fetched by Keras), none, or a file of them."),
+        Meta(min_length=1, description="Weights of the CNN: imagenet (downloaded by Keras), none, or a file."),
     ] = IMAGENET
     alpha: Annotated[float, Meta(gt=0, le=2, description="Width of a MobileNet.")] = 1.0
-    pooling: Annotated[Literal["avg", "max"], Meta(description="How the CNN's last map becomes features.")] = "avg"
-    trainable: Annotated[bool, Meta(description="The CNN learns too.")] = False
+    pooling: Annotated[Literal["avg", "max"], Meta(description="Pooling of the last map of the CNN.")] = "avg"
+    trainable: Annotated[bool, Meta(description="Train the CNN too.")] = False
     rnn: Annotated[
         Literal["lstm", "gru", "simple", "none"],
-        Meta(description="Recurrent layer; none puts the features of all frames side by side."),
+        Meta(description="Recurrent layer; none concatenates the features of all frames."),
     ] = "lstm"
     units: Annotated[int, Meta(ge=1, le=4096, description="Units of each recurrent layer.")] = 256
-    layers: Annotated[int, Meta(ge=1, le=8, description="Recurrent layers.")] = 1
+    layers: Annotated[int, Meta(ge=1, le=8, description="Number of recurrent layers.")] = 1
     bidirectional: Annotated[bool, Meta(description="Read the window in both directions.")] = False
-    activation: Annotated[Literal["tanh", "relu"], Meta(description="Of the recurrent layer simple.")] = "tanh"
+    activation: Annotated[Literal["tanh", "relu"], Meta(description="Activation of the recurrent layer simple.")] = (
+        "tanh"
+    )
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout of features and before the last layer.")] = 0.5
-    dense: Annotated[int, Meta(ge=0, le=8192, description="Units of dense layers before the last one; 0 is none.")] = 0
-    dense_layers: Annotated[int, Meta(ge=1, le=8, description="How many of them.")] = 1
+    dense: Annotated[
+        int, Meta(ge=0, le=8192, description="Units of dense layers before the last one; 0 for no dense layers.")
+    ] = 0
+    dense_layers: Annotated[int, Meta(ge=1, le=8, description="Number of dense layers before the last one.")] = 1
 
 
 OPTIONS = CnnRnnOptions
@@ -84,10 +88,10 @@ def check(settings: NetworkSettings, options: CnnRnnOptions) -> None:
 def _check_weights(settings: NetworkSettings, options: CnnRnnOptions) -> None:
     if settings.input != "rgb":
         raise ConfigError(
-            f"cnn_rnn with weights takes colours, not {settings.input}; use --input rgb, or --model-option weights=none"
+            f"cnn_rnn with weights takes colors, not {settings.input}; use --input rgb, or --model-option weights=none"
         )
     if settings.scaling == "mean":
-        raise ConfigError("cnn_rnn with weights scales colours as they need it; leave --scaling out")
+        raise ConfigError("cnn_rnn with weights scales colors itself; omit --scaling")
     if options.weights == IMAGENET:
         alphas = BACKBONES[options.backbone].alphas
         if options.alpha not in alphas:
@@ -95,7 +99,7 @@ def _check_weights(settings: NetworkSettings, options: CnnRnnOptions) -> None:
             raise ConfigError(f"cnn_rnn: of {options.backbone} there are ImageNet weights for the alphas {widths}")
     elif not Path(options.weights).is_file():
         raise ConfigError(
-            f"cnn_rnn: there is no weights file {options.weights}; fetch "
+            f"cnn_rnn: no weights file {options.weights}; download "
             f"{weights_url(options.backbone, settings.size, options.alpha)}, and name it by --model-option weights=FILE"
         )
 
@@ -132,7 +136,7 @@ def _head(window: int, features: int, options: CnnRnnOptions, classes: int) -> k
     from edgehar_training.models.temporal import recurrent
 
     inputs = keras.Input((window, features), name="features")
-    # The same features are left out in all frames, as the dropout of a Keras LSTM does.
+    # Drops the same features in all frames, as the dropout of a Keras LSTM does.
     x: Any = keras.layers.Dropout(options.dropout, noise_shape=(None, 1, features), name="features_dropout")(inputs)
     if options.rnn == "none":
         x = keras.layers.Flatten(name="side_by_side")(x)

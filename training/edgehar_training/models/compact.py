@@ -1,6 +1,6 @@
 """Our networks for devices: a CNN of depthwise-separable convolutions, and a small recurrent head.
 
-The CNN is made of inverted residuals (MobileNetV2: Sandler et al., CVPR 2018) behind a first convolution of stride 2;
+The CNN is made of inverted residuals (MobileNetV2: Sandler et al., CVPR 2018) after a first convolution of stride 2;
 every operation has a fast int8 kernel. The largest one has fewer than 0.5 M parameters and takes fewer than 20 million
 multiply-accumulates a frame, at its largest size (`docs/networks.md` has all of them).
 """
@@ -32,7 +32,7 @@ class CompactOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     variant: Annotated[Literal["s", "m", "l"], Meta(description="Width of the CNN: 0.5, 0.75 or 1.")] = "m"
     rnn: Annotated[Literal["gru", "lstm"], Meta(description="Recurrent layer.")] = "gru"
     units: Annotated[int, Meta(ge=1, le=128, description="Units of the recurrent layer.")] = 64
-    attention: Annotated[bool, Meta(description="Attention over all outputs, in place of the last one.")] = False
+    attention: Annotated[bool, Meta(description="Attention over all outputs, instead of the last output.")] = False
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout before and after the recurrent layer.")] = 0.2
 
 

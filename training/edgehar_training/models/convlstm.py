@@ -62,7 +62,7 @@ def _head(settings: NetworkSettings, options: ConvLstmOptions, classes: int) -> 
     x = keras.layers.Reshape((settings.window, *shape))(features)
     for index, filters in enumerate(FILTERS):
         if index:
-            # One mask for every frame and place of its own, as TimeDistributed(Dropout) has.
+            # A separate mask for every frame, as TimeDistributed(Dropout) has.
             x = keras.layers.Dropout(options.dropout)(x)
         x = keras.layers.ConvLSTM2D(
             filters, KERNEL, return_sequences=True, recurrent_dropout=options.recurrent_dropout, activation="tanh"

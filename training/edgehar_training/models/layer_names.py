@@ -49,7 +49,7 @@ def freeze(model: keras.Model, patterns: Sequence[str]) -> list[str]:
         The names of the frozen layers.
 
     Raises:
-        ConfigError: a pattern fits no layer, or no layer is left to learn.
+        ConfigError: a pattern matches no layer, or all layers would be frozen.
     """
     layers, frozen = named_layers(model), set()
     for pattern in patterns:
@@ -62,7 +62,7 @@ def freeze(model: keras.Model, patterns: Sequence[str]) -> list[str]:
     for name in frozen:
         layers[name].trainable = False
     if not model.trainable_variables:
-        raise ConfigError(f"--freeze {' '.join(patterns)}: no layer is left to learn; freeze less")
+        raise ConfigError(f"--freeze {' '.join(patterns)}: no layer is left to learn; freeze fewer layers")
     return [name for name in layers if name in frozen]
 
 

@@ -11,9 +11,9 @@ from edgehar.errors import ConfigError
 if TYPE_CHECKING:
     from edgehar_training.settings import NetworkSettings
 
-# Of the colours of ImageNet's training pictures, RGB from 0 to 1.
+# Of the colors of ImageNet's training pictures, RGB from 0 to 1.
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Of batch normalisation that learns from nothing. Few steps are taken on small data sets: at Keras' 0.99 the averages
+# Of batch normalization that learns from nothing. Few steps are taken on small data sets: at Keras' 0.99 the averages
 # would still be those of the first weights.
 BATCH_MOMENTUM = 0.9
 # Statistics of a feature over the window, in the order of the layer's output.
@@ -65,7 +65,7 @@ class LastAxisSlice(keras.layers.Layer):  # type: ignore[misc]
 
     Args:
         start: the first one.
-        stop: the one after the last.
+        stop: the position after the last.
     """
 
     def __init__(self, start: int, stop: int, **options: Any) -> None:
@@ -119,21 +119,21 @@ def scaled(frame: Any, settings: NetworkSettings) -> Any:
     """Scale the colors of a frame as the settings say; differences and flow are unchanged.
 
     Args:
-        frame: `(batch, height, width, channels)`, the first three channels RGB from 0 to 1 where the input has colours.
+        frame: `(batch, height, width, channels)`, the first three channels RGB from 0 to 1 where the input has colors.
         settings: `scaling`, `mean` and `input` are used.
 
     Returns:
-        The frame itself where nothing is to be done, otherwise the output of a Rescaling layer, named "scaling".
+        The frame itself if no scaling is needed, otherwise the output of a Rescaling layer named "scaling".
 
     Raises:
-        ConfigError: the mean of the training clips is to be used and not known.
+        ConfigError: the mean of the training clips is needed, but unknown.
     """
     if settings.scaling == "unit" or not settings.input.startswith("rgb"):
         return frame
     mean, deviation = IMAGENET_MEAN, IMAGENET_DEVIATION
     if settings.scaling == "mean":
         if settings.mean is None:
-            raise ConfigError("scaling mean needs the mean colour of the training clips, which edgehar-train computes")
+            raise ConfigError("scaling mean needs the mean color of the training clips, which edgehar-train computes")
         (red, green, blue), deviation = settings.mean, (1.0, 1.0, 1.0)
         mean = (red, green, blue)
     others = settings.channels - len(mean)

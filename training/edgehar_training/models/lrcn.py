@@ -27,7 +27,8 @@ class LrcnOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     units: Annotated[int, Meta(ge=1, le=4096, description="Units of the LSTM.")] = 32
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout between the convolutions.")] = 0.25
     stride: Annotated[
-        Literal[1, 2], Meta(description="Of the first convolution; with 2 the pool behind it is half as large.")
+        Literal[1, 2],
+        Meta(description="Stride of the first convolution; with 2, the pooling after it is half as large."),
     ] = 1
 
 
@@ -75,7 +76,7 @@ def blocks(frame: Any, size: int, dropout: float, prefix: str = "", stride: int 
         size: 60, 64 or 80 pixels.
         dropout: between the blocks.
         prefix: of the names of layers; without it they are named by Keras.
-        stride: of the first convolution, 1 or 2; the pool behind it makes up for it.
+        stride: stride of the first convolution, 1 or 2; the following pooling compensates.
     """
     import keras
 

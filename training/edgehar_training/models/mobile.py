@@ -1,8 +1,8 @@
-"""A MobileNetV1 (Howard et al., 2017) that was trained on ImageNet, over motion or colours, and a small recurrent head.
+"""A MobileNetV1 (Howard et al., 2017) that was trained on ImageNet, over motion or colors, and a small recurrent head.
 
-Filters that tell textures apart tell pictures of motion apart too (cross-modality pre-training: Wang et al., Temporal
-Segment Networks, ECCV 2016). The weights come from a quantized TFLite file of the whole network, as Google Coral
-publishes them; the last blocks can be left out. The encoder stays as it is, unless it is made to learn.
+Filters that distinguish textures also distinguish pictures of motion (cross-modality pre-training: Wang et al.,
+Temporal Segment Networks, ECCV 2016). The weights come from a quantized TFLite file of the whole network, as Google
+Coral publishes them; the last blocks can be omitted. The encoder is frozen, unless it is trained too.
 
 Features may come from several blocks (`taps`): early ones see small movements, late ones whole figures. In place of the
 recurrent head, `head=statistics` takes statistics over time and one dense layer (`models/statistics.py`).
@@ -35,7 +35,7 @@ BLOCKS = (
     (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1),
     (1024, 2), (1024, 1),
 )  # fmt: skip
-# The network was trained on pixels from -1 to 1. A difference of this many grey levels becomes 1.
+# The network was trained on pixels from -1 to 1. A difference of this many gray levels becomes 1.
 LEVELS = 16.0
 
 
@@ -45,11 +45,11 @@ class MobileOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     weights: Annotated[
         str, Meta(min_length=1, description="A quantized .tflite file of MobileNetV1, or none.", examples=["FILE"])
     ] = NONE
-    alpha: Annotated[float, Meta(gt=0, le=1, description="Width: that of the file.")] = 0.25
-    blocks: Annotated[int, Meta(ge=2, le=13, description="Blocks of the CNN, from the first.")] = 11
+    alpha: Annotated[float, Meta(gt=0, le=1, description="Width of the network, equal to that of the file.")] = 0.25
+    blocks: Annotated[int, Meta(ge=2, le=13, description="Number of blocks of the CNN, from the first.")] = 11
     pool: Annotated[
         Literal["mean", "mean+max"],
-        Meta(description="What is kept of each filter's map: its mean, or its peak too."),
+        Meta(description="Pooling of the last map: mean, or mean and maximum."),
     ] = "mean"
     taps: Annotated[
         str,
@@ -62,10 +62,10 @@ class MobileOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Literal["recurrent", "statistics"],
         Meta(description="A recurrent layer over the window, or mean, peak and deviation over it and a dense layer."),
     ] = "recurrent"
-    trainable: Annotated[bool, Meta(description="The CNN learns too.")] = False
+    trainable: Annotated[bool, Meta(description="Train the CNN too.")] = False
     rnn: Annotated[Literal["gru", "lstm"], Meta(description="Recurrent layer.")] = "gru"
     units: Annotated[int, Meta(ge=1, le=1024, description="Units of the recurrent layer.")] = 64
-    mean: Annotated[bool, Meta(description="The mean of all outputs over time, in place of the last one.")] = True
+    mean: Annotated[bool, Meta(description="Use the mean of all outputs over time, instead of the last output.")] = True
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout before and after the recurrent layer.")] = 0.5
 
     @property
@@ -86,7 +86,7 @@ def check(settings: NetworkSettings, options: MobileOptions) -> None:
     if settings.size < SMALLEST:
         raise ConfigError(f"mobile takes frames of {SMALLEST} pixels or more, not {settings.size}; change --size")
     if settings.input not in ("motion", "rgb"):
-        raise ConfigError(f"mobile takes motion or colours, not {settings.input}; use --input motion")
+        raise ConfigError(f"mobile takes motion or colors, not {settings.input}; use --input motion")
     if max(options.tapped) != options.blocks or len(set(options.tapped)) != len(options.tapped):
         raise ConfigError(
             f"mobile: taps={options.taps} must name different blocks up to the last one, which is {options.blocks}; "
@@ -96,7 +96,7 @@ def check(settings: NetworkSettings, options: MobileOptions) -> None:
         return
     if not Path(options.weights).is_file():
         raise ConfigError(
-            f"mobile: there is no file {options.weights}; fetch a mobilenet_v1_{options.alpha:g}_*_quant.tflite "
+            f"mobile: no file {options.weights}; download a mobilenet_v1_{options.alpha:g}_*_quant.tflite "
             "of google-coral/test_data and name it by --model-option weights=FILE"
         )
 
@@ -133,7 +133,7 @@ def _encoder(settings: NetworkSettings, options: MobileOptions) -> keras.Model:
     from edgehar_training.models.layers import scaled
 
     frame = keras.Input((settings.size, settings.size, settings.channels), name="frame")
-    # Weights of ImageNet bring the scale of their colours along.
+    # ImageNet weights include the scale of their colors.
     x = scaled(frame, settings) if options.weights == NONE else frame
     if options.weights != NONE and settings.input == "rgb":
         x = keras.layers.Rescaling(2.0, -1.0, name="pixels")(x)

@@ -22,7 +22,7 @@ def with_compiled_stem(model: keras.Model) -> keras.Model:
         model: a network with layers "fold_time", "encoder", "unfold_time" and "head".
 
     Returns:
-        A network with layers "encoder" and "head", for training and evaluation only; `model` itself where the compiled
+        A network with layers "encoder" and "head", for training and evaluation only; `model` itself if the compiled
         block does not fit it or cannot be used (another backend, a GPU, no AVX2, not built).
     """
     encoder = model.get_layer("encoder")
@@ -100,7 +100,7 @@ def _stem_layer(stem: Any, convolution: keras.layers.Conv2D) -> keras.layers.Lay
             self.convolution = convolution
 
         def call(self, images: Any) -> Any:
-            # As tensors: TensorFlow asks for another form of gradients where variables come in.
+            # As tensors, because TensorFlow expects other gradients for variables.
             kernel, bias = (tf.convert_to_tensor(v) for v in (self.convolution.kernel, self.convolution.bias))
             return block(images, kernel, bias)
 

@@ -1,4 +1,4 @@
-"""What heads are made of: recurrent layers over the features of a window, and attention over their outputs."""
+"""Parts of heads: recurrent layers over the features of a window, and attention over their outputs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def recurrent(
         activation: of the state.
 
     Returns:
-        `(batch, units)`, or twice as many where they are bidirectional.
+        `(batch, units)`, or twice as many units if bidirectional.
     """
     import keras
 

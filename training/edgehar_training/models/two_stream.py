@@ -1,4 +1,4 @@
-"""Two CNNs, one of colours and one of optical flow (Simonyan and Zisserman, NeurIPS 2014), with LSTMs over time.
+"""Two CNNs, one of colors and one of optical flow (Simonyan and Zisserman, NeurIPS 2014), with LSTMs over time.
 
 fusion=features puts the features of both side by side for one LSTM; fusion=scores is the paper's late fusion, the mean
 of the scores of both.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from edgehar_training.settings import NetworkSettings
 
-# Channels of a frame: colours first, then flow.
+# Channels of a frame: colors first, then flow.
 STREAMS = {"rgb": (0, 3), "flow": (3, 5)}
 
 
@@ -27,7 +27,8 @@ class TwoStreamOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Options of the network."""
 
     fusion: Annotated[
-        Literal["features", "scores"], Meta(description="Where both come together: one LSTM of all, or one of each.")
+        Literal["features", "scores"],
+        Meta(description="Where the streams join: features (one LSTM) or scores (one LSTM each)."),
     ] = "features"
     units: Annotated[int, Meta(ge=1, le=4096, description="Units of each LSTM.")] = 64
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout between the convolutions.")] = 0.25
@@ -43,7 +44,7 @@ def check(settings: NetworkSettings, _: TwoStreamOptions) -> None:
         ConfigError: it does not.
     """
     if settings.input != "rgb+flow":
-        raise ConfigError(f"two_stream takes colours and flow, not {settings.input}; use --input rgb+flow")
+        raise ConfigError(f"two_stream takes colors and flow, not {settings.input}; use --input rgb+flow")
     lrcn.check_size(settings)
 
 

@@ -1,4 +1,4 @@
-"""What a quantizer computes between int8 places: here with real numbers, as observing and exporting do."""
+"""Arithmetic between int8 places with real numbers, for observing ranges and for export."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class RealArithmetic(abc.ABC):
-    """The operations of `plan.Quantizer`, on float32 tensors; a quantizer adds what happens at a place."""
+    """The operations of `quantizer.Quantizer` on float32 tensors. A quantizer adds the computation at a place."""
 
     @abc.abstractmethod
     def __call__(self, place: str, values: Any, *, bound: float = ...) -> Any:

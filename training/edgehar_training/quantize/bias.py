@@ -1,8 +1,8 @@
-"""Biases of an encoder that take back what rounding adds to a channel on average.
+"""Bias correction of an encoder: its biases compensate the mean error of each channel that rounding causes.
 
-A rounded weight is wrong the same way in every frame, and so is a rounded value that most pixels have. Pooling and a
-recurrent head average what differs from frame to frame and keep what does not, so the mean costs most, and a bias can
-take it back for nothing (empirical bias correction: Nagel et al., "Data-Free Quantization Through Weight Equalization
+A rounded weight has the same error in every frame, and so has a rounded value that most pixels have. Pooling and a
+recurrent head average out errors that vary between frames, but keep the mean error, which therefore costs most. A bias
+compensates it at no cost (empirical bias correction: Nagel et al., "Data-Free Quantization Through Weight Equalization
 and Bias Correction", ICCV 2019, section 4.2 and appendix D).
 """
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from edgehar_training.quantize.quantizer import Quantizer, Step
 
 CORRECTED = ("Conv2D", "DepthwiseConv2D", "Dense")
-# Frames that means are taken over: all at once, so fewer where a layer's output is large.
+# Number of frames for the means: all at once, so fewer if the output of a layer is large.
 MOST_FRAMES, MOST_BYTES = 512, 1 << 27
 
 
 def correct_biases(plan: Plan, windows: npt.NDArray[np.int8], affine: Affine, quantizer: Quantizer) -> None:
     """Change the biases of a network so that int8 shifts no channel's mean before its activation.
 
-    Layer by layer in order, each with what the corrected layers before it give as int8.
+    Corrects one layer after the other, each with the int8 output of the corrected layers before it.
 
     Args:
         plan: an encoder; the biases of its network are changed.
-        windows: what it is to be right for on average, int8 `(n, window, height, width, channels)`.
-        affine: quantization of them.
-        quantizer: what int8 does at places and to weights.
+        windows: windows on which the means are corrected, int8 `(n, window, height, width, channels)`.
+        affine: quantization of the windows.
+        quantizer: the int8 rounding of places and weights.
     """
     from keras import ops
 

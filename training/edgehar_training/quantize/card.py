@@ -17,47 +17,47 @@ if TYPE_CHECKING:
 
 INPUT_TEXT = {
     "none": "its pixels in RGB, divided by 255",
-    "grey-difference": "three channels of motion: the difference of the grey frame to the one before it, to the one "
-    "two before it, and the size of the first, divided by 255",
+    "grey-difference": "three channels of motion: the difference of the gray frame from the previous frame, from the "
+    "frame before that, and the absolute value of the first difference, divided by 255",
 }
 INPUT_LIMITS = {
-    "none": "It learns appearance as well as motion: a background like one in the training data can sway it.",
-    "grey-difference": "It sees only change: camera shake, flicker, and light being switched look like motion, and "
-    "what stands still is invisible.",
+    "none": "It learns appearance as well as motion: a background similar to one in the training data can bias it.",
+    "grey-difference": "It sees only change: camera shake, flicker and switched lights look like motion, and still "
+    "objects are invisible.",
 }
 HEAD_TEXT = {
     "unrolled": "every TFLite file in this bundle is int8",
-    "fused": "every TFLite file in this bundle is int8, and its LSTM's state is reset before each window",
+    "fused": "every TFLite file in this bundle is int8, and the state of its LSTM is reset before each window",
     "float": "the encoder is int8, the head computes in 32-bit floats between int8 features and scores",
 }
 STAGE_TEXT = {
     "ptq": "",
-    "finetune": "It was trained on in float before it was quantized",
-    "qat": "It was trained on as int8 (fake quantization), and is compared with the network as it was trained",
+    "finetune": "It was fine-tuned in float before it was quantized",
+    "qat": "It was fine-tuned with fake quantization (QAT), and is compared with the fake-quantized network",
 }
 ETHICS = """
-Frames are classified on the device, and neither frames nor encodings leave it; what is printed or published is labels,
-scores and times. The model holds no identity and cannot tell people apart. Filming people is regulated in most places:
-tell them, keep no more than needed, and check the law. Errors fall unevenly on people and scenes the data did not
-have. Never make its answer the sole basis for an action against or about a person.
+Frames are classified on the device. Only labels, scores and times are printed or published, no frames or encodings. The
+model holds no identities and cannot distinguish people. Filming people is regulated in most places: inform them, keep
+as little as possible, and check the law. Errors are more frequent for people and scenes that the training data lacks.
+Never use its answer as the sole basis for an action against or about a person.
 """
 
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the card tells beyond the manifest.
+    """Facts of the card that are not in the manifest.
 
     Attributes:
         network: name of the network.
-        parameters: of encoder and head.
+        parameters: number of parameters of encoder and head.
         encoder_macs: multiply-accumulates of one frame.
         head_macs: multiply-accumulates of one window.
         sizes: bytes of each TFLite file.
         comparison: int8 against float on the validation clips.
-        clips: clips of each part of the split.
-        skipped: clips left out because they could not be read.
+        clips: number of clips of each part of the split.
+        skipped: number of unreadable clips that were left out.
         notes: Markdown about the data set, for the section on data; may be empty. If it has a line `---`, what is above
-            that line stands at the top of the card.
+            that line is placed at the top of the card.
     """
 
     network: str
@@ -112,24 +112,24 @@ def _front_matter(manifest: Manifest) -> str:
 def _what(manifest: Manifest, first: str) -> tuple[str, ...]:
     labels = ", ".join(f"`{label}`" for label in manifest.labels)
     background = ", ".join(f"`{label}`" for label in manifest.decision.background)
-    about = f"Names the action in a stream of video frames: {labels}. "
+    about = f"Classifies the action in a stream of video frames: {labels}. "
     if background:
-        about += f"{background} is what it says when there is nothing to report. "
+        about += f"{background} means that there is nothing to report. "
     about += (
-        "It runs on a small computer beside the camera, with "
+        "It runs on a small computer next to the camera, with "
         f"`edgehar-run --model {manifest.name}.edgehar`; {HEAD_TEXT[manifest.quantization.head]}."
     )
     use = """## Intended use
 
-Drawing the attention of a person to a moment of video, statistics of activity without keeping video, and research,
-with a fixed camera whose view resembles the training data.
+Alerting a person to a moment of video, activity statistics without storing video, and research, with a fixed camera
+whose view resembles the training data.
 
 ## Out of scope
 
-- Deciding about a person. An answer is a hint, wrong as often as told below; someone must look before anything is done.
-- Identifying, counting or following people: the network sees a few thousand pixels and was not trained for it.
+- Decisions about a person. An answer is a hint with the error rate below; a person must check it before anyone acts.
+- Identifying, counting or tracking people: the network sees a few thousand pixels and was not trained for it.
 - Actions that are not in the list: every window gets one of the labels, however little it resembles any.
-- Cameras that move, cut scenes, and frame rates under the model's."""
+- Moving cameras, cut scenes, and frame rates below that of the model."""
     title = manifest.name if manifest.version == 1 else f"{manifest.name}, version {manifest.version}"
     return f"# {title}", _paragraph(about), first, use
 
@@ -149,9 +149,9 @@ def _accuracy(manifest: Manifest, facts: CardFacts) -> str:
     if manifest.provenance.accuracy:
         lines = ["| protocol | clips | seeds | float top-1 | int8 top-1 | 95 % interval |", "|---|---|---|---|---|---|"]
         lines += [_accuracy_row(accuracy) for accuracy in manifest.provenance.accuracy]
-        lines += ["", "Top-1 over clips; the interval is a bootstrap over groups, of int8 where it was measured."]
+        lines += ["", "Top-1 over clips. The interval is a bootstrap over groups, of int8 if it was measured."]
     else:
-        kept = "Not measured on clips that were kept apart; the validation clips below chose when training stopped."
+        kept = "Not measured on unseen clips; the validation clips below chose the best epoch."
         lines = [_paragraph(kept)]
     int8 = _paragraph(
         f"int8 against float on {parity.clips} validation clips ({comparison.windows} windows): top-1 "
@@ -180,11 +180,11 @@ def _input(manifest: Manifest) -> str:
     shape, temporal = manifest.input, manifest.temporal
     levels = round(manifest.quantization.input.scale * 128 * 255)
     bounded = shape.motion != "none" and levels < 128
-    bound = f" Differences beyond {levels} grey levels count as {levels}." if bounded else ""
+    bound = f" Differences beyond {levels} gray levels count as {levels}." if bounded else ""
     text = _paragraph(
         f"A frame is shrunk to {shape.width}x{shape.height} by area averaging, without keeping its shape. The network "
         f"sees {INPUT_TEXT[shape.motion]}.{bound} A window is {temporal.window} frames at {temporal.rate_hz:g} Hz "
-        f"({temporal.window / temporal.rate_hz:.2g} s); frames are picked by their time of capture. By default there "
+        f"({temporal.window / temporal.rate_hz:.2g} s); frames are chosen by their capture time. By default there "
         f"is an answer every {temporal.hop} frames."
     )
     return f"## Input and timing\n\n{text}"
@@ -206,14 +206,14 @@ def _limits(manifest: Manifest) -> str:
     shape = manifest.input
     limits = [
         INPUT_LIMITS[shape.motion],
-        f"People small in the picture, far apart, or hidden are lost in the {shape.width}x{shape.height} pixels.",
-        "Views, people and light of the training data are few: expect less elsewhere, and measure on your own video.",
+        f"Small, distant or hidden people are lost in the {shape.width}x{shape.height} pixels.",
+        "The training data has few views, people and lighting conditions: measure the accuracy on your own video.",
         "Scores are not calibrated probabilities."
         if manifest.provenance.temperature == 1
-        else "Scores were calibrated by one temperature on clips like the training data; elsewhere they may not fit.",
+        else "Scores were calibrated by one temperature on clips like the training data, and may not fit other video.",
     ]
     if any("leaky" in accuracy.protocol for accuracy in manifest.provenance.accuracy):
-        limits.append("A random split was used: its accuracy is too high, as similar clips are on both sides.")
+        limits.append("A random split was used: its accuracy is too high, because similar clips are on both sides.")
     if UNGROUPED in " ".join([manifest.provenance.split, *(one.protocol for one in manifest.provenance.accuracy)]):
         limits.append(
             "No groups were given, so clips were split at random: clips of one person, camera or recording may be in "
@@ -230,8 +230,8 @@ def _origin(manifest: Manifest) -> str:
         text += f" {stage}: {origin.reason}."
     if (temperature := origin.temperature) != 1:
         text += (
-            f" Its logits were divided by a temperature of {temperature:g} (Guo et al., ICML 2017), so that scores say "
-            "how often they are right; the best label of a window is the same with and without it."
+            f" Its logits were divided by a temperature of {temperature:g} (Guo et al., ICML 2017), so that scores "
+            "are calibrated; the best label of a window does not change."
         )
     text = _paragraph(text)
     return f"## Origin\n\n{text}"

@@ -1,4 +1,4 @@
-"""Runs the conversion in a child process, so that whatever happens to the converter becomes one readable error."""
+"""Run the conversion in a child process, so that any failure of the converter becomes one readable error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from edgehar.model.manifest import Affine
 
-# What a job's folder holds.
+# Files in the folder of a job.
 ENCODER_NETWORK, HEAD_NETWORK, CALIBRATION_FILE = "encoder.keras", "head.keras", "calibration.npz"
 ENCODER_FILE, HEAD_FILE, STEP_FILE = "encoder.tflite", "head.tflite", "step.tflite"
 ERROR_FILE, LOG_FILE, OPTIONS_FILE = "error.txt", "log.txt", "options.json"
@@ -33,12 +33,12 @@ LOG_LINES = 5
 
 
 class ConvertJob(msgspec.Struct, frozen=True):
-    """How networks are converted.
+    """Options of a conversion.
 
     Attributes:
         head: "unrolled", "fused" or "float", see `heads`.
-        per_channel: weights have a scale for each output channel; otherwise one for all.
-        limits: ranges that were learned, by place; None observes them.
+        per_channel: one scale of weights for each output channel; otherwise one for all.
+        limits: learned ranges by place; None observes the ranges.
     """
 
     head: HeadKind = "unrolled"
@@ -54,9 +54,9 @@ class Int8Files:
     """The converted files.
 
     Attributes:
-        encoder: of one frame.
-        head: of one window of features.
-        step: of one frame's features and the state before it; None when the head is none that has one.
+        encoder: network of one frame.
+        head: network of one window of features.
+        step: network of the features of one frame and the previous state; None if the head has none.
     """
 
     encoder: bytes

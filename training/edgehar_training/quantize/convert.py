@@ -1,4 +1,4 @@
-"""From a run's folder to a bundle that the device can load."""
+"""Convert a run to a bundle that the device can load."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ OUTPUT = Affine(scale=1 / 256, zero_point=-128)
 
 @dataclasses.dataclass(frozen=True)
 class Conversion:
-    """What was converted.
+    """A finished conversion.
 
     Attributes:
         path: the bundle.
-        manifest: what is in it.
+        manifest: manifest of the bundle.
         files: the TFLite files by name.
-        comparison: int8 against float on the validation clips.
-        seconds: how long it took.
+        comparison: int8 compared with float on the validation clips.
+        seconds: duration.
     """
 
     path: Path
@@ -221,9 +221,11 @@ def _load_model(run: Run) -> keras.Model:
 def _convert(run: Run, model: keras.Model, head: HeadKind, limits: dict[str, Limits] | None) -> Int8Files:
     trained = run.config.quantize.head
     if run.config.stage == "qat" and head == "fused":
-        raise ConfigError("a network that was trained as int8 has an unrolled or float head; use --stage finetune")
+        raise ConfigError("a QAT network has an unrolled or float head; use --stage finetune")
     if run.config.stage == "qat" and trained == "float" != head:
-        raise ConfigError(f"the ranges of a {head} head were not learned, as the run's head is float; use --head float")
+        raise ConfigError(
+            f"the run has a float head, so the ranges of a {head} head were not learned; use --head float"
+        )
     options = ConvertJob(head=head, per_channel=run.config.quantize.per_channel, limits=limits)
     encoder, classifier = model.get_layer("encoder"), model.get_layer("head")
     if head != "float" and any(type(layer).__name__ == REAL_ONLY for layer in classifier.layers):
@@ -246,7 +248,9 @@ def _quantization(int8: Int8Files, config: RunConfig, kind: HeadKind) -> Quantiz
         ("output of the head", head.output_quantization, OUTPUT),
     ):
         if found != expected:
-            raise ConversionError(f"the {what} came out as {found}, it should be {expected}; use another TensorFlow")
+            raise ConversionError(
+                f"the {what} came out as {found}, expected {expected}; use another version of TensorFlow"
+            )
     return Quantization(input=wanted, seam=encoder.output_quantization, output=OUTPUT, head=kind)
 
 

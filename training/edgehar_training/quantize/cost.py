@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-accumulates."""
+"""Cost of a network: multiply-accumulates."""
 
 from __future__ import annotations
 

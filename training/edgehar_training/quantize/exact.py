@@ -1,13 +1,12 @@
-"""Sums, products and means of int8 values to the bit as XNNPACK computes them on x86-64, with gradients.
+"""Sums, products and means of int8 values, bit-exact with XNNPACK on x86-64, with gradients.
 
-An int8 value less its zero point is a whole number. Products of two, and their sums, are exact in float32 while they
-stay below 2^24, in whatever order and on whatever device they are added: a convolution of 255 * 127 at most stays there
-up to 518 products of greatest size, and real weights are far smaller. Only the way back to 8 bits rounds. XNNPACK
-takes float32(sum) * float32(input scale * weight scale / output scale) to the nearest whole number, of two the even
-one ("fp32" requantization: src/qs8-gemm, src/operators/convolution-nhwc.c); other operations have their own ways, which
-their classes name.
+An int8 value minus its zero point is a whole number. Products of two such values, and their sums, are exact in float32
+below 2^24, in any order and on any device: a convolution of at most 255 * 127 stays below up to 518 products of largest
+size, and real weights are far smaller. Only the conversion back to 8 bits rounds. XNNPACK rounds float32(sum) *
+float32(input scale * weight scale / output scale) to the nearest whole number, ties to even ("fp32" requantization:
+src/qs8-gemm, src/operators/convolution-nhwc.c). Other operations round in their own ways, which their classes name.
 
-Backwards rounding is left out, and what lies beyond a range gets no gradient (Jacob et al., CVPR 2018).
+The backward pass ignores rounding, and values outside a range get no gradient (Jacob et al., CVPR 2018).
 """
 
 from __future__ import annotations
@@ -38,10 +37,10 @@ class Steps:
 
     Attributes:
         scale: real size of a step.
-        low: the least code less the zero point, a whole number of steps from -255 to 0.
-        high: the greatest, `low + 255`.
-        wide: the scale to more digits, where it is not a float32 number; that of int32 biases.
-        place: its name, "" where there is none.
+        low: the smallest code minus the zero point, a whole number of steps from -255 to 0.
+        high: the largest code minus the zero point, `low + 255`.
+        wide: the scale with more digits, if it is not a float32 number; used for int32 biases.
+        place: name of the place, "" if none.
     """
 
     scale: Any
@@ -78,7 +77,7 @@ class Codes:
     Attributes:
         values: whole numbers, float32.
         steps: theirs.
-        origin: what they were rounded from.
+        origin: the values before rounding.
     """
 
     values: Any
@@ -235,8 +234,8 @@ def rounded(values: Unrounded, steps: Steps, *, exactly: bool = True) -> tuple[C
     """Round values to the steps of a place.
 
     Args:
-        values: what was computed.
-        steps: those of the place.
+        values: the computed values.
+        steps: the steps of the place.
         exactly: as the operation rounds; otherwise to the nearest, which differs for few of sums and means.
 
     Returns:

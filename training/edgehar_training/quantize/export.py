@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from edgehar_training.quantize.quantizer import Quantizer
 
 INPUT, SEAM, OUTPUT = "input", "seam", "output"
-# Scores in steps of 1/256: what TFLite prescribes for a softmax, and what every head gives.
+# Scores in steps of 1/256, as TFLite prescribes for a softmax and every head gives.
 SCORES = Affine(scale=1 / 256, zero_point=-128)
-# Frames encoded, and windows classified, at once while ranges are observed: bounds the memory.
+# Number of frames or windows processed at once while ranges are observed; bounds the memory.
 CHUNK = 128
 
 
 class Exporter:
-    """Encoder and head as functions of tensors, with a fake-quantisation at every place that is int8 on the device.
+    """Encoder and head as functions of tensors, with fake quantization at every place that is int8 on the device.
 
     Args:
         encoder: `(batch, height, width, channels)` to `(batch, features)`, of layers that `steps` knows.
         head: `(batch, window, features)` to `(batch, classes)`; the same.
         quantizer: computes the values at each place; `RangeObserver` or `FakeQuantRanges`.
-        training: with the layers that only do something in training, such as dropout.
+        training: keep layers that only act in training, such as dropout.
 
     Raises:
         ConversionError: a layer cannot be exported, or a weight is not finite.
@@ -58,11 +58,11 @@ class Exporter:
 
     @property
     def before_seam(self) -> str:
-        """The place of the encoder whose values the seam gets, rearranged at most."""
+        """The place of the encoder whose values reach the seam, at most reordered."""
         return self._encoder.last_place
 
     def correct(self, windows: npt.NDArray[np.int8], affine: Affine) -> None:
-        """Take back with the encoder's biases what int8 adds to its channels on average; see `bias`.
+        """Correct the biases of the encoder for the mean error of int8; see `bias`.
 
         Args:
             windows: input of the encoder, int8 `(n, window, height, width, channels)`.
@@ -89,7 +89,7 @@ class Exporter:
 
 
 def observe(exporter: Exporter, windows: npt.NDArray[np.int8], affine: Affine) -> npt.NDArray[np.float32]:
-    """Run the float network on windows, so that ranges are seen.
+    """Run the float network on windows, to observe the ranges.
 
     Args:
         exporter: an exporter with a `RangeObserver`.
@@ -110,7 +110,7 @@ def observe(exporter: Exporter, windows: npt.NDArray[np.int8], affine: Affine) -
         real = (frames[begin : begin + CHUNK].astype(np.float32) - affine.zero_point) * np.float32(affine.scale)
         parts.append(ops.convert_to_numpy(exporter.encode(ops.convert_to_tensor(real))))
     features: npt.NDArray[np.float32] = np.concatenate(parts).reshape(*windows.shape[:2], -1)
-    # Few at once where a feature is a pixel.
+    # Fewer at once if a feature is a pixel.
     share = max(1, CHUNK // max(1, features.shape[2] // 256))
     for begin in range(0, len(features), share):
         exporter.classify(ops.convert_to_tensor(features[begin : begin + share]))

@@ -1,8 +1,8 @@
-"""A network trained as its int8 file will compute it (Jacob et al., CVPR 2018): every int8 place is rounded on the way
-forward, and gradients go straight through where a value is within its range.
+"""Fake quantization: train a network as its int8 file will compute it (Jacob et al., CVPR 2018).
 
-The places are those of the export (`plan`), and between them `exact` computes what XNNPACK does, so the trained network
-and its file are the same function.
+The forward pass rounds every int8 place, and gradients pass straight through for values inside their range. The places
+are those of the export (`plan`), and between them `exact` computes as XNNPACK does, so the trained network and its file
+are the same function.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ class FakeQuantization:
     """A network of windows with fake quantization, over the weights of a float network.
 
     Args:
-        network: with layers "encoder" and "head" that are `simplified` already; its weights are those that learn.
-        first: windows of network input that the first ranges are observed on, int8 `(n, window, height, width,
+        network: with layers "encoder" and "head" that are `simplified` already; its weights learn.
+        first: windows of network input on which the first ranges are observed, int8 `(n, window, height, width,
             channels)`; or the ranges of another such network.
         affine: quantization of the network's input.
-        momentum: of the running mean of a range over steps.
-        per_channel: weights have a scale for each output channel; otherwise one.
+        momentum: momentum of the running mean of a range over steps.
+        per_channel: one scale of weights for each output channel; otherwise one for all.
         float_head: the head's file computes in float, on int8 features.
-        round_scores: scores come in the file's steps of 1/256, so that ties are its ties. Not for training: what is
-            rounded to 0 or 1 has no gradient.
+        round_scores: round scores to the steps of the file, 1/256, so that ties match. Not for training, because a
+            score rounded to 0 or 1 has no gradient.
 
     Attributes:
         model: `(batch, window, height, width, channels)` to `(batch, classes)`, with layers "encoder" and "head".
@@ -66,10 +66,10 @@ class FakeQuantization:
             first = ranges.limits
         fixed = exporter.fixed(affine)
         limits = {place: exact(*limits) for place, limits in first.items() if place not in fixed}
-        # Of the same values: a range of its own would follow what the other has clipped, and cost one more rounding.
+        # The same values share a range: a second range would follow clipped values, and cost one more rounding.
         same = {SEAM: exporter.before_seam} if {SEAM, exporter.before_seam} <= set(limits) else {}
         limits |= {place: limits[other] for place, other in same.items()}
-        # Where the encoder only flattens frames, the head takes what it takes.
+        # If the encoder only flattens frames, the head takes the same input.
         seam = None if SEAM in limits else affine
         of_head = {place: limits.pop(place) for place in list(limits) if place.startswith("head/")}
         self._momentum, self._round_scores = momentum, round_scores
@@ -96,13 +96,13 @@ class FakeQuantization:
 
     @property
     def limits(self) -> dict[str, Limits]:
-        """The range of every place that is learned."""
+        """The learned range of every place."""
         return {place: limits for part in self._parts for place, limits in part.limits.items()}
 
     def move_ranges(self, *, moving: bool) -> None:
-        """Let ranges follow what training steps see, or keep them as they are.
+        """Let ranges follow the values of training steps, or freeze them.
 
-        Those of an encoder that does not learn stay in any case: its features are the same all the time.
+        The ranges of a frozen encoder never move, because its features do not change.
         """
         for part in self._parts:
             learns = bool(part.network.trainable_variables)
@@ -110,13 +110,13 @@ class FakeQuantization:
         self._tell_seam()
 
     def settle(self) -> None:
-        """Give ranges the scales that the file will have."""
+        """Round ranges to the scales of the file."""
         for part in self._parts:
             part.settle()
         self._tell_seam()
 
     def _tell_seam(self) -> None:
-        """Let the head know the range of what it takes, which may have moved."""
+        """Copy the range of the seam, which may have moved, to the head."""
         if self._parts[1:] and (seam := self._parts[0].limits.get(SEAM)) is not None:
             self._parts[1].entry.assign([seam])
 
@@ -137,12 +137,12 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
     """Encoder or head with fake quantization.
 
     Args:
-        network: the float network, whose variables are this layer's.
+        network: the float network; its variables are those of this layer.
         compute: runs the network with a quantizer.
         limits: first range of every place.
-        same: places whose range is that of another one.
+        same: places that share the range of another place.
         per_channel: weights have a scale for each output channel.
-        affine: quantization of the values it takes; None where `entry` has their range.
+        affine: quantization of the input; None if `entry` has its range.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class _Quantized(keras.layers.Layer):  # type: ignore[misc]
         return {place: (float(values[row, 0]), float(values[row, 1])) for place, row in self._rows.items()}
 
     def settle(self) -> None:
-        """Give ranges the scales that the file will have."""
+        """Round ranges to the scales of the file."""
         if self._rows:
             self.ranges.assign(np.array([exact(*limits) for limits in self.limits.values()], np.float32))
 

@@ -1,4 +1,4 @@
-"""What happens at the int8 places of a network in one call of it with fake quantization."""
+"""The quantizer of one call of a network with fake quantization."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 
 class FakeQuantizer:
-    """Values go from place to place as `exact.Codes`, rounded to the ranges as they are; their own are noted.
+    """Rounds values to the current ranges as `exact.Codes`, and records the range of the values.
 
     Args:
-        ranges: `(places, 2)`, least and greatest real value of every place; 0 is in them.
+        ranges: `(places, 2)`, smallest and largest real value of every place; the range includes 0.
         rows: the row of every place.
-        entry: steps of the int8 values that the part takes.
-        per_channel: weights have a scale for each output channel; otherwise one.
+        entry: steps of the int8 input of the part.
+        per_channel: one scale of weights for each output channel; otherwise one for all.
         training: sums and means are rounded to the nearest, which is faster.
     """
 
@@ -177,7 +177,7 @@ def steps_of(ranges: Any, places: Sequence[str]) -> dict[str, Steps]:
     # All at once: an unrolled layer has hundreds of places.
     ops = keras.ops
     widths = ranges[:, 1] - ranges[:, 0]
-    # Not by a constant: a graph's compiler turns that into a product with its inverse, which is not the same.
+    # Not a constant: graph compilers multiply by the inverse of a constant, which rounds differently.
     scales = widths / ops.where(widths > 0, 255.0, 1.0)
     lows = -ops.round(ops.clip(-ranges[:, 0] / scales, 0.0, 255.0))
     parts = (ops.unstack(part, len(places)) for part in (scales, lows, lows + 255.0))

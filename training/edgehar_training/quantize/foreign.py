@@ -1,8 +1,8 @@
-"""A network that was trained elsewhere, laid out as a run, so that it is converted and measured as one of ours.
+"""Write a network that was trained elsewhere as a run, so that it can be converted and measured.
 
-What it must be: a `.keras` file of a network of windows, float32 `(window, side, side, 3)` RGB to softmax scores, that
-looks at every frame by itself first. That part is a layer named "encoder" beside one named "head", or all the leading
-`TimeDistributed` layers of a chain.
+It must be a `.keras` file of a network of windows, float32 `(window, side, side, 3)` RGB to softmax scores, that first
+processes every frame separately: either a layer named "encoder" and a layer named "head", or a chain that starts with
+`TimeDistributed` layers.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Foreign(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         file: the `.keras` file.
-        labels: a text file with one label a line, in the order of the network's output.
-        clips: folder of clips, `<label>/<clip>`, for ranges and for the comparison; best its training clips.
-        input: what a frame is turned into: "rgb" or "motion".
-        rate_hz: frames a second of a window.
-        pixels: greatest value of a pixel that the network takes: 1 or 255.
-        cache: where decoded frames are kept.
+        labels: a text file with one label per line, in the order of the output of the network.
+        clips: folder of clips, `<label>/<clip>`, for ranges and for the comparison; preferably training clips.
+        input: input of the network, "rgb" or "motion".
+        rate_hz: frame rate of a window.
+        pixels: largest pixel value of the input: 1 or 255.
+        cache: folder of decoded frames.
     """
 
     file: Path
@@ -54,7 +54,7 @@ def write_run(foreign: Foreign, folder: Path) -> None:
 
     Raises:
         ConfigError: an argument is wrong.
-        ConversionError: the network is not of the kind that is converted, or there are no clips.
+        ConversionError: the network is not supported, or there are no clips.
         DatasetError: the clips cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def write_run(foreign: Foreign, folder: Path) -> None:
         data=DataSettings(folder=str(foreign.clips.resolve()), cache=foreign.cache),
         network=NetworkSettings(model=NAME, input=foreign.input, window=window, size=size, rate_hz=foreign.rate_hz),
         labels=labels,
-        protocol="trained elsewhere; the clips for the comparison may be among those it was trained on",
+        protocol="trained elsewhere; the comparison may include training clips",
     )
     clips = load_dataset(config.data)
     if unknown := sorted({clip.label for clip in clips} - set(labels)):
@@ -102,8 +102,8 @@ def _network(foreign: Foreign) -> keras.Model:
 
     if foreign.file.suffix != ".keras":
         raise ConversionError(
-            f"{foreign.file}: only .keras files are converted: a .tflite file of a whole window cannot be parted into "
-            "what is done once a frame and once a window; give the .keras file that it was made from"
+            f"{foreign.file}: only .keras files are converted: a .tflite file of a whole window cannot be split into "
+            "an encoder of a frame and a head of a window; give the .keras file it was made from"
         )
     # Keras raises anything here.
     try:

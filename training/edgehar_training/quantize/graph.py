@@ -38,11 +38,11 @@ def nodes_of(network: keras.Model, *, training: bool = False) -> list[Node]:
     """Return the layers of a network, including those of nested networks.
 
     Args:
-        network: a functional network of one input and one output, whose layers are used once each.
+        network: a functional network with one input and one output, whose layers are each used once.
         training: with the layers that only do something in training.
 
     Returns:
-        The nodes, each after those it reads; the last one gives the network's output.
+        The nodes, each after its inputs; the last node gives the output of the network.
 
     Raises:
         ConversionError: the network is of another kind, or a weight is not finite.
@@ -55,7 +55,7 @@ def nodes_of(network: keras.Model, *, training: bool = False) -> list[Node]:
 
 
 def _append(network: keras.Model, entry: int, nodes: list[Node], training: bool) -> int:
-    """Append the nodes of `network`, which reads node `entry`; the position of the one that gives its output."""
+    """Append the nodes of `network`, which reads node `entry`. Returns the position of its output."""
     if len(_tensors(network.inputs)) != 1 or len(_tensors(network.outputs)) != 1:
         raise ConversionError(f"{network.name}: has several inputs or outputs; one of each is needed")
     made = {id(network.inputs[0]): entry}
@@ -75,7 +75,7 @@ def _append(network: keras.Model, entry: int, nodes: list[Node], training: bool)
             made[id(given)] = len(nodes) - 1
     if id(network.outputs[0]) not in made:
         raise ConversionError(
-            f"{network.name}: its output is not that of a layer; build it of layers only, each used once"
+            f"{network.name}: its output is not the output of a layer; use only layers, each of them once"
         )
     return made[id(network.outputs[0])]
 
@@ -90,11 +90,10 @@ def _ends(layer: keras.layers.Layer, made: dict[int, int]) -> tuple[list[Any], A
     calls = [node for node in layer._inbound_nodes if all(id(tensor) in made for tensor in node.input_tensors)]  # noqa: SLF001
     if not calls:
         raise ConversionError(
-            f"layer {layer.name} reads what no layer gives (an operation of keras.ops between layers); put it into a "
-            "layer"
+            f"layer {layer.name} reads a value that no layer outputs (an operation of keras.ops); put it into a layer"
         )
     if len(calls) > 1:
-        raise ConversionError(f"layer {layer.name} is used more than once; every layer is to be used once")
+        raise ConversionError(f"layer {layer.name} is used more than once; use every layer once")
     return list(calls[0].input_tensors), calls[0].output_tensors[0]
 
 

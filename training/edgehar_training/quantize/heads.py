@@ -1,4 +1,4 @@
-"""The other two heads: TFLite's fused int8 LSTM, and a head that stays float between int8 features and scores.
+"""The other two heads: the fused int8 LSTM of TFLite, and a float head between int8 features and scores.
 
 The unrolled head of `export` is the default, by measurement (`scripts/bench/heads.py`, docs/quantization.md).
 """
@@ -34,16 +34,16 @@ HEADS: tuple[HeadKind, ...] = get_args(HeadKind)
 def fused_head(head: keras.Model, ranges: FakeQuantRanges, features: npt.NDArray[np.float32]) -> bytes:
     """Convert an int8 head whose LSTMs are UNIDIRECTIONAL_SEQUENCE_LSTM: weights and output 8 bits, cell 16 bits.
 
-    The operation keeps its state between calls: whoever runs it resets all variables before each window. Its inner
-    ranges are those that TFLite's calibrator sees.
+    The operator keeps its state between calls, so the caller resets all variables before each window. TFLite's
+    calibrator finds its inner ranges.
 
     Args:
         head: `(batch, window, features)` to `(batch, classes)`, with an LSTM.
         ranges: the range of the seam is used.
-        features: what the calibrator runs on, float32 `(n, window, features)`.
+        features: features for the calibrator, float32 `(n, window, features)`.
 
     Raises:
-        ConversionError: the head has no LSTM, or one that cannot be fused.
+        ConversionError: the head has no LSTM, or an LSTM that cannot be fused.
     """
     import tensorflow as tf
 
@@ -56,7 +56,7 @@ def fused_head(head: keras.Model, ranges: FakeQuantRanges, features: npt.NDArray
         autograph=False,
     )
     with tempfile.TemporaryDirectory(prefix="edgehar-head-") as folder:
-        # Only by way of a SavedModel does the converter know a fused operation by its function.
+        # The converter only recognizes the function of a fused operator in a SavedModel.
         tf.saved_model.save(module, folder, signatures={"serving_default": module.head})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -72,7 +72,7 @@ def float_head(head: keras.Model, seam: Affine) -> bytes:
 
     Args:
         head: `(batch, window, features)` to `(batch, classes)`.
-        seam: quantization of the features, that of the encoder's output.
+        seam: quantization of the features, equal to that of the output of the encoder.
 
     Raises:
         ConversionError: a layer cannot be exported.
@@ -90,7 +90,7 @@ def float_head(head: keras.Model, seam: Affine) -> bytes:
 
 
 class _Float(RealArithmetic):
-    """A quantizer that does nothing."""
+    """A quantizer that computes in float."""
 
     def __call__(self, place: str, values: Any, *, bound: float = np.inf) -> Any:
         del place, bound
@@ -109,7 +109,7 @@ class _Float(RealArithmetic):
 
 
 class _SeamOnly(_Float):
-    """A quantizer that knows the range of the seam; the calibrator finds the others."""
+    """A quantizer with only the range of the seam; the calibrator finds the other ranges."""
 
     def __init__(self, ranges: FakeQuantRanges) -> None:
         self._ranges = ranges
@@ -127,13 +127,13 @@ def _constant(variable: Any) -> Any:
 
 
 class _FusedPlan(Plan):
-    """A head whose LSTMs are functions that the converter knows."""
+    """A head whose LSTMs are functions that the converter recognizes."""
 
     def __init__(self, head: keras.Model) -> None:
         super().__init__(head, SEAM)
         fused = [index for index, node in enumerate(self._nodes) if node.kind == "LSTM"]
         if not fused:
-            raise ConversionError(f"{head.name}: has no LSTM to be fused; use --head unrolled")
+            raise ConversionError(f"{head.name}: has no LSTM to fuse; use --head unrolled")
         for index in fused:
             self._steps[index] = _fused(self._nodes[index].layer)
 
@@ -185,7 +185,7 @@ def _without_signatures(content: bytes) -> bytes:
 
 
 def _with_int8_ends(content: bytes, seam: Affine) -> bytes:
-    """Put a DEQUANTIZE before a float graph, and a QUANTIZE behind it."""
+    """Add a DEQUANTIZE before a float graph, and a QUANTIZE after it."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = parse(content)

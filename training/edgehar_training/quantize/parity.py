@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Comparison:
     """Scores of the same windows of the same clips by the float network and by the int8 files.
 
-    A clip is answered with the label whose scores sum highest over its windows.
+    The answer for a clip is the label with the highest sum of scores over its windows.
     """
 
     float_result: Result

@@ -1,4 +1,4 @@
-"""What a network computes, with the places that are int8 on the device: one description for training and export."""
+"""The computation of a network with its int8 places: one description for training and export."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class Plan:
-    """A network as a function of values and of what happens at its int8 places.
+    """A network as a function of its input and of a quantizer.
 
     Args:
         network: a functional network of layers that `steps` knows.
-        entry: the place of its input.
-        training: with the layers that only do something in training.
+        entry: the place of the input.
+        training: keep layers that only act in training.
 
     Raises:
         ConversionError: a layer cannot be exported, or a weight is not finite.
@@ -31,10 +31,10 @@ class Plan:
         self._nodes = nodes_of(network, training=training)
         joined = _joined(self._nodes)
         readers = Counter(source for node in self._nodes for source in node.inputs)
-        # The place whose range each node's values have; what only arranges them, or averages, has that of its input.
+        # The place with the range of each node; a node that only reorders or averages has the range of its input.
         ranges = {-1: entry}
         self._steps = []
-        # The place that the network's output comes from, rearranged at most.
+        # The place of the output of the network, at most reordered.
         self.last_place = entry
         for index, node in enumerate(self._nodes):
             place = f"{network.name}/{node.layer.name}"
@@ -45,12 +45,12 @@ class Plan:
 
     @property
     def steps(self) -> list[tuple[Node, Step]]:
-        """The nodes in the order they are computed, each with its function."""
+        """The nodes in order of computation, each with its function."""
         return list(zip(self._nodes, self._steps, strict=True))
 
     @property
     def computes(self) -> bool:
-        """Whether anything but shapes changes."""
+        """Whether the network changes more than shapes."""
         return any(node.kind not in (*SHAPES, *TRAINING_ONLY) for node in self._nodes)
 
     @property

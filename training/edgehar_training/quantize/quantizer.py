@@ -7,9 +7,9 @@ from typing import Any, Protocol, TypeAlias
 
 
 class Quantizer(Protocol):
-    """What is done with values at a place and between places, and with weights.
+    """Computes values at a place and between places, and weights.
 
-    Values are what the quantizer makes of them: float32 tensors, or `exact.Codes`.
+    The type of values depends on the quantizer: float32 tensors, or `exact.Codes`.
     """
 
     def __call__(self, place: str, values: Any, *, bound: float = ...) -> Any:
@@ -18,9 +18,9 @@ class Quantizer(Protocol):
     def weight(self, variable: Any, *, kept: Sequence[int] | None = ..., often: bool = ...) -> Any:
         """Return a weight as the device has it.
 
-        The weight of a convolution keeps the int8 steps that it came with, in the shape `kept`, of which the last axis
-        are the channels of its output. One that is used `often` has a step for each channel of its output in any case:
-        the converter does not keep what it is told of those.
+        The weight of a convolution keeps its earlier int8 steps, in the shape `kept`, whose last axis are the output
+        channels. A weight that is used `often` always has one step for each output channel, because the converter
+        does not keep other steps.
         """
 
     def bias(self, variable: Any) -> Any:

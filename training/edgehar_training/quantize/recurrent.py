@@ -1,8 +1,8 @@
 """Recurrent layers, unrolled over the window.
 
-Every operation is then a plain int8 one that XNNPACK runs, and the head keeps no state between calls. TFLite's fused
-LSTM operation is ten times slower in int8 (it has no XNNPACK kernel) and keeps its state, and the loop that Keras
-writes crashes the converter.
+All operators are then plain int8 operators that XNNPACK runs, and the head keeps no state between calls. The fused LSTM
+of TFLite is ten times slower in int8 (it has no XNNPACK kernel) and keeps its state, and the loop that Keras writes
+crashes the converter.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from edgehar_training.quantize.quantizer import Quantizer, Step
 
-# Beyond this int8 sigmoid (in steps of 1/256, up to 255/256) and tanh (in steps of 1/128, up to 127/128) do not change.
+# Beyond this, int8 sigmoid (steps of 1/256, up to 255/256) and tanh (steps of 1/128, up to 127/128) are constant.
 GATE_BOUND = math.log(511)
 # Steps of 1/256 and 1/128, which TFLite prescribes for the int8 output of these functions.
 SIGMOID_LIMITS, TANH_LIMITS = (0.0, 255 / 256), (-1.0, 127 / 128)
@@ -82,7 +82,7 @@ def conv_lstm(layer: keras.layers.ConvLSTM2D, place: str) -> Step:
 def _over_time(layer: keras.layers.Layer, values: Any, cell: Any, place: str, quantizer: Quantizer) -> Any:
     """Return the last state, or all states, for `(batch, window, ...)`."""
     window = values.shape[1]
-    # What comes from the input is one product for all steps, of rows sorted by step.
+    # The contribution of the input is one product for all steps, with rows sorted by step.
     from_input = quantizer(f"{place}/input", cell.from_input(quantizer.arrange(_sorted_by_step, values)))
     states = []
     for step in range(window):
@@ -91,7 +91,7 @@ def _over_time(layer: keras.layers.Layer, values: Any, cell: Any, place: str, qu
         states.append(cell.hidden)
     if not layer.return_sequences:
         return states[-1]
-    # One scale for all of them; what is before the last one is read by the next step too.
+    # One scale for all steps; the next step also reads each state but the last.
     return quantizer.join(f"{place}/sequence", _stacked, states, [*[False] * (window - 1), True])
 
 
@@ -129,7 +129,7 @@ class _Cell:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What one step hands to the next, by the last part of its place's name."""
+        """The state passed to the next step, by the last part of the name of its place."""
         return {"hidden": self.hidden}
 
     def resume(self, state: Mapping[str, Any]) -> None:
@@ -227,7 +227,8 @@ class _GruCell(_Cell):
         if self.hidden is None:
             self.hidden = q.zeros_like(gates[:, :units])
         recurrent = q(f"{at}/recurrent", self.from_hidden())
-        # Ranges are said once more of what was sliced: the converter would give a slice another, or leave it float.
+        # Ranges are repeated for slices, because the converter would choose another range for a slice, or leave it in
+        # float.
         from_input = q(f"{self._place}/input", gates[:, : 2 * units])
         from_hidden = q(f"{at}/recurrent", recurrent[:, : 2 * units])
         both = q(f"{at}/gates", from_input + from_hidden, bound=GATE_BOUND)

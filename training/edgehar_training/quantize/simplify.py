@@ -1,9 +1,9 @@
-"""A network over fewer kinds of layers: what only scales and shifts channels becomes a part of the layer beside it.
+"""Simplify a network to fewer kinds of layers: layers that only scale and shift channels merge into a neighbor.
 
-Batch normalization in inference is a scale and a shift of every channel (Ioffe and Szegedy, 2015). Behind a convolution
-or a dense layer both go into its weights (Jacob et al., CVPR 2018, section 3.2), and before a dense or recurrent layer
-into that one's; elsewhere it becomes a depthwise convolution of one pixel, as do `Rescaling` and `Normalization`. A
-separable convolution becomes its two parts.
+Batch normalization in inference scales and shifts every channel (Ioffe and Szegedy, 2015). After a convolution or a
+dense layer, it merges into the weights of that layer (Jacob et al., CVPR 2018, section 3.2); before a dense or
+recurrent layer, into the weights of that one. Elsewhere it becomes a depthwise convolution of one pixel, as do
+`Rescaling` and `Normalization`. A separable convolution becomes its two parts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float32]
 
 _SCALING = ("BatchNormalization", "Rescaling", "Normalization")
-# They multiply their input by a matrix, and add a bias.
+# These layers multiply their input by a matrix, and add a bias.
 _MATRICES = ("Dense", "LSTM", "GRU", "SimpleRNN")
 
 
@@ -37,10 +37,10 @@ def simplified(network: keras.Model) -> keras.Model:
         network: a functional network of one input and one output.
 
     Returns:
-        A network of the same name with weights of its own; `network` itself where there is nothing to simplify.
+        A network of the same name with its own weights; `network` itself if there is nothing to simplify.
 
     Raises:
-        ConversionError: the network is not functional, or such a layer stands where it cannot be replaced.
+        ConversionError: the network is not functional, or such a layer cannot be replaced in its place.
     """
     import keras
 
@@ -111,7 +111,7 @@ def _fold(layer: keras.layers.Layer, scale: Array, shift: Array) -> None:
 def _matrix_after(nodes: Sequence[Node], index: int) -> tuple[int, set[int]] | None:
     """Return the dense or recurrent layer with a bias that alone reads node `index`, and any dropout between them.
 
-    That cannot stay: what it takes away became the mean of a normalised feature, and would now become 0.
+    The dropout must go: a dropped normalized feature became its mean, but would now become 0.
     """
     between: set[int] = set()
     while len(readers := [at for at, node in enumerate(nodes) if index in node.inputs]) == 1:
@@ -125,7 +125,7 @@ def _matrix_after(nodes: Sequence[Node], index: int) -> tuple[int, set[int]] | N
 
 
 def _take_in(layer: keras.layers.Layer, scale: Array, shift: Array) -> None:
-    """Let a layer scale and shift its input by itself: (x * scale + shift) W + b = x (scale W) + (shift W + b)."""
+    """Merge scale and shift of the input into a layer: (x * scale + shift) W + b = x (scale W) + (shift W + b)."""
     kernel, *others, bias = layer.get_weights()
     added = shift @ kernel
     # The bias of a GRU has a row for the input and one for the state.
@@ -164,8 +164,8 @@ def _as_convolution(layer: keras.layers.Layer, values: Any, scale: Array, shift:
 
     if len(values.shape) != 4:
         raise ConversionError(
-            f"layer {layer.name} ({type(layer).__name__}) stands behind a layer that it cannot become a part of; "
-            "put it behind a convolution or dense layer without activation, or on frames"
+            f"layer {layer.name} ({type(layer).__name__}) cannot merge into the layer before it; "
+            "put it after a convolution or dense layer without activation, or on frames"
         )
     convolution = keras.layers.DepthwiseConv2D(1, name=layer.name)
     result = convolution(values)

@@ -1,10 +1,8 @@
-"""The network of one step: a recurrent head that takes one frame's features and its own state.
+"""The network of one step: a recurrent head that takes the features of one frame and its own state.
 
-So it reads histories of any length.
-
-It has the weights of the head of a window. A place that the window has once for each step it has once, with a range
-that covers those of all steps, so its int8 scales are a little coarser; after as many steps as a window has, it says
-what the head says but for that.
+It reads histories of any length, with the weights of the head of a window. A place that the window has once for each
+step exists once, with a range that covers all steps, so its int8 scales are slightly coarser. After as many steps as a
+window has, its answer equals that of the head except for this.
 """
 
 from __future__ import annotations
@@ -37,10 +35,10 @@ if TYPE_CHECKING:
     from edgehar_training.quantize.ranges import Limits
 
 RECURRENT = frozenset({"LSTM", "GRU", "SimpleRNN"})
-# What may stand behind the last recurrent layer.
+# Layers allowed after the last recurrent layer.
 _AFTER = frozenset({"Dense", "ReLU", "Activation", "Softmax"})
 _STEP = "step"
-# The state of a layer that ends in a tanh has no range of its own: it is in steps of 1/128.
+# The state of a layer that ends in a tanh is in steps of 1/128 and has no range.
 _TANH = (-1.0, 127 / 128)
 
 
@@ -49,17 +47,17 @@ class StepNetwork:
 
     Args:
         head: `(batch, window, features)` to `(batch, classes)`: recurrent layers, then dense ones.
-        ranges: of the head of a window, frozen.
+        ranges: ranges of the head of a window.
         fixed: places whose quantization is known, as `Exporter.fixed` gives them.
 
     Raises:
-        ConversionError: the head is none of that kind (ask `has_step` first), or cannot be exported.
+        ConversionError: the head has another form (check `has_step` first), or cannot be exported.
     """
 
     def __init__(self, head: keras.Model, ranges: FakeQuantRanges, fixed: Mapping[str, Affine]) -> None:
         if not has_step(head):
             raise ConversionError(
-                f"{head.name}: has no network of one step; it must be recurrent layers, then dense ones"
+                f"{head.name}: has no network of one step; it must have recurrent layers, then dense layers"
             )
         self._head = _HeadOfStep(simplified(head), SEAM)
         self._quantizer = FakeQuantRanges(union_of_steps(ranges.limits), fixed)
@@ -87,7 +85,7 @@ def has_step(head: keras.Model) -> bool:
 def union_of_steps(limits: Mapping[str, Limits]) -> dict[str, Limits]:
     """Join the ranges of places `LAYER/STEP/NAME` over steps into `LAYER/step/NAME`; keep other ranges.
 
-    The first step's cell is what was added to nothing, so a cell's range covers that too.
+    The cell of the first step is the added value alone, so the range of a cell covers it too.
     """
     joined: dict[str, Limits] = {}
     for place, (low, high) in limits.items():
@@ -105,8 +103,8 @@ def convert_step(head: keras.Model, ranges: FakeQuantRanges, fixed: Mapping[str,
     """Convert the network of one step, int8 throughout.
 
     Args:
-        head: as for `StepNetwork`.
-        ranges: of the head of a window, frozen.
+        head: see `StepNetwork`.
+        ranges: ranges of the head of a window.
         fixed: places whose quantization is known, as `Exporter.fixed` gives them.
 
     Raises:
@@ -133,10 +131,10 @@ def describe(step: bytes, names: Sequence[str]) -> Stateful:
 
     Args:
         step: `step.tflite`.
-        names: of its states.
+        names: names of its states.
 
     Raises:
-        ConversionError: a state does not come out as it goes in.
+        ConversionError: the input and output quantization of a state differ.
     """
     model = StepModel(step, name="step.tflite")
     if model.inputs[1:] != model.outputs[1:] or len(model.inputs) != len(names) + 1:
@@ -214,5 +212,5 @@ def _placed(place: str, values: Any, quantizer: Any) -> Any:
         return quantizer(place, values)
     import tensorflow as tf
 
-    # A tanh comes out in the steps that TFLite prescribes; what goes in must be told.
+    # TFLite prescribes the steps of the output of a tanh; the input needs the same range explicitly.
     return tf.quantization.fake_quant_with_min_max_args(values, *_TANH, num_bits=8)

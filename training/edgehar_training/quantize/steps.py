@@ -1,6 +1,6 @@
-"""Every layer that can be exported, as a function of tensors with its int8 places.
+"""Every exportable layer as a function of tensors with its int8 places.
 
-Written with `keras.ops`: the same functions are trained with fake quantization and become the int8 files.
+The functions use `keras.ops`, because the same functions are trained with fake quantization and become the int8 files.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from edgehar_training.quantize.graph import Node
     from edgehar_training.quantize.quantizer import Quantizer, Step
 
-# Activations that become a part of the operation before them.
+# Activations that merge into the operator before them.
 FUSED_ACTIVATIONS = ("linear", "relu", "relu6")
-# Layers that only arrange values anew.
+# Layers that only reorder values.
 SHAPES = ("Flatten", "Reshape", "Permute", "FoldTime", "UnfoldTime", "LastAxisSlice", "LastStep")
-# Layers whose int8 output has the scale of their input, by TFLite's rules or because they only choose among values.
+# Layers whose int8 output has the scale of their input, by the rules of TFLite or because they only select values.
 KEEPING = (*SHAPES, *TRAINING_ONLY, "MaxPooling2D", "GlobalMaxPooling2D", "AveragePooling2D", "ZeroPadding2D")
 # A layer whose arithmetic is for a float head only.
 REAL_ONLY = "TimeStatistics"
-# Real values that a fused activation leaves.
+# Limits of a fused activation, as real values.
 LIMITS = {"linear": (-math.inf, math.inf), "relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
 
 
@@ -37,13 +37,13 @@ def step_of(node: Node, place: str, *, quiet: bool, alone: Sequence[bool]) -> St
     """Return the function of a node.
 
     Args:
-        node: the layer and what it reads.
+        node: the layer and its inputs.
         place: name of its place.
-        quiet: the node is no place, because the ReLU behind it is one with it.
-        alone: of each of its inputs, whether no other node reads it.
+        quiet: the node is not a place, because the following ReLU merges into it.
+        alone: for each of its inputs, whether no other node reads it.
 
     Raises:
-        ConversionError: such a layer cannot be exported.
+        ConversionError: the layer cannot be exported.
     """
     if node.kind not in (*_STEPS, "Concatenate"):
         raise ConversionError(
@@ -59,7 +59,7 @@ def step_of(node: Node, place: str, *, quiet: bool, alone: Sequence[bool]) -> St
 
 
 class _Quiet:
-    """A quantizer that leaves one place alone."""
+    """A quantizer that does not quantize one place."""
 
     def __init__(self, quantizer: Quantizer, place: str) -> None:
         self._quantizer, self._place = quantizer, place
@@ -173,7 +173,7 @@ def _dense(layer: keras.layers.Dense, place: str) -> Step:
         elif curved is not None:
             rows = quantizer.curve(layer.activation, quantizer(place, rows), curved)
         else:
-            # The softmax itself is no place: its int8 output is always in steps of 1/256 from 0.
+            # The softmax itself is not a place: its int8 output is always in steps of 1/256 from 0.
             rows = quantizer.real(ops.softmax, quantizer(place, rows))
         return rows if flat else quantizer.arrange(lambda v: ops.reshape(v, (-1, *shape[1:-1], v.shape[-1])), rows)
 
@@ -190,7 +190,9 @@ def _activated_by(activation: Any, values: Any, quantizer: Quantizer) -> Any:
 
 def _relu(layer: keras.layers.ReLU, place: str) -> Step:
     if layer.negative_slope or layer.threshold or layer.max_value not in (None, 6):
-        raise ConversionError(f"{place}: a ReLU is exported with no slope or threshold, and a maximum of 6 or none")
+        raise ConversionError(
+            f"{place}: only a ReLU without slope and threshold, and with a maximum of 6 or none, can be exported"
+        )
     limits = LIMITS["relu" if layer.max_value is None else "relu6"]
     return lambda inputs, quantizer: quantizer(place, quantizer.activate(layer, inputs[0], limits))
 

@@ -1,7 +1,7 @@
-"""A temperature in a network's weights: its scores are then softmax(logits / temperature), on the device for nothing.
+"""Put a temperature into the weights of a network: scores become softmax(logits / temperature) at no cost.
 
-Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2. In int8 the steps of the logits shrink
-with them, so that their integers stay what they were.
+Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2. In int8, the steps of the logits shrink by
+the same factor, so that their integers do not change.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def tempered(model: keras.Model, temperature: float) -> keras.Model:
     """Return the network with its logits divided by `temperature`; `model` is unchanged.
 
     Args:
-        model: with layers "encoder" and "head", the last layer of which is a `Dense` with softmax.
-        temperature: more than 0; 1 changes nothing.
+        model: a network with layers "encoder" and "head"; the last layer is a `Dense` with softmax.
+        temperature: above 0; 1 changes nothing.
 
     Raises:
         ConversionError: the last layer is another one.
@@ -53,8 +53,8 @@ def tempered_ranges(
 
     Args:
         head: of the network.
-        limits: by place; None where none were learned.
-        temperature: that of the network.
+        limits: ranges by place; None if none were learned.
+        temperature: temperature of the network.
     """
     if limits is None or temperature == 1:
         return None if limits is None else dict(limits)

@@ -1,4 +1,4 @@
-"""Converts one network to int8; runs as a process of its own, because a crash of the converter takes its process along.
+"""Convert one network to int8, in a process of its own, because the converter can crash.
 
 `python -m edgehar_training.quantize.worker JOB`, with JOB a folder made by `edgehar_training.quantize.child`.
 """
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Convert; an error that is understood goes into `ERROR_FILE` of the job."""
+    """Convert the network of a job. A known error is written to `ERROR_FILE` of the job."""
     job = Path(sys.argv[1])
-    # Its last lines are what an error tells.
+    # An error message shows the last lines of its output.
     quiet_tensorflow()
     try:
         _convert(job)
@@ -85,8 +85,8 @@ def to_int8(function: Callable[[Any], Any], shape: tuple[int, ...]) -> bytes:
     """Convert a function with fake quantization at every place to TFLite, int8 throughout.
 
     Args:
-        function: float32 tensor in and out.
-        shape: of its input.
+        function: a function of a float32 tensor to a float32 tensor.
+        shape: shape of the input.
     """
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""What a run leaves for people: metrics.json, history.csv and pictures."""
+"""Files of a run for people: metrics.json, history.csv and pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_NUMBERS = 25
 
 
 def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
-    """Write JSON, whole or not at all."""
+    """Write JSON atomically."""
     write_text(path, json.dumps(metrics, indent=2) + "\n")
 
 
@@ -27,14 +27,14 @@ def read_metrics(path: Path) -> dict[str, Any]:
     """Read the metrics that `write_metrics` wrote.
 
     Raises:
-        DatasetError: the file is missing or no JSON.
+        DatasetError: the file is missing or not JSON.
     """
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: {error}; train the run again") from error
     if not isinstance(metrics, dict):
-        raise DatasetError(f"{path}: holds no JSON object; train the run again")
+        raise DatasetError(f"{path}: is not a JSON object; train the run again")
     return metrics
 
 
@@ -61,7 +61,7 @@ def draw_curves(path: Path, history: Sequence[dict[str, float]], title: str) -> 
 
 
 def draw_confusion(path: Path, confusion: Sequence[Sequence[int]], labels: Sequence[str], title: str) -> None:
-    """Draw a confusion matrix (rows are the truth) as a PNG; of many classes smaller, and by colour alone."""
+    """Draw a confusion matrix (rows are the truth) as a PNG; for many classes smaller, and with colors only."""
     pyplot = _pyplot()
     few = len(labels) <= MOST_NUMBERS
     side = max(4.0, (0.7 if few else 0.18) * len(labels) + 2)

@@ -43,21 +43,21 @@ EVALUATION_HOP = 2
 
 
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of a run and what they met, as in `config.json`.
+    """Settings of a run and their results, as in `config.json`.
 
     Attributes:
-        data: which clips.
-        split: how they are parted.
-        network: which network, and what it sees.
-        fit: how its weights are found.
-        augment: how training windows are changed.
-        quantize: how it learns to be int8.
-        stage: "float": trained from the beginning. "finetune", "qat": trained on from the float run in the folder
-            above, in float or with fake quantization.
-        labels: the classes, in the order of the network's output.
-        protocol: how the data were split in words, and what kind of control it is, as it stands beside every accuracy.
-        fold: which one this is, from 0; None for a single split.
-        skipped: clips left out because they cannot be read, with the reason.
+        data: the clips.
+        split: the split of the clips.
+        network: the network and its input.
+        fit: training of the weights.
+        augment: random changes of training windows.
+        quantize: quantization.
+        stage: "float": trained from fresh weights. "finetune", "qat": fine-tuned from the float run in the parent
+            folder, in float or with fake quantization.
+        labels: the classes, in the order of the output of the network.
+        protocol: the split in words, and the kind of control, as shown beside every accuracy.
+        fold: number of the fold, from 0; None for a single split.
+        skipped: the reason for every unreadable clip that was left out.
         tools: versions of the libraries.
     """
 
@@ -76,7 +76,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def frame(self) -> Input:
-        """What one frame is turned into, for the manifest of a bundle and for training alike; flow comes beside it."""
+        """Input made from one frame, for the manifest of a bundle and for training; flow is additional."""
         motion: Literal["none", "grey-difference"] = "grey-difference" if self.network.input == "motion" else "none"
         return Input(
             height=self.network.size,
@@ -92,7 +92,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def affine(self) -> Affine:
         """Quantization of the network's input: one int8 step is one level of 255, or a part of it (`motion_range`).
 
-        With input "rgb+flow" that of the colours: `Preprocessor.affines` has that of every channel.
+        With input "rgb+flow" this is the quantization of the colors; `Preprocessor.affines` has all channels.
         """
         if self.network.input == "flow":
             return FLOW_AFFINE
@@ -102,29 +102,29 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def cache_folder(self) -> Path:
-        """Where decoded frames are kept."""
+        """Folder of decoded frames."""
         return default_folder() if self.data.cache is None else Path(self.data.cache)
 
     @property
     def frame_order(self) -> FrameOrder:
-        """How the frames of a window stand in it."""
+        """Order of the frames in a window."""
         return FrameOrder(self.network.frame_order, self.split.seed)
 
     def check_device(self) -> None:
-        """Make sure that a device can make the network's input.
+        """Check that a device can make the input of the network.
 
         Raises:
-            ConfigError: the network sees optical flow, or is a control.
+            ConfigError: the network uses optical flow, or is a control.
         """
         if words := self.frame_order.words:
             raise ConfigError(
-                f"--frame-order {self.network.frame_order} is a {words}, not a network for devices: there is no int8 "
-                "bundle of it; train with --frame-order ordered for one"
+                f"--frame-order {self.network.frame_order} is a {words}, not a network for devices, so it cannot be an "
+                "int8 bundle; train with --frame-order ordered"
             )
         if "flow" in self.network.input:
             raise ConfigError(
-                f"input {self.network.input} is optical flow, which devices do not compute: there is no int8 bundle of "
-                "it; train with --input motion or rgb for one"
+                f"input {self.network.input} is optical flow, which devices do not compute, so it cannot be an int8 "
+                "bundle; train with --input motion or rgb"
             )
 
     def write(self, folder: Path) -> None:
@@ -171,10 +171,10 @@ class Run:
         """Load the best checkpoint.
 
         Raises:
-            DatasetError: there is none yet.
+            DatasetError: there is no checkpoint yet.
         """
         if not (self.path / BEST_FILE).exists():
-            raise DatasetError(f"{self.path}: holds no {BEST_FILE}; finish the training with edgehar-train --resume")
+            raise DatasetError(f"{self.path}: has no {BEST_FILE}; finish the training with edgehar-train --resume")
         return load_network(self.path / BEST_FILE)
 
     def clips(self, part: Literal["train", "val", "test"]) -> list[Clip]:
@@ -195,7 +195,7 @@ class Run:
 
         Raises:
             SourceError: the video cannot be read.
-            DatasetError: there is no frame between the clip's moments, or no flow for it in a folder of flow.
+            DatasetError: no frame is between start and end of the clip, or the folder of flow has none for it.
         """
         return load_pixels(clip, self._cache, self._flow, self.config.network)
 
@@ -215,7 +215,7 @@ class Run:
     def device_clip(self, clip: Clip) -> SmallClip:
         """Return a clip as a device sees it, so that it answers for the frames of `stream`.
 
-        The clip itself where windows are of consecutive frames; else its one window, on the time grid.
+        The clip itself if windows have consecutive frames; otherwise its one window, on the time grid.
         """
         pixels, network = self.pixels(clip), self.config.network
         if network.sampling == "consecutive":
@@ -247,7 +247,7 @@ def load_run(path: Path | str) -> Run:
     """Open the run in a folder.
 
     Raises:
-        DatasetError: the folder holds no run, or one of another version.
+        DatasetError: the folder holds no run, or a run of another version.
     """
     path = Path(path)
     try:
@@ -265,7 +265,7 @@ def load_network(path: Path) -> keras.Model:
     """Load the network of a `.keras` file.
 
     Raises:
-        DatasetError: it cannot be read, or is no network of windows.
+        DatasetError: the file cannot be read, or is not a network of windows.
     """
     import keras
 

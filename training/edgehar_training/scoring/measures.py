@@ -1,4 +1,4 @@
-"""Measures of classifiers, in plain numpy, so that a device without scikit-learn computes the same.
+"""Measures of classifiers in plain numpy, for devices without scikit-learn.
 
 Throughout, `truth` is the index of the true class, int `(n,)`, and `scores` are probabilities, float `(n, classes)`.
 A measure that is a share of nothing is 0, and an area under a curve that does not exist is None.
@@ -50,7 +50,7 @@ def class_measures(confusion: npt.NDArray[np.int_]) -> dict[str, Floats]:
 def averages(confusion: npt.NDArray[np.int_]) -> dict[str, dict[str, float]]:
     """Return precision, recall and F1 over classes: "macro" counts each class once, "weighted" by its support.
 
-    Classes that neither occur nor are answered are no part of the mean, as in scikit-learn.
+    Classes that neither occur nor are answered are not in the mean, as in scikit-learn.
     """
     table = class_measures(confusion)
     met = (table["support"] > 0) | (confusion.sum(axis=0) > 0)

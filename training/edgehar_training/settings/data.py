@@ -1,4 +1,4 @@
-"""Which clips, and how their frames are made."""
+"""Clips, and how to make their frames."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Meta
 
 
 class DataSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which clips, and how their frames are made."""
+    """Clips, and how to make their frames."""
 
     dataset: Annotated[
         str,
@@ -24,18 +24,18 @@ class DataSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Meta(description="Folder (or table) of the clips.", extra={"flag": "data", "metavar": "DIR"}),
     ] = None
     classes: Annotated[
-        list[str] | None, Meta(description="Use these classes only; without it all.", extra={"metavar": "LABEL"})
+        list[str] | None, Meta(description="Use only these classes (default: all).", extra={"metavar": "LABEL"})
     ] = None
     cache: Annotated[
         Annotated[str, Meta(min_length=1)] | None,
         Meta(
-            description="Where decoded frames are kept; without it in the user's cache.",
+            description="Folder of decoded frames (default: in the cache of the user).",
             extra={"metavar": "DIR"},
         ),
     ] = None
     crop: Annotated[
         Literal["stretch", "center", "letterbox"],
         Meta(
-            description="How a frame becomes square: stretched, its middle, or whole with black beside it.",
+            description="How to make a frame square: stretch it, crop its center, or letterbox it with black borders.",
         ),
     ] = "stretch"

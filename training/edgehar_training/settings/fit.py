@@ -1,4 +1,4 @@
-"""How the weights are found."""
+"""Training of the weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _Count = Annotated[int, Meta(ge=1)]
 
 
 class FitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the weights are found."""
+    """Training of the weights."""
 
     solver: Annotated[
         Literal["gradient", "closed-form"],
@@ -27,42 +27,44 @@ class FitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     window_hop: Annotated[
         int, Meta(ge=1, description="Of closed-form: frames between windows that are learned from.")
     ] = 5
-    epochs: Annotated[int, Meta(ge=1, description="Most epochs.")] = 80
-    batch_size: Annotated[int, Meta(ge=1, description="Windows in a step.")] = 16
-    windows_per_clip: Annotated[int, Meta(ge=1, description="Random windows of every clip in an epoch.")] = 1
+    epochs: Annotated[int, Meta(ge=1, description="Largest number of epochs.")] = 80
+    batch_size: Annotated[int, Meta(ge=1, description="Number of windows in a step.")] = 16
+    windows_per_clip: Annotated[int, Meta(ge=1, description="Number of random windows of every clip in an epoch.")] = 1
     patience: Annotated[
-        int, Meta(ge=0, description="Stop after so many epochs without a better validation loss; 0 never stops.")
+        int, Meta(ge=0, description="Stop after this many epochs without a lower validation loss; 0 never stops early.")
     ] = 15
-    optimizer: Annotated[Literal["adam", "adamw", "sgd"], Meta(description="How weights follow the gradient.")] = "adam"
-    momentum: Annotated[float, Meta(ge=0, lt=1, description="Of sgd: share of the last step in the next.")] = 0.9
-    learning_rate: Annotated[float, Meta(gt=0, le=100, description="Of the optimiser, at its highest.")] = 1e-3
+    optimizer: Annotated[Literal["adam", "adamw", "sgd"], Meta(description="Optimizer.")] = "adam"
+    momentum: Annotated[float, Meta(ge=0, lt=1, description="Momentum of sgd.")] = 0.9
+    learning_rate: Annotated[float, Meta(gt=0, le=100, description="Highest learning rate.")] = 1e-3
     schedule: Annotated[
         Literal["constant", "cosine", "step"],
         Meta(
-            description="How the learning rate falls: not; to 0 as a cosine; to a tenth at 60 % and 85 % of the epochs."
+            description="Learning rate schedule: constant; cosine to 0; step to a tenth at 60 % and 85 % of the epochs."
         ),
     ] = "constant"
-    warmup_epochs: Annotated[int, Meta(ge=0, description="Epochs in which the learning rate rises from 0.")] = 0
+    warmup_epochs: Annotated[int, Meta(ge=0, description="Epochs of a linear rise of the learning rate.")] = 0
     weight_decay: Annotated[float, Meta(ge=0, le=1, description="Decoupled weight decay (AdamW, SGD).")] = 0.0
-    label_smoothing: Annotated[float, Meta(ge=0, lt=1, description="Share of the truth spread over all labels.")] = 0.0
-    class_weights: Annotated[bool, Meta(description="Count rare labels as much as frequent ones.")] = False
+    label_smoothing: Annotated[
+        float, Meta(ge=0, lt=1, description="Label smoothing: share of the truth spread over all labels.")
+    ] = 0.0
+    class_weights: Annotated[bool, Meta(description="Weight rare labels as much as frequent labels.")] = False
     average_weights: Annotated[
         float,
-        Meta(ge=0, lt=1, description="Keep a running mean of the weights with this momentum and use it; 0 does not."),
+        Meta(ge=0, lt=1, description="Momentum of a running mean of the weights, which is then used; 0 turns it off."),
     ] = 0.0
     precision: Annotated[
-        Literal["float32", "mixed"], Meta(description="mixed: 16-bit arithmetic where a GPU has it.")
+        Literal["float32", "mixed"], Meta(description="mixed: 16-bit arithmetic on a GPU that supports it.")
     ] = "float32"
-    jit: Annotated[bool, Meta(description="Compile the training step by XLA.")] = False
-    deterministic: Annotated[bool, Meta(description="The same numbers in every run, on the same machine.")] = False
+    jit: Annotated[bool, Meta(description="Compile the training step with XLA.")] = False
+    deterministic: Annotated[bool, Meta(description="Give the same numbers in every run on the same machine.")] = False
     init_from: Annotated[
         Annotated[str, Meta(min_length=1)] | None,
-        Meta(description="Begin with the weights of a run, a .keras file or a bundle.", extra={"metavar": "RUN|FILE"}),
+        Meta(description="Start from the weights of a run, a .keras file or a bundle.", extra={"metavar": "RUN|FILE"}),
     ] = None
     freeze: Annotated[
         list[str],
         Meta(
-            description="Layers that do not learn, by name or pattern, such as encoder or 'conv*'.",
+            description="Layers to freeze, by name or pattern, such as encoder or 'conv*'.",
             extra={"metavar": "LAYER"},
         ),
     ] = msgspec.field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Which network, and what it sees."""
+"""The network, and its input."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import msgspec
 from msgspec import Meta
 
 Option = bool | int | float | str
-# A network made of trained ones by `edgehar fuse`.
+# A network that `edgehar fuse` makes from trained networks.
 FUSED = "fused"
 # Channels of a frame for each kind of input.
 CHANNELS = {"rgb": 3, "motion": 3, "flow": 2, "rgb+flow": 5}
 
 
 class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which network, and what it sees."""
+    """The network, and its input."""
 
     model: Annotated[str, Meta(description="Network.", extra={"metavar": "NAME"})] = "lrcn"
     options: Annotated[
@@ -28,7 +28,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     input: Annotated[
         Literal["rgb", "motion", "flow", "rgb+flow"],
         Meta(
-            description="motion: differences of grey frames; rgb: colours, as in the papers; flow: optical "
+            description="motion: differences of gray frames; rgb: colors, as in the papers; flow: optical "
             "flow, not for devices.",
         ),
     ] = "motion"
@@ -37,55 +37,55 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Meta(
             ge=8,
             le=128,
-            description="Difference of grey levels at which the motion input saturates: fewer is finer, and bounds "
-            "what light being switched does.",
+            description="Difference of gray levels at which the motion input saturates. A smaller value is finer, "
+            "and limits the effect of switched lights.",
         ),
     ] = 128
     scaling: Annotated[
         Literal["unit", "mean", "imagenet"],
         Meta(
-            description="How the network scales colours: 0 to 1, less the mean of the training clips, or ImageNet's "
-            "mean and deviation."
+            description="How the network scales colors: unit: 0 to 1; mean: minus the mean of the training clips; "
+            "imagenet: with the mean and deviation of ImageNet."
         ),
     ] = "unit"
     mean: Annotated[
         Annotated[list[float], Meta(min_length=3, max_length=3)] | None,
         Meta(
-            description="The mean red, green and blue, 0 to 1, of scaling mean; without it that of the training clips.",
+            description="Mean red, green and blue, 0 to 1, for scaling mean (default: of the training clips).",
             extra={"metavar": "X"},
         ),
     ] = None
     flow: Annotated[
         str,
         Meta(
-            description="How optical flow is computed, dis or farneback, or a folder of flow computed before.",
+            description="Method of optical flow: dis, farneback, or a folder of flow that was computed before.",
             extra={"metavar": "METHOD|DIR"},
         ),
     ] = "dis"
     sampling: Annotated[
         Literal["consecutive", "uniform", "segments", "key-frames"],
         Meta(
-            description="Frames of a window: on the time grid one after the other; evenly over the clip; one at random "
-            "of each segment (TSN); those with most motion."
+            description="Frames of a window: consecutive on the time grid; uniform over the clip; one at random of "
+            "each segment (TSN); the key frames with most motion."
         ),
     ] = "consecutive"
     frame_order: Annotated[
         Literal["ordered", "shuffled", "single"],
         Meta(
-            description="How a window's frames stand in it: as they came. Controls, not for devices: shuffled; or a "
-            "single one in all places (random in training, else the middle one)."
+            description="Order of the frames in a window. Controls, not for devices: shuffled; single: one frame in "
+            "all places (random in training, the middle frame in evaluation)."
         ),
     ] = "ordered"
-    window: Annotated[int, Meta(ge=1, description="Frames in a window.")] = 20
+    window: Annotated[int, Meta(ge=1, description="Number of frames in a window.")] = 20
     size: Annotated[int, Meta(ge=8, description="Side of the frame in pixels.")] = 60
-    rate_hz: Annotated[float, Meta(gt=0, le=1000, description="Frames a second that the network sees.")] = 12.5
+    rate_hz: Annotated[float, Meta(gt=0, le=1000, description="Frame rate of the input of the network.")] = 12.5
 
     @property
     def channels(self) -> int:
-        """Channels of a frame of this input."""
+        """Number of channels of a frame."""
         return CHANNELS[self.input]
 
     @property
     def title(self) -> str:
-        """What the network is called: its name, and what it was made of where it was made of others."""
+        """Name of the network, and of its parts if it is fused."""
         return f"{FUSED} {self.options['parts']}" if self.model == FUSED else self.model

@@ -1,4 +1,4 @@
-"""The reference of all settings in Markdown, as it stands in `docs/training-settings.md`."""
+"""Reference of all settings in Markdown, for `docs/training-settings.md`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from edgehar.config.settings import Setting
 
 _HEAD = """\
-# Settings of a training
+# Training settings
 
-Every option of `edgehar-train` is also a key of a recipe, a TOML file given by `--recipe`, in the table named here. The
-command line wins over the recipe. What they are for is told in [train.md](train.md); a run keeps all of them in its
-`config.json`. Made by `python -m edgehar_training.settings docs/training-settings.md`.
+Every option of `edgehar-train` is also a key of a recipe, a TOML file given with `--recipe`, in the table named here.
+Command-line options override the recipe. [train.md](train.md) explains their use. A run stores all settings in its
+`config.json`. This page is written by `python -m edgehar_training.settings docs/training-settings.md`.
 """
 
 
 def reference() -> str:
-    """Return all tables."""
+    """Return the page."""
     parts = [_HEAD]
     for group, struct in SETTINGS.items():
         parts.append(f"## `[{group}]`: {(struct.__doc__ or '').rstrip('.').lower()}\n")
-        parts.append("| key | option | default | what it is |\n|---|---|---|---|")
+        parts.append("| key | option | default | meaning |\n|---|---|---|---|")
         parts += [_row(setting) for setting in settings_of(struct).values()]
         parts.append("")
     return "\n".join(parts).strip() + "\n"

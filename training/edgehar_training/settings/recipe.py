@@ -1,6 +1,6 @@
-"""Recipes: the settings of a published system in one TOML file, with what its paper claims.
+"""Recipes: the settings of a published system in one TOML file, with the claim of its paper.
 
-[paper]     title, claim, and what is unlike it here; for people
+[paper]     title, claim and differences, for people
 [data] [split] [network] [fit] [augment] [quantize] [run]     settings, named as in `edgehar_training.settings`
 """
 
@@ -45,9 +45,9 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Attributes:
         title: the system and the data set.
         claim: the figures of the paper, in its words.
-        protocol: the paper's split, and what is leaky in it.
-        honest: options for a split that tells the truth.
-        unlike: what the paper does not say, or what is done differently here.
+        protocol: the split of the paper, and its leaks.
+        honest: options for a split without leaks.
+        unlike: what the paper does not say, and what differs here.
     """
 
     title: str
@@ -73,7 +73,7 @@ def read_recipe(name: str) -> Recipe:
     """Read a recipe that comes with edgehar, or a recipe file.
 
     Raises:
-        ConfigError: there is none, or it holds what no recipe has.
+        ConfigError: no such recipe, or an invalid one.
     """
     path, where = Path(name), name
     if name.endswith(".toml"):
@@ -86,7 +86,7 @@ def read_recipe(name: str) -> Recipe:
     else:
         near = nearest(name, known)
         hint = f"; did you mean {near}?" if near else ""
-        raise ConfigError(f"no recipe {name!r}; there are {', '.join(known)}, or give a file NAME.toml{hint}")
+        raise ConfigError(f"unknown recipe {name!r}; choose one of {', '.join(known)}, or give a file NAME.toml{hint}")
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -95,9 +95,9 @@ def read_recipe(name: str) -> Recipe:
 
 
 def _folder() -> Path:
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / "recipes"
-    # The second is where they lie in a source checkout, for an editable install.
+    # The second folder is that of a source checkout, for an editable install.
     return installed if installed.is_dir() else package.parent / "recipes"
 
 
@@ -106,7 +106,7 @@ def _checked(tables: dict[str, Any], where: str) -> Recipe:
     for group, values in tables.items():
         if group not in SETTINGS:
             raise ConfigError(
-                f"{where}: no table [{group}]; there are [paper], {', '.join(f'[{g}]' for g in SETTINGS)}"
+                f"{where}: unknown table [{group}]; known are [paper], {', '.join(f'[{g}]' for g in SETTINGS)}"
             )
         try:
             msgspec.convert(values, SETTINGS[group])

@@ -1,4 +1,4 @@
-"""What a training runs on: Keras' backend, GPUs, 16-bit arithmetic, XLA, several GPUs at once, and exact repetition."""
+"""The hardware of a training: Keras backend, GPUs, 16-bit arithmetic, XLA, several GPUs, and determinism."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def precision(fit: FitSettings) -> str:
     if fit.precision == FLOAT32:
         return FLOAT32
     if not gpus():
-        log.warning("warning: --precision mixed is for a GPU, and none is seen; training goes on in float32")
+        log.warning("warning: --precision mixed needs a GPU, but none was found; training continues in float32")
         return FLOAT32
     return "mixed_bfloat16" if _has_bfloat16() else "mixed_float16"
 
@@ -96,7 +96,7 @@ def keep_scores_exact(layers: Sequence[keras.layers.Layer]) -> None:
 def jit(fit: FitSettings, layers: Sequence[keras.layers.Layer]) -> bool | str:
     """Return the `jit_compile` argument of `compile`; with XLA, recurrent layers do not use cuDNN.
 
-    JAX without XLA takes every operation alone, a hundred times slower, so that it decides for itself.
+    JAX without XLA runs every operation alone, a hundred times slower, so JAX decides.
     """
     if keras.backend.backend() == "jax":
         return "auto"
@@ -134,7 +134,7 @@ class Replicas:
         Raises:
             ConfigError: batches are too small.
         """
-        # Batches of an epoch have one size, give or take one, which may be just over half of what is asked for.
+        # Batches of an epoch have equal sizes, give or take one, which may be just over half of the requested size.
         if len(self) > 1 and fit.batch_size < 2 * len(self):
             raise ConfigError(
                 f"--batch-size {fit.batch_size} is too small for {len(self)} GPUs; give {2 * len(self)} or more, or "
@@ -175,7 +175,7 @@ class Replicas:
 
 @contextlib.contextmanager
 def memory_errors() -> Iterator[None]:
-    """Turn an exhausted memory, of the machine or of a GPU, into an error that says what to lower.
+    """Turn an out-of-memory error of the machine or of a GPU into an error that names the settings to lower.
 
     Raises:
         EdgeharError: memory ran out.
@@ -186,7 +186,7 @@ def memory_errors() -> Iterator[None]:
         if not _is_memory(error):
             raise
         raise EdgeharError(
-            "memory ran out in a training step; lower --batch-size first, then --window or --size, or close what else "
+            "out of memory in a training step; lower --batch-size first, then --window or --size, or close what else "
             "uses the memory"
         ) from error
 

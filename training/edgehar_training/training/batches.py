@@ -1,4 +1,4 @@
-"""What a network learns from in an epoch: random windows of training clips, in batches."""
+"""The batches of an epoch: random windows of training clips."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Batch = tuple["npt.NDArray[np.float32]", "npt.NDArray[np.float32]"]
 
-# Batches that wait while the network learns from another; one where they are large.
+# Number of batches made ahead; one if they are large.
 AHEAD = 2
 LARGE_BYTES = 1 << 27
 
@@ -48,11 +48,11 @@ class Batches:
     def epoch(self, number: int) -> Iterator[Batch]:
         """Return the batches of an epoch, made in a thread slightly ahead of their use.
 
-        What is in them depends on the seed and the number alone.
+        Their content depends only on the seed and the number.
 
         Returns:
             Windows, float32 `(n, window, height, width, channels)`, and labels, float32 `(n, classes)`: one-hot, or
-            mixed where mixup is on. Close the iterator to end early.
+            mixed with mixup. Close the iterator to end early.
         """
         network = self._config.network
         floats = self._config.fit.batch_size * network.window * network.size**2 * network.channels
@@ -62,7 +62,7 @@ class Batches:
         rng = np.random.default_rng([self._config.split.seed, number])
         rounds = [rng.permutation(len(self._clips)) for _ in range(self._config.fit.windows_per_clip)]
         one_hot = np.eye(len(self._config.labels), dtype=np.float32)
-        # Parts of one size, give or take one, so that no step is taken on a handful of windows.
+        # Parts of equal size, give or take one, so that no step has only a few windows.
         for part in np.array_split(np.concatenate(rounds), len(self)):
             windows = self._preprocessor.real(np.stack([self._window(index, rng) for index in part]))
             yield self._mixed(windows, one_hot[self._truth[part]], rng)
@@ -104,7 +104,7 @@ class Batches:
 
 
 class _Maker(threading.Thread, Generic[Item]):
-    """Takes items of an iterable until told to stop."""
+    """Takes items of an iterable until it is stopped."""
 
     def __init__(self, items: Iterable[Item], depth: int) -> None:
         super().__init__(name="batches", daemon=True)
@@ -112,7 +112,7 @@ class _Maker(threading.Thread, Generic[Item]):
         self.made: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(depth)
 
     def run(self) -> None:
-        """Make items, then None, or the error that ended it."""
+        """Put items, then None, or the error that ended the iterable."""
         try:
             for item in self._items:
                 if not self._put((item,)):
@@ -132,7 +132,7 @@ class _Maker(threading.Thread, Generic[Item]):
         return False
 
     def stop(self) -> None:
-        """Make no more, and wait until the item in hand is done."""
+        """Stop after the current item, and wait for it."""
         self._stopped.set()
         self.join()
 

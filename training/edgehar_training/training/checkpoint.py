@@ -1,4 +1,4 @@
-"""Where a training is, in one file from which it continues exactly."""
+"""Checkpoint of a training in one file, from which it continues exactly."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def assign(variables: Sequence[keras.Variable], arrays: Arrays) -> None:
 
 
 def write_checkpoint(path: Path, state: Sequence[keras.Variable], best: Arrays, progress: dict[str, Any]) -> None:
-    """Write a checkpoint, whole or not at all.
+    """Write a checkpoint atomically.
 
     Args:
         path: the file.
@@ -54,7 +54,7 @@ def read_checkpoint(path: Path, state: Sequence[keras.Variable], best: Arrays) -
     Args:
         path: the file.
         state: the variables, which get the values that they had.
-        best: weights of the shapes of those of the best epoch.
+        best: weights with the shapes of the best weights.
 
     Returns:
         The weights of the best epoch, and how far the training is.

@@ -1,4 +1,4 @@
-"""What a training would do and cost, told before anything is decoded or written."""
+"""Dry run: what a training would do and cost, without decoding or writing anything."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgehar_training.runs.run import RunConfig
     from edgehar_training.training.options import ExperimentOptions
 
-# Files whose headers are looked at, and training steps that are timed after the first, which compiles.
+# Number of files whose headers are read, and of training steps timed after the first, which compiles.
 PROBED, TIMED = 64, 3
 
 
@@ -35,12 +35,12 @@ def describe_plan(config: RunConfig, options: ExperimentOptions) -> str:
 
     Args:
         config: settings.
-        options: what is made of them.
+        options: how to make the runs.
 
     Raises:
-        ConfigError: the settings do not fit, or there is nothing to begin with.
+        ConfigError: the settings do not fit each other, or --init-from does not exist.
         DatasetError: the data cannot be used.
-        EdgeharError: a step does not fit into memory.
+        EdgeharError: out of memory.
     """
     check_start(config, resume=options.run.resume)
     clips = load_dataset(config.data)
@@ -56,10 +56,10 @@ def describe_plan(config: RunConfig, options: ExperimentOptions) -> str:
     )
     parts = {part: [clips[i] for i in getattr(splits[0], part)] for part in ("train", "val", "test")}
     if not parts["train"] or not parts["val"]:
-        raise DatasetError("no clip is left to train or validate on; bring more clips")
+        raise DatasetError("no clip is left to train or validate on; add clips")
     windows = len(parts["train"]) * config.fit.windows_per_clip
     steps, runs = math.ceil(windows / config.fit.batch_size), len(splits) * len(options.seeds)
-    lines = ["the plan; nothing is decoded or written (clips that cannot be read will be left out)", ""]
+    lines = ["dry run: nothing is decoded or written (unreadable clips will be left out)", ""]
     lines += _table(labels, parts, config, runs)
     lines += ["", f"windows: {windows:,} an epoch, {steps:,} steps of up to {config.fit.batch_size}"]
     model = _network(config, len(labels))
@@ -75,14 +75,14 @@ def _table(labels: Sequence[str], parts: dict[str, list[Clip]], config: RunConfi
     rows += [f"{label:<{width}}" + "".join(f"{counts[part][label]:>8,}" for part in parts) for label in labels]
     rows.append(f"{'all':<{width}}" + "".join(f"{len(clips):>8,}" for clips in parts.values()))
     if runs > 1:
-        rows.append(f"(of the first of {runs} runs: {config.split.folds or 1} folds, each seed)")
+        rows.append(f"(the first of {runs} runs: {config.split.folds or 1} folds, each seed)")
     return rows
 
 
 def _network(config: RunConfig, classes: int) -> keras.Model:
     settings = config.network
     if settings.scaling == "mean" and settings.mean is None:
-        # The mean of clips is not known before they are decoded, and costs the same whatever it is.
+        # The mean of clips is unknown before decoding, and its value does not affect the cost.
         settings = msgspec.structs.replace(settings, scaling="imagenet")
     return models.build(settings, classes)
 
@@ -103,7 +103,7 @@ def _cache(clips: Sequence[Clip], config: RunConfig) -> str:
     probed = paths[:: math.ceil(len(paths) / PROBED)]
     known = [frames for path in probed if (frames := _frames(path))]
     if not known:
-        return f"cache: not known before the clips are decoded, in {config.cache_folder}"
+        return f"cache: unknown before the clips are decoded, in {config.cache_folder}"
     size = float(np.mean(known)) * len(paths) * config.network.size**2 * 3
     return (
         f"cache: {_bytes(size)} of small frames in {config.cache_folder} (estimate, from the headers of {len(known)} "
@@ -150,7 +150,7 @@ def _timed(model: keras.Model, config: RunConfig, classes: int, batch: int, step
             fast.train_on_batch(windows, truth)
             times_s.append(time.perf_counter() - started_s)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    memory = f"memory: {_bytes(peak)}{_gpu()} (estimate: what {TIMED} steps took on random windows)"
+    memory = f"memory: {_bytes(peak)}{_gpu()} (estimate: from {TIMED} steps on random windows)"
     return float(np.median(times_s[1:])), memory
 
 
@@ -173,7 +173,7 @@ def _duration(step_s: float, steps: int, runs: int, config: RunConfig, options: 
     words = f"{total_s / 3600:.1f} h" if total_s >= 5400 else f"{max(1, round(total_s / 60))} min"
     return (
         f"time: at most {words} (estimate: {step_s * 1e3:.0f} ms a step, {steps:,} steps, {config.fit.epochs} epochs, "
-        f"{runs} {'run' if runs == 1 else 'runs'}; decoding and validation come on top, stopping early makes it less)"
+        f"{runs} {'run' if runs == 1 else 'runs'}; plus decoding and validation, less with early stopping)"
     )
 
 

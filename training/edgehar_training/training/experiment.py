@@ -1,4 +1,4 @@
-"""Folds and seeds: one run each, in processes of their own where asked, and the figures over all of them."""
+"""Make one run for each fold and seed, in parallel if asked for, and pool their figures."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ LIBRARIES = ("edgehar", "keras", "tensorflow", "tensorflow-cpu", "numpy", "sciki
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One run to be made: its folder, settings and split."""
+    """One run to make: its folder, settings and split."""
 
     folder: Path
     config: RunConfig
@@ -58,13 +58,13 @@ def run_experiment(template: RunConfig, options: ExperimentOptions) -> dict[str,
 
     Args:
         template: the settings; labels, protocol, fold, seed, skipped and tools are filled in here.
-        options: how.
+        options: how to make the runs.
 
     Returns:
-        What is in `metrics.json` of `options.out`.
+        The content of `metrics.json` of `options.out`.
 
     Raises:
-        ConfigError: the settings do not fit, or `out` holds something and is not to be resumed.
+        ConfigError: the settings do not fit each other, or `out` is not empty and not resumed.
         DatasetError: the data cannot be used.
     """
     check_start(template, resume=options.run.resume)
@@ -103,10 +103,10 @@ def write_pooled(out: Path, runs: Sequence[tuple[Path, RunConfig]]) -> dict[str,
 
     Args:
         out: folder of all runs.
-        runs: the folder and settings of each.
+        runs: folder and settings of each run.
 
     Returns:
-        What is in `metrics.json` of `out`.
+        The content of `metrics.json` of `out`.
     """
     metrics, first = _pool(runs), runs[0][1]
     if "confusion" in metrics:
@@ -124,7 +124,7 @@ def _protocol(template: RunConfig, clips: Sequence[Clip]) -> str:
 
 
 def _decode(clips: list[Clip], template: RunConfig) -> tuple[list[Clip], dict[str, str]]:
-    """Fill the cache; give the clips that can be read, and why the others cannot."""
+    """Fill the cache. Returns the readable clips, and the reasons for the others."""
     frames, flow = caches(template.cache_folder, template.data.crop, template.network)
     with Progress("decoding", len({clip.path for clip in clips}), unit="clips") as progress:
         skipped = frames.fill(clips, progress.advance)
@@ -135,7 +135,7 @@ def _decode(clips: list[Clip], template: RunConfig) -> tuple[list[Clip], dict[st
     for path, reason in skipped.items():
         log.warning("skipped: %s", reason if path in reason else f"{path}: {reason}")
     if skipped:
-        log.warning("%d of %d clips cannot be read and are left out", len(skipped), len(clips))
+        log.warning("%d of %d clips cannot be read and were left out", len(skipped), len(clips))
     left = [clip for clip in clips if clip.path not in skipped]
     counts = Counter(clip.label for clip in left)
     for label in labels_of(clips):
@@ -186,7 +186,7 @@ def _train_all(jobs: Sequence[Job], clips: Sequence[Clip], options: ExperimentOp
                 done.result()
                 say_done(waiting[done].folder)
         except BaseException:
-            # The first failure, or Ctrl-C: what is running ends (Ctrl-C reaches it too), nothing new begins.
+            # The first failure, or Ctrl-C (which reaches running workers too): start no more runs.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
@@ -196,7 +196,7 @@ def _train_one(job: Job, *, clips: Sequence[Clip], options: RunOptions) -> None:
 
 
 def _share_cores(jobs: int) -> None:
-    """Give each process its share of the cores; one thread each is fastest when all cores have a run of their own."""
+    """Give each process its share of the cores; one thread each is fastest if each core has a run."""
     threads = str(max(1, len(os.sched_getaffinity(0)) // jobs))
     for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, threads)

@@ -1,7 +1,7 @@
-"""Features of frames, computed once, for an encoder that does not learn; training and scoring then run the head alone.
+"""Features of frames, computed once for a frozen encoder. Training and scoring then run only the head.
 
-What is kept of a clip are the features of the frames that are evaluated (`Run.stream`): those on the time grid, from
-its first frame, or the one window that another `sampling` chooses. Training windows are taken from the same frames.
+The features of a clip are those of its evaluated frames (`Run.stream`): the frames on the time grid, from the first
+frame, or the one window that another `sampling` chooses. Training windows are taken from the same frames.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Raise it when the same frames and weights give other features.
+# Increase it if the same frames and weights give other features.
 VERSION = "features-1"
-# Clips are encoded together until they have so many frames, and then written: an interruption loses no more.
+# Clips are encoded together up to this many frames and then written; an interruption loses at most these.
 FRAMES_AT_ONCE = 256
 
 
@@ -47,7 +47,7 @@ def features_of(run: Run, model: keras.Model) -> FeaturesCache | None:
         model: the network, with layers "encoder" and "head".
     """
     encoder = model.get_layer("encoder")
-    # One with fake quantization is a single layer over the network whose weights it has, and has ranges besides.
+    # With fake quantization it is a single layer over the network with the weights, plus the ranges.
     network = getattr(encoder.layers[-1], "network", encoder)
     if not network.variables or network.trainable_variables:
         return None
@@ -58,14 +58,14 @@ def features_of(run: Run, model: keras.Model) -> FeaturesCache | None:
 
 
 class FeaturesCache:
-    """Features of clips in the folder of their frames; shared, resumable and checked as those are.
+    """Features of clips in the folder of their frames: shared, resumable and checked like the frames.
 
     An entry belongs to the clip's content, the weights of the encoder, and the settings that choose its frames.
 
     Args:
         run: settings and frames.
-        encoder: `(batch, height, width, channels)` to `(batch, features)`; its weights are looked at when features are
-            first wanted, and may not change from then on.
+        encoder: `(batch, height, width, channels)` to `(batch, features)`; its weights are read when features are first
+            needed, and must not change afterwards.
     """
 
     def __init__(self, run: Run, encoder: keras.Model) -> None:
@@ -73,7 +73,7 @@ class FeaturesCache:
         self._encoder_word = ""
 
     def fill(self, clips: Iterable[Clip], progress: Callable[[int], object] = lambda _: None) -> None:
-        """Compute what is missing, in batches of clips; `progress` is called with the number of clips done.
+        """Compute missing features, in batches of clips; `progress` is called with the number of clips done.
 
         Raises:
             SourceError: a video cannot be read.
@@ -127,7 +127,7 @@ class FeaturesCache:
         identity: list[Any] = [VERSION, self._encoder_word, frames.name, clip.start_s, clip.end_s, network.input]
         identity += [network.rate_hz, network.sampling, network.window, network.motion_range]
         if "flow" in network.input:
-            # Flow may come from a folder of pictures: what it is says only its content.
+            # Flow may come from a folder of pictures, so only its content identifies it.
             identity.append(hashlib.sha256(self._run.stream(clip).tobytes()).hexdigest())
         return frames.with_name(f"{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]}.features.npy")
 
@@ -192,6 +192,6 @@ def _encoder_word(encoder: keras.Model) -> str:
 
 def _plain(layer: keras.layers.Layer) -> list[Any]:
     settings = {key: repr(value) for key, value in layer.get_config().items() if key != "name"}
-    # What is fake-quantised is a network over whose layers that one layer is.
+    # A fake-quantized encoder is one layer over another network.
     within = [_plain(part) for part in layer.network.layers] if hasattr(layer, "network") else []
     return [type(layer).__name__, repr(layer.output.shape), sorted(settings.items()), *within]

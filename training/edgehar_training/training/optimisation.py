@@ -1,4 +1,4 @@
-"""How weights follow the gradient: optimisers, the course of the learning rate, and the loss."""
+"""Optimizers, learning rate schedules, losses and class weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgehar_training.data.datasets import Clip
     from edgehar_training.settings import FitSettings
 
-# Where "step" divides the learning rate by ten, as shares of all epochs.
+# Shares of all epochs at which "step" divides the learning rate by ten.
 STEPS = (0.6, 0.85)
 
 
@@ -27,7 +27,7 @@ STEPS = (0.6, 0.85)
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
     """The learning rate of every step: a linear rise (Goyal et al., 2017), then constant, cosine or steps.
 
-    It is a function of the optimiser's count of steps alone, so that a resumed training goes on where it was.
+    It depends only on the step count of the optimizer, so a resumed training continues at the same rate.
 
     Args:
         kind: "constant"; "cosine", to 0 as half a cosine (Loshchilov and Hutter, 2017); "step", a tenth at each of
@@ -66,15 +66,15 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
 
 
 def check(fit: FitSettings) -> None:
-    """Make sure that the settings of the optimiser fit each other.
+    """Check that the settings of the optimizer fit each other.
 
     Raises:
         ConfigError: they do not.
     """
     if fit.weight_decay and fit.optimizer == "adam":
-        raise ConfigError("--weight-decay is of adamw and sgd, not of adam; add --optimizer adamw")
+        raise ConfigError("--weight-decay works with adamw and sgd, not with adam; add --optimizer adamw")
     if fit.warmup_epochs and fit.warmup_epochs >= fit.epochs:
-        raise ConfigError(f"--warmup-epochs {fit.warmup_epochs} leaves nothing of --epochs {fit.epochs}; lower it")
+        raise ConfigError(f"--warmup-epochs {fit.warmup_epochs} is not below --epochs {fit.epochs}; lower it")
 
 
 def make_optimizer(fit: FitSettings, variables: Sequence[keras.Variable], steps_per_epoch: int) -> Any:
@@ -85,7 +85,7 @@ def make_optimizer(fit: FitSettings, variables: Sequence[keras.Variable], steps_
 
     Args:
         fit: settings.
-        variables: what learns.
+        variables: the variables that learn.
         steps_per_epoch: steps in an epoch.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a network is given to learn from, as a picture: windows after sampling, augmentation and preprocessing."""
+"""A picture of training windows, after sampling, augmentation and preprocessing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SHOWN_FRAMES = 10
 SIDE = 112
-# Flow reaches from -1 to 1 and is mostly small: shown so many times as strong.
+# Flow is mostly small in its range of -1 to 1, so it is shown multiplied by this.
 _FLOW_GAIN = 4
 
 
@@ -37,17 +37,17 @@ def write_preview(path: Path, config: RunConfig, clips: Sequence[Clip], *, rows:
         path: the file.
         config: the settings.
         clips: the clips of the data set.
-        rows: windows at most; clips are taken from all classes in turn.
+        rows: largest number of windows; clips are taken from all classes in turn.
 
     Returns:
         How many rows there are.
 
     Raises:
-        DatasetError: none of the chosen clips can be read.
+        DatasetError: no chosen clip can be read.
         OSError: the file cannot be written.
     """
     chosen = in_turn(clips, rows)
-    # All of the chosen clips in one batch, so that mixup mixes them as in training.
+    # All chosen clips in one batch, so that mixup mixes them as in training.
     fit = msgspec.structs.replace(config.fit, batch_size=len(chosen), windows_per_clip=1)
     config = msgspec.structs.replace(config, labels=labels_of(list(clips)), fit=fit)
     with tempfile.TemporaryDirectory() as nowhere:

@@ -1,4 +1,4 @@
-"""Event files for TensorBoard, written without TensorFlow, so that they are there on every backend of Keras.
+"""Event files for TensorBoard, written without TensorFlow, for every backend of Keras.
 
 A file is a row of records (TensorFlow's TFRecord): the length as uint64, its masked CRC-32C, the bytes, their masked
 CRC-32C, all little-endian. The bytes of each are a protocol buffer `Event`, of which only scalars are needed.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# What TensorBoard calls the columns of a history.
+# Names in TensorBoard of the columns of a history.
 TAGS = {
     "loss": "loss/training",
     "val_loss": "loss/validation",
@@ -35,7 +35,7 @@ class EventFile:
     """A new event file.
 
     Args:
-        folder: where TensorBoard looks; made here. Files of a training that was interrupted stay, and count.
+        folder: folder of the event files; created. Files of an interrupted training stay and are still shown.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Weights of a network that was trained before, for one that begins: also with other labels, or a part of them."""
+"""Start a network from the weights of a trained network, also with other labels, or with a part of them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where weights come from.
+    """A source of weights.
 
     Attributes:
         weights: of every layer that has some, by its name in `named_layers`.
-        labels: in the order of the network's output; None where it is not known.
+        labels: labels in the order of the output; None if unknown.
     """
 
     weights: Mapping[str, Weights]
@@ -35,12 +35,12 @@ class Source:
 
 @dataclasses.dataclass
 class Taken:
-    """What was taken.
+    """The weights that were taken.
 
     Attributes:
-        layers: names of the layers whose weights were taken whole.
-        labels: labels whose part of the last layer was taken, where that was not taken whole.
-        left: why not, for every other layer.
+        layers: names of the layers whose weights were all taken.
+        labels: labels whose part of the last layer was taken, if not all of it was.
+        left: the reason for every other layer.
     """
 
     layers: list[str] = dataclasses.field(default_factory=list)
@@ -54,7 +54,7 @@ class Taken:
 
 
 def init_from(model: keras.Model, path: Path | str, labels: Sequence[str]) -> Taken:
-    """Give a fresh network the weights of one that was trained before.
+    """Copy the weights of a trained network into a fresh one.
 
     Layers are paired by name and must have the same shapes. Of the last layer, the weights of every label that both
     know are taken, whatever the order or number of labels.
@@ -65,7 +65,7 @@ def init_from(model: keras.Model, path: Path | str, labels: Sequence[str]) -> Ta
         labels: of `model`, in the order of its output.
 
     Returns:
-        What was taken.
+        The weights that were taken.
 
     Raises:
         ConfigError: there is nothing at the path, or nothing of it fits.
@@ -109,11 +109,11 @@ def _take_labels(
     name: str,
     taken: Taken,
 ) -> None:
-    """Take what belongs to labels of the same name: columns of the kernel, and elements of the bias."""
+    """Take the weights of labels of the same name: columns of the kernel, and elements of the bias."""
     new = layer.get_weights()
     if old_labels is None:
         if [w.shape for w in old] == [w.shape for w in new]:
-            # A file of a network alone: its labels can only be those of now.
+            # The file holds no labels, so they must be the current ones.
             layer.set_weights(old)
             taken.layers.append(name)
         else:
@@ -147,14 +147,14 @@ def _open(path: Path, layers: Mapping[str, keras.layers.Layer]) -> Source:
     if path.is_dir():
         return _of_run(path)
     if not path.exists():
-        raise ConfigError(f"--init-from {path}: there is no such file or folder")
+        raise ConfigError(f"--init-from {path}: no such file or folder")
     if path.suffix == ".keras":
         return _of_file(path)
     if path.suffix == ".edgehar":
         from edgehar_training.models.bundle_weights import read_bundle
 
         return Source(*read_bundle(path, layers))
-    raise ConfigError(f"--init-from {path}: is no run's folder, no .keras file and no bundle (.edgehar)")
+    raise ConfigError(f"--init-from {path}: is neither the folder of a run, nor a .keras file, nor an .edgehar bundle")
 
 
 def _of_run(path: Path) -> Source:

@@ -78,7 +78,9 @@ def test_what_was_only_trained_on_is_left_out():
     assert [[one.camera for one in share.test] for share in shares] == [[], ["own:b"]]
 
 
-def test_a_recording_of_the_run_itself_is_known_by_its_file():
+def test_a_recording_of_the_run_itself_is_known_by_its_file_and_has_its_camera():
     run = run_of(0, 0, test="a", train="b")
-    known = Recording("/own/b.mp4", "b", "another name", (), True)
-    assert shares_of([run], [known])[1] == [known]
+    named = [Recording(f"/own/{camera}.mp4", camera, "another name", (), True) for camera in "ab"]
+    (share,), left_out = shares_of([run], named)
+    assert [(one.path, one.camera) for one in share.test] == [("/own/a.mp4", "own:a")]
+    assert [one.path for one in left_out] == ["/own/b.mp4"]

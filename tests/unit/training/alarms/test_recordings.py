@@ -1,5 +1,7 @@
 """Folders of footage with their tables of cameras and incidents."""
 
+import dataclasses
+
 import pytest
 
 from edgehar.errors import ConfigError, DatasetError
@@ -41,10 +43,15 @@ def test_tables_above_the_folder_name_cameras_and_incidents(data):
     assert warnings == ["cctv/fight/e.MP4: events.csv names no fight in it"]
 
 
+def test_recordings_know_the_folder_that_was_given(data):
+    found, _ = find_recordings([data / "cctv/ordinary", data / "plain"], [data / "cctv/fight"], ["fight"])
+    assert list(dict.fromkeys(one.folder for one in found)) == ["cctv/ordinary", "plain", "cctv/fight"]
+
+
 def test_a_folder_and_the_one_above_it_name_a_clip_alike(data):
     above = {one.path: one for one in find_recordings([data / "cctv"], [], ["fight"])[0]}
     for one in find_recordings([data / "cctv/ordinary"], [], ["fight"])[0]:
-        assert above[one.path] == one
+        assert dataclasses.replace(above[one.path], folder=one.folder) == one
 
 
 @pytest.mark.parametrize(

@@ -109,12 +109,12 @@ def test_lists_that_do_not_fit_are_explained(tmp_path):
 def test_a_split_whose_predecessor_is_missing_is_not_taken_for_it(tmp_path):
     ucf(tmp_path / "ucf")
     write_ucf_lists(tmp_path / "ucf/ucfTrainTestlist", 2, tested={1})
-    with pytest.raises(DatasetError, match="UCF101: official split 1 is not there"):
+    with pytest.raises(DatasetError, match="UCF101: official split 1 is missing"):
         load("ucf101", tmp_path / "ucf")
     hmdb(tmp_path / "hmdb")
     for number in (1, 3):
         write_hmdb_split(tmp_path / "hmdb", number, {"Film_A": 1})
-    with pytest.raises(DatasetError, match="HMDB51: official split 2 is not there"):
+    with pytest.raises(DatasetError, match="HMDB51: official split 2 is missing"):
         load("hmdb51", tmp_path / "hmdb")
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 
@@ -51,6 +52,34 @@ def test_frames_are_those_of_the_device(tmp_path, crop):
     path = write_video(tmp_path / "clip.mp4", pixels)
     small = FramesCache(tmp_path / "cache", 24, 24, crop).load(clip_of(path))
     ring = FrameRing(4, 24, 24, dtype="uint8", crop=crop)
+    with open_source(str(path)) as source:
+        for frame in source:
+            ring.push(frame)
+    assert np.array_equal(small.frames, ring.window())
+
+
+# The first 8 numbers of a display matrix in 16.16 fixed point (ISO/IEC 14496-12, 6.2.2), for a picture of 96x48.
+ONE = 1 << 16
+MATRICES = {
+    "mirrored": (-ONE, 0, 0, 0, ONE, 0, 96 * ONE, 0),
+    "upside down": (ONE, 0, 0, 0, -ONE, 0, 0, 48 * ONE),
+    "turned": (0, ONE, 0, -ONE, 0, 0, 48 * ONE, 0),
+    "zero": (0,) * 8,
+}
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_training_turns_pictures_as_the_device_does(tmp_path, name):
+    """Phones store pictures turned or mirrored, with a display matrix: training must see what the device sees."""
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 48, 96, 3), np.uint8)
+    pixels[:, :24, :48] = 255
+    path = write_video(tmp_path / "clip.mp4", pixels)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"tkhd") + 4 + 40
+    content[at : at + 36] = struct.pack(">9i", *MATRICES[name], 0 if name == "zero" else 1 << 30)
+    path.write_bytes(content)
+    small = FramesCache(tmp_path / "cache", 24, 24).load(clip_of(path))
+    ring = FrameRing(4, 24, 24, dtype="uint8")
     with open_source(str(path)) as source:
         for frame in source:
             ring.push(frame)

@@ -275,7 +275,7 @@ def test_figures_are_shown_as_text_and_as_a_chart():
     text = conditions_text(figures)
     assert re.search(r"^dark +0\.700 .* -0\.200 .* 20\.0%  gamma 2\.5$", text, re.MULTILINE)
     assert text.startswith("WARNING: 4 groups only")
-    section = conditions_section(figures)
+    section = conditions_section(figures).body
     assert section.count("<rect") == 2
     widths = [float(width) for width in re.findall(r'<rect [^>]*? width="([\d.]+)"', section)]
     assert widths[1] / widths[0] == pytest.approx(0.7 / 0.9, abs=1e-3)

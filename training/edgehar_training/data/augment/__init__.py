@@ -24,16 +24,16 @@ def augment(
     rng: np.random.Generator,
     flow: npt.NDArray[np.int8] | None = None,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int8] | None]:
-    """Flip, shift, zoom, relight, blur and grain a window; what is 0 in the settings costs nothing.
+    """Flip, shift, zoom, relight, blur and add noise to a window. A setting of 0 costs nothing.
 
     Args:
         frames: uint8 `(n, height, width, 3)` RGB.
-        settings: the most that may happen.
-        rng: where the randomness comes from.
+        settings: limits of the changes.
+        rng: source of randomness.
         flow: int8 `(n, height, width, 2)`, moved along with the frames.
 
     Returns:
-        Frames and flow of the same shapes, not views of what was given where anything is changed.
+        Frames and flow of the same shapes; changed arrays are copies.
     """
     if not settings.on:
         return frames, flow

@@ -1,4 +1,4 @@
-"""Contrast, brightness and the strength of each colour: another light, another camera."""
+"""Contrast, brightness and the strength of each color: another light, another camera."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def relight(
 
     Args:
         frames: uint8 `(n, height, width, 3)` RGB.
-        settings: the most that may happen.
-        rng: where the randomness comes from.
+        settings: limits of the changes.
+        rng: source of randomness.
 
     Returns:
         uint8, same shape, rounded and clipped to 0-255.

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class Axis(NamedTuple):
-    """What happens along one side of the frame.
+    """The change along one side of the frame.
 
     Attributes:
         shown: which source row (or column) each row shows, `(size,)`.
-        zoom: how much larger things get; below 0 where they are mirrored too.
+        zoom: magnification; below 0 if mirrored.
     """
 
     shown: npt.NDArray[np.intp]
@@ -34,12 +34,12 @@ def move(
 
     Args:
         frames: uint8 `(n, height, width, 3)`.
-        settings: the most that may happen.
-        rng: where the randomness comes from.
+        settings: limits of the changes.
+        rng: source of randomness.
         flow: int8 `(n, height, width, 2)` of x and y: mirrored and zoomed in value too.
 
     Returns:
-        Frames and flow, new arrays unless nothing is to change. The edge of the frame is repeated where the shift or
+        Frames and flow, new arrays unless nothing changes. The edge of the frame is repeated where the shift or
         zoom looks beyond it.
     """
     if not (settings.flip or settings.shift or settings.zoom):

@@ -20,13 +20,13 @@ _POOL = 1 << 21
 def soften(frames: npt.NDArray[np.uint8], settings: AugmentSettings, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Blur with a Gaussian and add Gaussian noise.
 
-    Both deviations are uniform from 0 to the most that may be, and the same for all frames of a window. The noise
-    itself differs from frame to frame, as that of a sensor does.
+    Both deviations are uniform from 0 to their limit, and the same for all frames of a window. The noise differs from
+    frame to frame, as sensor noise does.
 
     Args:
         frames: uint8 `(n, height, width, 3)`.
         settings: the largest deviations, in pixels and in levels of 255.
-        rng: where the randomness comes from.
+        rng: source of randomness.
 
     Returns:
         uint8, same shape.
@@ -52,7 +52,7 @@ def _blurred(frames: npt.NDArray[np.uint8], deviation: float) -> npt.NDArray[np.
 def _noisy(frames: npt.NDArray[np.uint8], deviation: float, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     import cv2
 
-    # Drawing so many normal numbers anew takes as long as everything else together: pieces of a pool do as well.
+    # Drawing this many normal numbers would take as long as everything else, so pieces of a pool are used.
     pool, noisy, size = _pool(), np.empty_like(frames), frames[0].size
     for source, target in zip(frames, noisy, strict=True):
         if size <= _POOL:

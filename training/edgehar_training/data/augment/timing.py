@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class Timing(NamedTuple):
-    """What is made of a clip's time before a window is taken.
+    """The change of the time of a clip before a window is taken.
 
     Attributes:
-        first: the first frame that is left.
-        beyond: the frame after the last that is left, above `first`.
+        first: the first remaining frame.
+        beyond: the frame after the last remaining frame, above `first`.
         speed: how much faster the clip is shown.
     """
 

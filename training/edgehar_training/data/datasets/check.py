@@ -1,4 +1,4 @@
-"""What a data set is made of, and what is wrong with it before a network is trained on it."""
+"""Check a data set before training: its composition, and faults such as damaged files, duplicates and leaks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Durations(msgspec.Struct, frozen=True):
 
 
 class ClassCheck(msgspec.Struct, frozen=True):
-    """The readable clips of a class: how many, of how many groups, how long (None where that is not known)."""
+    """The readable clips of a class: number, number of groups, and durations (None if unknown)."""
 
     clips: int
     groups: int
@@ -55,21 +55,21 @@ class Duplicate(msgspec.Struct, frozen=True):
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """What `edgehar data check` found.
+    """Findings of `edgehar data check`.
 
     Attributes:
         dataset: kind of the data set.
-        clips: how many clips it has.
-        videos: how many video files they are in.
-        groups: how many groups they are of.
+        clips: number of clips.
+        videos: number of video files.
+        groups: number of groups.
         classes: the readable clips of each class.
-        duration_s: lengths of the readable clips; None where none is known.
-        rates_hz: how many videos have each frame rate, to a tenth.
-        sizes: how many videos have each frame size, as "WIDTHxHEIGHT".
-        unreadable: why, for the path of every video of which no frame can be had.
-        damaged: what is wrong, for the path of every other that is damaged.
+        duration_s: durations of the readable clips; None if unknown.
+        rates_hz: number of videos with each frame rate, rounded to a tenth.
+        sizes: number of videos with each frame size, as "WIDTHxHEIGHT".
+        unreadable: the reason for every video without a readable frame, by its path.
+        damaged: the fault of every other damaged video, by its path.
         duplicates: files of the same content.
-        warnings: what should be looked at before training, in words.
+        warnings: findings to look at before training, in words.
     """
 
     dataset: str
@@ -172,8 +172,8 @@ def _leaks(clips: Sequence[Clip], duplicates: Sequence[Duplicate]) -> list[str]:
     count = len({clip.group for clip in clips})
     if count == len({clip.path for clip in clips}) > 1:
         warnings.append(
-            "leak: every video is a group of its own, so that clips of one person, camera or recording may be on both "
-            "sides of a split; say in groups.csv (or the column group) what belongs together"
+            "leak: every video is a group of its own, so clips of one person, camera or recording may be on both sides "
+            "of a split; list what belongs together in groups.csv (or in the column group)"
         )
     return warnings
 
@@ -194,19 +194,19 @@ def _thin(readable: Sequence[Clip], labels: Sequence[str]) -> list[str]:
     for label in labels:
         groups = len({clip.group for clip in readable if clip.label == label})
         if not clips[label]:
-            warnings.append(f"class {label!r} has no clip that can be read; bring some, or leave it out by --classes")
+            warnings.append(f"class {label!r} has no readable clip; add some, or leave it out with --classes")
         elif groups < _FEWEST_GROUPS:
             warnings.append(
                 f"class {label!r} has clips of {groups} groups; to train, validate and test on unseen ones takes "
                 f"{_FEWEST_GROUPS}"
             )
         elif clips[label] < _FEWEST_CLIPS:
-            warnings.append(f"class {label!r} has {clips[label]} clips only: its figures will say little")
+            warnings.append(f"class {label!r} has {clips[label]} clips: its figures will be imprecise")
     if clips and max(clips.values()) > _MOST_UNEVEN * min(clips.values()):
         (most, many), (least, few) = clips.most_common()[0], clips.most_common()[-1]
         warnings.append(
-            f"{most!r} has {many} clips and {least!r} {few}; consider edgehar-train --class-weights, and read the "
-            "figures of each class"
+            f"{most!r} has {many} clips and {least!r} {few}; consider edgehar-train --class-weights, and look at "
+            "the figures of each class"
         )
     return warnings
 

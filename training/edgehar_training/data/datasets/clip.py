@@ -1,4 +1,4 @@
-"""One labelled stretch of video."""
+"""One labeled stretch of video."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Clip:
-    """One labelled stretch of video.
+    """One labeled stretch of video.
 
     Attributes:
         path: a video file, or any other source that `edgehar.open_source` opens. Bytes of a file name that are not

@@ -27,7 +27,7 @@ _TAGS = re.compile(r"(?P<source>.+)_[a-z]+_(?:cm|nm)_np\d+_[a-z]{2}_(?:goo|med|b
 def load_hmdb51(data_dir: Path) -> list[Clip]:
     """Return clips with their parts in the official splits that exist; the group is the source video of a clip.
 
-    Split files are looked for in `data_dir`, in `testTrainMulti_7030_splits` in it, and in that beside it.
+    Split files are searched in `data_dir`, and in `testTrainMulti_7030_splits` in it or next to it.
 
     Raises:
         DatasetError: the folder or a split file is not laid out so, or a split lacks the file of an action.
@@ -59,7 +59,7 @@ def source_video(stem: str, label: str) -> str:
     match = _TAGS.fullmatch(stem)
     if match is None:
         return stem
-    # Nearly always the action stands before the tags; what is left is not empty.
+    # The action nearly always precedes the tags; the remaining text is not empty.
     return match["source"].removesuffix(f"_{label}") or stem
 
 
@@ -92,6 +92,6 @@ def _read_split(folders: list[Path], labels: list[str], number: int) -> dict[str
     parts: dict[str, str] = {}
     for label, name in zip(labels, names, strict=True):
         if not (folder / name).is_file():
-            raise DatasetError(f"{folder}: no {name}, though other actions have a split {number}; bring the file")
+            raise DatasetError(f"{folder}: no {name}, although other actions have a split {number}; add the file")
         parts |= {f"{label}/{clip}": part for clip, part in read_split_file(folder / name).items()}
     return parts

@@ -72,7 +72,7 @@ def read_sequences(path: Path) -> dict[str, list[tuple[int, int]]]:
     A video that the file calls missing has no stretches. Lines that are about no video are passed over.
 
     Raises:
-        DatasetError: a line about a video cannot be understood, or the file is about none.
+        DatasetError: a line about a video is invalid, or the file has none.
     """
     sequences = {}
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
@@ -108,7 +108,7 @@ def _clips(path: Path, label: str, person: int, stretches: list[tuple[int, int]]
     group, official = f"person{person:02d}", (official_part(person),)
     if not stretches:
         return [Clip(str(path), label, group, official=official)]
-    # Half a frame before the first and after the last, so that rounding of times cannot lose one.
+    # Half a frame before the first and after the last, because rounding of times must not lose one.
     return [
         Clip(str(path), label, group, max(0.0, (first - 1.5) / RATE_HZ), (last - 0.5) / RATE_HZ, official=official)
         for first, last in stretches

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COLUMNS = ("path", "label", "group", "start_s", "end_s", "fold", "official")
 NEEDED = ("path", "label")
 PARTS = ("train", "val", "test")
-# Stands for no part of an official split: an empty cell is no official split at all.
+# Marks a clip that is in no part of an official split; an empty cell means there is no official split.
 NO_PART = "-"
 
 
@@ -79,9 +79,9 @@ def _clip(table: Path, line: int, row: dict[str, str | None]) -> Clip:
         raise DatasetError(f"{where}: more values than columns; put a path with a comma in quotes")
     start_s, end_s = _seconds(where, "start_s", row), _seconds(where, "end_s", row)
     if end_s is not None and end_s <= (start_s or 0.0):
-        raise DatasetError(f"{where}: the clip ends at {end_s:g} s, before or as it starts at {start_s or 0.0:g} s")
+        raise DatasetError(f"{where}: the clip ends at {end_s:g} s, not after its start at {start_s or 0.0:g} s")
     if is_file_path(path):
-        path = str(table.parent / path)
+        path = path if path.startswith("/") else str(table.parent / path)
         _check_kind(where, Path(path))
     group = row.get("group") or printable(path)
     return Clip(path, label, group, start_s, end_s, _fold(where, row), _official(where, row))
@@ -102,14 +102,14 @@ def _seconds(where: str, name: str, row: dict[str, str | None]) -> float | None:
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value >= 0):
-        raise DatasetError(f"{where}: {name} is {text!r}, it must be seconds, 0 or more")
+        raise DatasetError(f"{where}: {name} is {text!r}, must be seconds, 0 or more")
     return value
 
 
 def _fold(where: str, row: dict[str, str | None]) -> int | None:
     text = row.get("fold")
     if text and not text.isdecimal():
-        raise DatasetError(f"{where}: fold is {text!r}, it must be a whole number")
+        raise DatasetError(f"{where}: fold is {text!r}, must be a whole number")
     return int(text) if text else None
 
 
@@ -117,5 +117,5 @@ def _official(where: str, row: dict[str, str | None]) -> tuple[str, ...]:
     text = row.get("official")
     parts = tuple(part.strip() for part in text.split(";")) if text else ()
     if wrong := [part for part in parts if part not in (*PARTS, NO_PART)]:
-        raise DatasetError(f"{where}: official is {wrong[0]!r}, a part is {', '.join(PARTS)}, or {NO_PART} for none")
+        raise DatasetError(f"{where}: official is {wrong[0]!r}, must be {', '.join(PARTS)}, or {NO_PART} for none")
     return tuple("" if part == NO_PART else part for part in parts)

@@ -1,4 +1,4 @@
-"""Data sets' own splits: who has which, what they need, and what is said of them."""
+"""Official splits of data sets: the files they need, their parts, and their leaks."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Official:
 
     Attributes:
         name: of the data set.
-        what: by what it parts the clips.
-        lists: what each of several splits is called; empty where there is one.
-        needs: files without which it is not known; empty where names tell it.
+        what: the criterion that separates the parts.
+        lists: name of each of several splits; empty for a single split.
+        needs: required files; empty if the names of the clips are enough.
     """
 
     name: str
@@ -38,16 +38,23 @@ OFFICIAL = {
     "kth": Official("KTH", "by person"),
     "ucf50": Official("UCF50", "by group"),
     "ucf101": Official(
-        "UCF101", "by group", "list", "trainlist01.txt and testlist01.txt of ucfTrainTestlist in --data or beside it"
+        "UCF101", "by group", "list", "trainlist01.txt and testlist01.txt of ucfTrainTestlist in --data or next to it"
     ),
     "hmdb51": Official(
         "HMDB51",
         "by source video",
         "split",
-        "<action>_test_split1.txt of testTrainMulti_7030_splits in --data or beside it",
+        "<action>_test_split1.txt of testTrainMulti_7030_splits in --data or next to it",
     ),
     "weizmann": Official("Weizmann", "by person"),
     "ut-interaction": Official("UT-Interaction", "by sequence"),
+    "rwf-2000": Official("RWF-2000", "val is tested"),
+    "ucf-crime": Official("UCF-Crime", "by video", needs="Anomaly_Train.txt and Anomaly_Test.txt in --data"),
+    "ubi-fights": Official("UBI-Fights", "by video", needs="test_videos.csv in --data"),
+    "ubnormal": Official(
+        "UBnormal", "by scenario", needs="abnormal_training_video_names.txt and the five other lists in --data"
+    ),
+    "le2i": Official("Le2i", "by place: coffee room against home"),
     "csv": Official("the table's", "column official", "split", "the column official (or fold) in every row"),
 }
 
@@ -68,11 +75,11 @@ def check_official(clips: Sequence[Clip], dataset: str, folds: int | None) -> li
     """Make sure that there is such an official split, before clips are decoded for it.
 
     Returns:
-        Where it leaks, in words: it is what it is, and is not corrected.
+        Leaks of an official split are reported and not corrected.
 
     Raises:
-        ConfigError: the data set has no official split, or not so many.
-        DatasetError: its lists are not there, or name none of the clips.
+        ConfigError: the data set has no official split, or another number of them.
+        DatasetError: its lists are missing, or name none of the clips.
     """
     leaks = []
     for number, (train, val, test) in enumerate(official_parts(clips, dataset, folds), 1):
@@ -89,16 +96,16 @@ def official_parts(
 ) -> list[tuple[list[int], list[int], list[int]]]:
     """Return the indices of the training, validation and test clips of every split asked for.
 
-    Where the validation part is empty, it is still to be taken off the training part.
+    If the validation part is empty, the caller takes it from the training part.
 
     Args:
         clips: the clips.
         dataset: kind of the data set.
-        folds: None is the first of several splits; else all of them, which must be so many.
+        folds: None gives the first of several splits; a number must be the number of splits, and gives all.
 
     Raises:
-        ConfigError: the data set has no official split, or not so many.
-        DatasetError: its lists are not there, or name none of the clips.
+        ConfigError: the data set has no official split, or another number of them.
+        DatasetError: its lists are missing, or name none of the clips.
     """
     if dataset not in OFFICIAL:
         having = ", ".join(OFFICIAL)
@@ -115,9 +122,7 @@ def official_parts(
 def _of_lists(clips: Sequence[Clip], dataset: str, folds: int | None) -> list[tuple[list[int], list[int], list[int]]]:
     count = min(len(clip.official) for clip in clips)
     if folds not in (None, count):
-        many = (
-            "one official split: leave --folds away" if count == 1 else f"{count} official splits: use --folds {count}"
-        )
+        many = "one official split: omit --folds" if count == 1 else f"{count} official splits: use --folds {count}"
         raise ConfigError(f"--split official --folds {folds}: {OFFICIAL[dataset].name} has {many}")
     splits = []
     for number in range(1 if folds is None else count):
@@ -129,7 +134,7 @@ def _of_lists(clips: Sequence[Clip], dataset: str, folds: int | None) -> list[tu
             if not parts[part]:
                 raise DatasetError(
                     f"--split official: none of the clips is in the {part} part of split {number + 1} of "
-                    f"{OFFICIAL[dataset].name}; bring the rest of the data set, or use --split group"
+                    f"{OFFICIAL[dataset].name}; add the rest of the data set, or use --split group"
                 )
         splits.append((parts["train"], parts["val"], parts["test"]))
     return splits
@@ -178,8 +183,8 @@ def without_gaps(dataset: str, splits: Sequence[dict[str, str] | None]) -> list[
     if there != list(splits[: len(there)]):
         number = list(splits).index(None) + 1
         raise DatasetError(
-            f"{dataset}: official split {number} is not there, though a later one is; bring its files, or move the "
-            "others away"
+            f"{dataset}: official split {number} is missing, although a later one exists; add its files, or remove the "
+            "others"
         )
     return there
 

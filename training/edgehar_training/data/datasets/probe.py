@@ -1,4 +1,4 @@
-"""What is in a video file: its size, rate, length and content hash, and whether it can be decoded."""
+"""Probe a video file: size, rate, length and content hash, and whether it can be decoded."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
-# Frames that are decoded at the beginning of a video, and the share of those promised that must be there.
+# Number of frames decoded at the start of a video, and the smallest share of the frames its header promises.
 _SAMPLE = 5
 _COMPLETE = 0.95
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Probe:
-    """What is known of a video.
+    """Findings about a video.
 
     Attributes:
-        sha256: of the file's bytes, hexadecimal; empty for a source that is no file.
-        width: of a frame, in pixels.
-        height: of a frame, in pixels.
-        rate_hz: mean frames a second; 0 where there are fewer than two.
-        frames: how many; 0 where it is not known without decoding all.
-        duration_s: from the first frame to the end of the last; 0 where it is not known.
-        unreadable: why no frame can be had; empty where one can.
-        damaged: what is wrong besides; empty where nothing was found.
+        sha256: SHA-256 of the bytes of the file, hexadecimal; empty for a source that is not a file.
+        width: width of a frame, in pixels.
+        height: height of a frame, in pixels.
+        rate_hz: mean frame rate; 0 with fewer than two frames.
+        frames: number of frames; 0 if unknown without decoding all.
+        duration_s: seconds from the first frame to the end of the last; 0 if unknown.
+        unreadable: the reason why no frame can be read; empty if one can.
+        damaged: another fault; empty if none was found.
     """
 
     sha256: str = ""
@@ -65,7 +65,7 @@ def probe_videos(
 
     Args:
         clips: the clips.
-        workers: videos that are read at the same time.
+        workers: number of videos read at the same time.
         all_frames: decode every frame, not a few of each video.
         progress: called after each video.
     """
@@ -77,7 +77,7 @@ def probe_videos(
 def probe(path: str, *, all_frames: bool = False) -> Probe:
     """Look into a video: all of its packets, but few of its frames unless `all_frames` is set.
 
-    It does not raise for a video that cannot be read; that is what is found out.
+    An unreadable video is a finding, not an error.
     """
     sha256 = ""
     try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 160, 120
 PER_CLASS = 6
-# Of a clip whose length is not known, the frame at this moment is shown.
+# The frame at this time represents a clip of unknown length.
 _LATEST_S = 1.0
 
 
@@ -36,14 +36,14 @@ def write_contact_sheet(
     workers: int = 1,
     progress: Callable[[], object] = lambda: None,
 ) -> None:
-    """Write a PNG with a row for each class: the middle frames of a few clips, of as many groups as can be.
+    """Write a PNG with a row for each class: the middle frames of a few clips, from as many groups as possible.
 
     Args:
         path: the file.
         clips: the clips.
-        probes: what is in each of their videos, by its path.
+        probes: the probe of each of their videos, by its path.
         title: the words at the top.
-        workers: videos that are read at the same time.
+        workers: number of videos read at the same time.
         progress: called after each clip.
 
     Raises:

@@ -34,7 +34,7 @@ COLUMNS = ("clip", "label", "group", "part", "start_s", "end_s")
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Indices into a list of clips: int, sorted. `test` is empty where all data go into the model."""
+    """Indices into a list of clips, sorted. `test` is empty if all clips are used for training."""
 
     train: list[int]
     val: list[int]
@@ -84,23 +84,24 @@ def make_splits(
 ) -> list[Split]:
     """Return one split per fold, or a single split without `folds`.
 
-    By group, no group is in two parts of a split; `random` deals single clips and leaks what clips of a group share;
-    `official` is the data set's own, and where it has no validation part, groups of its training part become one.
-    Parts are stratified by label. `folds` equal to the number of groups is exact leave-one-group-out. Groups are dealt
-    by scikit-learn's `StratifiedGroupKFold`; the validation part comes off the training part in the same way.
+    With `group`, no group is in two parts of a split. `random` splits single clips, and leaks what clips of a group
+    share. `official` is the split of the data set; if it has no validation part, groups of its training part become
+    one. Parts are stratified by label. `folds` equal to the number of groups is exact leave-one-group-out.
+    scikit-learn's `StratifiedGroupKFold` deals the groups; the validation part is taken from the training part in the
+    same way.
 
     Args:
         clips: the clips.
         protocol: "group", "official" or "random".
         folds: number of folds, in which every clip is tested exactly once; of official lists, all of them.
-        seed: of the shuffle.
-        test_fraction: share of all clips to test on without `folds`, 0 to under 1; 0 gives no test part.
-        val_fraction: share of all clips to validate on, over 0.
+        seed: seed of the shuffle.
+        test_fraction: share of test clips without `folds`, 0 to under 1; 0 gives no test part.
+        val_fraction: share of validation clips, above 0.
         dataset: kind of the data set, for its official split.
 
     Raises:
         ConfigError: a number is out of range, or the data set has no such official split.
-        DatasetError: too few groups or clips for such a split, or the lists of the official one are not there.
+        DatasetError: too few groups or clips for the split, or the lists of the official split are missing.
     """
     if not 0 <= test_fraction < 1 or not 0 < val_fraction < 1 or test_fraction + val_fraction >= 1:
         raise ConfigError(
@@ -108,7 +109,7 @@ def make_splits(
             "training"
         )
     if folds is not None and folds < 2:
-        raise ConfigError(f"{folds} folds: there must be at least 2; leave --folds away for a single split")
+        raise ConfigError(f"{folds} folds: there must be at least 2; omit --folds for a single split")
     if protocol == "official":
         return _official(clips, dataset, folds, seed, test_fraction, val_fraction)
     labels = np.array([clip.label for clip in clips])
@@ -135,15 +136,16 @@ def _official(
     for train, val, test in official_parts(clips, dataset, folds):
         if unseen := sorted(set(labels[test].tolist()) - set(labels[train].tolist())):
             raise DatasetError(
-                f"the official split tests {unseen[0]!r}, of which it has no clip to train on; bring the rest of the "
-                "data set, or leave the class out with --classes"
+                f"the official split tests {unseen[0]!r}, but has no training clip of it; add the rest of the data "
+                "set, or leave the class out with --classes"
             )
         if not val:
             share = min(0.5, val_fraction * len(clips) / len(train))
             kept, taken = _hold_out(np.array(train), labels, groups, share, seed, what="validation")
             train, val = sorted(kept.tolist()), sorted(taken.tolist())
         split = Split(train, val, test)
-        # An official split may share groups with its test part; what is validated on never does with what is learned.
+        # An official split may share groups with its test part; the validation part never shares any with the training
+        # part.
         check_disjoint(Split(train, val, []), groups.tolist())
         _check_classes(split, labels.tolist())
         splits.append(split)
@@ -151,10 +153,10 @@ def _official(
 
 
 def check_disjoint(split: Split, groups: Sequence[str]) -> None:
-    """Make sure that no group is in two parts.
+    """Check that no group is in two parts.
 
     Raises:
-        DatasetError: one is.
+        DatasetError: a group is.
     """
     parts = [{groups[i] for i in part} for part in (split.train, split.val, split.test)]
     if shared := (parts[0] & parts[1]) | (parts[0] & parts[2]) | (parts[1] & parts[2]):
@@ -180,7 +182,7 @@ def read_splits(path: Path, root: Path | None) -> dict[str, list[Clip]]:
     """Read the clips of each part ("train", "val", "test") of a split that `write_splits` wrote.
 
     Raises:
-        DatasetError: the file is missing or no such table.
+        DatasetError: the file is missing or invalid.
     """
     parts: dict[str, list[Clip]] = {part: [] for part in PARTS}
     try:
@@ -236,7 +238,7 @@ def _hold_out(
     *,
     what: str,
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Take about `share` of `indices` away: (kept, taken). The most complete, then the best sized part is taken."""
+    """Take about `share` of `indices`, and return (kept, taken). Prefers all classes in both, then the right size."""
     count = len(set(groups[indices].tolist()))
     folds = min(max(2, round(1 / share)), count)
     if folds < 2:
@@ -260,7 +262,7 @@ def _stratified(
     dealer = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     try:
         with warnings.catch_warnings():
-            # It warns where a class has fewer clips than folds; _check_classes says what that does to the split.
+            # It warns if a class has fewer clips than folds; _check_classes reports the effect on the split.
             warnings.simplefilter("ignore", UserWarning)
             pairs = list(dealer.split(indices, labels[indices], groups[indices]))
     except ValueError as error:

@@ -26,9 +26,9 @@ _LINE = re.compile(r"(?P<label>[^/\s]+)/(?P<name>\S+)(?:\s+(?P<number>\d+))?")
 def load_ucf101(data_dir: Path) -> list[Clip]:
     """Return clips whose group is `gNN`, the same across classes, with their parts in the official lists that exist.
 
-    Lists are looked for in `data_dir`, in `ucfTrainTestlist` in it, and in that beside it; `data_dir` may also be the
-    folder that holds `UCF-101`. Names are compared without regard to case, since the class HandstandPushups is spelt in
-    two ways.
+    Lists are searched in `data_dir`, and in `ucfTrainTestlist` in it or next to it; `data_dir` may also be the
+    folder that holds `UCF-101`. Names are compared without regard to case, since the class HandstandPushups is spelled
+    in two ways.
 
     Raises:
         DatasetError: the folder or a list is not laid out so.

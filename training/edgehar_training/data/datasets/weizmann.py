@@ -35,7 +35,7 @@ def load_weizmann(data_dir: Path) -> list[Clip]:
     named = [(path, *_parse(path)) for path in files]
     persons = sorted({person for _, person, _ in named})
     if len({action for _, _, action in named}) < 2:
-        raise DatasetError(f"{data_dir}: all clips are of one action, {named[0][2]}; bring those of others")
+        raise DatasetError(f"{data_dir}: all clips are of one action, {named[0][2]}; add clips of other actions")
     return [Clip(str(path), action, person, fold=persons.index(person) + 1) for path, person, action in named]
 
 

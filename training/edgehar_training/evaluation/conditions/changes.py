@@ -1,7 +1,7 @@
-"""The conditions: what is done to the frames of a clip, as they were decoded, before anything is shrunk.
+"""Conditions: changes of the decoded frames of a clip, before they are resized.
 
-Most change the pixels of one frame and know nothing of the others. What is random in them depends on the clip, the
-condition and the number of the frame only, so that the same clip is changed alike for every model, in any process.
+Most conditions change the pixels of one frame independently of other frames. Randomness depends only on the clip, the
+condition and the number of the frame, so that the same clip changes in the same way for every model and process.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    # uint8 `(height, width, 3)` BGR, or `(height, width)` grey levels.
+    # uint8 `(height, width, 3)` BGR, or `(height, width)` gray levels.
     Picture: TypeAlias = npt.NDArray[np.uint8]
 
 GAMMA = 2.5
 BLUR_OF_HEIGHT = 0.01
 NOISE_SIGMA = 10.0
 SHAKE_OF_WIDTH = 0.01
-# A hand or a gust moves a camera by so many standard deviations at most.
+# Largest movement of a camera, in standard deviations.
 SHAKE_SIGMAS = 3.0
 FLICKER = 0.2
 CUT = 0.1
@@ -60,14 +60,14 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
-    """What a clip is changed by; as recorded where nothing is given.
+    """A change of a clip; as recorded if all fields have their defaults.
 
     Attributes:
         name: as on the command line.
-        words: what it is.
+        words: description.
         change: a frame's picture made into another.
         keeps: whether a frame is there at all; the others keep their times.
-        bits_per_s: the clip is encoded anew as H.264 at this rate.
+        bits_per_s: re-encode the clip as H.264 at this bit rate.
     """
 
     name: str
@@ -129,7 +129,7 @@ def mirrored(picture: Picture, _: Place) -> Picture:
 def shifted(picture: Picture, place: Place) -> Picture:
     """Simulate a turned camera: crop a tenth off one side and off the top or bottom, the same for the whole clip.
 
-    The middle of what is left is 5 % of width and height beside the middle of the whole.
+    The center of the crop is 5 % of width and height from the center of the frame.
     """
     height, width = picture.shape[:2]
     rows, columns = round(CUT * height), round(CUT * width)
@@ -160,7 +160,7 @@ def jpeg(quality: int) -> Callable[[Picture, Place], Picture]:
 def shake(picture: Picture, place: Place) -> Picture:
     """Simulate an unsteady camera: shift every frame by whole pixels, Gaussian with 1 % of the width both ways.
 
-    What comes in at the border repeats it.
+    Pixels beyond the border repeat it.
     """
     import cv2
 
@@ -187,7 +187,7 @@ CONDITIONS: dict[str, Condition] = {
     condition.name: condition
     for condition in (
         RECORDED,
-        Condition("h264", f"encoded anew as H.264 at {BITS_PER_S // 1000} kbit/s", bits_per_s=BITS_PER_S),
+        Condition("h264", f"re-encoded as H.264 at {BITS_PER_S // 1000} kbit/s", bits_per_s=BITS_PER_S),
         Condition("jpeg-90", "every frame a JPEG of quality 90", jpeg(90)),
         Condition("jpeg-40", "every frame a JPEG of quality 40", jpeg(40)),
         Condition("half-rate", "every other frame", keeps=every_other),
@@ -196,8 +196,8 @@ CONDITIONS: dict[str, Condition] = {
         Condition("flicker", f"every frame brighter or darker by up to {FLICKER:.0%}", flicker),
         Condition("noise", f"noise of {NOISE_SIGMA:g} levels", noise),
         Condition("blur", f"Gaussian blur of {BLUR_OF_HEIGHT:.0%} of the height", blur),
-        Condition("grey", "a camera without colours", grey),
-        Condition("mirrored", "left and right exchanged", mirrored),
+        Condition("grey", "a camera without color", grey),
+        Condition("mirrored", "mirrored left to right", mirrored),
         Condition("shifted", f"{CUT:.0%} of width and height cut off one side", shifted),
         Condition("shake", f"every frame moved by {SHAKE_OF_WIDTH:.0%} of the width", shake),
     )
@@ -208,7 +208,7 @@ def chosen(names: Sequence[str]) -> list[Condition]:
     """Return conditions by name, as recorded first, the others in the order of the registry; all if no name is given.
 
     Raises:
-        ConfigError: there is no such condition.
+        ConfigError: unknown condition.
     """
     for name in names:
         if name != "all" and name not in CONDITIONS:

@@ -1,4 +1,4 @@
-"""Accuracy under each condition, and how far it is from that of the clips as recorded."""
+"""Accuracy under each condition, and its difference from the accuracy on the clips as recorded."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def condition_figures(measured: Measured, hop: int) -> dict[str, Any]:
 
 
 def write_csv(path: Path, figures: Mapping[str, Any]) -> None:
-    """Write `conditions.csv`: one line for each condition."""
+    """Write `conditions.csv`, one line for each condition."""
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -84,7 +84,7 @@ def _figures(scored: ScoredClips, recorded: ScoredClips, seed: int) -> dict[str,
     }
     if scored is recorded:
         return figures
-    # Of clips and seeds, not of clips: where seeds have other test clips, it is still the difference of the accuracies.
+    # Over clips and seeds: if seeds have different test clips, this is still the difference of the accuracies.
     difference = intervals.paired_difference(before.astype(float), right.astype(float), scored.groups, seed)
     return figures | {
         "difference": difference.mean,

@@ -1,4 +1,4 @@
-"""A clip encoded anew at a low bit rate, and decoded, as by a network camera on a thin line."""
+"""Re-encode a clip at a low bit rate, as a network camera on a slow link does, and decode it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Recoder:
         bits_per_s: the rate.
 
     Attributes:
-        bits: of all frames so far.
+        bits: bits of all frames so far.
     """
 
     def __init__(self, bits_per_s: int) -> None:
@@ -54,7 +54,7 @@ class Recoder:
         self._decoder: av.VideoCodecContext | None = None
 
     def push(self, picture: Timed) -> list[Frame]:
-        """Take one frame; gives those that are ready, with the times and numbers they came with."""
+        """Take one frame. Returns the frames that are ready, with their times and numbers."""
         self._waiting.append(picture)
         if self._encoder is None and len(self._waiting) < FRAMES_TO_KNOW:
             return []

@@ -1,6 +1,6 @@
-"""Every clip under every condition by the bundles that it is a test clip of: each video is decoded once.
+"""Score every clip under every condition with the bundles that it is a test clip of. Each video is decoded once.
 
-It is done in several processes by what fills caches, of which this is one: an entry is the scores of a video's clips.
+The scores are a cache with one entry for each video, which several processes fill (`data.filling`).
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
     from edgehar_training.evaluation.conditions.changes import Condition
 
 PLAN_FILE = "plan.json"
-# Bundles whose networks are kept loaded by a process; a video needs those of one fold and all seeds.
+# Number of networks that a process keeps loaded; a video needs those of one fold and all seeds.
 LOADED_AT_ONCE = 8
 
 
 class Task(msgspec.Struct, frozen=True):
-    """A clip to be scored.
+    """A clip to score.
 
     Attributes:
-        clip: which.
-        name: its name within its data set, on which what is random depends.
+        clip: the clip.
+        name: name of the clip within its data set; the seed of random changes.
         bundles: paths of the bundles that score it.
     """
 
@@ -51,11 +51,11 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What all processes need to know.
+    """The work of all processes.
 
     Attributes:
         tasks: clips with their bundles.
-        conditions: names.
+        conditions: names of the conditions.
         hop: frames between windows.
     """
 
@@ -65,14 +65,14 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Scores(msgspec.Struct, frozen=True):
-    """What became of one task: mean scores over the windows, by condition and by bundle in the task's order."""
+    """The result of a task: mean scores over the windows, by condition and by bundle in the order of the task."""
 
     task: int
     scores: dict[str, list[list[float]]]
 
 
 class ConditionScores:
-    """Scores of videos in a folder, one file for each, as something that can be filled.
+    """Scores of videos in a folder, one file for each video: a cache that `data.filling` fills.
 
     Args:
         folder: holds the plan.
@@ -106,7 +106,7 @@ class ConditionScores:
 
         Raises:
             SourceError: the video cannot be read.
-            DatasetError: it has no frame between the moments of a clip.
+            DatasetError: it has no frame between start and end of a clip.
         """
         scores, frames = self._scored(clip.path)
         with whole_file(self._file(clip.path)) as temporary:
@@ -181,15 +181,15 @@ def score_conditions(
     """Score clips under conditions.
 
     Args:
-        tasks: clips with their bundles, which see frames of one size, crop and rate.
-        conditions: which.
+        tasks: clips with their bundles, which take frames of one size, crop and rate.
+        conditions: the conditions.
         hop: frames between windows.
         progress: called after each video.
-        jobs: processes at most; as many as there are cores when None.
+        jobs: largest number of processes; None uses one per core.
 
     Returns:
-        By condition, for each task its mean scores by each of its bundles, or None where the video cannot be read;
-        and why, by the path of every video that cannot.
+        For each condition and task: the mean scores of each of its bundles, or None if the video cannot be read. And
+        the reason for every video that cannot be read, by its path.
     """
     with tempfile.TemporaryDirectory(prefix="edgehar-conditions-") as folder:
         plan = Plan(list(tasks), [condition.name for condition in conditions], hop)
@@ -221,5 +221,5 @@ def _check_seen(clip: Clip, frames: int) -> None:
     if frames:
         return
     if clip.start_s is None and clip.end_s is None:
-        raise SourceError(f"{clip.path}: holds no frame")
+        raise SourceError(f"{clip.path}: has no frame")
     raise DatasetError(f"{clip.path}: no frame from {clip.start_s} s to {clip.end_s} s; correct the times of the clip")

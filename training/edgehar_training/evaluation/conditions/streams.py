@@ -41,11 +41,11 @@ class Shot:
 
 
 class ClipStream:
-    """Frames of a clip go in, changed ones to the classifiers of all bundles, at the size of their networks.
+    """Change the frames of a clip, and classify them with all bundles at the size of their networks.
 
     Args:
-        condition: what is done to them.
-        clip: the clip's name, on which what is random depends.
+        condition: the change.
+        clip: name of the clip; the seed of random changes.
         networks: of bundles that see frames of one size, crop and rate.
         hop: frames between answers.
     """
@@ -62,7 +62,7 @@ class ClipStream:
         self._scores: list[list[list[float]]] = [[] for _ in networks]
 
     def push(self, shot: Shot) -> None:
-        """Take the next frame. Only what the networks will look at is changed, but for an encoder, which needs all.
+        """Push the next frame. Only frames that the networks use are changed, except for re-encoding, which needs all.
 
         Raises:
             SourceError: the frame is too small or too large.
@@ -79,7 +79,7 @@ class ClipStream:
         """Return the mean scores over the windows of the clip, for each network, float32 `(classes,)`. Ends the stream.
 
         Raises:
-            SourceError: there was no frame.
+            SourceError: the clip has no frame.
         """
         if self._recoder is not None:
             self._look(self._recoder.finish())

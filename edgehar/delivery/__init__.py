@@ -1,0 +1,1 @@
+"""Recordings that leave the device: uploads to a server, and notifications to people."""

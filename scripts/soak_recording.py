@@ -1,0 +1,143 @@
+"""Kill a recording run at random moments, cut copies of its folder at random bytes, and check what is left.
+
+    python scripts/soak_recording.py [--events 200] [--cuts 100] [--seed 0]
+
+Each round runs `edgehar-run --record` on a video that gets bright and dark every second, and kills it (SIGKILL) at a
+random moment. Now and then the folder is copied while it is written, and the growing files of the copy are cut at a
+random byte, as a power cut leaves them. Then the recorder is started on it, which recovers what is there. Checked after
+each: the chain holds, every clip decodes, and no recording that was on the chain before is missing. At the end single
+recordings are removed and altered, and must be found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support.tiny_bundle import write_tiny_bundle  # noqa: E402
+
+from edgehar.recording.options import RecordOptions  # noqa: E402
+from edgehar.recording.recorder import Recorder  # noqa: E402
+from edgehar.recording.store import Archive  # noqa: E402
+from edgehar.recording.verify import problems  # noqa: E402
+
+RUN = Path(sys.executable).parent / "edgehar-run"
+CONFIG = """
+model = "{bundle}"
+output = "none"
+[[camera]]
+name = "hall"
+source = "{video}"
+loop = true
+realtime = {realtime}
+[record]
+directory = "{folder}"
+min_free_mb = 0
+pre_roll_s = 1.0
+post_roll_s = 0.5
+"""
+
+
+def write_video(path: Path) -> Path:
+    """Encode 60 s of noise that gets bright and dark every second."""
+    generator = np.random.default_rng(0)
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=25, options={"preset": "ultrafast", "g": "25"})
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for number in range(60 * 25):
+            level = 220 if number // 25 % 2 else 30
+            pixels = np.clip(level + generator.integers(-20, 21, (120, 160, 3)), 0, 255).astype(np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))
+        file.mux(stream.encode(None))
+    return path
+
+
+def check(folder: Path, known: set[str]) -> set[str]:
+    """Recover a folder, and return its recordings; SystemExit if anything is wrong."""
+    Recorder(RecordOptions(directory=str(folder), min_free_mb=0)).close(60)
+    archive = Archive(folder)
+    wrong = list(problems(archive))
+    there = set(archive.chain.recordings())
+    if wrong or not known <= there:
+        raise SystemExit(f"{folder}: {wrong} {known - there} missing")
+    for path in folder.glob("*/*/*.mp4"):
+        with av.open(str(path)) as file:
+            if not sum(1 for _ in file.decode(video=0)):
+                raise SystemExit(f"{path}: holds no frame")
+    return there
+
+
+def cut_copy(folder: Path, copy: Path, generator: random.Random) -> int:
+    """Copy a folder that is being written, and cut its growing clips at random bytes; return how many were cut."""
+    shutil.copytree(folder, copy, ignore=lambda *_: [".lock"], ignore_dangling_symlinks=True)
+    growing = list(copy.glob("*/*/.*.mp4.part"))
+    for path in growing:
+        os.truncate(path, generator.randint(0, path.stat().st_size))
+    return len(growing)
+
+
+def main() -> None:
+    """Run until there were enough events and cuts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=200, help="recordings to make (200)")
+    parser.add_argument("--cuts", type=int, default=100, help="growing clips to cut (100)")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments and bytes (0)")
+    args = parser.parse_args()
+    generator = random.Random(args.seed)  # noqa: S311 - no secret
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        video, bundle = write_video(work / "a.mp4"), write_tiny_bundle(work / "tiny.edgehar")
+        folder, config = work / "rec", work / "edgehar.toml"
+        known: set[str] = set()
+        kills = cuts = checked = 0
+        while len(known) < args.events or cuts < args.cuts:
+            realtime = str(kills % 2 == 0).lower()
+            config.write_text(CONFIG.format(bundle=bundle, video=video, folder=folder, realtime=realtime))
+            config.chmod(0o600)
+            process = subprocess.Popen([RUN, "--config", config], stderr=subprocess.DEVNULL)
+            end_s = time.monotonic() + generator.uniform(4, 12)
+            while time.monotonic() < end_s:
+                time.sleep(generator.uniform(0.05, 0.3))
+                copy = work / "copy"
+                try:
+                    found = cut_copy(folder, copy, generator) if cuts < args.cuts and folder.exists() else 0
+                except (OSError, shutil.Error):
+                    found = 0  # a file got its name while it was copied
+                if found:
+                    cuts, checked = cuts + found, checked + 1
+                    check(copy, {line for line in known if (copy / f"{line}.json").exists()})
+                shutil.rmtree(copy, ignore_errors=True)
+            process.kill()
+            process.wait()
+            kills += 1
+            known = check(folder, known)
+            print(f"{kills} kills, {len(known)} recordings, {cuts} cuts in {checked} copies: all well", flush=True)
+        archive = Archive(folder)
+        for line in generator.sample(sorted(archive.chain.recordings().values(), key=lambda line: line.number), 10):
+            path = archive.files_of(line)[0]
+            whole = path.read_bytes()
+            path.unlink()
+            assert any(str(path.name) in problem for problem in problems(archive)), path
+            place = generator.randrange(len(whole))
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            assert any(str(path.name) in problem for problem in problems(archive)), path
+            path.write_bytes(whole)
+        assert not list(problems(archive))
+        print("10 recordings removed and 10 altered: each was found")
+
+
+if __name__ == "__main__":
+    main()
