@@ -26,15 +26,20 @@ if TYPE_CHECKING:
         SinkError,
         SourceError,
     )
+    from edgehar.events.decider import Decider
+    from edgehar.events.options import DecisionOptions
     from edgehar.frames import Frame, PixelFormat, YuvMatrix
     from edgehar.model.bundle import ModelBundle
     from edgehar.model.classifier import Classifier
+    from edgehar.pipeline.watch import watch
     from edgehar.records import Event, Prediction
     from edgehar.sources import open_source
 
 # Where each public name lives. They are imported at first use, so that `import edgehar` stays light on a slow SD card.
 _HOMES = {
     "Classifier": "edgehar.model.classifier",
+    "Decider": "edgehar.events.decider",
+    "DecisionOptions": "edgehar.events.options",
     "Event": "edgehar.records",
     "Frame": "edgehar.frames",
     "FrameRing": "edgehar._ring",
@@ -44,6 +49,7 @@ _HOMES = {
     "Resizer": "edgehar._ring",
     "YuvMatrix": "edgehar.frames",
     "open_source": "edgehar.sources",
+    "watch": "edgehar.pipeline.watch",
     **dict.fromkeys(
         (
             "BundleError",
@@ -65,6 +71,8 @@ __all__ = [
     "ConfigError",
     "ConversionError",
     "DatasetError",
+    "Decider",
+    "DecisionOptions",
     "EdgeharError",
     "Event",
     "Frame",
@@ -78,6 +86,7 @@ __all__ = [
     "SourceError",
     "YuvMatrix",
     "open_source",
+    "watch",
 ]
 
 

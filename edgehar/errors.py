@@ -1,12 +1,12 @@
-"""The errors edgehar raises. Every message says what is wrong, where, and what to do next."""
+"""Errors of edgehar. Each message says what is wrong, where, and what to do next."""
 
 
 class EdgeharError(Exception):
-    """Base of every error raised on purpose by edgehar."""
+    """Base class of all errors that edgehar raises on purpose."""
 
 
 class ConfigError(EdgeharError):
-    """An option or setting is wrong; the command line exits with 2."""
+    """An option or setting is invalid; the command line exits with 2."""
 
 
 class SourceError(EdgeharError):

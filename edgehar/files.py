@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to (with the same suffix); it becomes `path` when the block ends well."""
+    """Yield a temporary path next to `path`, with the same suffix; it is renamed to `path` if the block succeeds."""
     temporary = path.with_name(f"{path.stem}.tmp{os.getpid()}{path.suffix}")
     try:
         yield temporary
@@ -23,6 +23,6 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
+    """Write UTF-8 text, completely or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    r"""Return text with every control character and lone surrogate as an escape, for example `\x1b`.
+    r"""Return text that any terminal and any UTF-8 file can hold.
 
-    A label or file name could otherwise move the cursor, change the title of the terminal, or hide what follows.
+    Control characters become escapes such as `\x1b`, and so do the bytes of a file name that is not UTF-8. A label or
+    name could otherwise move the cursor, change the title of the terminal, or hide what follows.
     """
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    decoded = valid_unicode(text)
+    if decoded.isprintable():
+        return decoded
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in decoded)
 
 
 def valid_unicode(text: str) -> str:
     r"""Return text that can be encoded, for example in JSON: a byte of a file name that is not UTF-8 becomes `\xe9`."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that is not from a file name
+        return text.encode("utf-8", "backslashreplace").decode()

@@ -1,9 +1,9 @@
-"""Soak test: edgehar-run watches two live cameras for a while, and something breaks every 30 seconds.
+"""Soak test: edgehar-run watches two live cameras, with a fault every 30 seconds.
 
-One camera is drawn (640x480, 30 frames a second), one is a real RTSP server; results go to a real mosquitto broker and
-to a file. In turn the broker is killed, frozen and ended, the RTSP server killed and frozen, the disk made slow and
-(for root, who may mount a small one) full, and the configuration reloaded. At the end every event of the file must have
-reached a subscriber of the broker, in order. Needs mosquitto, and for the RTSP camera GStreamer
+One camera is synthetic (640x480, 30 frames per second), the other is a real RTSP server; results go to a real mosquitto
+broker and to a file. In turn, the broker is killed, frozen and stopped, the RTSP server is killed and frozen, the disk
+is slow and (for root, who can mount a small one) full, and the configuration is reloaded. At the end, every event in
+the file must have reached a subscriber of the broker, in order. Needs mosquitto, and GStreamer for the RTSP camera
 (scripts/install_test_tools.sh).
 
     python scripts/soak.py [--minutes 20] [--report FILE.md]
@@ -33,9 +33,9 @@ import paho.mqtt.client as mqtt
 ROOT = Path(__file__).resolve().parents[1]
 BASE = "edgehar/soak"
 FAULT_S = 8.0
-# Frames are not judged for so long after a fault, when cameras and connections have just come back.
+# Frames are not judged for this long after a fault, while cameras and connections recover.
 SETTLE_S = 6.0
-# A round of all faults, and the drawn camera's first change of scene: what they need once stays for the next time.
+# Memory for one round of all faults and the first change of scene is allocated once.
 WARM_UP_S = 300.0
 
 CONFIG = """\
@@ -86,7 +86,7 @@ def free_port() -> int:
 
 
 class Server:
-    """A server process that can be killed, ended, frozen and started again."""
+    """A server process that can be killed, stopped, frozen and restarted."""
 
     def __init__(self, *command: str, port: int) -> None:
         self.command, self.port = command, port
@@ -111,7 +111,7 @@ class Server:
 
 
 class Subscriber:
-    """A subscriber with a session that outlives its connections."""
+    """A subscriber with a persistent session."""
 
     def __init__(self, port: int) -> None:
         self.events: list[dict[str, Any]] = []
@@ -134,7 +134,7 @@ class Subscriber:
 
 
 class Machine:
-    """What the watched process takes, once a second."""
+    """Resource use of the watched process, once a second."""
 
     def __init__(self, pid: int) -> None:
         self.pid, self.samples = pid, []
@@ -164,7 +164,7 @@ class Machine:
 
 
 def slow_disk(folder: Path) -> None:
-    """Keep the disk busy with writes that wait for it."""
+    """Keep the disk busy with synchronous writes."""
     end_s = time.monotonic() + FAULT_S
     with (folder / "busy").open("wb") as file:
         while time.monotonic() < end_s:
@@ -175,7 +175,7 @@ def slow_disk(folder: Path) -> None:
 
 
 def full_disk(folder: Path) -> None:
-    """Leave the queue on disk no room."""
+    """Fill the disk of the queue."""
     filler = folder / "spool" / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
@@ -187,7 +187,7 @@ def full_disk(folder: Path) -> None:
 def faults(
     broker: Server, camera: Server | None, folder: Path, program: subprocess.Popen[bytes], config: Any, small_disk: bool
 ) -> Any:
-    """The faults in turn, for ever: name and what causes it and mends it again."""
+    """Yield the faults in turn, forever: the name, and a context that causes and ends it."""
 
     def restart(server: Server, number: int) -> None:
         server.send(number)
@@ -227,7 +227,7 @@ def percentile(values: list[float], share: float) -> float:
 def judge(
     folder: Path, subscriber: Subscriber, machine: Machine, troubled: list[tuple[str, float, float]], stderr: str
 ) -> tuple[list[tuple[str, str, bool]], dict[str, int]]:
-    """The figures: name, value, and whether it is as it must be."""
+    """Return the figures: name, value, and whether it passes."""
     lines = [
         json.loads(line) for path in sorted(folder.glob("results*.jsonl*")) for line in path.read_text().splitlines()
     ]

@@ -1,4 +1,4 @@
-"""How others shrink a frame to int8: OpenCV, numpy and Pillow. Each function makes a `(size, size, 3)` RGB frame."""
+"""How other libraries resize a frame to int8: OpenCV, numpy, Pillow. Each function returns `(size, size, 3)` RGB."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Levels: TypeAlias = npt.NDArray[np.int8]
     Chain: TypeAlias = Callable[[Pixels], Levels]
 
-# Formats that OpenCV shrinks as they are and converts when they are small, and those it must convert first.
+# Formats that OpenCV resizes first and converts when they are small, and formats that it must convert first.
 _AFTER = {
     PixelFormat.BGR24: cv2.COLOR_BGR2RGB,
     PixelFormat.BGRA32: cv2.COLOR_BGRA2RGB,
@@ -36,14 +36,14 @@ _BEFORE = {
 
 
 def cv2_layout(buffer: Pixels, pixel_format: PixelFormat, height: int, width: int) -> Pixels:
-    """A frame's bytes, uint8 `(n,)`, as the array that OpenCV takes: planes are rows under each other."""
+    """Return the bytes of a frame, uint8 `(n,)`, as an array for OpenCV: planes are rows below each other."""
     if pixel_format in (PixelFormat.I420, PixelFormat.NV12):
         return buffer.reshape(height * 3 // 2, width)
     return buffer.reshape(height, width, -1).squeeze()
 
 
 def cv2_chain(pixel_format: PixelFormat, size: int) -> Chain:
-    """The usual chain: area average, colours, levels; colours first where OpenCV cannot average them as they are."""
+    """Run the usual chain: area average, colors, levels; colors first if OpenCV cannot average the format."""
     out = np.empty((size, size, 3), np.int8)
     if pixel_format in _BEFORE:
         return functools.partial(_convert_first, out=out, code=_BEFORE[pixel_format])
@@ -66,7 +66,7 @@ def _to_levels(rgb: Pixels, out: Levels) -> Levels:
 
 
 def numpy_chain(height: int, width: int, size: int) -> Chain | None:
-    """Mean over boxes of BGR pixels; None where the boxes would not be of whole pixels."""
+    """Average boxes of BGR pixels; returns None if the boxes are not whole pixels."""
     if height % size or width % size:
         return None
 
@@ -79,7 +79,7 @@ def numpy_chain(height: int, width: int, size: int) -> Chain | None:
 
 
 def pillow_chain(size: int) -> Chain | None:
-    """Pillow's box filter on BGR pixels; None where Pillow is not installed."""
+    """Apply Pillow's box filter to BGR pixels; returns None if Pillow is not installed."""
     try:
         from PIL import Image
     except ImportError:

@@ -1,4 +1,4 @@
-"""Frames to measure with: views into one large buffer, so that a frame has left the caches when it is next used."""
+"""Frames for measurements: views of one large buffer, so that a frame has left the caches before its next use."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from edgehar.frames import PixelFormat
 
 COLD_BYTES = 96_000_000
-# Of the memory that is free, at most this share is taken: small devices have other things to do.
+# Largest share of the free memory to use, because small devices have other work.
 _SHARE_OF_FREE = 0.25
 _NOISE_BYTES = 1 << 20
-# Frames begin at the start of a cache line.
+# Frames start at a cache line.
 _ALIGNMENT = 64
 
 
 def pool_bytes(largest_cache: int, free: int) -> int:
-    """Bytes of frames to rotate through, given those of the largest cache and those of memory that are free.
+    """Return the bytes of frames to rotate through, from the sizes of the largest cache and of the free memory.
 
     Either is 0 when it is not known.
     """
@@ -33,7 +33,7 @@ def pool_bytes(largest_cache: int, free: int) -> int:
 
 
 def largest_cache_bytes(root: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
-    """Size of the largest cache; 0 where Linux does not tell."""
+    """Return the size of the largest cache; 0 if Linux does not report it."""
     sizes = [_size(path.read_text()) for path in root.glob("index*/size")]
     return max(sizes, default=0)
 
@@ -44,7 +44,7 @@ def _size(text: str) -> int:
 
 
 class FramePool:
-    """A buffer of noise that frames of any size and format are cut from.
+    """A buffer of noise from which frames of any size and format are cut.
 
     Attributes:
         size: bytes of the buffer.
@@ -57,7 +57,7 @@ class FramePool:
         self._buffer = np.resize(noise, size)
 
     def buffers(self, frame_bytes: int) -> list[npt.NDArray[np.uint8]]:
-        """As many uint8 `(frame_bytes,)` buffers as there is room for, one at least, none of which overlap."""
+        """Return as many uint8 `(frame_bytes,)` buffers as fit, at least one, without overlap."""
         step = -(-frame_bytes // _ALIGNMENT) * _ALIGNMENT
         if step > self.size:
             self._buffer, self.size = np.resize(self._buffer, step), step
@@ -65,12 +65,12 @@ class FramePool:
 
 
 def frame_bytes(pixel_format: PixelFormat, height: int, width: int) -> int:
-    """Bytes of a frame."""
+    """Return the bytes of a frame."""
     return sum(math.prod(shape) for shape in plane_shapes(pixel_format, height, width))
 
 
 def as_frame(buffer: npt.NDArray[np.uint8], pixel_format: PixelFormat, height: int, width: int) -> Frame:
-    """A frame whose planes follow each other in a uint8 `(n,)` buffer."""
+    """Return a frame whose planes follow each other in a uint8 `(n,)` buffer."""
     planes, start = [], 0
     for shape in plane_shapes(pixel_format, height, width):
         end = start + math.prod(shape)

@@ -1,4 +1,4 @@
-"""The machine that is measured on: named by what it is, not by what it is called."""
+"""Description of the machine, without its name or owner."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from edgehar.bench.threads import cores
 from edgehar.errors import RuntimeUnavailableError
 from edgehar.model.runtime import load_runtime
 
-# What the flags of /proc/cpuinfo call the instructions that kernels choose between, weakest first.
+# Flags of /proc/cpuinfo for the instructions that kernels choose from, weakest first.
 _SIMD = ("sse2", "sse4_1", "sse4_2", "avx", "avx2", "fma", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "amx_int8")
 _SIMD_OF_ARM = ("neon", "asimd", "asimddp", "i8mm", "sve")
-# "CPU part" of Arm's own cores.
+# "CPU part" of Arm cores.
 _ARM_CORES = {
     "0xd03": "Cortex-A53",
     "0xd05": "Cortex-A55",
@@ -33,7 +33,7 @@ _ARM_CORES = {
 
 
 def describe(proc: Path = Path("/proc")) -> Machine:
-    """What can be known of it from the files under `proc`."""
+    """Describe the machine from the files below `proc`."""
     cpuinfo = _read(proc / "cpuinfo")
     flags = (_field(cpuinfo, "flags") or _field(cpuinfo, "Features") or "").split()
     return Machine(
@@ -48,7 +48,7 @@ def describe(proc: Path = Path("/proc")) -> Machine:
 
 
 def free_bytes(proc: Path = Path("/proc")) -> int:
-    """Memory that programs may take without pushing others out."""
+    """Return the memory that is available without displacing other programs."""
     return _memory(proc, "MemAvailable")
 
 
@@ -93,7 +93,7 @@ def _versions() -> dict[str, str]:
         "numpy": np.__version__,
         "OpenCV": cv2.__version__,
     }
-    # Neither is needed for every part.
+    # Both are optional.
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         versions["Pillow"] = importlib.metadata.version("pillow")
     with contextlib.suppress(RuntimeUnavailableError):

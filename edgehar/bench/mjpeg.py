@@ -1,4 +1,4 @@
-"""Pictures of an MJPEG camera: decoded no larger than needed and shrunk, beside decoding all of them."""
+"""Pictures of an MJPEG camera: decoded no larger than needed and resized, compared with full decoding."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from edgehar.bench.timing import Protocol
 
 SIZES = ((640, 480), (1280, 720), (1920, 1080))
-# What webcams send: colours at half the width.
+# Webcams send colors at half the width.
 _ENCODING = (cv2.IMWRITE_JPEG_QUALITY, 85, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422)
 
 
 def measure(width: int, height: int, size: int, protocol: Protocol) -> Jpeg:
-    """Measure pictures of one size, shrunk to `size` x `size`."""
+    """Measure pictures of one size, resized to `size` x `size`."""
     files = _files(height, width)
     ring, chain = FrameRing(20, size, size), cv2_chain(PixelFormat.BGR24, size)
     factor = reduction(height, width, (size, size))
@@ -58,7 +58,7 @@ def measure(width: int, height: int, size: int, protocol: Protocol) -> Jpeg:
 
 
 def _files(height: int, width: int) -> list[Pixels]:
-    """Four files that differ: a picture, upside down, and both mirrored."""
+    """Return four different files: a picture, upside down, and both mirrored."""
     picture = photo(1, height, width)
     turned = [picture[::rows, ::columns] for rows in (1, -1) for columns in (1, -1)]
     return [cv2.imencode(".jpg", pixels, _ENCODING)[1] for pixels in turned]

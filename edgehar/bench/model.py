@@ -1,4 +1,4 @@
-"""A model at work: what an answer is made of, and whole answers."""
+"""Speed of a model: the steps of a prediction, and complete predictions."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from edgehar.model.bundle import ModelBundle
 
 _WIDTH, _HEIGHT = 640, 480
-# Which file of a bundle runs in which step.
+# File of the bundle for each step.
 _NETWORKS = {"encode": "encoder.tflite", "classify": "head.tflite"}
 
 
 def measure(bundle: ModelBundle, pool: FramePool, protocol: Protocol) -> Model:
-    """Time the steps by themselves and whole answers, in turns."""
+    """Time the single steps and complete predictions, in turns."""
     manifest = bundle.manifest
     hops = sorted({1, manifest.temporal.hop})
     contenders: dict[str, Contender] = {"shrink": _shrinking(bundle, vga_frames(pool))}
@@ -49,7 +49,7 @@ def vga_frames(pool: FramePool) -> list[Pixels]:
 
 
 def answering(bundle: ModelBundle, hop: int, frames: list[Pixels]) -> Contender:
-    """Pushes the `hop` frames of one answer a call, to a classifier that has seen a window."""
+    """Return a contender that pushes the `hop` frames of one prediction per call, after a first window."""
     classifier = Classifier(bundle, hop=hop)
     for number in range(bundle.manifest.temporal.window):
         classifier.push(frames[number % len(frames)])
@@ -62,7 +62,7 @@ def answering(bundle: ModelBundle, hop: int, frames: list[Pixels]) -> Contender:
 
 
 def gmacs_per_s(operations: int | None, seconds: float) -> float | None:
-    """Thousands of millions of multiply-accumulates a second."""
+    """Return billions (10^9) of multiply-accumulates per second."""
     return None if operations is None else operations / seconds / 1e9
 
 

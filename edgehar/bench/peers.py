@@ -1,4 +1,4 @@
-"""Other networks in turns with ours, each run once a frame."""
+"""Other networks in turns with edgehar, each run once per frame."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A file that was loaded and has run once, or why it cannot."""
+    """A file that was loaded and run once, or why that failed."""
 
     path: Path
     interpreter: Any
@@ -33,20 +33,20 @@ class Loaded:
 
 
 def check(paths: Sequence[Path]) -> None:
-    """Say before anything is measured that a file is missing.
+    """Check before any measurement that all files exist.
 
     Raises:
         ConfigError: a path is not a file.
     """
     for path in paths:
         if not path.is_file():
-            raise ConfigError(f"--peer {path}: there is no such file; give the path of a .tflite model")
+            raise ConfigError(f"--peer {path}: no such file; give the path of a .tflite model")
 
 
 def measure(paths: Sequence[Path], bundle: ModelBundle, pool: FramePool, protocol: Protocol) -> Peers:
-    """Time one run of each network, in turns with an answer of ours at hop 1.
+    """Time one run of each network, in turns with a prediction of edgehar at hop 1.
 
-    A stream's state goes in as it is and is not carried over from run to run: that would only cost more.
+    The state of a recurrent network is not carried over between runs, which would only cost more.
     """
     peers = [_load(path) for path in paths]
     contenders: dict[str, Contender] = {"edgehar": answering(bundle, 1, vga_frames(pool))}
@@ -74,7 +74,7 @@ def _first_sentence(message: str) -> str:
 
 
 def _fill(interpreter: Any) -> None:
-    """Noise for pixels and codes, zeros for counters: as numbers of frames, random ones would lead astray."""
+    """Fill the inputs: noise for pixels and codes, zeros for counters."""
     rng = np.random.default_rng(0)
     for tensor in interpreter.get_input_details():
         dtype, shape = np.dtype(tensor["dtype"]), tuple(tensor["shape"])

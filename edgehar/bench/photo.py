@@ -1,4 +1,4 @@
-"""Pictures that a JPEG encoder finds as hard as a camera's: neither noise nor flat."""
+"""Pictures as hard to encode as a camera's: neither noise nor flat."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-# Standard deviations, in levels, of brightness at the largest scale and of colour beside it, and of sensor noise.
+# Standard deviations, in levels, of brightness and color at the largest scale, and of sensor noise.
 _BRIGHTNESS, _COLOUR, _SENSOR_NOISE = 40.0, 12.0, 2.5
-# Detail of half the size has this share of the contrast: near the 1/f of photographs.
+# Detail of half the size has this share of the contrast, near the 1/f of photographs.
 _FALL_OFF = 0.74
 _OBJECTS = 40
 _MEAN = 118.0
 
 
 def photo(seed: int, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """A picture with shapes at all scales, edges, and some sensor noise: uint8 `(height, width, 3)` BGR."""
+    """Return a picture with shapes at all scales, edges, and sensor noise: uint8 `(height, width, 3)` BGR."""
     rng = np.random.default_rng(seed)
     scene = cv2.merge([_fractal(rng, height, width, 1)] * 3) * np.float32(_BRIGHTNESS)
-    # Eyes and encoders see less detail in colours.
+    # Eyes and encoders see less detail in colors.
     colours = _fractal(rng, height // 4, width // 4, 3) * _COLOUR + _MEAN
     scene += cv2.resize(colours, (width, height), interpolation=cv2.INTER_LINEAR)
     for _ in range(_OBJECTS):
@@ -33,7 +33,7 @@ def photo(seed: int, height: int, width: int) -> npt.NDArray[np.uint8]:
 
 
 def _fractal(rng: np.random.Generator, height: int, width: int, channels: int) -> npt.NDArray[np.float32]:
-    """Noise of every scale from half the picture to two pixels, float32 `(height, width, channels)`."""
+    """Return noise at every scale from half the picture to two pixels, float32 `(height, width, channels)`."""
     total = np.zeros((height, width, channels), np.float32)
     sides = [height >> octave for octave in range(1, height.bit_length() - 1)]
     for order, rows in enumerate(reversed(sides)):
@@ -44,7 +44,7 @@ def _fractal(rng: np.random.Generator, height: int, width: int, channels: int) -
 
 
 def _add_object(rng: np.random.Generator, scene: npt.NDArray[np.float32]) -> None:
-    """Something with a sharp outline, which is brighter or darker than what it stands before."""
+    """Return a shape with a sharp outline, brighter or darker than its background."""
     height, width = scene.shape[:2]
     mask = np.zeros((height, width), np.uint8)
     centre = (int(rng.integers(width)), int(rng.integers(height)))

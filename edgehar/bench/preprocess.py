@@ -1,4 +1,4 @@
-"""Shrinking frames: edgehar beside OpenCV, numpy and Pillow, and beside reading the bytes once."""
+"""Resizing frames: edgehar compared with OpenCV, numpy and Pillow, and with reading the bytes once."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ FORMATS = (
 )
 # Width and height of camera frames.
 SIZES = ((160, 120), (640, 480), (1280, 720), (1920, 1080))
-# 1080 and 1920 divide by 60, for which OpenCV has a way that is faster than its others.
+# 60 divides 1080 and 1920, for which OpenCV has a fast path.
 UNDIVIDED_SIZE = 64
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row: frames of a format and size, shrunk to `size` x `size`, cold or hot."""
+    """One row: frames of a format and size, resized to `size` x `size`, cold or hot."""
 
     pixel_format: PixelFormat
     width: int
@@ -50,7 +50,7 @@ class Case:
 
 
 def cases(size: int) -> list[Case]:
-    """All rows, in the order of the table."""
+    """Return all rows, in the order of the table."""
     return [case for temperature in ("cold", "hot") for case in _cases(size, temperature)]
 
 
@@ -104,7 +104,7 @@ def _on(chain: Chain, pixels: list[Pixels]) -> Contender:
 
 
 def _others(case: Case) -> tuple[dict[str, Chain], dict[str, str]]:
-    """The other ways, and why some of them cannot be measured."""
+    """Return the contenders, and why some of them cannot be measured."""
     found: dict[str, Chain] = {"cv2": cv2_chain(case.pixel_format, case.size)}
     skipped = {}
     if case.pixel_format is PixelFormat.BGR24:

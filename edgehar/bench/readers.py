@@ -1,4 +1,4 @@
-"""Reading bytes once, as fast as the libraries at hand can: the limit of anything that must see every byte."""
+"""Reading bytes once, as fast as the installed libraries can: the limit for anything that must read every byte."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def readers(buffers: list[npt.NDArray[np.uint8]]) -> dict[str, Read]:
-    """Ways to read the n-th of some uint8 `(n,)` buffers, by the name of the function that reads.
+    """Return ways to read the n-th of some uint8 `(n,)` buffers, by the name of the function that reads.
 
     Which is fastest differs from machine to machine, so all are measured.
     """
     whole_words = buffers[0].size // 8 * 8
     words = [buffer[:whole_words].view(np.uint64) for buffer in buffers]
-    # OpenCV takes two-dimensional arrays for pictures, and one-dimensional ones for columns.
+    # OpenCV treats two-dimensional arrays as pictures, and one-dimensional ones as columns.
     pictures = [buffer.reshape(1, -1) for buffer in buffers]
     count = len(buffers)
     return {

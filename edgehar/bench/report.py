@@ -1,4 +1,4 @@
-"""A report as JSON, and as tables to read: on a terminal, and as a page of the documentation."""
+"""A report as JSON, as tables for a terminal, and as a page of the documentation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edgehar.bench.results import Machine, Method, Model, Peers, Preprocess, Report, Target
 
 _NONE = "-"
-# Load from which on a run says that it was disturbed.
+# From this load on, a report says that it was disturbed.
 _QUIET = 0.7
 _MARKDOWN_HEAD = """\
 # Benchmark results
@@ -25,18 +25,18 @@ to others better than times do.
 
 
 def as_json(report: Report) -> str:
-    """The report as JSON, indented by two."""
+    """Return the report as JSON, indented by two."""
     return msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n"
 
 
 def text(report: Report) -> str:
-    """The report for a terminal."""
+    """Return the report for a terminal."""
     facts = [f"{name:<8} {value}" for name, value in _facts(report).items()]
     return "\n".join(("\n".join(facts) + "\n", *map(as_text, _tables(report)), *_skipped(report)))
 
 
 def markdown(report: Report) -> str:
-    """The report as a page."""
+    """Return the report as a page."""
     facts = (
         "\n".join(("| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in _facts(report).items()))) + "\n"
     )
@@ -62,8 +62,8 @@ def _hardware(machine: Machine) -> str:
 
 
 def _method(method: Method) -> str:
-    quick = "a quick run, whose figures say little; " if method.quick else ""
-    busy = f"; other programs ran meanwhile (load {method.load:.1f})" if method.load > _QUIET else ""
+    quick = "a quick run with rough figures; " if method.quick else ""
+    busy = f"; other programs were running (load {method.load:.1f})" if method.load > _QUIET else ""
     return (
         f"{quick}medians of {method.rounds} interleaved rounds, turns of {method.turn_ms:g} ms, {method.threads} "
         f"thread; cold frames rotate through {method.pool_bytes / 1e6:.0f} MB{busy}"
@@ -88,14 +88,14 @@ def _tables(report: Report) -> Iterator[Table]:
 def _preprocess(rows: list[Preprocess]) -> Iterator[Table]:
     columns = ("format", "frame", "to", "edgehar us", "cv2 us", "cv2", "numpy", "Pillow", "read us", "of read")
     notes = {
-        "cold": "Each frame had left the caches, as a camera's has. cv2, numpy and Pillow: how many times as long they "
-        "took. Of read: 1.00 is as fast as the fastest of several readers gets through the same bytes.",
-        "hot": "The same frame again and again.",
+        "cold": "Each frame had left the caches, like a camera's. cv2, numpy and Pillow: their time divided by that of "
+        "edgehar. Of read: 1.00 is as fast as the fastest of several readers reads the same bytes.",
+        "hot": "The same frame every time.",
     }
     for temperature, note in notes.items():
         cells = [_preprocess_cells(row) for row in rows if row.temperature == temperature]
         if cells:
-            yield Table(f"Shrinking {temperature} frames to int8", (note,), columns, cells, labels=3)
+            yield Table(f"Resizing {temperature} frames to int8", (note,), columns, cells, labels=3)
 
 
 def _preprocess_cells(row: Preprocess) -> tuple[str, ...]:
@@ -134,23 +134,23 @@ def _jpeg(report: Report) -> Table:
         )
         for row in report.jpeg
     ]
-    note = "Pictures as of an MJPEG camera, quality 85, 4:2:2. Decoded in full: then shrunk by edgehar all the same."
-    return Table("Decoding and shrinking JPEG", (note,), columns, cells)
+    note = "Pictures like those of an MJPEG camera, quality 85, 4:2:2. Decoded in full: then resized by edgehar."
+    return Table("Decoding and resizing JPEG", (note,), columns, cells)
 
 
 def _model(model: Model) -> Iterator[Table]:
-    title = f"An answer of {model.name}"
+    title = f"A prediction of {model.name}"
     steps = [
         (step.step, _figure(step.us), _count(step.macs), _figure(step.gmacs_per_s), f"{step.share:.0%}")
         for step in model.steps
     ]
     note = (
-        f"{model.size}x{model.size}, window {model.window}. Steps by themselves; what is left of an answer is Python, "
-        "and caches that the frame emptied."
+        f"{model.size}x{model.size}, window {model.window}. Single steps; the rest of a prediction is Python, and "
+        "caches that the frame has emptied."
     )
-    yield Table(title, (note,), ("step", "us", "MMAC", "GMAC/s", "of an answer at hop 1"), steps)
+    yield Table(title, (note,), ("step", "us", "MMAC", "GMAC/s", "of a prediction at hop 1"), steps)
     answers = [(str(row.hop), _figure(row.wall_us), _figure(row.cpu_us)) for row in model.answers]
-    note = "`Classifier.push` of cold 640x480 BGR frames, time a frame."
+    note = "`Classifier.push` of cold 640x480 BGR frames, time per frame."
     yield Table(f"{model.name}, end to end", (note,), ("hop", "us", "CPU us"), answers)
 
 
@@ -169,8 +169,8 @@ def _peers(peers: Peers) -> Table:
         for row in peers.rows
     ]
     note = (
-        f"One run a frame, nothing shrunk or copied for it; edgehar: a whole answer of {peers.model} for each cold "
-        "640x480 frame. Ratio: how many times as long."
+        f"One run per frame, without resizing or copying; edgehar: a complete prediction of {peers.model} for each "
+        "cold 640x480 frame. Ratio: time divided by that of edgehar."
     )
     problems = [f"{row.file} cannot run here: {row.problem}." for row in peers.rows if row.problem is not None]
     return Table(
@@ -193,16 +193,16 @@ def _targets(targets: list[Target]) -> Table:
 
 
 def _skipped(report: Report) -> list[str]:
-    """Why something is missing, a line each."""
+    """Return a line for each figure that is missing, with the reason."""
     reasons = dict(report.skipped)
     for row in report.preprocess:
-        # Where boxes are not of whole pixels is plain from the table.
+        # The table shows where boxes are not whole pixels.
         reasons |= {name: why for name, why in row.skipped.items() if name == "Pillow"}
     return [f"Not measured: {name}: {why}.\n" for name, why in reasons.items()]
 
 
 def _figure(value: float | None) -> str:
-    """Three digits or more."""
+    """Return at least three digits."""
     if value is None:
         return _NONE
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""What `edgehar bench --json` prints; `edgehar/schemas/bench.schema.json` is made from these classes.
+"""Figures of `edgehar bench --json`; `edgehar/schemas/bench.schema.json` is made from these classes.
 
 Times are medians over the rounds. A ratio says how many times as long the other took; over 1, edgehar is faster.
 """
@@ -13,16 +13,16 @@ Temperature: TypeAlias = Literal["cold", "hot"]
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """What was measured on.
+    """The machine.
 
     Attributes:
-        cpu: the processor, or the board where it has a name.
+        cpu: processor, with the board if it has a name.
         cores: cores this process may use.
-        simd: what the processor offers of the vector instructions that kernels choose between.
-        largest_cache_bytes: size of its largest cache; 0 when not known.
+        simd: vector instructions of the processor that kernels choose from.
+        largest_cache_bytes: size of the largest cache; 0 if unknown.
         memory_bytes: memory of the machine.
-        system: the operating system and its architecture.
-        versions: of edgehar, Python, numpy, OpenCV, Pillow where installed, and the TFLite runtime.
+        system: operating system and architecture.
+        versions: versions of edgehar, Python, numpy, OpenCV, Pillow where installed, and the TFLite runtime.
     """
 
     cpu: str
@@ -42,8 +42,8 @@ class Method(msgspec.Struct, frozen=True):
         turn_ms: length of a turn.
         threads: threads of each contender.
         pool_bytes: cold frames rotate through this much memory.
-        load: programs that ran or waited to run in the minute before, on average; well under 1 on a quiet machine.
-        quick: whether this was a short run, whose figures say little.
+        load: average number of running or waiting programs in the minute before; well below 1 on a quiet machine.
+        quick: whether this was a short run with rough figures.
     """
 
     rounds: int
@@ -55,11 +55,11 @@ class Method(msgspec.Struct, frozen=True):
 
 
 class Other(msgspec.Struct, frozen=True):
-    """Another way to do the same.
+    """Another way to do the same work.
 
     Attributes:
-        us: microseconds it took.
-        ratio: how many times as long as edgehar.
+        us: its time, in microseconds.
+        ratio: its time divided by that of edgehar.
     """
 
     us: float
@@ -67,20 +67,20 @@ class Other(msgspec.Struct, frozen=True):
 
 
 class Preprocess(msgspec.Struct, frozen=True):
-    """A frame shrunk to int8.
+    """A frame resized to int8.
 
     Attributes:
         format: name of the `PixelFormat`.
         width: of the frame, in pixels.
         height: of the frame.
-        size: rows and columns of what it is shrunk to.
-        temperature: `cold` when the frame had left the caches, `hot` when it was used a moment before.
+        size: rows and columns of the result.
+        temperature: `cold` if the frame had left the caches, `hot` if it was used a moment before.
         frame_bytes: bytes that were read.
-        us: microseconds edgehar took.
-        others: what others took: `cv2`, and for BGR `numpy` and `Pillow`.
-        skipped: others that could not be measured, and why.
-        readers_us: microseconds that several readers took to read the same bytes once.
-        read_us: those of the fastest of them.
+        us: time of edgehar, in microseconds.
+        others: times of others: `cv2`, and for BGR `numpy` and `Pillow`.
+        skipped: others that could not be measured, with the reason.
+        readers_us: times of several readers for the same bytes, in microseconds.
+        read_us: time of the fastest reader.
         fraction_of_read: read_us / us: 1 is as fast as memory is read.
     """
 
@@ -99,13 +99,13 @@ class Preprocess(msgspec.Struct, frozen=True):
 
 
 class Threads(msgspec.Struct, frozen=True):
-    """640x480 BGR frames shrunk by two Python threads, each with a ring of its own.
+    """640x480 BGR frames resized by two Python threads, each with its own ring.
 
     Attributes:
-        size: rows and columns of what they are shrunk to.
+        size: rows and columns of the result.
         temperature: `cold` or `hot`, as above.
-        one_fps: frames a second of one thread.
-        two_fps: frames a second of two threads together.
+        one_fps: frames per second of one thread.
+        two_fps: frames per second of two threads together.
         scaling: two_fps / one_fps.
     """
 
@@ -117,17 +117,17 @@ class Threads(msgspec.Struct, frozen=True):
 
 
 class Jpeg(msgspec.Struct, frozen=True):
-    """A picture of an MJPEG camera decoded and shrunk.
+    """A picture of an MJPEG camera, decoded and resized.
 
     Attributes:
         width: of the picture, in pixels.
         height: of the picture.
-        size: rows and columns of what it is shrunk to.
+        size: rows and columns of the result.
         jpeg_bytes: mean size of its files.
-        reduction: what edgehar has the decoder divide its sides by.
-        us: microseconds edgehar took: reduced decoding, and its own shrinking.
-        full: decoding at full size and edgehar's shrinking.
-        cv2: decoding at full size and the cv2 chain.
+        reduction: divisor of both sides that edgehar requests from the decoder.
+        us: time of edgehar, in microseconds: reduced decoding and resizing.
+        full: decoding at full size, and resizing by edgehar.
+        cv2: decoding at full size, and the cv2 chain.
     """
 
     width: int
@@ -141,14 +141,14 @@ class Jpeg(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """A step of an answer, by itself.
+    """A single step of a prediction.
 
     Attributes:
         step: `shrink` a cold 640x480 BGR frame, `encode` a frame, `classify` a window.
         us: microseconds.
-        macs: multiply-accumulates of a network; null when they cannot be counted.
-        gmacs_per_s: thousands of millions of them a second.
-        share: of the time of an answer at hop 1.
+        macs: multiply-accumulates of the network; null if unknown.
+        gmacs_per_s: billions (10^9) of them per second.
+        share: share of the time of a prediction at hop 1.
     """
 
     step: str
@@ -162,9 +162,9 @@ class EndToEnd(msgspec.Struct, frozen=True):
     """`Classifier.push` of cold 640x480 BGR frames.
 
     Attributes:
-        hop: frames from answer to answer.
-        wall_us: microseconds a frame.
-        cpu_us: microseconds of processor time a frame, over all threads.
+        hop: frames between predictions.
+        wall_us: wall-clock microseconds per frame.
+        cpu_us: microseconds of processor time per frame, over all threads.
     """
 
     hop: int
@@ -173,14 +173,14 @@ class EndToEnd(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A model at work.
+    """Speed of a model.
 
     Attributes:
-        name: of the bundle.
-        size: rows and columns of its frames.
-        window: frames it looks at.
-        steps: what an answer is made of.
-        answers: whole answers, at hop 1 and at the model's own.
+        name: name of the bundle.
+        size: rows and columns of its input.
+        window: frames of its window.
+        steps: steps of a prediction.
+        answers: complete predictions, at hop 1 and at the model's own hop.
     """
 
     name: str
@@ -191,16 +191,16 @@ class Model(msgspec.Struct, frozen=True):
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """Another network, run once a frame.
+    """Another network, run once per frame.
 
     Attributes:
-        file: its name.
-        bytes: its size.
-        inputs: input tensors, those of a stream's state included.
-        ms: milliseconds a run; null when it cannot run here.
-        macs: multiply-accumulates of a run; null when they cannot be counted.
-        gmacs_per_s: thousands of millions of them a second.
-        ratio: how many times as long as edgehar's whole answer at hop 1.
+        file: name of the file.
+        bytes: size of the file.
+        inputs: number of input tensors, including states.
+        ms: milliseconds per run; null if it cannot run here.
+        macs: multiply-accumulates per run; null if unknown.
+        gmacs_per_s: billions (10^9) of them per second.
+        ratio: its time divided by that of a complete prediction of edgehar at hop 1.
         problem: why it cannot run here.
     """
 
@@ -215,12 +215,12 @@ class Peer(msgspec.Struct, frozen=True):
 
 
 class Peers(msgspec.Struct, frozen=True):
-    """Other networks, in turns with an answer of edgehar.
+    """Other networks, in turns with a prediction of edgehar.
 
     Attributes:
-        model: edgehar's model.
-        answer_ms: milliseconds of its answers, one a cold 640x480 frame: shrinking, both networks, all else.
-        rows: the others.
+        model: the model of edgehar.
+        answer_ms: milliseconds of its predictions, one per cold 640x480 frame, with everything.
+        rows: the other networks.
     """
 
     model: str

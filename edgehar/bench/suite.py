@@ -1,4 +1,4 @@
-"""The parts of `edgehar bench`, measured one after the other."""
+"""The parts of `edgehar bench`, one after another."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Options:
 
     Attributes:
         parts: names of `edgehar.cli.bench.PARTS`.
-        size: rows and columns that frames are shrunk to.
-        model: a bundle's path, or the name of a shipped one.
+        size: rows and columns to resize frames to.
+        model: path of a bundle, or name of a shipped model.
         peers: TFLite files of other networks.
-        rounds: turns each contender has; the protocol's own when None.
-        quick: measure few and short turns.
+        rounds: turns of each contender; None for the protocol's default.
+        quick: whether to measure few and short turns.
     """
 
     parts: frozenset[str]
@@ -65,17 +65,17 @@ def run(options: Options, say: Say) -> Report:
         say: called with the part that begins, and what it measures.
 
     Raises:
-        ConfigError: a peer's file is missing, or there is no such model.
+        ConfigError: the file of a peer is missing, or the model is unknown.
         BundleError: the model cannot be used.
-        RuntimeUnavailableError: a network is to be measured, and there is no TFLite runtime.
+        RuntimeUnavailableError: networks are to be measured, and no TFLite runtime is installed.
     """
     peers.check(options.peers)
     if "peers" in options.parts and not options.peers and len(options.parts) == 1:
-        raise ConfigError("peers are other networks to measure: name their files with --peer FILE")
+        raise ConfigError("peers: no other network is given; add --peer FILE")
     bundle = ModelBundle.open(options.model) if options.parts & {"model", "peers"} else None
     if bundle is not None:
         trial.check(bundle)
-    # Others would have an unfair advantage.
+    # All contenders use one thread.
     threads_before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

@@ -28,7 +28,7 @@ class Table:
 
 
 def as_text(table: Table) -> str:
-    """The table for a terminal."""
+    """Return the table for a terminal."""
     cells = [table.columns, *table.rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
@@ -42,12 +42,12 @@ def as_text(table: Table) -> str:
 
 
 def as_markdown(table: Table) -> str:
-    """The table for a page, under a heading."""
+    """Return the table for a page, below a heading."""
     rule = ["---" if number < table.labels else "---:" for number in range(len(table.columns))]
     lines = [f"| {' | '.join(row)} |" for row in (table.columns, rule, *table.rows)]
     return "\n".join((f"## {table.title}", "", *map(_wrapped, table.notes), *lines)) + "\n"
 
 
 def _wrapped(note: str) -> str:
-    """A paragraph."""
+    """Return a paragraph."""
     return textwrap.fill(note, _WIDTH, break_on_hyphens=False) + "\n"

@@ -1,4 +1,4 @@
-"""The figures the kernel is meant to reach: cold frames, 60x60 int8, one thread, on a machine of the x86-64 class."""
+"""Targets of the kernel: cold frames, 60x60 int8, one thread, on an x86-64 machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Row:
-    """What a row of the preprocessing table is meant to reach; None is no target."""
+    """Targets of a row of the preprocessing table; None for no target."""
 
     pixel_format: str
     width: int
@@ -42,7 +42,7 @@ _THREADS, _SCALING = (60, "cold"), 1.7
 
 
 def check(preprocess: Sequence[Preprocess], jpeg: Sequence[Jpeg], threads: Sequence[Threads]) -> list[Target]:
-    """Every target, and what was measured of it."""
+    """Return every target with the measured figure."""
     targets = [target for row in _ROWS for target in _of_row(row, preprocess)]
     pictures = next((p.cv2.ratio for p in jpeg if (p.width, p.height, p.size) == _JPEG), None)
     targets.append(_target("MJPEG 640x480, against full decoding and cv2", _JPEG_RATIO, pictures))

@@ -1,4 +1,4 @@
-"""Two Python threads at once: the kernel gives the interpreter's lock back while it works."""
+"""Two Python threads at once: the kernel releases the interpreter's lock while it works."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from edgehar.frames import Frame
 
 _WIDTH, _HEIGHT = 640, 480
-# A turn is longer than elsewhere: threads take their time to start.
+# Turns are this many times longer than elsewhere, because threads start slowly.
 _TURNS = 5
 
 
 def cores() -> int:
-    """Cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def measure(temperature: Temperature, size: int, pool: FramePool, protocol: Protocol) -> Threads:
-    """Frames a second of one thread and of two, in turns."""
+    """Measure the frames per second of one thread and of two, in turns."""
     buffers = pool.buffers(frame_bytes(PixelFormat.BGR24, _HEIGHT, _WIDTH))
     frames = [as_frame(buffer, PixelFormat.BGR24, _HEIGHT, _WIDTH) for buffer in buffers]
     shares = [frames[0::2], frames[1::2]] if temperature == "cold" else [frames[:1], frames[1:2]]
@@ -45,7 +45,7 @@ def measure(temperature: Temperature, size: int, pool: FramePool, protocol: Prot
 
 
 class _Worker:
-    """Shrinks frames into a ring of its own; goes on in them where it stopped."""
+    """Resizes frames into its own ring, continuing where it stopped."""
 
     def __init__(self, frames: list[Frame], size: int) -> None:
         self._frames, self._next = frames, 0
@@ -62,14 +62,14 @@ class _Worker:
 
 
 def _calls(worker: _Worker, turn_s: float) -> int:
-    """Frames that take about a turn."""
+    """Return the number of frames that take about one turn."""
     worker.shrink(10)
     worker.shrink(50)
     return max(1, round(50 * turn_s / (worker.ended_s - worker.began_s)))
 
 
 def _run(workers: list[_Worker], count: int) -> float:
-    """Seconds from the first worker's first frame to the last one's last."""
+    """Return the seconds from the first frame of the first worker to the last frame of the last."""
     start = threading.Barrier(len(workers))
 
     def run(worker: _Worker) -> None:

@@ -1,4 +1,4 @@
-"""Times of several ways to do a thing, taken in turns, so that whatever else slows the machine slows all of them."""
+"""Interleaved timing of several contenders, so that whatever slows the machine slows all of them alike."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    # Does its work once; the number is another for every call, to choose what to work on.
+    # Does its work once. The number differs for every call, so that it can choose its data by it.
     Contender: TypeAlias = Callable[[int], object]
     Clock: TypeAlias = Callable[[], float]
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What one call of a contender took: medians over the rounds.
+    """Time of one call of a contender: medians over the rounds.
 
     Attributes:
-        wall_s: seconds that passed.
+        wall_s: wall-clock seconds.
         cpu_s: seconds of processor time, over all threads of the process.
     """
 
@@ -29,7 +29,7 @@ class Timing:
 
     @property
     def us(self) -> float:
-        """Microseconds that passed."""
+        """Wall-clock microseconds."""
         return self.wall_s * 1e6
 
 
@@ -38,8 +38,8 @@ class Protocol:
     """How often to measure.
 
     Attributes:
-        rounds: how often each contender has its turn; at least 1.
-        turn_s: how long a turn is, in seconds; a turn has one call at least.
+        rounds: turns of each contender; at least 1.
+        turn_s: length of a turn, in seconds; a turn has at least one call.
     """
 
     rounds: int = 9
@@ -54,21 +54,21 @@ def interleaved(
     wall: Clock = time.perf_counter,
     cpu: Clock = time.process_time,
 ) -> dict[str, Timing]:
-    """Time each contender in turns of many calls, once a round.
+    """Time each contender in turns of many calls, one turn per round.
 
-    Numbers run on from turn to turn and over all contenders: one that picks its input by them from a pool finds it
-    untouched by the contender before.
+    The numbers continue across turns and contenders. So a contender that picks its input from a pool by number finds
+    input that the previous contender has not touched.
 
     Args:
         contenders: what to time, by name.
         protocol: rounds, and the length of a turn.
-        calls: calls in a turn, by name; measured to make turns of the protocol's length when not given.
+        calls: calls per turn, by name; by default measured to give turns of the protocol's length.
         wall: clock in seconds, for tests.
         cpu: clock of processor time in seconds, for tests.
     """
     number = 0
     if calls is None:
-        # The first call pays for what is made or loaded once.
+        # The first call also pays for one-time setup.
         for contender in contenders.values():
             contender(number)
         calls = {}
@@ -88,7 +88,7 @@ def interleaved(
 
 
 def _calls_in_a_turn(contender: Contender, number: int, turn_s: float, wall: Clock) -> tuple[int, int]:
-    """How many calls take a turn, and the next number: calls are doubled until they take a tenth of it."""
+    """Return the calls per turn, and the next number. Calls are doubled until they take a tenth of a turn."""
     calls = 1
     while True:
         before = wall()

@@ -21,7 +21,7 @@ from edgehar.capture.options import ReconnectOptions
 from edgehar.capture.repeats import Repeats
 from edgehar.errors import ConfigError, SourceError
 from edgehar.records import StreamState
-from edgehar.sources.base import AccessRefusedError
+from edgehar.sources.base import AccessRefusedError, OffHoursError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -254,6 +254,8 @@ class Capture:
 
     def _is_final(self, trouble: BaseException, reading: _Reading) -> bool:
         """Return whether reopening the source is useless or not wanted."""
+        if isinstance(trouble, OffHoursError):
+            return False
         if isinstance(trouble, ConfigError) or isinstance(trouble.__cause__, ImportError):
             return True
         if reading.source is not None and not (reading.source.live and reading.source.reopens):

@@ -1,4 +1,4 @@
-"""`edgehar devices`: the cameras of this machine, and what to give `--source` to read them."""
+"""`edgehar devices`: list the cameras of this machine, with the value of `--source` for each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the cameras; returns 0, also where there is none."""
+    """Print the cameras; returns 0 even if there is none."""
     import msgspec
 
     from edgehar.sources.listing import list_devices
@@ -32,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
         print(msgspec.json.encode(device).decode() if args.json else _lines(device))
     if not devices:
         print(
-            "edgehar devices: no camera; plug one in, or check its cable. A network camera is not listed: "
-            "give its address, rtsp://..., to --source",
+            "edgehar devices: no camera found; plug one in, or check its cable. Network cameras are not listed: "
+            "pass their address, rtsp://..., to --source",
             file=sys.stderr,
         )
     return EXIT_DONE

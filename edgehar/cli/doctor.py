@@ -1,4 +1,4 @@
-"""`edgehar doctor`: check that all is there that a configuration needs, and say what to do about what is not."""
+"""`edgehar doctor`: check everything that a configuration needs, and say how to fix problems."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "doctor",
-        help="check Python, models, cameras, broker, clock and disk, each with its remedy",
-        description=f"{__doc__}\nExit code 0 when all works (there may be warnings), 1 when something does not.",
+        help="check Python, models, cameras, broker, clock and disk, and say how to fix problems",
+        description=f"{__doc__}\nExit code 0 if everything works (warnings are allowed), else 1.",
     )
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="the configuration; without it ~/.config/edgehar/config.toml, else /etc/edgehar/config.toml",
+        help="configuration (default: ~/.config/edgehar/config.toml, else /etc/edgehar/config.toml)",
     )
-    parser.add_argument("--source", metavar="URI", help="check for this camera or file in place of those configured")
-    parser.add_argument("--model", metavar="BUNDLE|NAME", help="check this model in place of the one configured")
-    parser.add_argument("--json", action="store_true", help="print one JSON object in place of lines")
+    parser.add_argument("--source", metavar="URI", help="check this camera or file instead of the configured ones")
+    parser.add_argument("--model", metavar="BUNDLE|NAME", help="check this model instead of the configured one")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the findings; returns 1 when one of them is a failure."""
+    """Print the findings; returns 1 if one of them is a failure."""
     findings = []
     out = sys.stdout
-    # Broken libraries talk on standard output while they are imported.
+    # Broken libraries print to standard output while they are imported.
     with contextlib.redirect_stdout(sys.stderr):
         for finding in _findings(args):
             findings.append(finding)
@@ -74,7 +74,7 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
         loaded = read(path, os.environ, overrides)
     except ConfigProblemsError as error:
         for problem in error.problems:
-            yield Finding("configuration", "fail", problem, "see edgehar config check; the rest is of the defaults")
+            yield Finding("configuration", "fail", problem, "see edgehar config check; defaults are checked below")
         yield from examine(Config())
         return
     yield Finding("configuration", "ok", "no file, the defaults" if path is None else str(path))

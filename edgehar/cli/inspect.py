@@ -1,4 +1,4 @@
-"""`edgehar inspect`: what a model bundle is, what it needs, where it came from, and whether it works here."""
+"""`edgehar inspect`: show the contents, needs and provenance of a model bundle, and verify it on this machine."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
+from edgehar.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,43 +17,43 @@ if TYPE_CHECKING:
     from edgehar.model.manifest import Accuracy, Manifest
 
 _WINDOWS = 1000
-# Frames that a page's histograms are made of.
+# Frames for the histograms of a page.
 _FRAMES = 500
 _WIDTH = 14
 
 _EXAMPLES = """\
 examples:
-  edgehar inspect fight                              all in short
-  edgehar inspect fight --ops                        every operator, and where it runs here
-  edgehar inspect fight --verify                     streaming against the whole-window model, byte for byte
-  edgehar inspect fight.edgehar --edgetpu            what an Edge TPU would take of it
-  edgehar inspect fight.edgehar --html fight.html --data clips/   where the accuracy goes"""
+  edgehar inspect fight                              a summary
+  edgehar inspect fight --ops                        every operator, and where it runs
+  edgehar inspect fight --verify                     compare streaming with the whole-window model, byte for byte
+  edgehar inspect fight.edgehar --edgetpu            which operators an Edge TPU would run
+  edgehar inspect fight.edgehar --html fight.html --data clips/   where int8 loses accuracy"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "inspect",
-        help="show what a model bundle is, and check it",
+        help="show the contents of a model bundle, and verify it",
         description=__doc__,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", help="path of a bundle, or the name of a shipped model")
     shown = parser.add_mutually_exclusive_group()
-    shown.add_argument("--json", action="store_true", help="print the manifest as it is")
+    shown.add_argument("--json", action="store_true", help="print the manifest")
     shown.add_argument("--card", action="store_true", help="print the model card")
     shown.add_argument("--ops", action="store_true", help="print every operator, its tensors, and where it runs here")
     shown.add_argument("--tensors", action="store_true", help="print every tensor with its quantization")
     shown.add_argument(
-        "--edgetpu", action="store_true", help="print which operators of the encoder an Edge TPU would take"
+        "--edgetpu", action="store_true", help="print which operators of the encoder an Edge TPU would run"
     )
     shown.add_argument(
         "--verify",
         action="store_true",
-        help="check on this machine that streaming gives the bytes of the whole-window model; exit code 1 if not",
+        help="verify on this machine that streaming gives the bytes of the whole-window model; exit code 1 if not",
     )
-    shown.add_argument("--html", metavar="FILE", type=Path, help="write a page about what int8 does to its values")
+    shown.add_argument("--html", metavar="FILE", type=Path, help="write a page about the effect of int8 on the values")
     parser.add_argument(
         "--windows", type=int, metavar="N", help=f"compare at least N windows ({_WINDOWS}); for --verify"
     )
@@ -60,13 +61,13 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--delegate", metavar="NAME", help="what runs the encoder, as for edgehar-run (cpu); for --verify"
     )
     parser.add_argument(
-        "--data", metavar="PATH", type=Path, help="a video or a folder of videos instead of drawn frames; for --html"
+        "--data", metavar="PATH", type=Path, help="a video or folder of videos instead of synthetic frames; for --html"
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Open the bundle, which checks it, and show what is asked for."""
+    """Open and try the bundle, and show what is requested."""
     from edgehar.inspect import trial
     from edgehar.model.bundle import ModelBundle, manifest_json
 
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(manifest_json(bundle.manifest).decode(), end="")
     elif args.card:
-        print(bundle.read("MODEL_CARD.md").decode(), end="")
+        print("\n".join(map(printable, bundle.read("MODEL_CARD.md").decode(errors="replace").split("\n"))), end="")
     elif args.verify:
         return _verify(bundle, args)
     elif args.html is not None:
@@ -92,7 +93,7 @@ def _check(args: argparse.Namespace) -> None:
 
     for option, needed in (("windows", "verify"), ("delegate", "verify"), ("data", "html")):
         if getattr(args, option) is not None and not getattr(args, needed):
-            raise ConfigError(f"--{option} is for --{needed}; leave it out, or add that")
+            raise ConfigError(f"--{option} needs --{needed}; add it, or leave --{option} out")
     if args.windows is not None and args.windows < 1:
         raise ConfigError(f"--windows is {args.windows}, it must be at least 1")
     if args.data is not None and not args.data.exists():
@@ -110,7 +111,7 @@ def _lines(bundle: ModelBundle, args: argparse.Namespace) -> Iterator[str]:
         yield from report.edge_tpu_lines(bundle)
     else:
         for key, value in (*_summary(bundle.manifest).items(), *_networks(bundle)):
-            yield f"{key:<{_WIDTH}} {value}"
+            yield f"{key:<{_WIDTH}} {printable(value)}"
         yield f"{'file':<{_WIDTH}} {bundle.path} (checksums verified)"
 
 
@@ -121,7 +122,7 @@ def _networks(bundle: ModelBundle) -> Iterator[tuple[str, str]]:
     try:
         yield from summary_lines(bundle)
     except RuntimeUnavailableError as error:
-        yield "networks", f"not looked at: {error}"
+        yield "networks", f"not inspected: {error}"
 
 
 def _verify(bundle: ModelBundle, args: argparse.Namespace) -> int:
@@ -140,8 +141,11 @@ def _verify(bundle: ModelBundle, args: argparse.Namespace) -> int:
     for key, value in (
         ("model", f"{bundle.manifest.name} ({bundle.path})"),
         ("runtime", f"{found.runtime}, encoder on {found.delegate}"),
-        ("streams", f"{found.streams:,} drawn, hops {hops}, any start, {found.dropped:,} frames dropped"),
-        ("windows", f"{found.windows:,} compared, {found.differing_windows:,} differ; {len(found.answers):,} answers"),
+        ("streams", f"{found.streams:,} synthetic, hops {hops}, any start, {found.dropped:,} frames dropped"),
+        (
+            "windows",
+            f"{found.windows:,} compared, {found.differing_windows:,} differ; {len(found.answers):,} answers",
+        ),
         ("bytes", f"{found.bytes:,} compared, {found.differing_bytes:,} differ"),
         ("result", "identical" if found.identical else f"DIFFERENT, by up to {found.largest} steps of a score"),
     ):
@@ -158,7 +162,7 @@ def _write_page(bundle: ModelBundle, args: argparse.Namespace) -> None:
     scenes = drawn_scenes(bundle.manifest.temporal.rate_hz) if args.data is None else clip_scenes(args.data)
     seen = report.see(bundle, scenes, _FRAMES)
     count = f"{seen[report.ENCODER].runs:,} frames"
-    frames = f"{count} of drawn scenes and noise" if args.data is None else f"{count} of {args.data.name}"
+    frames = f"{count} of synthetic scenes and noise" if args.data is None else f"{count} of {args.data.name}"
     write_text(args.html, page(bundle, report.parts(bundle), seen, frames))
     print(f"{args.html} ({frames})")
 

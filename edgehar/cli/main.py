@@ -18,6 +18,7 @@ from edgehar.cli import (
     inspect,
     models,
     notify,
+    predict,
     seal,
     service,
     teach,
@@ -26,11 +27,12 @@ from edgehar.cli.common import EXIT_USAGE, make_parser, run_command
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 EXAMPLES = """\
   edgehar demo                          run a shipped model on built-in scenes, and write demo.mp4
   edgehar run --source clip.mp4         classify a camera, stream or file
+  edgehar predict clips/*.mp4           name the action of each clip
   edgehar models                        shipped and installed models, and what they recognize
   edgehar inspect my.edgehar --card     model card of a bundle; --verify checks it on this machine
   edgehar bundle unpack fight f/        extract the files of a model
@@ -57,6 +59,7 @@ _COMMANDS = (
     inspect,
     models,
     notify,
+    predict,
     seal,
     service,
     teach,
@@ -78,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in _PROGRAMS.items():
         subparsers.add_parser(name, help=text, add_help=False)
-    for command in (*_COMMANDS, *_of_training()):
+    for command in (*_COMMANDS, *_of_training(arguments)):
         command.add_parser(subparsers)
 
     def body(args: argparse.Namespace) -> int:
@@ -88,9 +91,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(parser, body, arguments)
 
 
-def _of_training() -> list[Any]:
-    """Return the subcommands of the training package, which registers them as entry points."""
-    return [entry.load() for entry in sorted(importlib.metadata.entry_points(group="edgehar.commands"))]
+def _of_training(arguments: list[str]) -> Iterator[Any]:
+    """Yield the subcommands of the training package, which registers them as entry points.
+
+    A command that cannot be imported is left out, so that the others work: for example `edgehar doctor`, which then
+    says what is missing.
+    """
+    for entry in sorted(importlib.metadata.entry_points(group="edgehar.commands")):
+        try:
+            yield entry.load()
+        except ImportError as error:
+            if arguments[:1] == [entry.name]:
+                print(f"edgehar: {entry.name} cannot be loaded: {error}; run: edgehar doctor", file=sys.stderr)
 
 
 def _run_program(name: str, arguments: list[str]) -> int:

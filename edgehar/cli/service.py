@@ -1,4 +1,4 @@
-"""`edgehar service`: have systemd run `edgehar-run` from the start of the machine on, and again whenever it ends."""
+"""`edgehar service`: run `edgehar-run` as a systemd service, from boot, restarted after failures."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 _TIMEOUT_S = 60.0
-# What systemd is asked for `status`, and how it is called.
+# Properties of systemd for `status`, and their names in the output.
 _PROPERTIES = {
     "ActiveState": "state",
     "SubState": "more",
-    "StatusText": "says",
+    "StatusText": "status",
     "MainPID": "process",
-    "NRestarts": "started again",
+    "NRestarts": "restarts",
     "ActiveEnterTimestamp": "since",
     "MemoryCurrent": "memory in bytes",
 }
@@ -33,29 +33,25 @@ _NOTHING = {"", "0", "[not set]", "18446744073709551615"}
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand."""
-    parser = subparsers.add_parser(
-        "service", help="install, remove or look at the systemd service", description=__doc__
-    )
+    parser = subparsers.add_parser("service", help="install, remove or show the systemd service", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    install = _add_action(actions, "install", "write the unit, and start it now and with the machine", _install)
+    install = _add_action(actions, "install", "write the unit, and start it now and at boot", _install)
     install.add_argument(
         "--config",
         metavar="FILE",
-        help="the configuration (default: /etc/edgehar/config.toml; with --user ~/.config/edgehar/config.toml)",
+        help="configuration (default: /etc/edgehar/config.toml; with --user ~/.config/edgehar/config.toml)",
     )
-    install.add_argument("--run-as", metavar="USER", help="run as this user, not as one made for the service alone")
-    install.add_argument("--print", action="store_true", help="print the unit and do nothing else")
+    install.add_argument("--run-as", metavar="USER", help="run as this user instead of a dynamic one")
+    install.add_argument("--print", action="store_true", help="only print the unit")
     _add_action(actions, "uninstall", "stop it and remove the unit; configuration and undelivered events stay", _remove)
-    _add_action(actions, "status", "say whether it runs; exit code 1 when it does not", _status)
+    _add_action(actions, "status", "show whether it runs; exit code 1 if not", _status)
 
 
 def _add_action(actions: Any, name: str, what: str, run: Any) -> argparse.ArgumentParser:
     action: argparse.ArgumentParser = actions.add_parser(name, help=what, description=f"{what.capitalize()}.")
     where = action.add_mutually_exclusive_group()
-    where.add_argument("--user", action="store_true", help="as a service of yours, without any right of root")
-    where.add_argument(
-        "--root", type=Path, metavar="DIR", help="in the image of another machine's disk, mounted at DIR"
-    )
+    where.add_argument("--user", action="store_true", help="as a service of your user, without root")
+    where.add_argument("--root", type=Path, metavar="DIR", help="in a disk image of another machine, mounted at DIR")
     action.set_defaults(run=run)
     return action
 
@@ -65,7 +61,7 @@ def _install(args: argparse.Namespace) -> int:
     from edgehar.systemd.unit import Service, unit_path
 
     if args.run_as is not None and args.user:
-        raise ConfigError("--run-as is for a service of the machine's; a service of yours runs as you")
+        raise ConfigError("--run-as is for a service of the machine; a service of your user runs as you")
     service = Service(_command(), _config(args), args.user, args.run_as)
     text = service.unit()
     if args.print:
@@ -79,7 +75,7 @@ def _install(args: argparse.Namespace) -> int:
         write_text(path, text)
         path.chmod(0o644)
     except PermissionError as error:
-        raise EdgeharError(f"{path}: you may not write there; {_as_root(args)}") from error
+        raise EdgeharError(f"{path}: no permission to write there; {_as_root(args)}") from error
     print(f"{path}: written")
     _systemctl(args, "daemon-reload")
     _systemctl(args, "enable", path.name)
@@ -88,7 +84,7 @@ def _install(args: argparse.Namespace) -> int:
         scope = "--user " if args.user else ""
         print(f"{path.name}: enabled and started; its log: journalctl {scope}-u edgehar")
     if args.user:
-        print("it ends when you log out, unless: loginctl enable-linger")
+        print("it ends when you log out; to keep it running: loginctl enable-linger")
     return EXIT_DONE
 
 
@@ -98,15 +94,15 @@ def _remove(args: argparse.Namespace) -> int:
     path = unit_path(user=args.user, root=args.root or Path("/"))
     if not path.exists():
         raise ConfigError(
-            f"{path}: is not there; {'nothing' if args.user else 'no service of the machine'} is installed"
+            f"{path}: does not exist; {'nothing' if args.user else 'no service of the machine'} is installed"
         )
     if not os.access(path.parent, os.W_OK):
-        raise EdgeharError(f"{path}: you may not remove it; {_as_root(args)}")
+        raise EdgeharError(f"{path}: no permission to remove it; {_as_root(args)}")
     _systemctl(args, "disable", "--now", path.name)
     path.unlink()
     _systemctl(args, "daemon-reload")
     kept = "~/.config/edgehar and ~/.local/state/edgehar" if args.user else f"{ENVIRONMENT_FILE.parent} and {STATE}"
-    print(f"{path}: removed; {kept} stay as they are")
+    print(f"{path}: removed; {kept} stay")
     return EXIT_DONE
 
 
@@ -115,7 +111,7 @@ def _status(args: argparse.Namespace) -> int:
 
     path = unit_path(user=args.user, root=args.root or Path("/"))
     if not path.exists():
-        print(f"not installed ({path} is not there)")
+        print(f"not installed ({path} does not exist)")
         return EXIT_FAILED
     print(f"unit: {path}")
     if args.root is not None:
@@ -129,11 +125,11 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _command() -> Path:
-    """The edgehar-run that belongs to this edgehar."""
+    """Return the edgehar-run of this installation."""
     beside = Path(sysconfig.get_path("scripts")) / "edgehar-run"
     found = beside if beside.is_file() else shutil.which("edgehar-run")
     if found is None:
-        raise EdgeharError(f"{beside}: there is no such command; install edgehar anew")
+        raise EdgeharError(f"{beside}: command not found; reinstall edgehar")
     return Path(found)
 
 
@@ -146,11 +142,11 @@ def _config(args: argparse.Namespace) -> Path:
 
 def _as_root(args: argparse.Namespace) -> str:
     again = f"sudo {Path(sys.argv[0]).absolute()} service {args.action}"
-    return "check who it belongs to" if args.user or args.root else f"run: {again} (or use --user)"
+    return "check its owner" if args.user or args.root else f"run: {again} (or use --user)"
 
 
 def _systemctl(args: argparse.Namespace, action: str, *words: str) -> str:
-    """What systemctl answers; nothing is asked of it for an image, but to enable and disable."""
+    """Run systemctl and return its output. For a disk image, only enable and disable are run."""
     command = ["systemctl", *(["--user"] if args.user else []), action, *words]
     if args.root is not None:
         if action not in ("enable", "disable"):
@@ -159,7 +155,7 @@ def _systemctl(args: argparse.Namespace, action: str, *words: str) -> str:
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
     except FileNotFoundError:
-        raise EdgeharError("systemctl is not there; this machine does not run systemd") from None
+        raise EdgeharError("systemctl not found: this machine does not run systemd") from None
     except subprocess.TimeoutExpired:
         raise EdgeharError(f"{' '.join(command)}: no answer in {_TIMEOUT_S:.0f} s; see journalctl -xe") from None
     if answer.returncode:

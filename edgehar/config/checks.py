@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,14 @@ def _of_recordings(config: Config) -> Iterator[str]:
         yield from _error_of(lambda: open_target(read_address(config.upload), config.upload).close())
 
 
+def _of_hours(number: int, camera: CameraOptions) -> Iterator[str]:
+    """Yield problems of times of the week."""
+    from edgehar.hours import Hours
+
+    for name in ("watch_hours", "record_hours", "notify_hours"):
+        yield from _error_of(partial(Hours, dotted(("camera", number, name)), getattr(camera, name)))
+
+
 def _of_outputs(config: Config) -> Iterator[str]:
     """Yield problems of folders that are written to."""
     if config.file.path is not None and not Path(config.file.path).parent.is_dir():
@@ -86,6 +95,7 @@ def _of_camera(config: Config, number: int, camera: CameraOptions) -> Iterator[s
     # Devices come and go, and are reported by `edgehar doctor`.
     if path and not camera.source.startswith("/dev/") and not _exists(camera.source):
         yield f"{dotted(('camera', number, 'source'))}: {camera.source}: no such file or folder"
+    yield from _of_hours(number, camera)
     where = "model" if camera.model is None else dotted(("camera", number, "model"))
     try:
         manifest = ModelBundle.open(config.model_of(camera)).manifest

@@ -78,6 +78,26 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             examples=["/etc/edgehar/camera-ca.pem"],
         ),
     ] = None
+    live: Annotated[
+        bool | None,
+        Meta(
+            description="Whether a network address is a camera, which is reopened at its end, or a recording; by "
+            "default RTSP is a camera, and HTTP is one if the answer has no length and no duration.",
+            examples=[False],
+        ),
+    ] = None
+    redirects: Annotated[
+        Literal["same-host", "any"],
+        Meta(description="Where the web server of an http:// or https:// address may redirect to."),
+    ] = "same-host"
+    max_pixels: Annotated[
+        Annotated[int, Meta(ge=64, le=67_108_864)] | None,
+        Meta(
+            description="Largest picture to decode from a video file or stream, in pixels; 16,777,216 by default, "
+            "because a wrong header would otherwise take all memory.",
+            examples=[33_177_600],
+        ),
+    ] = None
     loop: Annotated[bool, Meta(description="Repeat a file or images at their end.")] = False
     realtime: Annotated[
         bool, Meta(description="Read a file or images at the pace of a camera, dropping frames like a camera.")
@@ -96,6 +116,36 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             description="Polygons that are black for the model and in all pictures and clips, each a list of corners "
             "[x, y] as shares of the picture.",
             examples=[[[[0.0, 0.0], [0.3, 0.0], [0.3, 0.25]]]],
+        ),
+    ] = msgspec.field(default_factory=list)
+    record_source: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(
+            description="Another H.264 or H.265 stream of this camera, to record instead of `source`: watch the "
+            "sub-stream, record the main stream.",
+            examples=["rtsp://camera/main"],
+        ),
+    ] = None
+    watch_hours: Annotated[
+        list[str],
+        Meta(
+            description="Local times at which this camera is watched; always if empty. It is closed at other times. "
+            "Files are always read.",
+            examples=[["mon-fri 18:00-07:00", "sat,sun"]],
+        ),
+    ] = msgspec.field(default_factory=list)
+    record_hours: Annotated[
+        list[str],
+        Meta(
+            description="Local times at which events of this camera are recorded; always if empty.",
+            examples=[["22:00-06:00"]],
+        ),
+    ] = msgspec.field(default_factory=list)
+    notify_hours: Annotated[
+        list[str],
+        Meta(
+            description="Local times at which messages about this camera are sent; always if empty.",
+            examples=[["22:00-06:00"]],
         ),
     ] = msgspec.field(default_factory=list)
     pictures: Annotated[
@@ -132,9 +182,12 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def open_options(self) -> dict[str, Any]:
         """Return the options for `edgehar.sources.open_source`: only those that are set, as no source accepts all."""
-        names = ("rate_hz", "width", "height", "transport", "ca_file", "loop", "realtime")
-        given = {name: value for name in names if (value := getattr(self, name)) not in (None, False)}
-        return given if self.tls_verify else {**given, "tls_verify": False}
+        defaults = CameraOptions()
+        names = (
+            *("rate_hz", "width", "height", "transport", "tls_verify", "ca_file"),
+            *("live", "redirects", "max_pixels", "loop", "realtime"),
+        )
+        return {name: value for name in names if (value := getattr(self, name)) != getattr(defaults, name)}
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -208,6 +261,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("camera is an empty list; leave it out for camera:0")
         if self.upload.url is not None and self.record.directory is None:
             raise ValueError("upload.url is set without record.directory; name a folder for the clips to upload")
+        self._check_record_sources()
         names = [camera.name for camera in self.cameras]
         if len(names) > 1 and None in names:
             raise ValueError(f"camera[{names.index(None)}] has no name; with several cameras each needs one")
@@ -222,6 +276,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def hop_of(self, camera: CameraOptions) -> int | None:
         """Return the frames between predictions of this camera; None for its model's own."""
         return self.hop if camera.hop is None else camera.hop
+
+    def _check_record_sources(self) -> None:
+        """Check that no record_source shows what is hidden, because its packets are copied as they come."""
+        for number, camera in enumerate(self.cameras):
+            if camera.record_source is not None and self.view_of(camera).hides:
+                raise ValueError(
+                    f"camera[{number}].record_source cannot be masked, cut or blurred; leave it out, and `source` is "
+                    "recorded"
+                )
 
     def view_of(self, camera: CameraOptions) -> View:
         """What of this camera's picture may be shown and kept."""

@@ -17,7 +17,7 @@ from edgehar.records import Event
 from edgehar.sinks.base import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from edgehar.delivery.options import NotifyOptions
     from edgehar.records import Record
@@ -56,6 +56,7 @@ class NotifySink(Sink):
         send: Callable[[Message], str | None],
         *,
         picture_of: Callable[[Event], bytes | None] = lambda _: None,
+        hours: Mapping[str, Hours] | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime.datetime] = datetime.datetime.now,
     ) -> None:
@@ -65,6 +66,7 @@ class NotifySink(Sink):
             options: what to send, and when.
             send: sends a message and returns why that failed, or None; `edgehar.delivery.messages.apprise_sender`.
             picture_of: returns the picture of an event as JPEG; None if there is none.
+            hours: times at which messages about a camera are sent, by its name; always for others.
             clock: monotonic seconds.
             now: local time.
 
@@ -73,7 +75,7 @@ class NotifySink(Sink):
         """
         self.sent = self.failed = 0
         self._options, self._send, self._picture_of = options, send, picture_of
-        self._clock, self._now = clock, now
+        self._clock, self._now, self._hours = clock, now, hours or {}
         self._messages = Messages(options)
         self._quiet = Hours("notify: quiet_hours", options.quiet_hours)
         self._changed = threading.Condition()
@@ -117,7 +119,9 @@ class NotifySink(Sink):
             _log.warning("notify: no message was sent about %d events", lost)
 
     def _is_wanted(self, event: Event) -> bool:
-        options = self._options
+        options, hours = self._options, self._hours.get(event.source)
+        if hours is not None and not hours.hold(self._now()):
+            return False
         return (
             (not options.labels or event.label in options.labels)
             and (not options.cameras or event.source in options.cameras)

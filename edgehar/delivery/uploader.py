@@ -188,11 +188,8 @@ class Uploader:
 
 def waiting_in(archive: Archive) -> list[Line]:
     """Return the recordings that are there and were not uploaded, oldest first."""
-    there = archive.chain.recordings()
-    for _, line, _ in archive.chain.lines():
-        if line is not None and line.kind == "uploaded":
-            there.pop(line.path, None)
-    return list(there.values())
+    uploaded = archive.chain.uploaded()
+    return [line for path, line in archive.chain.recordings().items() if path not in uploaded]
 
 
 def _score(archive: Archive, line: Line) -> float:

@@ -1,4 +1,4 @@
-"""All checks, one after the other; none of them keeps the others from being made."""
+"""All checks in order. A check that fails does not keep the others from running."""
 
 from __future__ import annotations
 
@@ -37,17 +37,15 @@ CHECKS: dict[str, Callable[[Config], Iterator[Finding]]] = {
 
 
 def examine(config: Config) -> Iterator[Finding]:
-    """Make every check, and give each finding as soon as it is there."""
+    """Run every check, and yield each finding at once."""
     for name, check in CHECKS.items():
         try:
             yield from check(config)
         except ImportError as error:
             library = (error.name or "a library").partition(".")[0]
-            yield Finding(
-                name, "fail", f"{library} cannot be imported: {error}", "install edgehar again: see install.md"
-            )
+            yield Finding(name, "fail", f"{library} cannot be imported: {error}", "reinstall edgehar: see install.md")
         except Exception as error:
-            # The machine is broken in a way that nobody thought of; the other checks may say how.
+            # An unforeseen problem of the machine; the other checks may explain it.
             _log.debug("%s", name, exc_info=True)
             fix = "run again with --verbose and report the traceback"
             yield Finding(name, "fail", f"unexpected {type(error).__name__}: {error}", fix)

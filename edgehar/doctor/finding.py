@@ -1,4 +1,4 @@
-"""What one check found."""
+"""The finding of a check."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Literal
 Level = Literal["ok", "warn", "fail"]
 
 
-# No msgspec here: what is checked includes whether the libraries are there.
+# Without msgspec, because the checks include whether libraries are installed.
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """The finding of a check.
 
     Attributes:
-        check: what was looked at.
-        level: "ok"; "warn" when it works but not as well as it could, or is not needed now; "fail" when it does not.
-        says: how it is, in one line.
-        fix: what to do about it; nothing when all is well.
+        check: what was checked.
+        level: "ok"; "warn" if it works but could be better, or is not needed now; "fail" if it does not work.
+        says: the result, in one line.
+        fix: what to do about it; empty if all is well.
     """
 
     check: str
@@ -27,7 +27,7 @@ class Finding:
 
 
 def from_error(check: str, error: BaseException, level: Level = "fail") -> Finding:
-    """The finding that one of our errors makes: its messages say what is wrong, and after a semicolon what to do."""
+    """Return the finding for an error. Its message says what is wrong and, after a semicolon, what to do."""
     what, _, advice = " ".join(str(error).split()).rpartition("; ")
     if not what:
         return Finding(check, level, advice, "run again with --verbose")

@@ -1,4 +1,4 @@
-"""Whether those who get the results are there: the MQTT broker lets us in, the server of the webhook answers."""
+"""Checks of the receivers: the MQTT broker accepts the login, and the server of the webhook answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TIMEOUT_S = 5.0
 
 
 def check_broker(config: Config) -> Iterator[Finding]:
-    """Log in to the broker, under a name of its own so that a service that runs is not cut off, and publish nothing."""
+    """Log in to the broker with a client id of its own, so that a running service is not disconnected."""
     from edgehar.sinks.mqtt.options import read_broker
 
     if config.mqtt.url is None:
@@ -36,15 +36,15 @@ def check_broker(config: Config) -> Iterator[Finding]:
         return
     if trouble is None:
         user = f" as {broker.username}" if broker.username else ", without a user"
-        clear = "" if broker.tls else "; in clear text, mqtts:// would not be"
-        yield Finding("broker", "ok", f"{broker.where} lets us in{user}{clear}")
+        clear = "" if broker.tls else "; unencrypted, use mqtts:// for TLS"
+        yield Finding("broker", "ok", f"{broker.where} accepts the login{user}{clear}")
     else:
         says, fix = trouble
         yield Finding("broker", "fail", f"{broker.where}: {says}", fix)
 
 
 def _log_in(broker: Broker, options: MqttOptions) -> tuple[str, str] | None:
-    """What is wrong, and what to do; None when the broker has let us in."""
+    """Log in; returns what is wrong and what to do, or None if the broker accepts the login."""
     import ssl
 
     answers: list[str] = []
@@ -58,7 +58,7 @@ def _log_in(broker: Broker, options: MqttOptions) -> tuple[str, str] | None:
         why = getattr(error, "verify_message", None) or error.reason or str(error)
         return f"TLS: {why}", "check mqtt.ca_file, the name in the broker's certificate, and the clock"
     except socket.gaierror as error:
-        return f"its name cannot be found: {error.strerror}", "check mqtt.url and the network"
+        return f"its name cannot be resolved: {error.strerror}", "check mqtt.url and the network"
     except OSError as error:
         return f"cannot be reached: {error.strerror or error}", "start it, and check mqtt.url and its firewall"
     finally:
@@ -72,7 +72,7 @@ def _log_in(broker: Broker, options: MqttOptions) -> tuple[str, str] | None:
 
 
 def _client(broker: Broker, options: MqttOptions, answers: list[str]) -> Client:
-    """A client that notes the broker's answer: nothing when it lets us in."""
+    """Return a client that adds the broker's answer to `answers`: empty if it accepts the login."""
     from paho.mqtt.client import Client
     from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
@@ -93,7 +93,7 @@ def _client(broker: Broker, options: MqttOptions, answers: list[str]) -> Client:
 
 
 def check_webhook(config: Config) -> Iterator[Finding]:
-    """Whether someone listens at the webhook's address, with a certificate we trust; nothing is sent."""
+    """Check that the address of the webhook accepts connections, with a trusted certificate. Sends nothing."""
     from edgehar.sinks.webhook.options import read_receiver
 
     if config.webhook.url is None:

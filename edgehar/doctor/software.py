@@ -1,4 +1,4 @@
-"""Python, the TFLite runtime with its numpy, our compiled kernel, and the libraries that sources need."""
+"""Checks of Python, the TFLite runtime with numpy, the compiled kernel, and the libraries of sources."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     from edgehar.config import Config
 
-# Where Debian and Raspberry Pi OS put what apt installs for Python.
+# Python packages installed by apt on Debian and Raspberry Pi OS.
 _SYSTEM_PACKAGES = Path("/usr/lib/python3/dist-packages")
 _PICAMERA2_LEAST = (0, 3, 20)
-# Those that a camera on a Raspberry Pi needs and nobody else.
+# The back end that only a Raspberry Pi needs.
 _PI_ONLY = "picamera2"
 
 
 def check_python(_config: Config) -> Iterator[Finding]:
-    """Version and word size."""
+    """Check version and word size."""
     here = "in a virtual environment" if in_virtual_environment() else "of the system"
     says = f"{platform.python_version()} {here}, {platform.machine()}"
     if sys.maxsize > 2**32:
@@ -36,7 +36,7 @@ def check_python(_config: Config) -> Iterator[Finding]:
 
 
 def check_runtime(config: Config) -> Iterator[Finding]:
-    """The TFLite runtime, together with the numpy there is."""
+    """Check the TFLite runtime together with numpy."""
     from edgehar.model.runtime import load_runtime
 
     try:
@@ -50,7 +50,7 @@ def check_runtime(config: Config) -> Iterator[Finding]:
 
 
 def check_kernel(_config: Config) -> Iterator[Finding]:
-    """Whether the compiled part loads and averages a picture right."""
+    """Check that the compiled kernel loads and averages a picture correctly."""
     import numpy as np
 
     try:
@@ -62,13 +62,13 @@ def check_kernel(_config: Config) -> Iterator[Finding]:
         yield Finding("kernel", "fail", f"cannot be loaded: {error}", "pip install --force-reinstall edgehar")
         return
     if right:
-        yield Finding("kernel", "ok", "loads, and shrinks a picture right")
+        yield Finding("kernel", "ok", "loads, and resizes correctly")
     else:
-        yield Finding("kernel", "fail", "shrinks a picture wrong", "pip install --force-reinstall edgehar; report this")
+        yield Finding("kernel", "fail", "resizes incorrectly", "pip install --force-reinstall edgehar; report this")
 
 
 def check_back_ends(config: Config) -> Iterator[Finding]:
-    """What each kind of source needs; a missing one is a failure only where a camera of the configuration uses it."""
+    """Check the needs of each kind of source. A missing library fails only if a configured camera uses it."""
     from edgehar.sources.registry import registry
 
     used = {_scheme(camera.source) for camera in config.cameras}
@@ -94,14 +94,14 @@ def _picamera2(check: str, why_not: str | None, needed: bool) -> Iterator[Findin
         else:
             yield Finding(check, "ok", f"picamera2 {version}")
     elif not needed and not is_raspberry_pi():
-        yield Finding(check, "ok", "not here, and needed only for a camera module of a Raspberry Pi")
+        yield Finding(check, "ok", "not installed; only a camera module of a Raspberry Pi needs it")
     else:
         level: Literal["warn", "fail"] = "fail" if needed else "warn"
         yield _hidden_picamera2(check, level) or from_error(check, EdgeharError(why_not), level)
 
 
 def _hidden_picamera2(check: str, level: Literal["warn", "fail"]) -> Finding | None:
-    """The commonest reason by far: it is there, but the virtual environment does not see the system's packages."""
+    """Return the most common problem: it is installed, but the virtual environment hides the system's packages."""
     if not (_SYSTEM_PACKAGES / "picamera2").is_dir() or not in_virtual_environment():
         return None
     if importlib.util.find_spec("picamera2") is not None:
@@ -113,12 +113,12 @@ def _hidden_picamera2(check: str, level: Literal["warn", "fail"]) -> Finding | N
 
 
 def in_virtual_environment() -> bool:
-    """Whether this Python is one of a virtual environment."""
+    """Return whether this Python is in a virtual environment."""
     return sys.prefix != sys.base_prefix
 
 
 def is_raspberry_pi() -> bool:
-    """Whether this machine is a Raspberry Pi."""
+    """Return whether this machine is a Raspberry Pi."""
     try:
         return Path("/proc/device-tree/model").read_text(errors="replace").startswith("Raspberry Pi")
     except OSError:
@@ -130,7 +130,7 @@ def _scheme(source: str) -> str:
 
 
 def _delegate(config: Config) -> Finding:
-    """What runs the encoder; an Edge TPU is tried if it is asked for."""
+    """Check what runs the encoder; a requested Edge TPU is opened."""
     from edgehar.model.edgetpu import CPU, EDGE_TPU, edge_tpus, load_edge_tpu
 
     wanted, there = config.delegate, edge_tpus()

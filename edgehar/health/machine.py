@@ -1,4 +1,4 @@
-"""What the machine says of this process and of itself; None for what it does not say."""
+"""Readings of the machine and of this process; None for each reading that is not available."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Readings asked for again within so long are those of before: several cameras ask at once.
+# Readings are reused for this long, because several cameras ask at once.
 _FRESH_S = 1.0
 _VCGENCMD_TIMEOUT_S = 1.0
-# Sensors of the processor, by the name of their zone: cpu-thermal, soc_thermal, bigcore0-thermal, x86_pkg_temp.
+# Sensors of the processor, by zone name: cpu-thermal, soc_thermal, bigcore0-thermal, x86_pkg_temp.
 _PROCESSOR_ZONE = re.compile(r"cpu|soc|core|pkg", re.IGNORECASE)
 _PLAUSIBLE_C = range(-40, 150)
-# Bits of the Raspberry Pi's get_throttled that speak of now; those from 16 on speak of some time since the start.
+# Bits of a Raspberry Pi's get_throttled about now; the bits from 16 on are about any time since the start.
 _UNDER_VOLTAGE = 1 << 0
 _FREQUENCY_CAPPED, _THROTTLED, _SOFT_LIMIT = 1 << 1, 1 << 2, 1 << 3
 
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """One look at the machine.
+    """Readings of the machine at one moment.
 
     Attributes:
         rss_mb: memory of this process, in MB (10^6 bytes).
-        cpu_share: processor time of this process since the look before, 1.0 being one core all of the time.
-        temperature_c: of the processor, in degrees Celsius.
-        throttled: whether the processor is slowed down now, by heat or power.
-        under_voltage: whether the power supply is too weak now.
+        cpu_share: processor time of this process since the previous readings; 1.0 is one core.
+        temperature_c: temperature of the processor, in degrees Celsius.
+        throttled: whether heat or power slows the processor down.
+        under_voltage: whether the power supply is too weak.
     """
 
     rss_mb: float | None = None
@@ -46,10 +46,15 @@ class Readings:
 
 
 class Machine:
-    """Looks at the machine, at most once a second. Safe from any thread."""
+    """Reads the machine at most once per second. Thread-safe."""
 
     def __init__(self, root: Path = Path("/"), clock: Callable[[], float] = time.monotonic) -> None:
-        """Look at the files under `root`, which holds `proc` and `sys`; `clock` gives seconds."""
+        """Read the files below a folder.
+
+        Args:
+            root: folder with `proc` and `sys`.
+            clock: monotonic seconds.
+        """
         self._root, self._clock = root, clock
         self._lock = threading.Lock()
         self._readings: Readings | None = None
@@ -57,7 +62,7 @@ class Machine:
         self._read_s, self._cpu_s = clock(), time.process_time()
 
     def read(self) -> Readings:
-        """What can be known now. May take some milliseconds."""
+        """Return the readings. This may take some milliseconds, and up to a second for `vcgencmd`."""
         with self._lock:
             now_s = self._clock()
             if self._readings is not None and now_s - self._read_s < _FRESH_S:
@@ -66,7 +71,7 @@ class Machine:
             bits = self._bits()
             self._readings = Readings(
                 rss_mb=_rss_mb(self._root),
-                # Over too short a time a share says nothing.
+                # A share over a shorter time means little.
                 cpu_share=(cpu_s - self._cpu_s) / elapsed_s if elapsed_s >= _FRESH_S else None,
                 temperature_c=temperature_c(self._root),
                 throttled=None if bits is None else bool(bits & (_FREQUENCY_CAPPED | _THROTTLED | _SOFT_LIMIT)),
@@ -79,13 +84,13 @@ class Machine:
         bits = _bits_of_kernel(self._root)
         if bits is None and self._vcgencmd_answers:
             bits = _bits_of_vcgencmd()
-            # Not there, not allowed or hung: asking again would only cost time.
+            # Missing, not allowed or hung: do not try again.
             self._vcgencmd_answers = bits is not None
         return bits
 
 
 def temperature_c(root: Path = Path("/")) -> float | None:
-    """The temperature of the hottest of the processor's sensors, in degrees Celsius; None where there is none."""
+    """Return the temperature of the hottest sensor of the processor, in degrees Celsius; None if there is none."""
     found = [
         value / 1000
         for zone in (root / "sys/class/thermal").glob("thermal_zone*")
@@ -97,7 +102,7 @@ def temperature_c(root: Path = Path("/")) -> float | None:
 
 
 def throttled_bits() -> int | None:
-    """The bits of a Raspberry Pi's `get_throttled`; None on other machines, or where it may not be asked."""
+    """Return the bits of a Raspberry Pi's `get_throttled`; None on other machines, or without access."""
     bits = _bits_of_kernel(Path("/"))
     return _bits_of_vcgencmd() if bits is None else bits
 
@@ -123,7 +128,7 @@ def _bits_of_vcgencmd() -> int | None:
 
 
 def _supply_alarm(root: Path) -> bool | None:
-    """Whether the Raspberry Pi's voltage sensor raises its alarm, for kernels that tell it there."""
+    """Return whether the voltage sensor of a Raspberry Pi raises its alarm, or None if the kernel has no sensor."""
     for sensor in (root / "sys/class/hwmon").glob("hwmon*"):
         if _text(sensor / "name") == "rpi_volt" and (alarm := _text(sensor / "in0_lcrit_alarm")):
             return alarm != "0"

@@ -1,4 +1,4 @@
-"""The monitor's numbers as Prometheus reads them: its text format, version 0.0.4."""
+"""Metrics in the text format of Prometheus, version 0.0.4."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Kind = Literal["counter", "gauge", "histogram", "summary"]
-# Labels, what is added to the name, and the value.
+# Labels, suffix of the name, and value.
 Sample = tuple["Mapping[str, str]", str, float]
 
 _PER_STREAM: tuple[tuple[str, Kind, str, Callable[[StreamHealth], float | None]], ...] = (
     (
         "edgehar_frames_captured_total",
         "counter",
-        "Frames the camera gave, those dropped included.",
+        "Frames from the camera, including dropped ones.",
         lambda stream: stream.frames + stream.dropped,
     ),
-    ("edgehar_camera_up", "gauge", "Whether frames come.", lambda stream: stream.state == "running"),
-    ("edgehar_reconnects_total", "counter", "Times the camera was opened again.", lambda stream: stream.reconnects),
+    ("edgehar_camera_up", "gauge", "Whether frames arrive.", lambda stream: stream.state == "running"),
+    ("edgehar_reconnects_total", "counter", "Times the camera was reopened.", lambda stream: stream.reconnects),
     (
         "edgehar_inference_errors_total",
         "counter",
         "Times the network failed and was loaded again.",
         lambda stream: stream.inference_errors,
     ),
-    ("edgehar_rate_hertz", "gauge", "Frames a second that are looked at.", lambda stream: stream.rate_hz),
+    ("edgehar_rate_hertz", "gauge", "Frames per second that are classified at most.", lambda stream: stream.rate_hz),
 )
 _PER_SINK: tuple[tuple[GaugeName, str, Kind, str], ...] = (
-    ("connected", "connected", "gauge", "Whether the receiver is there."),
+    ("connected", "connected", "gauge", "Whether the receiver is connected."),
     ("queue_depth", "queue_messages", "gauge", "Results that wait in memory."),
-    ("spool_depth", "spool_messages", "gauge", "Events on disk that wait to be delivered."),
+    ("spool_depth", "spool_messages", "gauge", "Events on disk that wait for delivery."),
     ("spool_dropped", "spool_dropped_total", "counter", "Events lost before delivery."),
     ("spool_refused", "spool_refused_total", "counter", "Events that the receiver refused, set aside on disk."),
 )
 
 
 def exposition(monitor: Monitor) -> str:
-    """Every number there is, each family with its help and type."""
+    """Return all metrics, each family with its help and type."""
     return "".join((*_of_streams(monitor.streams()), *_of_sinks(monitor), *_of_process(monitor)))
 
 
@@ -55,27 +55,27 @@ def _of_streams(streams: list[StreamHealth]) -> Iterable[str]:
     info: list[Sample] = [
         ({"version": __version__, "model": model}, "", 1) for model in sorted({stream.model for stream in streams})
     ]
-    yield _family("edgehar_build_info", "gauge", "The program, and the models in use.", info)
+    yield _family("edgehar_build_info", "gauge", "Version of the program, and the models in use.", info)
     for name, kind, text, read in _PER_STREAM:
         values = [(stream, value) for stream in streams if (value := read(stream)) is not None]
         yield _family(name, kind, text, [({"camera": stream.name}, "", value) for stream, value in values])
     yield _family(
         "edgehar_frames_dropped_total",
         "counter",
-        "Frames not looked at; late: a newer one was there already.",
+        "Frames not classified; late: a newer frame had arrived.",
         [({"camera": stream.name, "reason": "late"}, "", stream.dropped) for stream in streams],
     )
-    yield _family("edgehar_windows_total", "counter", "Answers by label.", _joined(streams, _windows))
+    yield _family("edgehar_windows_total", "counter", "Predictions by label.", _joined(streams, _windows))
     yield _family(
         "edgehar_inference_duration_seconds",
         "histogram",
-        "Time the network took for an answer.",
+        "Time of the networks for a prediction.",
         _joined(streams, _inference),
     )
     yield _family(
         "edgehar_frame_age_seconds",
         "summary",
-        "Age of the newest frame when its answer was ready.",
+        "Age of the newest frame when its prediction was ready.",
         _joined(streams, _ages),
     )
 

@@ -1,1 +1,1 @@
-"""What a model bundle is made of: its operators, where they run, what they cost, and what int8 does to their values."""
+"""The contents of a model bundle: its operators, where they run, what they cost, and how int8 changes their values."""

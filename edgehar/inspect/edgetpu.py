@@ -1,9 +1,9 @@
-"""What of a network an Edge TPU can run, by Coral's published table of operators and their limits.
+"""Operators that an Edge TPU can run, by Coral's published table of operators and their limits.
 
 Source: "TensorFlow models on the Edge TPU", section "Supported operations", of runtime 14 (Edge TPU compiler 16),
 https://coral.ai/docs/edgetpu/models-intro/#supported-operations, compared on 2026-11-21 with the copy at
-https://developer.axis.com/computer-vision/on-device/system-on-chip/artpec-7/supported-ops/. The compiler has limits
-that are not published, so that only compiling is certain.
+https://developer.axis.com/computer-vision/on-device/system-on-chip/artpec-7/supported-ops/. The compiler has
+unpublished limits, so only compiling is certain.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from edgehar.model.tflite import Graph, Operator, Tensor
 
-    # Why an operator is not taken; nothing when it is.
+    # Why an operator is refused; empty if it is accepted.
     Limit: TypeAlias = Callable[[Graph, Operator], str]
 
-# The one operator that the compiler makes of all that it maps.
+# The operator that replaces all mapped operators.
 CUSTOM_OPERATOR = "edgetpu-custom-op"
 MOST_SOFTMAX = 16_000
 _EIGHT_BITS = frozenset({"INT8", "UINT8"})
@@ -32,12 +32,12 @@ _CONSTANTS = _EIGHT_BITS | {"INT32", "INT64", "INT16", "BOOL"}
 
 @dataclass(frozen=True)
 class Mapping:
-    """Where the compiler would put one operator.
+    """Where the compiler would place an operator.
 
     Attributes:
-        operator: which.
-        mapped: whether on the Edge TPU.
-        reason: why not; nothing when it is.
+        operator: the operator.
+        mapped: whether it would run on the Edge TPU.
+        reason: why not; empty if it would.
     """
 
     operator: Operator
@@ -46,12 +46,12 @@ class Mapping:
 
 
 def map_operators(graph: Graph) -> list[Mapping]:
-    """Where each operator would run. After the first that the Edge TPU does not take, all run on the CPU."""
+    """Return where each operator would run. After the first refused operator, all run on the CPU."""
     found: list[Mapping] = []
     for operator in graph.operators:
         first = next((mapping for mapping in found if not mapping.mapped), None)
         if first is not None:
-            reason = f"comes after {first.operator.name} (operator {first.operator.index}), which is not taken"
+            reason = f"comes after {first.operator.name} (operator {first.operator.index}), which is refused"
         else:
             reason = why_not(graph, operator)
         found.append(Mapping(operator, not reason, reason))
@@ -59,7 +59,7 @@ def map_operators(graph: Graph) -> list[Mapping]:
 
 
 def why_not(graph: Graph, operator: Operator) -> str:
-    """Why the Edge TPU does not take an operator by itself; nothing when it does."""
+    """Return why the Edge TPU refuses an operator on its own; empty if it accepts it."""
     if operator.custom:
         return "is a custom operator"
     if operator.name not in _LIMITS:
@@ -68,12 +68,12 @@ def why_not(graph: Graph, operator: Operator) -> str:
 
 
 def check_compiled(compiled: bytes, encoder: bytes, name: str) -> None:
-    """Make sure that a file is an encoder as compiled for an Edge TPU, and can stand in for `encoder.tflite`.
+    """Check that a file is an encoder compiled for an Edge TPU, and can replace `encoder.tflite`.
 
     Args:
-        compiled: what edgetpu_compiler wrote.
+        compiled: result of edgetpu_compiler.
         encoder: `encoder.tflite` of the bundle.
-        name: what errors call it.
+        name: how errors call it.
 
     Raises:
         BundleError: it is not.
@@ -82,7 +82,7 @@ def check_compiled(compiled: bytes, encoder: bytes, name: str) -> None:
     made, original = read_graph(compiled, name), read_graph(encoder, "encoder.tflite")
     if not any(operator.name == CUSTOM_OPERATOR for operator in made.operators):
         raise BundleError(
-            f"{name}: has no {CUSTOM_OPERATOR}, so nothing of it would run on an Edge TPU; give the file that "
+            f"{name}: contains no {CUSTOM_OPERATOR}, so nothing would run on an Edge TPU; give the file that "
             "edgetpu_compiler writes, encoder_edgetpu.tflite"
         )
     for side in ("inputs", "outputs"):
@@ -102,7 +102,7 @@ def _face(graph: Graph, indices: tuple[int, ...]) -> str:
 
 
 def _general(graph: Graph, operator: Operator) -> str:
-    """What the table's page asks of every operator."""
+    """Check the requirements that the page states for every operator."""
     if graph.subgraphs > 1:
         return "the file has more than one subgraph"
     for index in (*operator.inputs, *operator.outputs):

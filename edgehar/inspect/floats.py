@@ -1,7 +1,7 @@
-"""A float copy of an int8 network, to see what int8 does to its values.
+"""A float copy of an int8 network, to measure the effect of int8 on its values.
 
-Every quantized tensor becomes float32, and every quantized constant what it means. What then differs is the rounding
-and the clipping of the values that are computed; the rounding of the weights themselves is in both.
+Every quantized tensor becomes float32, and every quantized constant its real values. The copy then differs only in the
+rounding and clipping of computed values; both have the rounded weights.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgehar.model.tflite import Tensor
 
 
-# The fused LSTM keeps quantized intermediates; the others change types themselves.
+# The fused LSTM has quantized intermediates; the others convert types.
 _NOT_IN_FLOAT = frozenset({"UNIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM", "LSTM", "DEQUANTIZE", "CAST"})
 
 
@@ -24,17 +24,17 @@ class FloatCopyError(EdgeharError):
 
 
 def float_copy(content: bytes, name: str) -> bytes:
-    """The float copy of a TFLite file. Its tensors have the numbers of the original.
+    """Return the float copy of a TFLite file. Its tensors have the same numbers as in the original.
 
     Raises:
-        FloatCopyError: an operator is not the same in float.
+        FloatCopyError: an operator has no equivalent in float.
         RuntimeUnavailableError: no installed package knows the format.
-        BundleError: it is no TFLite file.
+        BundleError: it is not a TFLite file.
     """
     schema, graph = load_schema(), read_graph(content, name)
     for operator in graph.operators:
         if operator.custom or operator.name in _NOT_IN_FLOAT:
-            raise FloatCopyError(f"{name}: {operator.name} has no float form that works alike")
+            raise FloatCopyError(f"{name}: {operator.name} has no equivalent in float")
     model = parse(content, name)
     for tensor, copy in zip(graph.tensors, model.subgraphs[0].tensors, strict=True):
         if len(tensor.scales):
@@ -50,7 +50,7 @@ def _to_float(schema: Any, model: Any, tensor: Tensor, copy: Any) -> None:
 
 
 def _drop_requantizing(schema: Any, model: Any) -> None:
-    """Replace what only changes a scale by a RESHAPE to the same shape: float has no scale to change."""
+    """Replace QUANTIZE operators, which only change a scale, by a RESHAPE to the same shape."""
     graph = model.subgraphs[0]
     quantizing = [o for o in graph.operators if builtin_code(model, o) == schema.BuiltinOperator.QUANTIZE]
     if not quantizing:

@@ -1,4 +1,4 @@
-"""Frames to look at a network with: drawn scenes and noise, or a user's own clips."""
+"""Frames for running a network: synthetic scenes and noise, or a user's own clips."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
     from edgehar.model.bundle import ModelBundle
 
-# Enough to fill an int8 network's range: people who move, and what no camera sees.
+# Moving people and noise together fill the range of an int8 network.
 _SECONDS = 2.0
 _NOISE_SHARE = 0.2
 _VIDEOS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg"})
 
 
 def drawn_scenes(rate_hz: float, seed: int = 0) -> Iterator[list[Frame]]:
-    """Scenes without end, each a list of consecutive frames: drawn people of every action, and now and then noise.
+    """Yield scenes without end, each a list of consecutive frames: people with every action, and sometimes noise.
 
     Args:
-        rate_hz: frames a second of the scenes.
-        seed: of everything that is drawn by chance.
+        rate_hz: frames per second of the scenes.
+        seed: seed of all random choices.
     """
     from edgehar.sources import open_source
     from edgehar.sources.synthetic.people import ACTIONS
@@ -50,7 +50,7 @@ def drawn_scenes(rate_hz: float, seed: int = 0) -> Iterator[list[Frame]]:
 
 
 def clip_scenes(data: Path) -> Iterator[list[Frame]]:
-    """The frames of a video, or of every video under a folder, one list for each.
+    """Yield the frames of a video, or of every video below a folder, one list each.
 
     Raises:
         SourceError: there is none, or one cannot be read.
@@ -59,17 +59,17 @@ def clip_scenes(data: Path) -> Iterator[list[Frame]]:
 
     clips = [data] if data.is_file() else sorted(p for p in data.rglob("*") if p.suffix.lower() in _VIDEOS)
     if not clips:
-        raise SourceError(f"{data}: holds no video; give a video or a folder of videos")
+        raise SourceError(f"{data}: contains no video; give a video or a folder of videos")
     for clip in clips:
         with open_source(clip) as source:
             yield list(source)
 
 
 def model_frames(bundle: ModelBundle, frames: list[Frame]) -> npt.NDArray[np.int8]:
-    """What a model's encoder sees of a scene.
+    """Return the encoder's inputs for a scene.
 
     Returns:
-        int8 `(n, height, width, 3)`: the frames on the model's time grid, shrunk and quantized.
+        int8 `(n, height, width, 3)`: the frames on the model's time grid, resized and quantized.
     """
     from edgehar.model.timegrid import TimeGrid
 
@@ -80,7 +80,7 @@ def model_frames(bundle: ModelBundle, frames: list[Frame]) -> npt.NDArray[np.int
 
 
 def _noise(rng: np.random.Generator, count: int) -> npt.NDArray[np.uint8]:
-    """Noise that keeps a part of itself from frame to frame."""
+    """Return noise of which a part stays the same between frames."""
     pixels = rng.integers(0, 256, (count, 90, 120, 3), np.uint8)
     pixels[1::2, :45] = pixels[:1, :45]
     return pixels

@@ -1,4 +1,4 @@
-"""How much memory a network's values take while it runs, as TFLite's own planner would lay them out."""
+"""Memory of a network's values while it runs, planned as TFLite does."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edgehar.model.tflite import Graph
 
-# Where TFLite lets tensors begin (kDefaultTensorAlignment).
+# Alignment of tensors (kDefaultTensorAlignment of TFLite).
 _ALIGNMENT = 64
 
 
 def arena_bytes(graph: Graph) -> int:
-    """Bytes of the arena in which tensors that are computed take turns.
+    """Return the bytes of the arena that computed tensors share.
 
-    The greatest tensors are placed first, each at the lowest place that is free for as long as it lives: "greedy by
-    size" (Pisarchyk and Lee, 2020), which TFLite's arena planner uses. Delegates have memory of their own besides.
+    The largest tensors are placed first, each at the lowest place that is free during its lifetime: "greedy by size"
+    (Pisarchyk and Lee, 2020), as in TFLite's arena planner. Delegates need additional memory.
     """
     placed: list[tuple[int, int, int, int]] = []
     lives = _lifetimes(graph)
@@ -34,7 +34,7 @@ def arena_bytes(graph: Graph) -> int:
 
 
 def live_bytes(graph: Graph) -> int:
-    """The most bytes of values that are needed at once, which no plan can do without."""
+    """Return the largest number of bytes that are needed at once, which is a lower bound of every plan."""
     lives = _lifetimes(graph)
     return max(
         (
@@ -46,7 +46,7 @@ def live_bytes(graph: Graph) -> int:
 
 
 def _lifetimes(graph: Graph) -> dict[int, tuple[int, int]]:
-    """First and last operator that each computed tensor is there for."""
+    """Return the first and last operator of the lifetime of each computed tensor."""
     end = len(graph.operators)
     lives: dict[int, tuple[int, int]] = dict.fromkeys(graph.inputs, (-1, end))
     for operator in graph.operators:
@@ -55,7 +55,7 @@ def _lifetimes(graph: Graph) -> dict[int, tuple[int, int]]:
         for index in operator.inputs:
             if index >= 0 and graph.tensors[index].data is None:
                 first = lives.get(index, (-1, 0))[0]
-                # Inputs and variables stay from one run to the next.
+                # Inputs and variables live across runs.
                 keeps = index in graph.inputs or graph.tensors[index].variable
                 lives[index] = (-1, end) if keeps else (first, operator.index)
     for index in graph.outputs:

@@ -1,4 +1,4 @@
-"""One page of HTML, with all in it, that shows where the accuracy of an int8 model goes."""
+"""A self-contained HTML page that shows where an int8 model loses accuracy."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from edgehar.model.tflite import Tensor
 
 _WIDTH, _HEIGHT = 160, 40
-# A bar of the ratio of signal to error is full at this.
+# A bar of the ratio of signal to error is full at this value.
 _FULL_DB = 60.0
-# A network of more operators shows its table only when asked.
+# The table of a network with more operators is folded.
 _MOST_OPEN = 40
 
 _LEGEND = (
     "Heights of histograms are logarithms of counts. <b>Error</b> is int8 minus a float run of the same graph with the "
-    "same (rounded) weights, all the way from the frames on, so it adds up from operator to operator. <b>Ratio</b> is "
-    "20 log<sub>10</sub> of the root mean squares of float and error: accuracy goes where it falls. <b>Highest</b> is "
-    "the share of values at int8's upper end: many mean a range that is too small."
+    "same (rounded) weights, starting at the frames, so it accumulates from operator to operator. <b>Ratio</b> is "
+    "20 log<sub>10</sub> of the root mean squares of float and error: where it falls, accuracy is lost. <b>Highest</b> "
+    "is the share of values at the highest level: a large share means that the range is too small."
 )
 _STYLE = """
 :root{color-scheme:light dark;--bar:#4269d0;--weak:#efb118}
@@ -41,20 +41,20 @@ svg{display:block}svg rect{fill:var(--bar)}.db{background:var(--bar);height:.6re
 
 
 def page(bundle: ModelBundle, parts: Sequence[Part], seen: Mapping[str, Seen], frames: str) -> str:
-    """The page.
+    """Return the page.
 
     Args:
         bundle: the model.
         parts: its networks.
-        seen: the values of those that were run, by file.
-        frames: in words, what they were run on.
+        seen: values of the networks that were run, by file.
+        frames: description of the frames they were run on.
     """
     manifest = bundle.manifest
     title = f"{manifest.name}: inside the int8 model"
     body = "".join(_network(part, seen.get(part.name)) for part in parts)
     about = (
         f"Labels: {escape(', '.join(manifest.labels))}. Trained on {escape(manifest.provenance.dataset)}. "
-        f"Seen on {escape(frames)}."
+        f"Measured on {escape(frames)}."
     )
     return (
         "<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
@@ -72,7 +72,7 @@ def _network(part: Part, seen: Seen | None) -> str:
     if seen is None:
         heading += " It was not run.</p>"
     else:
-        why = f" No float beside it: {escape(seen.why_no_float)}." if seen.why_no_float else ""
+        why = f" Not compared with float: {escape(seen.why_no_float)}." if seen.why_no_float else ""
         heading += f" Run {seen.runs:,} times.{why}</p>{_fold('Values', _values(part, seen), len(seen.values))}"
     weights = [t for t in graph.tensors if t.data is not None and t.kind == "INT8" and is_trained(t)]
     return f"{heading}{_fold('Weights', _weights(weights), len(weights))}\n"

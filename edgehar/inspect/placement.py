@@ -1,4 +1,4 @@
-"""Which operators of a network a delegate takes over, asked of the interpreter that would run it here."""
+"""Operators of a network that run on a delegate, as reported by the interpreter on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgehar.model.runtime import load_runtime
 if TYPE_CHECKING:
     from edgehar.model.tflite import Graph
 
-# What the interpreter calls operators that stand for others.
+# Name of operators that stand for delegated ones.
 _DELEGATE = "delegate"
 
 
@@ -21,9 +21,9 @@ class Placement:
 
     Attributes:
         runtime: package and version of the TFLite runtime.
-        delegate: what takes the delegated operators.
-        delegated: their numbers; None when the runtime does not tell.
-        parts: runs of operators that the delegate takes at once.
+        delegate: what runs the delegated operators.
+        delegated: numbers of the delegated operators; None if the runtime does not report them.
+        parts: number of groups of operators that the delegate runs at once.
     """
 
     runtime: str
@@ -32,7 +32,7 @@ class Placement:
     parts: int
 
     def of(self, index: int) -> str:
-        """Where one operator runs."""
+        """Return where an operator runs."""
         if self.delegated is None:
             return "?"
         return self.delegate if index in self.delegated else "CPU"

@@ -1,4 +1,4 @@
-"""All there is to say about the networks of a bundle, gathered, and as lines for a terminal."""
+"""Facts about the networks of a bundle, as values and as lines for a terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edgehar.model.bundle import ModelBundle
 
 ENCODER, HEAD = "encoder.tflite", "head.tflite"
-# Constants are told by their quantization; so many channels are written out.
+# Scales of up to this many channels are printed one by one.
 _MOST_SCALES = 4
 
 
@@ -36,10 +36,10 @@ class Part:
     """One network of a bundle.
 
     Attributes:
-        name: its file.
-        graph: the file taken apart.
-        placement: where its operators run here.
-        arena: estimated bytes of its values, without a delegate's own memory.
+        name: name of its file.
+        graph: its tensors and operators.
+        placement: where its operators run on this machine.
+        arena: estimated bytes of its values, without the memory of a delegate.
     """
 
     name: str
@@ -53,9 +53,9 @@ class Seen:
     """The values of one network on some frames.
 
     Attributes:
-        values: for each operator with an int8 output.
-        runs: how often the network ran.
-        why_no_float: why int8 is not compared with float; nothing when it is.
+        values: values of each operator with an int8 output.
+        runs: number of runs.
+        why_no_float: why int8 is not compared with float; empty if it is.
     """
 
     values: list[Values]
@@ -64,11 +64,11 @@ class Seen:
 
 
 def parts(bundle: ModelBundle) -> list[Part]:
-    """The networks that run on the device: encoder, head, and the one of one step if there is one.
+    """Return the networks that run on a device: encoder, head, and the one-step network if there is one.
 
     Raises:
         RuntimeUnavailableError: no installed package can read them.
-        BundleError: one cannot be read or loaded.
+        BundleError: a network cannot be read or loaded.
     """
     names = [name for name in (ENCODER, HEAD, STEP_FILE) if name in bundle.files]
     graphs = {name: read_graph(bundle.read(name), f"{bundle.path}: {name}") for name in names}
@@ -76,7 +76,7 @@ def parts(bundle: ModelBundle) -> list[Part]:
 
 
 def summary_lines(bundle: ModelBundle) -> Iterator[tuple[str, str]]:
-    """What each network is, in a line each: its file, and what to say of it."""
+    """Yield a line for each network: its file, and its size, cost and operators."""
     for part in parts(bundle):
         graph = part.graph
         macs = "unknown" if graph.macs is None else f"{graph.macs:,}"
@@ -91,7 +91,7 @@ def summary_lines(bundle: ModelBundle) -> Iterator[tuple[str, str]]:
 
 
 def operator_lines(bundle: ModelBundle) -> Iterator[str]:
-    """A table of operators for each network."""
+    """Yield a table of operators for each network."""
     for part in parts(bundle):
         graph = part.graph
         yield f"{part.name} ({part.placement.runtime}; {_placed(part)})"
@@ -109,7 +109,7 @@ def operator_lines(bundle: ModelBundle) -> Iterator[str]:
 
 
 def tensor_lines(bundle: ModelBundle) -> Iterator[str]:
-    """A table of tensors with their quantization for each network."""
+    """Yield a table of tensors with their quantization for each network."""
     for part in parts(bundle):
         yield part.name
         for tensor in part.graph.tensors:
@@ -119,7 +119,7 @@ def tensor_lines(bundle: ModelBundle) -> Iterator[str]:
 
 
 def edge_tpu_lines(bundle: ModelBundle) -> Iterator[str]:
-    """Where the Edge TPU compiler would put every operator of the encoder, by the published table."""
+    """Yield where the Edge TPU compiler would place each operator of the encoder, by the published table."""
     graph = read_graph(bundle.read(ENCODER), f"{bundle.path}: {ENCODER}")
     mappings = map_operators(graph)
     for mapping in mappings:
@@ -129,19 +129,19 @@ def edge_tpu_lines(bundle: ModelBundle) -> Iterator[str]:
     share = _mapped_share(graph, mapped)
     yield f"{mapped} of {len(mappings)} operators of the encoder would run on the Edge TPU{share}"
     yield "the head runs on the CPU"
-    yield "by https://coral.ai/docs/edgetpu/models-intro/#supported-operations; only compiling is certain"
+    yield "by https://coral.ai/docs/edgetpu/models-intro/#supported-operations; only the compiler knows for certain"
 
 
 def see(bundle: ModelBundle, scenes: Iterable[list[Frame]], most_frames: int) -> dict[str, Seen]:
-    """Run encoder and head on scenes, int8 and float beside it, and gather their values.
+    """Run encoder and head on scenes, in int8 and in float, and collect their values.
 
     Args:
         bundle: the model.
         scenes: lists of consecutive frames.
-        most_frames: look at no more than these.
+        most_frames: largest number of frames to use.
 
     Raises:
-        EdgeharError: the networks cannot be run here, or the scenes give no frame.
+        EdgeharError: the networks cannot run here, or the scenes contain no frame.
     """
     sequences, count = [], 0
     for scene in scenes:
@@ -151,7 +151,7 @@ def see(bundle: ModelBundle, scenes: Iterable[list[Frame]], most_frames: int) ->
         if count >= most_frames:
             break
     if not count:
-        raise EdgeharError("there is no frame to look at the networks with; give --data another clip")
+        raise EdgeharError("the clips contain no frames; give another clip to --data")
     encoder, head = (read_graph(bundle.read(name), name) for name in (ENCODER, HEAD))
     frames = np.concatenate(sequences)
     pair, why = _pair(encoder, ENCODER)
@@ -169,7 +169,7 @@ def see(bundle: ModelBundle, scenes: Iterable[list[Frame]], most_frames: int) ->
 
 
 def quantization(tensor: Tensor) -> str:
-    """Scale and zero point in words; of a tensor with channels the first few and the rest as a range."""
+    """Return scale and zero point in words; the range of the scales if there are many channels."""
     scales = tensor.scales
     if not len(scales):
         return "not quantized"
@@ -195,7 +195,7 @@ def _outputs(model: Watched, graph: Graph, inputs: npt.NDArray[Any]) -> npt.NDAr
 
 
 def _windows(lengths: list[int], window: int) -> npt.NDArray[np.intp]:
-    """Numbers of the frames of windows that overlap by a half; a sequence that is too short repeats its first frame."""
+    """Return frame numbers of windows that overlap by half; a short sequence repeats its first frame."""
     found, begin = [], 0
     for length in lengths:
         starts = range(0, max(1, length - window + 1), max(1, window // 2))
@@ -207,7 +207,7 @@ def _windows(lengths: list[int], window: int) -> npt.NDArray[np.intp]:
 def _placed(part: Part) -> str:
     taken, every = part.placement.delegated, len(part.graph.operators)
     if taken is None:
-        return f"the runtime does not tell which of {every} operators {part.placement.delegate} takes"
+        return f"the runtime does not report which of {every} operators run on {part.placement.delegate}"
     return f"{len(taken)} of {every} operators on {part.placement.delegate}, in {part.placement.parts} part(s)"
 
 

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgehar.errors import BundleError, EdgeharError
+from edgehar.errors import BundleError, EdgeharError, RuntimeUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -51,7 +51,11 @@ def check(
 
     if is_shipped(bundle.path):
         return
-    marker = _marker(bundle, environ)
+    try:
+        marker = _marker(bundle, environ)
+    except RuntimeUnavailableError:
+        # Without a runtime nothing can crash.
+        return
     if marker is not None and marker.is_file():
         return
     problem = (run_child or _in_new_interpreter)(bundle)
@@ -127,7 +131,6 @@ def _steps(bundle: ModelBundle) -> Iterator[Callable[[], object]]:
 
 
 def _read(bundle: ModelBundle) -> None:
-    from edgehar.errors import RuntimeUnavailableError
     from edgehar.model.tflite import read_graph
 
     for name in _NETWORKS:
@@ -162,7 +165,6 @@ def _run_whole_window(bundle: ModelBundle) -> None:
 
 
 def _inspect(bundle: ModelBundle) -> None:
-    from edgehar.errors import RuntimeUnavailableError
     from edgehar.inspect import report
 
     with contextlib.suppress(RuntimeUnavailableError):

@@ -1,4 +1,4 @@
-"""The values inside a network while it runs: their histograms, and how far int8 is from float, operator by operator."""
+"""Values inside a running network: histograms, and the difference between int8 and float, operator by operator."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ BINS = 64
 
 @dataclass
 class Histogram:
-    """How often values occur.
+    """A histogram of values.
 
     Attributes:
-        low: real value at the left edge.
-        high: real value at the right edge.
+        low: real value of the left edge.
+        high: real value of the right edge.
         counts: int64 `(BINS,)`.
     """
 
@@ -35,17 +35,17 @@ class Histogram:
 
 @dataclass
 class Values:
-    """What was seen at one operator's output over all runs.
+    """Values at the output of one operator, over all runs.
 
     Attributes:
-        operator: which.
-        histogram: of the int8 values, over all that int8 can say there.
-        used: share of int8's 256 levels that occurred.
-        low_share: share of values at int8's lowest level.
-        high_share: share of values at int8's highest level; many mean clipping.
+        operator: the operator.
+        histogram: histogram of the int8 values over the whole range of int8.
+        used: share of the 256 levels of int8 that occurred.
+        low_share: share of values at the lowest level.
+        high_share: share of values at the highest level; a large share means clipping.
         signal: root mean square of the float values; None without a float copy.
         error: root mean square of int8 minus float.
-        largest: the largest difference.
+        largest: largest difference between int8 and float.
     """
 
     operator: Operator
@@ -59,26 +59,26 @@ class Values:
 
     @property
     def ratio_db(self) -> float | None:
-        """Signal to error in decibels; None when it is not known or there is no error."""
+        """Ratio of signal to error in decibels; None if unknown, or if there is no error."""
         if self.signal is None or not self.error or not self.signal:
             return None
         return float(20 * np.log10(self.signal / self.error))
 
 
 class Watched:
-    """An interpreter all of whose tensors can be read after a run: the plain kernels, without delegates."""
+    """An interpreter whose tensors can all be read after a run: plain kernels, without delegates."""
 
     def __init__(self, content: bytes, name: str) -> None:
         """Load a model.
 
         Raises:
-            RuntimeUnavailableError: the runtime is too old for that.
+            RuntimeUnavailableError: the runtime is too old for this.
             BundleError: it cannot load the model.
         """
         runtime = load_runtime()
         kernels = getattr(runtime.module, "OpResolverType", None)
         if kernels is None:
-            raise RuntimeUnavailableError(f"{runtime.package} {runtime.version} cannot show a network's values")
+            raise RuntimeUnavailableError(f"{runtime.package} {runtime.version} cannot read the tensors of a network")
         try:
             self._interpreter: Any = runtime.interpreter(
                 model_content=content,
@@ -93,13 +93,13 @@ class Watched:
         self.shape = tuple(self._interpreter.get_input_details()[0]["shape"])
 
     def run(self, values: npt.NDArray[Any]) -> None:
-        """Run the model on one input, without what a fused LSTM remembers."""
+        """Run the model on one input, without the state of earlier runs."""
         self._interpreter.reset_all_variables()
         self._interpreter.set_tensor(self._input, values.reshape(self.shape))
         self._interpreter.invoke()
 
     def read(self, index: int) -> npt.NDArray[Any]:
-        """A copy of a tensor by its number."""
+        """Return a copy of a tensor by its number."""
         values: npt.NDArray[Any] = self._interpreter.get_tensor(index)
         return values
 
@@ -107,13 +107,13 @@ class Watched:
 def watch(
     graph: Graph, int8: Watched, inputs: npt.NDArray[np.int8], real: tuple[Watched, npt.NDArray[np.float32]] | None
 ) -> list[Values]:
-    """Run a network on many inputs and gather what each operator gives.
+    """Run a network on many inputs and collect the outputs of each operator.
 
     Args:
         graph: the int8 file.
-        int8: it, loaded.
-        inputs: one for each run.
-        real: its float copy, loaded, with its inputs; None when there is none.
+        int8: the loaded int8 file.
+        inputs: one input per run.
+        real: the loaded float copy with its inputs; None if there is none.
 
     Returns:
         One entry for each operator whose output is int8.
@@ -130,7 +130,7 @@ def watch(
 
 
 class _Gathered:
-    """Running sums at one operator's output."""
+    """Running sums of the output of one operator."""
 
     def __init__(self, graph: Graph, operator: Operator) -> None:
         self.tensor, self._operator = graph.tensors[operator.outputs[0]], operator

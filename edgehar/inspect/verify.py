@@ -1,7 +1,7 @@
-"""Whether streaming gives the answers of the whole-window model, byte for byte, on the machine this runs on.
+"""Verify on this machine that streaming gives the bytes of the whole-window model.
 
-Streaming encodes each frame once, keeps the encodings of a window, and has the head read them; `window.tflite` is given
-the frames of the window at once. Both have the same weights and quantization, so the scores must be the same bytes.
+Streaming encodes each frame once, and the head reads the encodings of a window. `window.tflite` reads all frames of the
+window at once. Both have the same weights and quantization, so the scores must be the same bytes.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ if TYPE_CHECKING:
 
     from edgehar.model.bundle import ModelBundle
 
-# Drawn scenes that streams are cut from: drawing takes longer than looking.
+# Number of synthetic scenes to cut streams from, because drawing is slower than classifying.
 _SCENES = 12
-# A stream gives at most this many windows, so that there are many streams.
+# Largest number of windows of a stream, so that there are many streams.
 _WINDOWS_A_STREAM = 24
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found.
+    """Result of a verification.
 
     Attributes:
-        runtime: the TFLite runtime, with its version.
+        runtime: TFLite runtime with its version.
         delegate: what ran the encoder.
-        streams: how many were watched, each with a hop, a start and dropped frames of its own.
-        windows: answers compared.
-        differing_windows: those that are not the same bytes.
+        streams: number of streams, each with its own hop, start and dropped frames.
+        windows: predictions compared.
+        differing_windows: predictions whose bytes differ.
         bytes: scores compared, one byte each.
-        differing_bytes: those that are not the same.
-        largest: the greatest difference of a score, in steps of its quantization.
-        answers: different score vectors among them; a model that always said the same would prove little.
-        hops: the smallest and the greatest hop.
-        dropped: frames that were left out of streams.
+        differing_bytes: scores that differ.
+        largest: largest difference of a score, in quantization steps.
+        answers: different score vectors; a model with a constant output would prove little.
+        hops: smallest and largest hop.
+        dropped: frames left out of streams.
     """
 
     runtime: str
@@ -66,13 +66,13 @@ class Verdict:
 
     @property
     def identical(self) -> bool:
-        """Whether there was something to compare, and no byte differs."""
+        """Whether something was compared, and no byte differs."""
         return self.windows > 0 and not self.differing_bytes
 
 
 @dataclass(frozen=True)
 class Stream:
-    """One stream to watch: which frames, and how often it is answered."""
+    """A stream: its frames, its hop, and the number of frames left out."""
 
     frames: list[Frame]
     hop: int
@@ -87,17 +87,17 @@ def verify(
     seed: int = 0,
     on_progress: Callable[[int], object] = lambda _: None,
 ) -> Verdict:
-    """Watch drawn streams and compare every answer.
+    """Classify synthetic streams, and compare every prediction.
 
     Args:
         bundle: the model.
-        windows: at least so many answers are compared.
+        windows: least number of predictions to compare.
         delegate: what runs the encoder when streaming; `window.tflite` runs on the CPU.
-        seed: of the frames, hops, starts and drops.
+        seed: seed of frames, hops, starts and drops.
         on_progress: called with the number of windows compared since the last call.
 
     Raises:
-        EdgeharError: the model cannot be run here.
+        EdgeharError: the model cannot run here.
     """
     runtime = load_runtime()
     rng = np.random.default_rng(seed)
@@ -108,7 +108,7 @@ def verify(
     with Network(bundle, delegate=delegate) as network:
         found = Verdict(f"{runtime.package} {runtime.version}", network.delegate, hops=(longest, 1))
         while found.windows < windows:
-            # Every hop in turn, so that with enough windows none is left out.
+            # Every hop in turn, so that enough windows cover all hops.
             hop = found.streams % longest + 1
             stream = draw_stream(pool, hop, longest, bundle.manifest.temporal.rate_hz, rng)
             before = found.windows
@@ -119,7 +119,7 @@ def verify(
 
 
 def draw_stream(pool: list[Frame], hop: int, window: int, rate_hz: float, rng: np.random.Generator) -> Stream:
-    """A stream that begins anywhere in the pool, leaves out some frames, and gives a few windows."""
+    """Return a stream that starts anywhere in the pool, leaves out some frames, and gives a few windows."""
     answers = int(rng.integers(1, max(2, _WINDOWS_A_STREAM // hop + 1)))
     wanted = window + hop * answers
     drop_share = float(rng.choice([0.0, 0.1, 0.4]))
@@ -131,7 +131,7 @@ def draw_stream(pool: list[Frame], hop: int, window: int, rate_hz: float, rng: n
             dropped += 1
         else:
             frame = pool[(place + slot) % len(pool)]
-            # Half a period late, as cameras are, and never on the edge of the grid.
+            # Half a period late, like a camera, and never on the edge of the grid.
             captured_s = start_s + (slot + 0.5) / rate_hz
             frames.append(replace(frame, captured_s=captured_s, arrived_s=captured_s, sequence=slot))
         slot += 1
@@ -141,7 +141,7 @@ def draw_stream(pool: list[Frame], hop: int, window: int, rate_hz: float, rng: n
 def compare(
     network: Network, whole: TfliteModel, stream: Stream
 ) -> Iterator[tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]]:
-    """Streamed scores and those of the whole-window model, int8 `(labels,)` each, for every answer of a stream."""
+    """Yield the streamed scores and those of the whole-window model, int8 `(labels,)` each, for every prediction."""
     manifest = network.bundle.manifest
     resizer, grid = network.bundle.make_resizer(), TimeGrid(manifest.temporal.rate_hz)
     recent: deque[npt.NDArray[np.int8]] = deque(maxlen=manifest.temporal.window)

@@ -1,4 +1,4 @@
-"""What a classifier remembers of a stream: the encodings of one window, or the state of a network without a window."""
+"""Per-stream history: a ring of encoded frames, or the state of a recurrent network."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ STATE_VERSION = 1
 
 
 class History(Protocol):
-    """What a classifier remembers.
+    """History of one stream.
 
     Attributes:
-        count: frames seen since the last reset.
+        count: frames since the last reset.
     """
 
     count: int
 
     def push(self, features: npt.NDArray[np.int8]) -> None:
-        """Take one frame's encoding, int8 `(features,)`."""
+        """Add the encoding of one frame, int8 `(features,)`."""
 
     def scores(self) -> npt.NDArray[np.int8]:
-        """What the head says now, int8 `(labels,)`."""
+        """Return the scores of the head, int8 `(labels,)`."""
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Forget all frames."""
 
 
 class FeatureRing:
-    """The encodings of the last `window` frames, stored twice so that any window is one contiguous view."""
+    """Encodings of the latest `window` frames, stored twice, so that any window is one contiguous view."""
 
     def __init__(self, window: int, features: int) -> None:
         self._window = window
@@ -54,7 +54,7 @@ class FeatureRing:
         self.count += 1
 
     def view(self) -> npt.NDArray[np.int8]:
-        """The last window, oldest first: int8 `(window, features)`. Places not yet filled repeat the first encoding."""
+        """Return the latest window, oldest first: int8 `(window, features)`, filled up with the first encoding."""
         if self.count < self._window:
             known = self._storage[: self.count]
             return np.concatenate([np.repeat(known[:1], self._window - self.count, axis=0), known])
@@ -63,14 +63,14 @@ class FeatureRing:
 
 
 class WindowHistory(FeatureRing):
-    """The last window, which the head reads whole."""
+    """The latest window, which the head reads at once."""
 
     def __init__(self, network: Network) -> None:
         super().__init__(network.bundle.manifest.temporal.window, network.encoder.output_shape[-1])
         self._network = network
 
     def scores(self) -> npt.NDArray[np.int8]:
-        """What the head says of the window."""
+        """Return the scores of the window."""
         return self._network.head.run(self.view()).reshape(-1)
 
     def reset(self) -> None:
@@ -79,15 +79,15 @@ class WindowHistory(FeatureRing):
 
 
 class SavedState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A history on its way through a file, as MessagePack.
+    """A saved history, in MessagePack.
 
     Attributes:
-        version: of this format.
+        version: version of this format.
         model: name of the model.
-        digest: what its networks are, so that a state is never given to another one.
-        frames: frames seen.
+        digest: digest of its networks, so that a state is never given to another model.
+        frames: frames since the last reset.
         states: bytes of every state, int8, in the manifest's order.
-        scores: what the last step said, int8.
+        scores: scores of the last step, int8.
     """
 
     version: int
@@ -99,13 +99,13 @@ class SavedState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StatefulHistory:
-    """All frames since the last reset, in the state of a network that takes one step a frame."""
+    """All frames since the last reset, in the state of a network that takes one step per frame."""
 
     def __init__(self, network: Network) -> None:
-        """Begin a history.
+        """Start a history.
 
         Raises:
-            ConfigError: the model has no network of one step.
+            ConfigError: the model has no one-step network.
         """
         self._network = network
         self.count = 0
@@ -120,11 +120,11 @@ class StatefulHistory:
         self.count += 1
 
     def scores(self) -> npt.NDArray[np.int8]:
-        """What the last step said."""
+        """Return the scores of the last step."""
         return self._scores
 
     def reset(self) -> None:
-        """Forget all frames: every state is 0, and so are the scores until there is a frame."""
+        """Forget all frames: every state and score becomes 0."""
         inputs = self._network.step.inputs[1:]
         self._states = [np.full(shape, affine.zero_point, np.int8) for shape, affine in inputs]
         shape, affine = self._network.step.outputs[0]
@@ -132,7 +132,7 @@ class StatefulHistory:
         self.count = 0
 
     def save(self) -> bytes:
-        """The history as bytes that `restore` takes."""
+        """Return the history as bytes for `restore`."""
         bundle = self._network.bundle
         states = [state.tobytes() for state in self._states]
         saved = SavedState(
@@ -141,22 +141,22 @@ class StatefulHistory:
         return msgspec.msgpack.encode(saved)
 
     def restore(self, content: bytes) -> None:
-        """Go on from a saved history; nothing is changed when it cannot be used.
+        """Continue from a saved history. If it cannot be used, nothing changes.
 
         Raises:
-            ConfigError: it is damaged, newer than understood, or that of another model.
+            ConfigError: it is damaged, from a newer version, or of another model.
         """
         bundle = self._network.bundle
         saved = _read(content)
         if saved.digest != _digest(bundle):
             raise ConfigError(
-                f"the saved state is of a model {saved.model!r} whose networks differ from those of {bundle.path}; "
-                "begin without it"
+                f"the saved state is of model {saved.model!r}, whose networks differ from those of {bundle.path}; "
+                "start without it"
             )
         states = [np.frombuffer(state, np.int8) for state in saved.states]
         sizes = [state.size for state in self._states]
         if [state.size for state in states] != sizes or len(saved.scores) != self._scores.size or saved.frames < 0:
-            raise ConfigError(f"the saved state is damaged: its sizes are not {sizes}; begin without it")
+            raise ConfigError(f"the saved state is damaged: its sizes are not {sizes}; start without it")
         shapes = [shape for shape, _ in self._network.step.inputs[1:]]
         self._states = [state.reshape(shape).copy() for state, shape in zip(states, shapes, strict=True)]
         self._scores, self.count = np.frombuffer(saved.scores, np.int8).copy(), saved.frames
@@ -168,14 +168,14 @@ def _read(content: bytes) -> SavedState:
         number = None if version is None else msgspec.msgpack.decode(version)
         if isinstance(number, int) and number > STATE_VERSION:
             raise ConfigError(
-                f"the saved state is of version {number}, this edgehar knows {STATE_VERSION}; update edgehar"
+                f"the saved state has version {number}, this edgehar reads up to {STATE_VERSION}; update edgehar"
             )
         return msgspec.msgpack.decode(content, type=SavedState)
     except msgspec.DecodeError as error:
-        raise ConfigError(f"the saved state is damaged ({error}); begin without it") from error
+        raise ConfigError(f"the saved state is damaged ({error}); start without it") from error
 
 
 def _digest(bundle: ModelBundle) -> str:
-    """What a state depends on: the encoder that made the features and the network that took the steps."""
+    """Return a digest of the encoder and the one-step network, which a state depends on."""
     files = bundle.manifest.files
     return hashlib.sha256(f"{files['encoder.tflite']} {files[STEP_FILE]}".encode()).hexdigest()

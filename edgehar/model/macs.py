@@ -1,4 +1,4 @@
-"""Multiply-accumulates of a TFLite model, counted from its operators."""
+"""Count the multiply-accumulates of a TFLite model from its operators."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 def count(interpreter: Any) -> int | None:
-    """Multiply-accumulates of one run, of operators with weights or matrices; None when they cannot be known.
+    """Return the multiply-accumulates of one run, for operators with weights or matrices; None if unknown.
 
-    Of a convolution, each weight counts once for every output position, padding included. Operators that a delegate
-    has taken over count as what they were.
+    Each weight of a convolution counts once for every output position, padding included. Operators that run on a
+    delegate count as the original operators.
 
     Args:
         interpreter: with its tensors allocated.
     """
     try:
-        # All runtimes have it, none of them in its public face.
+        # All runtimes have it, but not in their public API.
         operators = interpreter._get_ops_details()  # noqa: SLF001
     except AttributeError:
         return None
@@ -39,10 +39,10 @@ def count(interpreter: Any) -> int | None:
 
 
 def of_operator(name: str, inputs: Shapes, outputs: Shapes) -> int | None:
-    """Multiply-accumulates of one operator, 0 for one without weights or matrices; None when they cannot be known.
+    """Return the multiply-accumulates of one operator, 0 if it has no weights or matrices; None if unknown.
 
     Args:
-        name: of the operator, as TFLite's schema has it.
+        name: name of the operator in TFLite's schema.
         inputs: shapes of its inputs, in order; `()` for one that is left out.
         outputs: shapes of its outputs.
     """
@@ -52,7 +52,7 @@ def of_operator(name: str, inputs: Shapes, outputs: Shapes) -> int | None:
 
 
 def _is_custom(name: str) -> bool:
-    """Whether an operator is none of TFLite's own, which are in capitals; delegates are not operators of the model."""
+    """Return whether an operator is custom. TFLite's own are in capitals; delegates do not count."""
     return not name.isupper() and "delegate" not in name.lower()
 
 
@@ -105,5 +105,5 @@ _COUNTS: dict[str, Count] = {
     "BATCH_MATMUL": _batch_matmul,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": _sequence_lstm,
 }
-# Loops and branches run other subgraphs, as often as the data say.
+# Loops and branches run other subgraphs as often as the data require.
 _UNKNOWABLE = frozenset({"WHILE", "IF", "BIDIRECTIONAL_SEQUENCE_LSTM", "LSTM", "RNN", "SVDF"})

@@ -1,4 +1,4 @@
-"""The manifest of a model bundle: everything the device must know about a model, and where it came from."""
+"""The manifest of a model bundle: everything a device needs to run a model, and the provenance of the model."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
-# The newest version that is understood. A bundle is written with the lowest version that can express it, so that an
-# older edgehar reads every bundle that uses nothing new.
+# The newest version that can be read. A bundle is written with the lowest version that can express it, so that an
+# older edgehar can read every bundle without new features.
 SCHEMA_VERSION = 2
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file, in hexadecimal")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+# Bounds of sizes, so that a manifest cannot ask for all memory.
+Side = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+Frames = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Smoothing = Literal["none", "ema", "k-of-n", "cusum"]
 StartFrom = Literal["score", "quiet"]
@@ -21,7 +24,7 @@ Votes = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of the manifest; a key it does not know is an error."""
+    """A part of the manifest. Unknown keys are errors."""
 
 
 class Affine(_Section, frozen=True):
@@ -32,19 +35,19 @@ class Affine(_Section, frozen=True):
 
 
 class Input(_Section, frozen=True):
-    """What one frame is turned into.
+    """Preprocessing of a frame.
 
     Attributes:
         resize: "area": area average with exact rational weights, rounded half up.
         crop: "stretch": the whole frame, without keeping its aspect ratio. "center": the largest rectangle of the
-            input's shape, from the middle. "letterbox": the whole frame in its own shape, with black beside it.
+            input's shape, from the middle. "letterbox": the whole frame in its own shape, with black bars.
         motion: "none": the pixels, divided by 255. "grey-difference": three channels, g(t) - g(t-1), g(t) - g(t-2) and
-            |g(t) - g(t-1)|, divided by 255, of g = (77 R + 150 G + 29 B + 128) >> 8 of the shrunk frame; before its
-            first frame a stream is taken to have stood still.
+            |g(t) - g(t-1)|, divided by 255, where g = (77 R + 150 G + 29 B + 128) >> 8 of the resized frame. Before its
+            first frame a stream is assumed to stand still.
     """
 
-    height: Positive
-    width: Positive
+    height: Side
+    width: Side
     channels: Literal[3]
     colour_order: Literal["RGB"]
     resize: Literal["area"]
@@ -53,20 +56,20 @@ class Input(_Section, frozen=True):
 
 
 class Temporal(_Section, frozen=True):
-    """Frames in a window, frames a second the model was trained at, and frames between answers by default."""
+    """Frames per window, frames per second of the training, and default of the frames between predictions."""
 
-    window: Positive
-    rate_hz: Annotated[float, msgspec.Meta(gt=0)]
-    hop: Positive
+    window: Frames
+    rate_hz: Annotated[float, msgspec.Meta(gt=0, le=1000)]
+    hop: Frames
 
 
 class Quantization(_Section, frozen=True):
     """Quantization of the encoder's input, of the features between encoder and head, and of the scores.
 
     Attributes:
-        input: of the encoder's input.
-        seam: of the features between encoder and head.
-        output: of the scores.
+        input: quantization of the encoder's input.
+        seam: quantization of the features between encoder and head.
+        output: quantization of the scores.
         head: "unrolled": int8, plain operations. "fused": int8, TFLite's LSTM operation, whose state must be reset
             before each window. "float": 32-bit arithmetic between int8 features and scores.
     """
@@ -78,12 +81,12 @@ class Quantization(_Section, frozen=True):
 
 
 class State(_Section, frozen=True):
-    """What a network of one step keeps from one frame to the next: one row of values.
+    """One state that a one-step network keeps between frames: a row of values.
 
     Attributes:
         name: for people, for example "hidden" or "cell".
-        size: how many values.
-        quantization: of the input that takes it and of the output that gives it anew; a history begins at real 0.
+        size: number of values.
+        quantization: quantization of the state's input and output. A history starts at real 0.
     """
 
     name: str
@@ -92,7 +95,7 @@ class State(_Section, frozen=True):
 
 
 class Stateful(_Section, frozen=True):
-    """How `step.tflite` is called: features and the states, in this order, to scores and the states anew."""
+    """Signature of `step.tflite`: features and states, in this order, to scores and new states."""
 
     states: Annotated[list[State], msgspec.Meta(min_length=1)]
 
@@ -151,14 +154,14 @@ class Decision(_Section, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Accuracy(_Section, frozen=True):
-    """One measured accuracy, never without its protocol.
+    """A measured accuracy with its protocol.
 
     Attributes:
         protocol: how the data were split, for example "camera-disjoint 5-fold".
         clips: clips tested in each seed.
         float_top1: top-1 of the float network, mean over seeds, 0 to 1.
-        int8_top1: top-1 of the int8 files, mean over seeds, 0 to 1; None when not measured.
-        interval_95: 95 % interval of `int8_top1` (of `float_top1` when that is None), bootstrap over groups.
+        int8_top1: top-1 of the int8 files, mean over seeds, 0 to 1; None if not measured.
+        interval_95: 95 % interval of `int8_top1` (of `float_top1` if that is None), bootstrapped over groups.
     """
 
     protocol: str
@@ -170,7 +173,7 @@ class Accuracy(_Section, frozen=True):
 
 
 class Parity(_Section, frozen=True):
-    """int8 against float on the same validation clips: top-1 of both, agreement, largest difference of a score."""
+    """int8 compared with float on the same validation clips: top-1 of both, agreement, largest score difference."""
 
     clips: int
     float_top1: Share
@@ -205,18 +208,18 @@ class Provenance(_Section, frozen=True):
     """Where the model came from: data, split, seeds, accuracy, tools and commit.
 
     Attributes:
-        dataset: the data it was trained on.
-        split: how they were split.
-        seed: of split and training.
-        parity: int8 against float.
-        accuracy: what was measured.
-        tools: versions of what made it.
-        commit: of edgehar.
-        quantized: "ptq": quantized after training. "finetune": the same after more training in float. "qat": trained
-            on as int8; its parity is against the network with fake quantization.
-        reason: why it is that one.
-        temperature: what the network's logits were divided by when it was converted (Guo et al., ICML 2017), so that
-            scores say how often they are right; float accuracies were measured without it.
+        dataset: training data.
+        split: how the data were split.
+        seed: seed of split and training.
+        parity: int8 compared with float.
+        accuracy: measured accuracies.
+        tools: versions of the tools.
+        commit: commit of edgehar.
+        quantized: "ptq": quantized after training. "finetune": the same after more training in float. "qat":
+            quantization-aware training; its parity is with the network with fake quantization.
+        reason: why this way was chosen.
+        temperature: divisor of the logits from the conversion on (Guo et al., ICML 2017), which calibrates the scores.
+            Float accuracies were measured without it.
         taught: how the head was taught on a device; None for a head as it was trained.
     """
 

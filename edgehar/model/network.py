@@ -1,4 +1,4 @@
-"""The networks of a model bundle, loaded: the encoder, which sees one frame, and the head, which sees a window."""
+"""The loaded networks of a model bundle: the encoder reads one frame, the head reads a window."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ _log = logging.getLogger(__name__)
 
 
 class Network:
-    """Encoder and head of one bundle. Several `Classifier`s may share it, from one thread.
+    """Encoder and head of a bundle. Several `Classifier`s may share it, in one thread.
 
     Attributes:
-        bundle: where they come from.
-        delegate: what runs the encoder: "cpu", or the Edge TPU that was asked for. The head runs on the CPU.
+        bundle: the bundle.
+        delegate: what runs the encoder: "cpu", or the requested Edge TPU. The head runs on the CPU.
         encoder: int8 frame `(1, height, width, 3)` to int8 features `(1, features)`.
         head: int8 features `(1, window, features)` to int8 scores `(1, labels)`.
     """
 
     def __init__(self, model: str | os.PathLike[str] | ModelBundle, *, threads: int = 1, delegate: str = CPU) -> None:
-        """Load them.
+        """Load the networks.
 
         Args:
-            model: a bundle, its path, or the name of a shipped one.
+            model: a bundle, its path, or the name of a shipped model.
             threads: CPU threads of the interpreter; 1 is best for networks this small.
-            delegate: what runs the encoder: "cpu"; "edgetpu", or one of several as in
-                `edgehar.model.edgetpu.load_edge_tpu`; "auto" for the Edge TPU if it can be had, else the CPU.
+            delegate: what runs the encoder: "cpu"; "edgetpu" or a particular one (see
+                `edgehar.model.edgetpu.load_edge_tpu`); "auto" for an Edge TPU if available, else the CPU.
 
         Raises:
-            ConfigError: no such model, `threads` or `delegate` out of range, or an Edge TPU asked for with a bundle
-                that has no encoder for it.
+            ConfigError: the model is unknown, `threads` or `delegate` is invalid, or the bundle has no encoder for an
+                Edge TPU.
             BundleError: the bundle cannot be used.
-            RuntimeUnavailableError: no TFLite runtime is installed, or the delegate cannot be had.
+            RuntimeUnavailableError: no TFLite runtime is installed, or the delegate is not available.
         """
         if threads < 1:
             raise ConfigError(f"threads is {threads}, it must be at least 1")
@@ -54,23 +54,23 @@ class Network:
 
     @property
     def step(self) -> StepModel:
-        """The network of one step with its history: int8 features and states to int8 scores and states.
+        """The one-step network: int8 features and states to int8 scores and states.
 
         Raises:
             ConfigError: the bundle has none.
-            BundleError: it is not what the manifest says.
+            BundleError: it contradicts the manifest.
         """
         if self._step is None:
             self._step = self._load_step()
         return self._step
 
     def reload(self) -> None:
-        """Load all anew, from memory: what an interpreter that has failed needs."""
+        """Load the networks again from memory, after an interpreter has failed."""
         self.delegate, self.encoder = self._choose_encoder(self._wanted)
         self.head, self._step = self._load("head.tflite"), None
 
     def close(self) -> None:
-        """Let go of the networks' memory."""
+        """Free the memory of the networks."""
         self.encoder.close()
         self.head.close()
         if self._step is not None:
@@ -98,8 +98,8 @@ class Network:
             return self._load("encoder.tflite")
         if EDGE_TPU_FILE not in self.bundle.files:
             raise ConfigError(
-                f"{self.bundle.path}: holds no {EDGE_TPU_FILE}; compile its encoder.tflite with edgetpu_compiler and "
-                "add it with: edgehar bundle add-edgetpu"
+                f"{self.bundle.path}: contains no {EDGE_TPU_FILE}; compile its encoder.tflite with edgetpu_compiler, "
+                "and add it with: edgehar bundle add-edgetpu"
             )
         return self._load(EDGE_TPU_FILE, load_edge_tpu(delegate))
 
@@ -111,9 +111,8 @@ class Network:
         manifest = self.bundle.manifest
         if manifest.stateful is None:
             raise ConfigError(
-                f"{self.bundle.path}: has no network of one step ({STEP_FILE}), which mode stateful needs: only an "
-                "unrolled head that answers from the last state of its recurrent layers has one, and none that takes a "
-                "mean over the window; use mode window"
+                f"{self.bundle.path}: contains no one-step network ({STEP_FILE}), which mode stateful needs (only "
+                "unrolled heads that predict from the last recurrent state have one); use mode window"
             )
         step = StepModel(self.bundle.read(STEP_FILE), name=f"{self.bundle.path}: {STEP_FILE}", threads=self._threads)
         states = [((1, state.size), state.quantization) for state in manifest.stateful.states]
@@ -144,4 +143,4 @@ class Network:
     def _check(self, facts: Iterable[tuple[str, object, object]]) -> None:
         for what, found, expected in facts:
             if found != expected:
-                raise BundleError(f"{self.bundle.path}: {what} is {found}, the manifest and encoder say {expected}")
+                raise BundleError(f"{self.bundle.path}: {what} is {found}, but the manifest and encoder say {expected}")

@@ -1,4 +1,4 @@
-"""A TFLite file taken apart: tensors with their quantization and constants, operators with their options."""
+"""Read and edit TFLite files: tensors with their quantization and constants, operators with their options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-# Where TFLite's schema is found, made into Python. tflite-runtime does not have it.
+# Modules with TFLite's schema in Python. tflite-runtime does not have one.
 _SCHEMAS = ("ai_edge_litert.schema_py_generated", "tensorflow.lite.python.schema_py_generated")
 IDENTIFIER = b"TFL3"
 _DTYPES = {
@@ -39,16 +39,16 @@ class Tensor:
     """One tensor of a file.
 
     Attributes:
-        index: its number in the file.
-        name: as the converter called it.
-        shape: its sides; () for one value.
-        kind: its type as TFLite's schema has it, for example "INT8".
-        scales: of quantization; one, one for each channel, or none.
-        zero_points: the same.
-        axis: which side the channels are.
-        buffer: number of the buffer its constants are in; tensors may share one.
-        data: its constants, of `shape`; None for a tensor that is computed.
-        variable: whether it keeps its values from one run to the next.
+        index: number in the file.
+        name: name given by the converter.
+        shape: shape; () for a scalar.
+        kind: type in TFLite's schema, for example "INT8".
+        scales: quantization scales: one, one per channel, or none.
+        zero_points: quantization zero points, like `scales`.
+        axis: axis of the channels.
+        buffer: number of the buffer with its constants; tensors may share one.
+        data: constants, of `shape`; None for a computed tensor.
+        variable: whether it keeps its values between runs.
     """
 
     index: int
@@ -64,16 +64,16 @@ class Tensor:
 
     @property
     def size(self) -> int:
-        """How many values it holds."""
+        """Number of values."""
         return math.prod(self.shape)
 
     @property
     def bytes(self) -> int:
-        """How much memory it takes."""
+        """Size in memory."""
         return self.size * np.dtype(_DTYPES.get(self.kind, np.int8)).itemsize
 
     def real(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """What quantized values of this tensor mean: float32 of their shape; themselves where it is not quantized."""
+        """Return the real values of quantized values, float32 of their shape; unchanged if it is not quantized."""
         if not len(self.scales):
             return values.astype(np.float32)
         sides = [1] * values.ndim
@@ -88,13 +88,13 @@ class Operator:
     """One operator of a file, in the order they run.
 
     Attributes:
-        index: its number.
-        name: as TFLite's schema has it, for example "CONV_2D"; that of a custom one as its author wrote it.
-        version: of the operator.
-        custom: whether it is none of TFLite's own.
-        inputs: its tensors' numbers; -1 for one that is left out.
-        outputs: the same.
-        options: the schema's object with its options; None when it has none.
+        index: number in the file.
+        name: name in TFLite's schema, for example "CONV_2D"; for a custom operator, the author's name.
+        version: version of the operator.
+        custom: whether it is a custom operator.
+        inputs: numbers of its input tensors; -1 for one that is left out.
+        outputs: numbers of its output tensors.
+        options: the schema's object with its options; None if it has none.
     """
 
     index: int
@@ -106,22 +106,22 @@ class Operator:
     options: Any
 
     def option(self, name: str, default: int = 0) -> int:
-        """An option by its name in the schema, `default` when it is not there."""
+        """Return an option by its name in the schema, or `default`."""
         return int(getattr(self.options, name, default))
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A file's first subgraph, which is all there is in files without loops and branches.
+    """First subgraph of a file; files without loops and branches have only one.
 
     Attributes:
         content: the file.
-        tensors: by number.
-        operators: in the order they run.
-        inputs: the tensors' numbers.
-        outputs: the same.
-        signatures: names of its signatures.
-        subgraphs: how many there are.
+        tensors: tensors by number.
+        operators: operators in the order they run.
+        inputs: numbers of the input tensors.
+        outputs: numbers of the output tensors.
+        signatures: names of the signatures.
+        subgraphs: number of subgraphs.
     """
 
     content: bytes
@@ -134,32 +134,32 @@ class Graph:
 
     @cached_property
     def parameters(self) -> int:
-        """Trained values: constants that are quantized or float, each buffer once."""
+        """Number of trained values: constants that are quantized or float, each buffer once."""
         constants = {t.buffer: t.size for t in self.tensors if t.data is not None and is_trained(t)}
         return sum(constants.values())
 
     @cached_property
     def constant_bytes(self) -> int:
-        """Memory of all constants, each buffer once."""
+        """Size of all constants in bytes, each buffer once."""
         return sum({t.buffer: t.data.nbytes for t in self.tensors if t.data is not None}.values())
 
     def shapes(self, indices: tuple[int, ...]) -> list[tuple[int, ...]]:
-        """Shapes of tensors by number, `()` for one that is left out."""
+        """Return shapes of tensors by number, `()` for one that is left out."""
         return [self.tensors[index].shape if index >= 0 else () for index in indices]
 
     def macs_of(self, operator: Operator) -> int | None:
-        """Multiply-accumulates of an operator, None when they cannot be known."""
+        """Return the multiply-accumulates of an operator, or None if unknown."""
         return macs.of_operator(operator.name, self.shapes(operator.inputs), self.shapes(operator.outputs))
 
     @cached_property
     def macs(self) -> int | None:
-        """Multiply-accumulates of one run, None when they cannot be known."""
+        """Multiply-accumulates of one run, or None if unknown."""
         counts = [self.macs_of(operator) for operator in self.operators]
         return None if None in counts else sum(count for count in counts if count is not None)
 
 
 def is_trained(tensor: Tensor) -> bool:
-    """Whether a constant is a weight or a bias, rather than a shape, an axis or an index."""
+    """Return whether a constant is a weight or bias, and not a shape, axis or index."""
     return len(tensor.scales) > 0 or tensor.kind.startswith("FLOAT")
 
 

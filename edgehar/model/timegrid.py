@@ -1,16 +1,16 @@
-"""Which camera frames a model sees: those on the grid of its temporal rate, picked by capture time, never by count."""
+"""The time grid of a model: picks frames at the model's rate by their capture times, never by count."""
 
 from __future__ import annotations
 
-# A frame that comes this share of a period early is still taken: cameras jitter, and the nearest frame is the best one.
+# A frame this share of a period early is still taken, because cameras jitter and the nearest frame is the best.
 EARLY_PERIODS = 0.3
 
 
 class TimeGrid:
-    """Picks frames from a stream of any rate so that they are `1 / rate_hz` seconds apart, without repeating any.
+    """Picks frames `1 / rate_hz` seconds apart from a stream of any rate, without repeating any.
 
-    A grid slot is due every period. The first frame at or after the slot (or a little before it) is
-    taken. A stream slower than the model gives every frame it has; after a gap the grid starts anew.
+    A slot is due every period. The first frame at or after the slot, or a little before it, is taken. Every frame of a
+    stream slower than the model is taken. After a gap the grid restarts.
     """
 
     def __init__(self, rate_hz: float) -> None:
@@ -18,7 +18,7 @@ class TimeGrid:
         self._due_s: float | None = None
 
     def accepts(self, captured_s: float) -> bool:
-        """Whether the frame captured at `captured_s` (seconds, not decreasing) is on the grid."""
+        """Return whether the frame captured at `captured_s` (seconds, not decreasing) is on the grid."""
         if self._due_s is None:
             self._due_s = captured_s
         lateness_s = captured_s - self._due_s
@@ -30,5 +30,5 @@ class TimeGrid:
         return True
 
     def reset(self) -> None:
-        """Forget the past; the next frame starts the grid."""
+        """Forget all frames; the next one starts the grid."""
         self._due_s = None

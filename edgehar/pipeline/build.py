@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import math
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from edgehar.capture.governor import Governor
 from edgehar.credentials import without_credentials
 from edgehar.events.decider import Decider
+from edgehar.hours import Hours
 from edgehar.model.bundle import ModelBundle
 from edgehar.model.classifier import Classifier
 from edgehar.model.network import Network
@@ -112,8 +114,9 @@ def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Strea
         region=camera.region,
         masks=view.masks,
     )
+    hours = Hours(f"camera {name}: watch_hours", camera.watch_hours)
     return Stream(
-        partial(_open_camera, camera, bundle, recording),
+        partial(_open_camera, camera, bundle, recording, hours),
         classifier,
         make_decider(config, camera, bundle),
         name=name,
@@ -122,6 +125,7 @@ def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Strea
         monitor=shared.monitor,
         view=view,
         recording=recording,
+        hours=hours,
     )
 
 
@@ -179,7 +183,12 @@ def _notify_sink(config: Config, streams: list[Stream], monitor: Monitor) -> Sin
         # Sealed pictures leave the device sealed or not at all.
         return None if stream is None or config.record.seal_to else stream.picture_of(event)
 
-    sink = NotifySink(config.notify, apprise_sender(config.notify), picture_of=picture_of)
+    hours = {
+        source_name(camera): Hours(f"camera {source_name(camera)}: notify_hours", camera.notify_hours)
+        for camera in config.cameras
+        if camera.notify_hours
+    }
+    sink = NotifySink(config.notify, apprise_sender(config.notify), picture_of=picture_of, hours=hours)
     monitor.add_gauge("connected", lambda: sink.connected, sink.name)
     return sink
 
@@ -189,19 +198,43 @@ def _recording(config: Config, camera: CameraOptions, bundle: ModelBundle, recor
     from edgehar.recording.store import sha256_of
 
     model = Model(bundle.manifest.name, sha256_of(bundle.path), tuple(bundle.manifest.labels))
-    return recorder.camera(source_name(camera), model, config.view_of(camera), realtime=camera.realtime)
+    hours = Hours(f"camera {source_name(camera)}: record_hours", camera.record_hours)
+    recording = recorder.camera(
+        source_name(camera),
+        model,
+        config.view_of(camera),
+        realtime=camera.realtime,
+        wanted=lambda: not hours or hours.hold(datetime.datetime.now()),  # noqa: DTZ005 - local time is meant
+    )
+    if camera.record_source is not None:
+        from edgehar.sources.options import VideoOptions, make_options
+
+        names = ("transport", "tls_verify", "ca_file")
+        recording.record_from(
+            camera.record_source, make_options(VideoOptions, {name: getattr(camera, name) for name in names})
+        )
+    return recording
 
 
-def _open_camera(camera: CameraOptions, bundle: ModelBundle, tap: PacketTap | None) -> Source:
+def _open_camera(camera: CameraOptions, bundle: ModelBundle, tap: PacketTap | None, hours: Hours) -> Source:
+    if not hours:
+        source = _open_now(camera, bundle)
+    else:
+        from edgehar.sources.scheduled import ScheduledSource
+
+        source = ScheduledSource(partial(_open_now, camera, bundle), hours)
+    source.tap = tap
+    return source
+
+
+def _open_now(camera: CameraOptions, bundle: ModelBundle) -> Source:
     from edgehar.sources import open_source
 
     shape = bundle.manifest.input
     # Large enough that the region of the picture has the pixels that the model needs.
     wide, high = (1.0, 1.0) if camera.region is None else camera.region[2:]
     target_size = (math.ceil(shape.height / max(high, _LEAST_SHARE)), math.ceil(shape.width / max(wide, _LEAST_SHARE)))
-    source = open_source(camera.source, target_size=target_size, **camera.open_options())
-    source.tap = tap
-    return source
+    return open_source(camera.source, target_size=target_size, **camera.open_options())
 
 
 def _local_sinks(config: Config) -> list[Sink]:

@@ -121,11 +121,12 @@ class Program:
         frames = sum(stream.frames for stream in self._streams)
         predictions = sum(stream.predictions for stream in self._streams)
         # With `at_start` a missing camera does not keep the service from being ready.
-        if not self._ready and (self._config.reconnect.at_start or frames):
+        resting = all(stream.resting for stream in self._streams)
+        if not self._ready and (self._config.reconnect.at_start or frames or resting):
             self._ready = True
             self._notifier.ready(self._monitor.line())
         enabled = any(stream.enabled for stream in self._streams)
-        self._notifier.progress(frames, predictions, answers_expected=enabled)
+        self._notifier.progress(frames, predictions, answers_expected=enabled, frames_expected=not resting)
         now_s = time.monotonic()
         if now_s - self._measured_s >= _TEMPERATURE_EVERY_S:
             self._measured_s = now_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from edgehar.events.decider import Decider
     from edgehar.frames import Frame
     from edgehar.health.monitor import Monitor
+    from edgehar.hours import Hours
     from edgehar.model.classifier import Classifier
     from edgehar.recording.camera import CameraRecorder
     from edgehar.records import Event, Prediction, Record, Status
@@ -63,6 +65,7 @@ class Stream:
         monitor: Monitor | None = None,
         view: View | None = None,
         recording: CameraRecorder | None = None,
+        hours: Hours | None = None,
     ) -> None:
         """Make a stream; a `Runner` runs it.
 
@@ -76,6 +79,7 @@ class Stream:
             monitor: gets the counts of this stream; None for a stream on its own.
             view: what may be shown of the picture; None for all of it.
             recording: records the events; None to record none.
+            hours: when the source is read; always if None or empty.
         """
         self.name = name
         self._on_state: Callable[[Stream, StreamState, str], object] = lambda *_: None
@@ -93,6 +97,7 @@ class Stream:
         self.first_captured_s: float | None = None
         self.governor = governor
         self.view, self.recording = view or View(), recording
+        self._hours = hours
         self._epoch = 0
         self._errors_in_a_row = 0
         self._bad_since_s: float | None = None
@@ -113,6 +118,13 @@ class Stream:
     def waits_for_source(self) -> bool:
         """Return whether the source was never open yet, and opening is retried for as long as it takes."""
         return self._waits_at_start and not self.capture.wait_opened(0)
+
+    @property
+    def resting(self) -> bool:
+        """Whether the source is not read at this time of the week."""
+        if not self._hours:
+            return False
+        return not self._hours.hold(datetime.datetime.now())  # noqa: DTZ005 - local time is meant
 
     @property
     def state(self) -> StreamState:

@@ -13,6 +13,7 @@ import msgspec
 
 from edgehar.recording.encoder import FrameEncoder
 from edgehar.recording.packets import PacketRing
+from edgehar.recording.side_stream import SideStream
 from edgehar.recording.sidecar import Answer, Model
 from edgehar.recording.store import recording_name
 from edgehar.records import Event, Prediction
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from edgehar.recording.options import RecordOptions
     from edgehar.records import Record
     from edgehar.sources.base import PacketFeed
+    from edgehar.sources.options import VideoOptions
 
 # The pipeline is behind the camera by less than this; packets are kept that much longer.
 _BEHIND_S = 4.0
@@ -98,7 +100,7 @@ class CameraRecorder:
             model: the model that answers.
             view: what of the picture may be kept.
             options: what to record.
-            accepts: whether the disk takes recordings now.
+            accepts: whether recordings are wanted, and the disk takes them, now.
             wake: tells the recorder that there is work.
             realtime: whether a file is read at the pace of a camera, so that reading must never wait.
             clock: monotonic seconds.
@@ -109,6 +111,7 @@ class CameraRecorder:
         keep_s = options.pre_roll_s + _BEHIND_S
         self.ring = PacketRing(keep_s=keep_s, max_bytes=int(options.buffer_mb * 1e6), clock=clock)
         self._copies = False
+        self._side: SideStream | None = None
         self._encoder: FrameEncoder | None = None
         self._recent: deque[Answer] = deque()
         self._frame: Frame | None = None
@@ -120,8 +123,14 @@ class CameraRecorder:
 
     # The thread that reads the camera: `edgehar.sources.base.PacketTap`.
 
+    def record_from(self, uri: str, options: VideoOptions) -> None:
+        """Record another stream of this camera instead of the one that is watched."""
+        self._side = SideStream(uri, options, self.ring, clock=self._clock)
+
     def begin(self, stream: VideoStream, *, live: bool) -> PacketFeed | None:
-        """Start to keep the packets of a stream; None if its frames are encoded instead."""
+        """Start to keep the packets of a stream; None if its frames are encoded, or another stream is recorded."""
+        if self._side is not None:
+            return None
         feed = None if self.view.hides else self.ring.begin(stream, live=live or self._realtime)
         self._copies = feed is not None
         return feed
@@ -136,7 +145,7 @@ class CameraRecorder:
     def take(self, frame: Frame, *, live: bool) -> None:
         """Take a frame: it may become the picture of an event, and is encoded if packets cannot be copied."""
         self._frame = frame
-        if self._copies or self.view.pictures == "none":
+        if self._copies or self._side is not None or self.view.pictures == "none":
             return
         if self._encoder is None:
             self._encoder = FrameEncoder(self.ring, self.view, self._options, clock=self._clock)
@@ -155,6 +164,8 @@ class CameraRecorder:
         """No frame comes any more: finish the recordings with the video that is there."""
         if self._encoder is not None:
             self._encoder.close()
+        if self._side is not None:
+            self._side.close()
         with self._lock:
             self.finished = True
             for recording in self._running:

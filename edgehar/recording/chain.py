@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import threading
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -58,6 +59,10 @@ class Chain:
         self.path = folder / LEDGER
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(Line)
+        self._reading = threading.Lock()
+        self._inode = self._read_bytes = 0
+        self._there: dict[str, Line] = {}
+        self._uploaded: set[str] = set()
 
     def append(
         self,
@@ -106,15 +111,42 @@ class Chain:
 
     def recordings(self) -> dict[str, Line]:
         """Return the clips that were finished and not removed, oldest first, by their path."""
-        found: dict[str, Line] = {}
-        for _, line, _ in self.lines():
-            if line is None:
-                continue
-            if line.kind == "clip":
-                found[line.path] = line
-            elif line.kind == "removed":
-                found.pop(line.path, None)
-        return found
+        with self._reading:
+            self._read_on()
+            return dict(self._there)
+
+    def uploaded(self) -> set[str]:
+        """Return the paths of recordings that a server has."""
+        with self._reading:
+            self._read_on()
+            return set(self._uploaded)
+
+    def _read_on(self) -> None:
+        """Read the lines that were added since the last call: a ledger grows over years."""
+        try:
+            with self.path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                if status.st_ino != self._inode or status.st_size < self._read_bytes:
+                    self._inode, self._read_bytes = status.st_ino, 0
+                    self._there, self._uploaded = {}, set()
+                file.seek(self._read_bytes)
+                added = file.read()
+        except FileNotFoundError:
+            self._inode, self._read_bytes, self._there, self._uploaded = 0, 0, {}, set()
+            return
+        whole = added.rfind(b"\n") + 1
+        self._read_bytes += whole
+        for raw in added[:whole].splitlines():
+            with contextlib.suppress(msgspec.MsgspecError):
+                self._count(self._decoder.decode(raw))
+
+    def _count(self, line: Line) -> None:
+        if line.kind == "clip":
+            self._there[line.path] = line
+        elif line.kind == "removed":
+            self._there.pop(line.path, None)
+        else:
+            self._uploaded.add(line.path)
 
     def _end_of_whole_lines(self, descriptor: int) -> int:
         """Cut off half a line, which a power cut leaves; return the size."""

@@ -83,7 +83,15 @@ class Recorder:
         """Whether the disk takes recordings now."""
         return self._trouble is None
 
-    def camera(self, name: str, model: Model, view: View, *, realtime: bool = False) -> CameraRecorder:
+    def camera(
+        self,
+        name: str,
+        model: Model,
+        view: View,
+        *,
+        realtime: bool = False,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> CameraRecorder:
         """Return the recording of a camera.
 
         Args:
@@ -91,13 +99,14 @@ class Recorder:
             model: the model that answers.
             view: what of the picture may be kept.
             realtime: whether a file is read at the pace of a camera.
+            wanted: whether events are recorded at this time.
         """
         camera = CameraRecorder(
             name,
             model,
             view,
             self._options,
-            accepts=lambda: self.accepts,
+            accepts=lambda: self.accepts and wanted(),
             wake=self._wake,
             realtime=realtime,
             clock=self._clock,

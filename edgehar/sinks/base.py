@@ -1,4 +1,4 @@
-"""What every sink of results has in common."""
+"""Base class of the sinks, which take records: standard output, files, MQTT, webhook."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ class Sink(abc.ABC):
     """Takes records in order, on a thread of its own.
 
     Attributes:
-        name: how log lines name this sink.
-        essential: whether the run ends when this sink fails, as it does when standard output is gone; otherwise the run
-            goes on without it.
+        name: name of the sink in log lines.
+        essential: whether the run ends if this sink fails. Otherwise the run continues without it.
     """
 
     name: str
@@ -23,7 +22,7 @@ class Sink(abc.ABC):
 
     @abc.abstractmethod
     def write(self, record: Record) -> None:
-        """Emit one record; SinkError when that is no longer possible, BrokenPipeError when the reader has gone."""
+        """Write one record. Raises SinkError if that is no longer possible, BrokenPipeError if the reader has gone."""
 
     def close(self) -> None:  # noqa: B027 - many sinks have nothing to close
-        """Emit what is held back and let go of the file or connection."""
+        """Write what is buffered, and close the file or connection."""

@@ -1,4 +1,4 @@
-"""Results as JSON Lines in a file that is rotated: `events.jsonl` becomes `events.jsonl.1`, that one `.2` and so on."""
+"""Records as JSON Lines in a file that is rotated: `events.jsonl` becomes `events.jsonl.1`, then `.2` and so on."""
 
 from __future__ import annotations
 
@@ -23,46 +23,46 @@ _log = logging.getLogger(__name__)
 
 
 class FileSink(Sink):
-    """Predictions and events, one JSON object a line, each in the file when `write` returns.
+    """Writes predictions and events, one JSON object per line. Each is in the file when `write` returns.
 
-    What a full or failing disk does not take is counted and left out, whole lines of it; the next line is tried again.
+    Lines that a full or failing disk does not take are counted and dropped, always whole ones.
 
     Attributes:
-        dropped: lines left out so far.
+        dropped: lines dropped so far.
     """
 
     name = "file"
     essential = False
 
     def __init__(self, options: FileOptions) -> None:
-        """Open the file, which is made with mode 0600; one that is there is gone on with, and keeps its mode.
+        """Open the file for appending, or create it with mode 0600. An existing file keeps its mode.
 
         Raises:
-            ConfigError: it cannot be opened, or is something that lines cannot be put into.
+            ConfigError: the file cannot be opened, or is neither a file nor a device.
         """
         if options.path is None:
-            raise ConfigError("file: path is not set; name a file for the results")
+            raise ConfigError("file: path is not set; set it to a file for the records")
         self._path = Path(options.path).expanduser().resolve()
         self._max_bytes, self._keep, self._predictions = int(options.max_mb * 1e6), options.keep, options.predictions
         self._encoder = msgspec.json.Encoder()
         self.dropped = 0
         self._in_trouble = False
-        # Whether the file ends with half a line, which a power cut leaves. It is ended, so that the next one is whole.
+        # Whether the file ends with half a line, as a power cut leaves it. A line feed then precedes the next line.
         self._torn = False
         self._descriptor: int | None = None
         try:
-            # Opening a pipe would wait for its reader.
+            # Not a pipe, because opening one waits for its reader.
             if self._path.exists() and not (self._path.is_file() or self._path.is_char_device()):
-                raise ConfigError(f"{self._path}: is neither a file nor a device; name a file for the results")
+                raise ConfigError(f"{self._path}: is neither a file nor a device; choose another path for the records")
             self._descriptor = self._open()
         except OSError as error:
             raise ConfigError(
-                f"{self._path}: cannot be written: {error.strerror}; name a file in a folder that is there and that "
+                f"{self._path}: cannot be written: {error.strerror}; choose a path in a folder that exists and that "
                 "this user can write"
             ) from error
 
     def write(self, record: Record) -> None:
-        """Write one line; never raises for what the disk does."""
+        """Write one line. Never raises because of the disk."""
         if isinstance(record, Status) or (isinstance(record, Prediction) and not self._predictions):
             return
         try:
@@ -72,14 +72,14 @@ class FileSink(Sink):
             if not self._in_trouble:
                 self._in_trouble = True
                 _log.warning(
-                    "%s: cannot be written: %s; classifying goes on, and results are left out until it can",
+                    "%s: cannot be written: %s; classifying goes on, records are dropped until it can",
                     self._path,
                     error.strerror,
                 )
         else:
             if self._in_trouble:
                 self._in_trouble = False
-                _log.info("%s: is written again; %d results were left out so far", self._path, self.dropped)
+                _log.info("%s: written again; %d records were dropped so far", self._path, self.dropped)
 
     def close(self) -> None:
         """Close the file."""
@@ -87,7 +87,7 @@ class FileSink(Sink):
             os.close(self._descriptor)
             self._descriptor = None
         if self.dropped:
-            _log.warning("%s: %d results were left out", self._path, self.dropped)
+            _log.warning("%s: %d records were dropped", self._path, self.dropped)
 
     def _open(self) -> int:
         descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOCTTY, 0o600)
@@ -112,7 +112,7 @@ class FileSink(Sink):
         self._torn = False
 
     def _current(self) -> tuple[int, os.stat_result]:
-        """The file's descriptor and state, opened again where another program has moved or removed it."""
+        """Return descriptor and state of the file, reopened if another program has moved or removed it."""
         if self._descriptor is not None:
             now = os.fstat(self._descriptor)
             with contextlib.suppress(FileNotFoundError):

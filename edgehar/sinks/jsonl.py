@@ -1,4 +1,4 @@
-"""Results as JSON Lines on a file descriptor, most often stdout."""
+"""Records as JSON Lines on a file descriptor, usually standard output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def stdout_descriptor() -> int:
-    """The descriptor of standard output; SinkError when it is closed."""
+    """Return the descriptor of standard output. Raises SinkError if it is closed."""
     try:
         return sys.stdout.fileno()
     except (AttributeError, OSError, ValueError):
@@ -26,14 +26,14 @@ def stdout_descriptor() -> int:
 
 
 class LineWriter:
-    """Whole lines on a file descriptor, unbuffered: each is there when written, and none waits to fail at exit."""
+    """Writes whole lines to a file descriptor, without a buffer, so that no line can fail at exit."""
 
     def __init__(self, descriptor: int, name: str) -> None:
         self._raw = io.FileIO(descriptor, "w", closefd=False)
         self._name = name
 
     def write(self, line: bytes) -> None:
-        """Write all of `line`. BrokenPipeError when the reader has gone; SinkError for any other trouble."""
+        """Write all of `line`. Raises BrokenPipeError if the reader has gone, SinkError for any other error."""
         rest = memoryview(line)
         try:
             while rest:
@@ -51,15 +51,15 @@ class LineWriter:
 
 
 class JsonLinesSink(Sink):
-    """Predictions and events, one JSON object a line (`edgehar/schemas/record.schema.json`).
+    """Writes predictions and events, one JSON object per line (`edgehar/schemas/record.schema.json`).
 
-    Status records are left out: they are for monitors, and the log says the same.
+    Status records are left out, because the log has the same information.
     """
 
     name = "jsonl"
 
     def __init__(self, writer: LineWriter) -> None:
-        """Write to `writer`."""
+        """Set the writer."""
         self._writer = writer
         self._encoder = msgspec.json.Encoder()
 

@@ -9,11 +9,21 @@ from pathlib import Path
 
 from edgehar.credentials import without_credentials
 from edgehar.errors import ConfigError
+from edgehar.printable import printable
 from edgehar.sources.registry import BY_SCHEME
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+# Files that FFmpeg decodes as video. A raw stream (.h264, .hevc) has its frame rate in its headers.
+VIDEO_SUFFIXES = frozenset(
+    [
+        *(".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264", ".h265"),
+        *(".hevc", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mpv"),
+        *(".mts", ".mxf", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+    ]
+)
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
+_NETWORK = frozenset({"http", "https", "rtsp", "rtsps"})
 _V4L2_NODE = re.compile(r"/dev/(video[0-9]+|v4l/by-(id|path)/[^/]+)")
 
 
@@ -47,24 +57,23 @@ def scheme_of(uri: str) -> str:
     found = _SCHEME.match(uri)
     if found is None or path.exists():
         return "images" if glob.has_magic(uri) and not path.exists() else "file"
+    if found[1] in _NETWORK and not uri.startswith(f"{found[1]}://"):
+        raise ConfigError(f"{name_of(uri)}: not an address; write {found[1]}://user:password@host/path")
     if found[1] not in BY_SCHEME:
         known = ", ".join(sorted(BY_SCHEME))
         raise ConfigError(f"{name_of(uri)}: unknown kind of source {found[1]!r}; known: {known}")
     return found[1]
 
 
+def credentials_hint(uri: str) -> str:
+    """Return a hint for an address whose password seems to hold an unencoded `@`, `#`, `?` or `/`; "" if none does."""
+    user, at, _ = uri.partition("://")[2].rpartition("@")
+    is_host_and_path = re.match(r"[^:/?#@]+(:[0-9]+)?/", user)
+    if at and ":" in user and re.search("[@#?/]", user) and not is_host_and_path:
+        return "; in a user or password write @ as %40, # as %23, / as %2F and ? as %3F"
+    return ""
+
+
 def name_of(uri: str) -> str:
     """Return the name of a source in records and messages: its address without credentials, printable."""
-    return printable(without_credentials(uri))
-
-
-def printable(text: str) -> str:
-    """Return text that any terminal and any UTF-8 file can hold.
-
-    File names need not be UTF-8 and may hold control characters. Such bytes are shown as `\\xNN`.
-
-    >>> printable("lat\\udce9.mp4")
-    'lat\\\\xe9.mp4'
-    """
-    decoded = os.fsencode(text).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded)
+    return printable(uri if "://" not in uri and Path(uri).exists() else without_credentials(uri))

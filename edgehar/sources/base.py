@@ -21,6 +21,10 @@ class AccessRefusedError(SourceError):
     """A camera or server refuses the user name or password. Frequent retries would lock the user out."""
 
 
+class OffHoursError(SourceError):
+    """The settings say that this source is not to be read now. It is opened again later."""
+
+
 class Source(abc.ABC):
     """Frames in capture order. Iterate it and close it, or use it as a context manager.
 

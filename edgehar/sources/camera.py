@@ -13,8 +13,8 @@ import cv2
 
 from edgehar.errors import ConfigError, SourceError
 from edgehar.frames import Frame, PixelFormat
+from edgehar.printable import printable
 from edgehar.sources import jpeg
-from edgehar.sources.address import printable
 from edgehar.sources.base import HandleSource
 from edgehar.sources.options import V4l2Options
 from edgehar.sources.v4l2 import Mode, Wanted, negotiate

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-# After a loss, wait this long for a key frame. Streams with intra refresh have none, and repair themselves meanwhile.
+# After a loss, drop at most this many seconds of video until a key frame. Streams with intra refresh have none, and
+# repair themselves meanwhile.
 _REPAIR_S = 10.0
 # Most frames that a decoder holds back to put them in order.
 _REORDERED = 16
@@ -43,6 +44,8 @@ class Decoder:
         self.waited = False
         self._stream, self._clock = stream, clock
         self._loss = LossDetector(stream.codec_context.extradata) if stream.codec_context.name == "h264" else None
+        # Whether frames are predicted from wrong pixels, and the time of the first of them.
+        self._broken = False
         self._broken_s: float | None = None
         # Times of packets that are damaged themselves, so that not even a key frame is whole.
         self._bad_pts: deque[int | None] = deque(maxlen=_REORDERED)
@@ -73,21 +76,24 @@ class Decoder:
             return packet.decode()
         except av.FFmpegError:
             self.damaged += 1
-            self._broken_s = self._clock()
+            self._broken = True
             return []
 
     def _look(self, packet: Packet[VideoStream]) -> None:
         """Notice what is missing before or within a packet."""
         loss = self._loss.look(bytes(packet)) if self._loss is not None and packet.size else Loss.NOTHING
-        if packet.is_corrupt or loss is Loss.WITHIN:
+        if (packet.is_corrupt or loss is Loss.WITHIN) and packet.pts is not None:
             self._bad_pts.append(packet.pts)
-        if packet.is_corrupt or loss is not Loss.NOTHING:
-            self._broken_s = self._clock()
+        self._broken = self._broken or packet.is_corrupt or loss is not Loss.NOTHING
 
     def _is_whole(self, frame: VideoFrame, now_s: float) -> bool:
-        if frame.is_corrupt or frame.pts in self._bad_pts:
-            self._broken_s = now_s
+        at_s = now_s if frame.time is None else frame.time
+        is_bad = frame.is_corrupt or frame.pts in self._bad_pts
+        self._broken = self._broken or is_bad
+        if self._broken and self._broken_s is None:
+            self._broken_s = at_s
+        if is_bad:
             return False
-        if self._broken_s is not None and (frame.key_frame or now_s - self._broken_s >= _REPAIR_S):
-            self._broken_s = None
-        return self._broken_s is None
+        if self._broken_s is not None and (frame.key_frame or not 0 <= at_s - self._broken_s < _REPAIR_S):
+            self._broken, self._broken_s = False, None
+        return not self._broken

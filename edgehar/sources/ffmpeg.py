@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import ssl
+import contextlib
+import ctypes
+import errno
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
 from av.stream import Disposition
 
 from edgehar.errors import SourceError
+from edgehar.sources.address import credentials_hint
 from edgehar.sources.base import AccessRefusedError
+from edgehar.sources.redirect import authorities, redirect_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -17,8 +22,14 @@ if TYPE_CHECKING:
 
     from edgehar.sources.options import VideoOptions
 
-# Certificate authorities of Debian and Raspberry Pi OS.
-_SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+_HTTP = "http,https,httpproxy,tcp,tls,crypto,data"
+_RTSP = "rtsp,rtsps,rtp,rtcp,srtp,udp,tcp,tls"
+# Protocols that each scheme needs. A file may not open the network, and the network may not open files.
+_PROTOCOLS = {"file": "file,crypto,data", "http": _HTTP, "https": _HTTP, "rtsp": _RTSP, "rtsps": _RTSP}
+_MOST_REDIRECTS = 5
+# Largest allocation of FFmpeg in bytes: a plane of 8192 x 8192 pixels and some.
+_MOST_BYTES = 100 << 20
+_limited = False
 
 
 def open_container(uri: str, name: str, options: VideoOptions) -> InputContainer:
@@ -26,20 +37,51 @@ def open_container(uri: str, name: str, options: VideoOptions) -> InputContainer
 
     Raises:
         AccessRefusedError: the server refuses the user name or password.
-        SourceError: it does not exist or cannot be read.
+        SourceError: it does not exist or cannot be read, or its server redirects to another host.
     """
+    limit_allocations()
     # FFmpeg would read the text before a colon in a path as a protocol.
     address = uri if is_network(uri) or uri.startswith("file:") else f"file:{uri}"
     settings = _settings(uri, options)
-    try:
-        return av.open(address, options=settings, timeout=(options.open_timeout_s, options.read_timeout_s))
-    except (av.FFmpegError, OSError) as error:
-        refused = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
-        message = _why_not_opened(error, network=is_network(uri))
-        if "tls_verify" in settings and message.startswith("cannot be opened"):
-            message += ", or its certificate is not trusted: give ca_file, or set tls_verify to false"
+    for _ in range(_MOST_REDIRECTS):
+        try:
+            return av.open(address, options=settings, timeout=(options.open_timeout_s, options.read_timeout_s))
+        except (av.FFmpegError, OSError) as error:
+            target = redirect_of(address, options) if address.startswith("http") and _may_be_redirect(error) else None
+            if target is None:
+                refused = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
+                message = _why_not_opened(error, network=is_network(uri)) + _hint(error, uri, settings)
+                break
+            address = target
+    else:
+        refused, message = False, f"the server redirects more than {_MOST_REDIRECTS} times; give the final address"
     # Not chained, because FFmpeg's error repeats the address with its credentials.
     raise (AccessRefusedError if refused else SourceError)(f"{name}: {message}")
+
+
+def _may_be_redirect(error: Exception) -> bool:
+    """Return whether an error may be FFmpeg's refusal of a redirect, which has no error of its own."""
+    return getattr(error, "errno", None) == errno.EIO
+
+
+def _hint(error: Exception, uri: str, settings: dict[str, str]) -> str:
+    hint = credentials_hint(uri) if is_network(uri) else ""
+    if "tls_verify" in settings and not isinstance(error, av.HTTPError | av.InvalidDataError):
+        hint += "; if its certificate is not trusted, give ca_file, or set tls_verify to false"
+    return hint
+
+
+def limit_allocations() -> None:
+    """Limit what one allocation of FFmpeg may take, because streams without end and wrong headers ask for gigabytes."""
+    global _limited
+    if _limited:
+        return
+    _limited = True
+    with contextlib.suppress(OSError, AttributeError):
+        mapped = {line.split(maxsplit=5)[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+        for path in mapped:
+            if "/libavutil" in path:
+                ctypes.CDLL(path).av_max_alloc(ctypes.c_size_t(_MOST_BYTES))
 
 
 def video_stream(container: InputContainer, name: str, options: VideoOptions) -> VideoStream:
@@ -57,9 +99,9 @@ def video_stream(container: InputContainer, name: str, options: VideoOptions) ->
         container.close()
         raise SourceError(f"{name}: no decoder for its video; re-encode it: ffmpeg -i IN OUT.mp4")
     lossy = container.format.name == "mpegts" or (container.format.name == "rtsp" and options.transport == "udp")
-    if lossy:
-        # Report errors instead of concealing them.
-        stream.codec_context.options = {"err_detect": "explode"}
+    decoding = {"max_pixels": str(options.max_pixels)}
+    # Report errors instead of concealing them.
+    stream.codec_context.options = {**decoding, "err_detect": "explode"} if lossy else decoding
     return stream
 
 
@@ -84,14 +126,17 @@ def reason_of(error: Exception) -> str:
 
 def _settings(uri: str, options: VideoOptions) -> dict[str, str]:
     """Return FFmpeg's options for an address."""
-    settings = {}
-    if uri.startswith("rtsp"):
+    scheme = uri.partition("://")[0] if is_network(uri) else "file"
+    # A server must not make this device open ports or other protocols, for example by a session description over HTTP.
+    settings = {"protocol_whitelist": _PROTOCOLS[scheme], "max_pixels": str(options.max_pixels)}
+    if scheme.startswith("rtsp"):
         # Measuring the frame rate takes a second, and the frames of that second would be late.
-        settings = {"rtsp_transport": options.transport, "fpsprobesize": "0"}
-    if uri.startswith(("rtsps:", "https:")):
+        settings |= {"rtsp_transport": options.transport, "fpsprobesize": "0"}
+    if scheme.startswith("http"):
+        settings |= {"max_redirects": "0", "fpsprobesize": "0"}
+    if scheme in ("rtsps", "https"):
         # By default FFmpeg trusts any server, and does not know the system's certificate authorities.
-        known = options.ca_file or ssl.get_default_verify_paths().cafile or _SYSTEM_AUTHORITIES
-        settings |= {"tls_verify": str(int(options.tls_verify)), "ca_file": known}
+        settings |= {"tls_verify": str(int(options.tls_verify)), "ca_file": authorities(options)}
     return settings
 
 

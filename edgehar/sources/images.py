@@ -14,9 +14,11 @@ import numpy as np
 
 from edgehar.errors import SourceError
 from edgehar.frames import Frame, PixelFormat
-from edgehar.sources.address import IMAGE_SUFFIXES, printable
+from edgehar.printable import printable
+from edgehar.sources.address import IMAGE_SUFFIXES
 from edgehar.sources.base import Source
-from edgehar.sources.options import StillOptions
+from edgehar.sources.headers import picture_size
+from edgehar.sources.options import MAX_PIXELS, StillOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _DEFAULT = StillOptions()
+_MOST_BYTES = 256 << 20
 
 
 class ImagesSource(Source):
@@ -92,10 +95,14 @@ def _decode(path: Path) -> npt.NDArray[np.uint8] | None:
     cv2.imread is not used because it prints to stderr.
     """
     try:
+        # A named pipe would block, and a huge file is not a picture.
+        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+            return None
         content = np.fromfile(path, np.uint8)
     except OSError:
         return None
-    if not content.size:
+    size = picture_size(content.tobytes()) if content.size else None
+    if size is None or size[0] * size[1] > MAX_PIXELS:
         return None
     try:
         pixels: npt.NDArray[np.uint8] | None = cv2.imdecode(content, cv2.IMREAD_COLOR)

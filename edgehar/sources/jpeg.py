@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import cv2
 
+from edgehar.sources.headers import picture_size
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -55,6 +57,9 @@ def decode(data: npt.NDArray[np.uint8], height: int, width: int, factor: int) ->
     content = data.tobytes().rstrip(b"\0")
     # Some decoders return a truncated picture with the rest in gray.
     if not (content.startswith(_START) and content.endswith(_END)):
+        return None
+    # A header that claims another size would make the decoder allocate it.
+    if picture_size(content) != (width, height):
         return None
     try:
         pixels: npt.NDArray[np.uint8] | None = cv2.imdecode(data, _FLAGS[factor] | cv2.IMREAD_IGNORE_ORIENTATION)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DEFAULT_RATE_HZ = 25.0
 READ_TIMEOUT_S = 10.0
+# 4096 x 4096. A header of some bytes may claim any size, and a decoder allocates it.
+MAX_PIXELS = 1 << 24
 
 # Options that only say how the frames will be used. A back end that has no use for them ignores them.
 HINTS = frozenset({"target_size"})
@@ -109,6 +111,8 @@ class VideoOptions(SourceOptions, frozen=True):
         tls_verify: whether `rtsps://` and `https://` servers must present a trusted certificate for their name.
         ca_file: PEM file of trusted certificate authorities; those of the system if None.
         live: whether the address is a live stream; guessed if None.
+        redirects: whether an HTTP server may send us to another host: "same-host" refuses that.
+        max_pixels: largest picture to decode, in pixels.
     """
 
     open_timeout_s: _Seconds = 10.0
@@ -117,6 +121,8 @@ class VideoOptions(SourceOptions, frozen=True):
     tls_verify: bool = True
     ca_file: str | None = None
     live: bool | None = None
+    redirects: Literal["same-host", "any"] = "same-host"
+    max_pixels: Annotated[int, Meta(ge=64, le=8192 * 8192)] = MAX_PIXELS
 
 
 class ReplayOptions(SourceOptions, frozen=True):

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgehar.errors import ConfigError, SourceError
 from edgehar.frames import Frame, PixelFormat, YuvMatrix
-from edgehar.sources.address import printable
+from edgehar.printable import printable
 from edgehar.sources.base import HandleSource
 from edgehar.sources.options import Picamera2Options
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from edgehar.errors import ConfigError, SourceError
 from edgehar.frames import Frame, PixelFormat, YuvMatrix, plane_shapes
-from edgehar.sources.address import printable
+from edgehar.printable import printable
 from edgehar.sources.base import HandleSource
 from edgehar.sources.options import DEFAULT_RATE_HZ, StdinOptions
 

@@ -74,20 +74,24 @@ class Notifier:
             self._stopping = True
             self._send("STOPPING=1", status)
 
-    def progress(self, frames: int, predictions: int, *, answers_expected: bool = True) -> None:
+    def progress(
+        self, frames: int, predictions: int, *, answers_expected: bool = True, frames_expected: bool = True
+    ) -> None:
         """Feed the watchdog if there was progress since the last time. Call this several times per second.
 
         Args:
             frames: frames taken since the start, of all streams.
             predictions: predictions made since the start, of all streams.
             answers_expected: False if frames alone are progress, because classification is switched off.
+            frames_expected: False if no frame is progress too, because no camera is watched at this time.
         """
         if self.watchdog_s is None:
             return
         now_s = self._clock()
         if self._fed_s is not None and now_s - self._fed_s < self.watchdog_s / _FEEDS:
             return
-        if frames > self._frames and (predictions > self._predictions or not answers_expected):
+        answered = predictions > self._predictions or not answers_expected
+        if (frames > self._frames and answered) or not frames_expected:
             self._frames, self._predictions, self._fed_s = frames, predictions, now_s
             self._send("WATCHDOG=1")
 

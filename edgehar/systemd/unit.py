@@ -1,4 +1,4 @@
-"""The systemd unit that runs `edgehar-run` for months: where it goes, what it says, and whether it will find all."""
+"""The systemd unit that runs `edgehar-run` unattended: its path, its text, and checks before it is installed."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ UNIT = "edgehar.service"
 STATE = Path("/var/lib/edgehar")
 ENVIRONMENT_FILE = Path("/etc/edgehar/environment")
 _SYSTEM_UNITS, _USER_UNITS = Path("etc/systemd/system"), Path("systemd/user")
-# A camera that is away for longer than this has the program started again, which helps some USB cameras.
+# If no camera gives frames for this long, systemd restarts the program, which helps some USB cameras.
 WATCHDOG_S = 180
 _USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,30}")
 _HOMES = (Path("/home"), Path("/root"))
-# Readable, or for folders passable, by everybody.
+# Readable by everyone, or for folders: accessible.
 _READ, _PASS = stat.S_IROTH, stat.S_IXOTH
 
 
 @dataclass(frozen=True)
 class Service:
-    """What is to be run, and as whom.
+    """A service.
 
     Attributes:
         command: path of edgehar-run.
         config: path of the configuration.
-        user: whether it is a service of the present user's own systemd, and not of the machine's.
-        run_as: the user that a service of the machine's runs as; None for one made by systemd for it alone.
+        user: whether it is a service of the user's own systemd instead of the machine's.
+        run_as: user of a machine's service; None for a dynamic user.
     """
 
     command: Path
@@ -41,9 +41,9 @@ class Service:
     run_as: str | None = None
 
     def unit(self) -> str:
-        """The text of the unit file; ConfigError when a path or name cannot stand in it."""
+        """Return the text of the unit file. Raises ConfigError if a path or name cannot be written in it."""
         if self.run_as is not None and not _USER_NAME.fullmatch(self.run_as):
-            raise ConfigError(f"{self.run_as!r} is no name of a user; give one that exists to --run-as")
+            raise ConfigError(f"{self.run_as!r} is not a valid user name; give an existing user to --run-as")
         run = f"{_plain(self.command)} --config {_quoted(self.config)}"
         if self.user:
             return _UNIT.format(scope="--user ", order="", run=run, of_kind=_OF_USER, target="default.target")
@@ -55,20 +55,20 @@ class Service:
         return _UNIT.format(scope="", order=_AFTER_NETWORK, run=run, of_kind=of_kind, target="multi-user.target")
 
     def problems(self) -> list[str]:
-        """What would keep it from running, each with what to do."""
-        found = [f"{path}: there is no such file{hint}" for path, hint in self._files() if not path.is_file()]
+        """Return what would keep the service from running, each with its fix."""
+        found = [f"{path}: no such file{hint}" for path, hint in self._files() if not path.is_file()]
         if found or self.user:
             return found
         if self.run_as is not None:
             return (
-                [] if _is_user(self.run_as) else [f"there is no user {self.run_as}; give one that exists to --run-as"]
+                [] if _is_user(self.run_as) else [f"there is no user {self.run_as}; give an existing user to --run-as"]
             )
         python = Path(sys.executable).resolve()
         return [
-            f"{closed} is closed to the user that systemd makes for the service; {hint}, or add --run-as USER"
+            f"the dynamic user of the service cannot access {closed}; {hint}, or add --run-as USER"
             for path, hint in (
                 (self.command, "install edgehar under /opt"),
-                (python, "make its virtual environment with the Python of the system"),
+                (python, "create its virtual environment with the system's Python"),
                 (self.config, f"chmod 644 it, with passwords in {ENVIRONMENT_FILE} only"),
             )
             if (closed := _closed_part(path)) is not None
@@ -76,8 +76,8 @@ class Service:
 
     def _files(self) -> tuple[tuple[Path, str], ...]:
         return (
-            (self.command, "; install edgehar anew"),
-            (self.config, f"; make one with: edgehar config init {self.config}"),
+            (self.command, "; reinstall edgehar"),
+            (self.config, f"; create one with: edgehar config init {self.config}"),
         )
 
     def _in_a_home(self) -> bool:
@@ -86,7 +86,7 @@ class Service:
 
 
 def unit_path(*, user: bool, root: Path = Path("/")) -> Path:
-    """Where the unit file goes: for the machine under `root`, for a user under the home."""
+    """Return the path of the unit file: below `root` for the machine, below the home for a user."""
     if not user:
         return root / _SYSTEM_UNITS / UNIT
     given = Path(os.environ.get("XDG_CONFIG_HOME", ""))
@@ -94,7 +94,7 @@ def unit_path(*, user: bool, root: Path = Path("/")) -> Path:
 
 
 def _closed_part(path: Path) -> Path | None:
-    """The first part of a path that not everybody may pass or read."""
+    """Return the first part of a path that not everyone may access."""
     for folder in reversed(path.parents):
         if not folder.stat().st_mode & _PASS:
             return folder
@@ -110,22 +110,22 @@ def _is_user(name: str) -> bool:
 
 
 def _plain(path: Path) -> str:
-    """The path of a command, in which systemd allows next to nothing."""
+    """Return the path of a command, in which systemd allows few characters."""
     if not re.fullmatch(r"[\w/.+,:@=-]+", str(path)):
-        raise ConfigError(f"{path}: systemd takes no blanks or signs in a command's path; install edgehar elsewhere")
+        raise ConfigError(f"{path}: systemd allows no such characters in the path of a command; install elsewhere")
     return str(path)
 
 
 def _quoted(path: Path) -> str:
-    """A path as a word of ExecStart, in which systemd would see specifiers, variables and quotes."""
+    """Return a path as a word of ExecStart, with specifiers, variables and quotes escaped."""
     if re.search(r"[\x00-\x1f\x7f]", str(path)):
-        raise ConfigError(f"{str(path)!r}: systemd takes no path with control characters; choose another")
+        raise ConfigError(f"{str(path)!r}: systemd allows no control characters in a path; choose another path")
     text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return text if re.fullmatch(r"[\w/.$%+,:@=-]+", text) else f'"{text}"'
 
 
 _UNIT = """\
-# Written by `edgehar service install`. Changes of yours belong into: systemctl {scope}edit edgehar
+# Written by `edgehar service install`. Make changes with: systemctl {scope}edit edgehar
 [Unit]
 Description=edgehar: human action recognition
 {order}# Restart without limit, however often it fails.

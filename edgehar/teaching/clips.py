@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgehar.errors import ConfigError
+from edgehar.sources.address import VIDEO_SUFFIXES
 
 GROUPS_FILE = "groups.csv"
 # The folder name that means "nothing to report", whatever the model calls it.
 ORDINARY = "ordinary"
-_CLIP_SUFFIXES = frozenset(
-    [".avi", ".mp4", ".mkv", ".mov", ".webm", ".ts", ".mpg", ".mpeg", ".m4v", ".flv", ".3gp", ".mts", ".m2ts", ".gif"]
-)
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def read_clips(folder: Path) -> LabelledClips:
     clips = []
     for label in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
         for path in sorted(label.rglob("*")):
-            if path.suffix.lower() in _CLIP_SUFFIXES and path.is_file():
+            if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
                 name = path.relative_to(folder).as_posix()
                 clips.append(LabelledClip(path, label.name, name if groups is None else groups.get(name, name)))
     if not clips:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import msgspec
 
+from edgehar.paths import OutputPath
+
 
 class HistoryOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether the scores of every answer are kept, and for how long. No picture is kept."""
@@ -14,7 +16,7 @@ class HistoryOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         bool, msgspec.Meta(description="Keep the scores of every answer on disk: numbers only, a few bytes each.")
     ] = False
     directory: Annotated[
-        Annotated[str, msgspec.Meta(min_length=1)] | None,
+        OutputPath | None,
         msgspec.Meta(
             description="Folder of the history; by default the folder `history` beside the queues of `[spool]`.",
             examples=["/var/lib/edgehar/history"],

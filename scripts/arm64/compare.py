@@ -1,7 +1,7 @@
-"""Compare what machines computed, as Markdown: compare.py HERE.npz NAME=THERE.npz... exits 1 when they disagree.
+"""Compare the results of machines, as Markdown: compare.py HERE.npz NAME=THERE.npz... exits with 1 if they disagree.
 
-The files are those of `probe.py`. They agree when every shrunk frame of the kernel is the same to the byte, and, for
-every source whose frames are the same, the labels are equal and the scores at most one step of 1/256 apart.
+The files come from `probe.py`. They agree if every resized frame of the kernel is equal to the byte and, for every
+source with equal frames, the labels are equal and the scores differ by at most one step of 1/256.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ STEP = 1 / 256
 
 
 def kernel(here: Arrays, there: Arrays) -> Iterator[tuple[str, str, bool]]:
-    """A row for each type of output: what was compared, how it came out, and whether that is good."""
+    """Return a row for each type of output: what was compared, the result, and whether it is good."""
     names = [name for name in here if name.startswith("kernel/")]
     for dtype in ("int8", "uint8", "float32"):
         chosen = [name for name in names if name.split("/")[3] == dtype]
@@ -36,7 +36,7 @@ def networks(here: Arrays, there: Arrays) -> Iterator[tuple[str, str, bool]]:
 
 
 def first_difference(here: np.ndarray, there: np.ndarray) -> str:
-    """Where a network parts ways: the first operator whose outputs are not equal, as the end of a sentence."""
+    """Return the first operator of a network with different outputs, as the end of a sentence."""
     differing = np.flatnonzero(here != there)
     if not len(differing):
         return ""

@@ -1,9 +1,9 @@
-"""Instructions and estimated cycles of work that qemu logged: cycles.py PROCESSOR LOG MARK
+"""Instructions and estimated cycles of work logged by qemu: cycles.py PROCESSOR LOG MARK
 
-The log is qemu's (`in_asm,exec,nochain`) of the code of some libraries; the work is what was run between the last two
-calls of the function at address MARK. Stretches of its instructions, in the order in which they were run and spread
-over the work, go through llvm-mca's model of PROCESSOR: how they share its units and wait for each other, with all data
-in the first cache, no branch mispredicted and no load waiting for a store. Prints JSON: `instructions`, `cycles`, and
+The log is qemu's (`in_asm,exec,nochain`) of the code of some libraries. The work lies between the last two calls of the
+function at address MARK. Stretches of its instructions, in order of execution and spread over the work, go through
+llvm-mca's model of PROCESSOR: how they share its units and wait for each other, with all data in the first cache, no
+mispredicted branch and no load waiting for a store. Prints JSON: `instructions`, `cycles`, and
 `modelled`, the share of the instructions that went through the model.
 """
 
@@ -21,9 +21,9 @@ from pathlib import Path
 LLVM = os.environ.get("LLVM_VERSION", "19")
 STRETCHES = 80
 STRETCH_INSTRUCTIONS = 3000
-# The features of both processors; llvm-mc has to know an instruction, whoever runs it.
+# The features of both processors, because llvm-mc must know every instruction.
 FEATURES = "-mattr=+v8.2a,+fullfp16,+dotprod,+crypto,+lse"
-# `ldr q0, [x1], #16` and `ldr q0, [x1, #16]!`: llvm-mca has the address wait for what is loaded; processors do not.
+# `ldr q0, [x1], #16` and `ldr q0, [x1, #16]!`: llvm-mca lets the address wait for the loaded value; processors do not.
 AFTER = re.compile(r"^(\s*\w+\s.*\[(\w+)\]), (#-?\d+|x\d+)\s*$")
 BEFORE = re.compile(r"^(\s*\w+\s.*\[(\w+), )(#-?\d+)\]!\s*$")
 
@@ -31,7 +31,7 @@ Blocks = dict[int, list[str]]
 
 
 def read_log(path: str) -> tuple[Blocks, array[int]]:
-    """Each block's instruction words by address, and the addresses of blocks in the order in which they were run."""
+    """Return the instruction words of each block by address, and the addresses of blocks in order of execution."""
     blocks: Blocks = {}
     order = array("Q")
     block: list[str] | None = None
@@ -50,7 +50,7 @@ def read_log(path: str) -> tuple[Blocks, array[int]]:
 
 
 def disassembled(blocks: list[list[str]]) -> list[list[str]]:
-    """The instructions of each block as text."""
+    """Return the instructions of each block as text."""
     words = itertools.chain.from_iterable(blocks)
     octets = " ".join(f"0x{word[at : at + 2]}" for word in words for at in (6, 4, 2, 0))
     done = subprocess.run(
@@ -65,7 +65,7 @@ def disassembled(blocks: list[list[str]]) -> list[list[str]]:
 
 
 def addresses_apart(lines: list[str]) -> list[str]:
-    """The same with addresses updated by instructions of their own, which is how processors do it."""
+    """Return the same with address updates as separate instructions, as processors execute them."""
     apart = []
     for line in lines:
         if found := AFTER.match(line):
@@ -78,7 +78,7 @@ def addresses_apart(lines: list[str]) -> list[str]:
 
 
 def stretches(blocks: Blocks, work: array[int]) -> list[list[int]]:
-    """Blocks in the order of the work: all of it when it is short, else stretches spread over it evenly."""
+    """Return blocks in order of execution: all if the work is short, else evenly spread stretches."""
     total = sum(len(blocks[address]) for address in work)
     step = max(len(work) // STRETCHES, 1)
     chosen = []
@@ -95,7 +95,7 @@ def stretches(blocks: Blocks, work: array[int]) -> list[list[int]]:
 
 
 def modelled_cycles(blocks: Blocks, chosen: list[list[int]], processor: str) -> int:
-    """Cycles of all stretches together."""
+    """Return the cycles of all stretches together."""
     addresses = sorted(set(itertools.chain.from_iterable(chosen)))
     texts = dict(zip(addresses, disassembled([blocks[address] for address in addresses]), strict=True))
     ready = {address: "\n".join(addresses_apart(lines)) for address, lines in texts.items()}

@@ -1,6 +1,6 @@
 """Times on Raspberry Pis from instructions and cycles, as Markdown: estimate.py RESULTS [PEER=MS=SHARE...]
 
-RESULTS has one JSON object a line: `processor`, `work` and `result`, which is what `cycles.py` prints. A peer
+RESULTS has one JSON object per line: `processor`, `work` and `result`, the output of `cycles.py`. A peer
 is a network, its published time on a Pi 4 with four threads, and the share of its work that threads can split.
 """
 
@@ -16,7 +16,7 @@ THREADS = 4  # of the published times
 
 @dataclass(frozen=True)
 class Board:
-    """What is assumed of a board: clock, and bytes a second that one core reads from memory."""
+    """Assumptions about a board: clock, and bytes per second that one core reads from memory."""
 
     name: str
     clock_hz: float
@@ -38,7 +38,7 @@ def read_results(path: str) -> Results:
 
 
 def figures(results: Results, work: str, processor: str) -> tuple[str, float]:
-    """Instructions and their number per cycle as cells of a table, and the time of the cycles in ms."""
+    """Return instructions and instructions per cycle as table cells, and the time of the cycles in ms."""
     result = results[work, processor]
     per_cycle = result["instructions"] / result["cycles"]
     cells = f"{result['instructions'] / 1e3:,.0f} | {per_cycle:.1f}"

@@ -1,14 +1,14 @@
-"""What this machine computes, for `compare.py`: probe.py OUT.npz [SOURCE...]
+"""Write the results of this machine for `compare.py`: probe.py OUT.npz [SOURCE...]
 
 Run with a Python that has edgehar installed. The arrays are named
 
-- `kernel/...`: SHA-256 of shrunk frames.
-- `encoder/MODEL`, `head/MODEL`: raw int8 outputs for inputs that are the same everywhere; `steps/PART/MODEL`: SHA-256
-  of each operator's outputs for them.
+- `kernel/...`: SHA-256 of resized frames.
+- `encoder/MODEL`, `head/MODEL`: raw int8 outputs for the same inputs on all machines; `steps/PART/MODEL`: SHA-256
+  of the outputs of each operator for them.
 - `frames/SOURCE`, `shrunk/SOURCE/MODEL`: SHA-256 of each frame.
-- `scores/SOURCE/MODEL`, `label/SOURCE/MODEL`: what `edgehar-run` printed.
+- `scores/SOURCE/MODEL`, `label/SOURCE/MODEL`: the output of `edgehar-run`.
 
-Sources are paths or `synthetic:` addresses, named by what follows their last slash.
+Sources are paths or `synthetic:` addresses, named by the part after their last slash.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from edgehar.model.interpreter import TfliteModel
 from edgehar.model.runtime import load_runtime
 
 MODELS = ("fight", "actions-synthetic")
-# Height and width: shrinking by small and large, whole and odd factors, and enlarging.
+# Height and width: reduction by small and large, whole and odd factors, and enlargement.
 SIZES = ((48, 64), (120, 160), (121, 163), (480, 640), (479, 641), (720, 1280), (1080, 1920), (16, 24))
 OUTPUTS = (
     {"height": 60, "width": 60},
@@ -53,7 +53,7 @@ def noise_frame(seed: int, pixel_format: PixelFormat, height: int, width: int, *
 
 
 def kernel() -> dict[str, np.ndarray]:
-    """Digests of three shrunk frames for each format, size and kind of output."""
+    """Return digests of three resized frames for each format, size and kind of output."""
     found = {}
     for pixel_format, (height, width), (number, output) in itertools.product(PixelFormat, SIZES, enumerate(OUTPUTS)):
         for matrix, full_range in itertools.product(YuvMatrix, (False, True)):
@@ -68,7 +68,7 @@ def kernel() -> dict[str, np.ndarray]:
 
 
 def networks(bundle: ModelBundle, inputs: int = 200) -> dict[str, np.ndarray]:
-    """Raw outputs of a model's two networks for smooth and noisy inputs, and a digest of each operator's."""
+    """Return raw outputs of both networks of a model for smooth and noisy inputs, and digests of each operator."""
     rng = np.random.default_rng(7)
     found = {}
     for part in ("encoder", "head"):
@@ -82,12 +82,12 @@ def networks(bundle: ModelBundle, inputs: int = 200) -> dict[str, np.ndarray]:
 
 
 def steps(content: bytes, values: list[np.ndarray]) -> list[str]:
-    """For each operator of a network: its name and a digest of what it gives for `values`."""
+    """Return name and output digest of each operator of a network for `values`."""
     interpreter = load_runtime().interpreter(
         model_content=content, num_threads=1, experimental_preserve_all_tensors=True
     )
     interpreter.allocate_tensors()
-    # The operators as written come first; those that a delegate put in their place follow.
+    # The original operators come first, followed by those of a delegate.
     operators = [o for o in interpreter._get_ops_details() if o["op_name"] != "DELEGATE"]  # noqa: SLF001
     outputs: list[list[np.ndarray]] = [[] for _ in operators]
     for value in values:
@@ -99,7 +99,7 @@ def steps(content: bytes, values: list[np.ndarray]) -> list[str]:
 
 
 def frames(source: str, bundles: list[ModelBundle]) -> dict[str, np.ndarray]:
-    """Digests of a source's frames, as decoded and as shrunk for each model."""
+    """Return digests of the frames of a source, as decoded and as resized for each model."""
     name = source.rpartition("/")[2]
     resizers = {bundle.manifest.name: bundle.make_resizer() for bundle in bundles}
     decoded: list[bytes] = []
@@ -116,7 +116,7 @@ def frames(source: str, bundles: list[ModelBundle]) -> dict[str, np.ndarray]:
 
 
 def answers(source: str, model: str) -> dict[str, np.ndarray]:
-    """Scores `(answers, labels)` and labels that the installed `edgehar-run` prints for a source, at every frame."""
+    """Return scores `(answers, labels)` and labels of the installed `edgehar-run` for every frame of a source."""
     command = [Path(sys.executable).with_name("edgehar-run"), "--source", source, "--model", model, "--hop", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

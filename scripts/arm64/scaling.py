@@ -1,6 +1,6 @@
-"""How much of a network's work several threads can share: scaling.py FILE.tflite; prints a share, 0 to 1.
+"""Print the share of the work of a network that threads can split, 0 to 1: scaling.py FILE.tflite
 
-By Amdahl's law, from the shortest times of one and of two threads, measured in turns on this machine.
+By Amdahl's law, from the shortest times with one and with two threads, measured in turns on this machine.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What `scripts/arm64/estimate.sh` counts: workload.py LIBRARY KIND [ARGUMENT...], run inside the arm64 system.
+"""The workload that `scripts/arm64/estimate.sh` counts in the arm64 system: workload.py LIBRARY KIND [ARGUMENT...]
 
-Prints where the code of LIBRARY and of the C library is mapped, as qemu's QEMU_DFILTER wants it, and the address of
-getppid. Then does the work twice, and calls getppid before and after the second time. KIND is `frame FORMAT WIDTH
+Prints where the code of LIBRARY and of the C library is mapped, in the form of qemu's QEMU_DFILTER, and the address of
+getppid. Then runs the work twice, and calls getppid before and after the second time. KIND is `frame FORMAT WIDTH
 HEIGHT` (a frame into a ring of 60x60 int8), `bundle NAME PART` or `model FILE` (one run of a network, one thread).
 """
 
@@ -37,7 +37,7 @@ def model(content: bytes) -> Callable[[], object]:
 
 
 def mapped(library: str) -> str:
-    """The addresses of the code of a library that is loaded."""
+    """Return the addresses of the code of a loaded library."""
     for line in Path("/proc/self/maps").read_text().splitlines():
         addresses, access, *rest = line.split()
         if access == "r-xp" and rest[-1].endswith(library):

@@ -1,8 +1,8 @@
 """CPU time of one answer per VGA frame: edgehar against the usual Keras script, side by side in one run.
 
-The usual script keeps a deque of frames, shrinks each with cv2.resize, divides by 255 and calls model.predict on the
-window, as most action recognition tutorials do. Both see the same frames, hop 1, one answer per frame once the window
-is full; CPU time is that of the whole process, all threads. Needs the train extra.
+The usual script keeps a deque of frames, resizes each with cv2.resize, divides by 255 and calls model.predict on the
+window, as most action recognition tutorials do. Both get the same frames with hop 1: one answer per frame once the
+window is full. CPU time covers all threads of the process. Needs the train extra.
 
     python scripts/bench/answer.py [--model actions-synthetic] [--rounds 9]
 """
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds; medians are printed (default: 9)")
     args = parser.parse_args()
 
-    # 96 MB of frames: none is in a cache when its turn comes, as with a camera.
+    # 96 MB of frames, so that none is still in a CPU cache when it is used, as with a camera.
     frames = np.random.default_rng(0).integers(0, 256, (104, 480, 640, 3), dtype=np.uint8)
     classifier = Classifier(args.model, hop=1)
     manifest = classifier.bundle.manifest

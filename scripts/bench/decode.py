@@ -1,8 +1,8 @@
-"""How fast a data set is decoded into the cache of small frames, against a plain cv2 loop, side by side in one run.
+"""Speed of decoding a data set into the cache of small frames, compared with a plain cv2 loop in the same run.
 
 The plain loop is that of most tutorials: cv2.VideoCapture, cv2.resize with INTER_AREA, and the frames of a clip in one
-array on disk. All contenders read the same files, which the system has in memory by then, and write to a fresh folder;
-they take turns, and medians are told. cv2 decodes with as many threads as there are cores.
+array on disk. All contenders read the same files from the page cache, write to a fresh folder and take turns; the
+results are medians. cv2 decodes with one thread per core.
 
     python scripts/bench/decode.py FOLDER [--clips 40] [--size 60] [--rounds 3]
 """
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def report(clips: int, frames: dict[str, int], times: dict[str, list[tuple[float, float]]]) -> None:
-    """Print clips and frames a second, and how many times those of the plain loop they are."""
+    """Print clips and frames per second, and their ratio to the plain loop."""
     print(f"{'':<22}{'clips/s':>9}{'frames/s':>10}{'ratio':>7}{'CPU s':>8}{'ratio':>7}")
     first: dict[str, float] = {}
     for name, rounds in times.items():
@@ -70,7 +70,7 @@ def report(clips: int, frames: dict[str, int], times: dict[str, list[tuple[float
 
 
 def plain(paths: list[Path], size: int, folder: Path) -> int:
-    """Decode as tutorials do; returns the number of frames."""
+    """Decode as tutorials do. Returns the number of frames."""
     count = 0
     for number, path in enumerate(paths):
         capture = cv2.VideoCapture(str(path))
@@ -89,7 +89,7 @@ def plain(paths: list[Path], size: int, folder: Path) -> int:
 
 
 def ours(paths: list[Path], size: int, folder: Path, processes: int) -> int:
-    """Fill a cache; returns the number of frames."""
+    """Fill a cache. Returns the number of frames."""
     clips = [Clip(str(path), "", "") for path in paths]
     unreadable = FramesCache(folder, size, size).fill(clips, workers=processes)
     if unreadable:
@@ -98,7 +98,7 @@ def ours(paths: list[Path], size: int, folder: Path, processes: int) -> int:
 
 
 def all_cpu_s() -> float:
-    """CPU time of this process and of those that it waited for."""
+    """Return the CPU time of this process and its finished children, in seconds."""
     used = os.times()
     return used.user + used.system + used.children_user + used.children_system
 

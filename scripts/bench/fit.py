@@ -1,8 +1,8 @@
-"""Training steps a second of `lrcn`: the training loop of edgehar against `fit` of Keras on arrays in memory.
+"""Training steps per second of `lrcn`: the training loop of edgehar compared with `fit` of Keras on arrays in memory.
 
-The loop of edgehar picks random windows of clips, augments and preprocesses them and takes a step; `fit` of Keras is
-given finished windows. All take turns in one process. The loop is timed over the plain network, like for like, without
-and with augmentation, and as it is used on a CPU, over the network whose first block is compiled.
+The loop of edgehar chooses random windows of clips, augments and preprocesses them and takes a step; `fit` of Keras
+gets finished windows. All take turns in one process. The loop is timed with the plain network, without and with
+augmentation, and with the network used on a CPU, whose first block is written in C.
 
 python scripts/bench/fit.py [--rounds 5]
 """
@@ -38,17 +38,17 @@ STEPS = CLIPS // FitSettings().batch_size
 
 
 class MadeClips(Run):
-    """A run whose clips are made of noise, in memory."""
+    """A run with clips of noise in memory."""
 
     def pixels(self, clip: Clip) -> Pixels:
-        """Frames of three seconds."""
+        """Return frames of three seconds."""
         size = self.config.network.size
         rng = np.random.default_rng(int(clip.path))
         frames = rng.integers(0, 256, (FRAMES, size, size, 3), np.uint8)
         return Pixels(frames, np.arange(FRAMES) / RATE_HZ, None, None)
 
     def stream(self, clip: Clip) -> npt.NDArray[np.int8]:
-        """Network input of all frames."""
+        """Return the network input of all frames."""
         return self.preprocessor.quantized(self.pixels(clip).frames)
 
 

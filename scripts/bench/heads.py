@@ -1,10 +1,10 @@
-"""The three kinds of int8 head side by side, on one run: accuracy, agreement, size, time and instructions.
+"""Compare the three kinds of int8 head on one run: accuracy, agreement, size, time and instructions.
 
 python scripts/bench/heads.py RUN [--rounds N] [--no-callgrind]
 
-Times are medians of one call on one thread, the heads taking turns, for the run's own window and, with the same
-weights, for windows of 20 and 40 frames. Instructions are counted by valgrind's callgrind, where it is installed, as
-the difference between 2N and N calls. Valgrind shows programs an AVX2 processor, so that XNNPACK runs its AVX2 kernels.
+Times are medians of one call on one thread, with the heads taking turns, for the window of the run and, with the same
+weights, for windows of 20 and 40 frames. If valgrind is installed, its callgrind counts instructions as the difference
+between 2N and N calls. Valgrind emulates an AVX2 processor, so XNNPACK runs its AVX2 kernels.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _accuracy(run: Path, folder: Path) -> dict[str, bytes]:
-    """Convert the run with each head, and print what it answers on the validation clips."""
+    """Convert the run with each head, and print its accuracy on the validation clips."""
     from edgehar_training.quantize.convert import convert_run
     from edgehar_training.quantize.heads import HEADS
     from edgehar_training.quantize.options import ConvertOptions
@@ -86,7 +86,7 @@ def _cost(run: Path, own: dict[str, bytes], folder: Path, rounds: int, *, count:
 
 
 def _of_window(path: Path, window: int) -> dict[str, bytes]:
-    """Heads with the run's weights and another window, with ranges from its training clips repeated to that length."""
+    """Return heads with the weights of the run and another window; ranges come from repeated training windows."""
     import keras
 
     from edgehar_training.models import build
@@ -111,7 +111,7 @@ def _of_window(path: Path, window: int) -> dict[str, bytes]:
 
 
 def _medians(models: dict[str, object], rounds: int) -> dict[str, float]:
-    """Median seconds of a call, the models taking turns."""
+    """Return the median seconds of a call, with the models taking turns."""
     times: dict[str, list[float]] = {kind: [] for kind in models}
     rng = np.random.default_rng(0)
     for model in models.values():
@@ -125,7 +125,7 @@ def _medians(models: dict[str, object], rounds: int) -> dict[str, float]:
 
 
 def _instructions(content: bytes, folder: Path) -> int:
-    """Instructions of one call; the loading drops out."""
+    """Return the instructions of one call, without loading."""
     file = folder / "counted.tflite"
     file.write_bytes(content)
     few, many = (_count(file, calls, folder) for calls in (CALLS, 2 * CALLS))

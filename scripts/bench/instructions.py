@@ -2,9 +2,9 @@
 
 python scripts/bench/instructions.py [--json FILE]
 
-Counts those of the installed edgehar, Python's share included, as the difference between 2N and N pushes of the same
-frame, so that all else drops out. Allocations are calls of malloc and its kind from anywhere; Python's small objects
-come from its own pools, unless PYTHONMALLOC=malloc is set. Valgrind shows programs an AVX2 processor. Needs valgrind.
+Counts instructions of the installed edgehar, including Python, as the difference between 2N and N pushes of the same
+frame, so that everything else cancels. Allocations are all calls of malloc and similar functions; small Python objects
+come from Python's own pools, unless PYTHONMALLOC=malloc is set. Valgrind emulates an AVX2 processor. Needs valgrind.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ CASES = [  # format, width and height of the source, side of the output
     ("GRAY8", 8, 8, 1),  # next to nothing but the call itself
 ]
 PUSHES = 10
-MARK = "getppid"  # callgrind writes its counts down and starts anew whenever this C function is called
+MARK = "getppid"  # callgrind writes and resets its counts at each call of this C function
 ALLOCATORS = {"malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc", "memalign"}
 
 
 @dataclass
 class Count:
-    """What one push costs."""
+    """Cost of one push."""
 
     pixel_format: str
     width: int
@@ -74,7 +74,7 @@ def frame_of(name: str, width: int, height: int) -> Frame:
 
 
 def push_all() -> None:
-    """What callgrind watches: for each case, a mark before N pushes, before 2N pushes and after them."""
+    """Push frames under callgrind: for each case, mark before N pushes, before 2N pushes and after them."""
     for name, width, height, side in CASES:
         ring, frame = FrameRing(20, side, side), frame_of(name, width, height)
         for _ in range(3):
@@ -86,7 +86,7 @@ def push_all() -> None:
 
 
 def read_dump(path: Path) -> tuple[int, int]:
-    """Instructions and calls of allocators in one of callgrind's files."""
+    """Read instructions and allocator calls from a file of callgrind."""
     names: dict[str, str] = {}
     allocations = instructions = 0
     called = ""

@@ -1,4 +1,4 @@
-"""CPU time of one training step of `lrcn`: plain Keras against the compiled first block, side by side in one run.
+"""CPU time of one training step of `lrcn`: plain Keras compared with the C stem, in the same run.
 
 python scripts/bench/training_step.py [--rounds 5]
 """

@@ -1,4 +1,4 @@
-"""Streaming predictions against window.tflite on every clip under a folder: the bytes must be the same.
+"""Compare streaming predictions with window.tflite on every clip in a folder: the bytes must be equal.
 
 python scripts/release/check_identity.py CLIPS MODEL... [--hop 1]
 """
@@ -15,12 +15,11 @@ import numpy as np
 from edgehar import Classifier, EdgeharError, ModelBundle, open_source
 from edgehar.model.interpreter import TfliteModel
 from edgehar.model.timegrid import TimeGrid
-
-VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".mov"}
+from edgehar.sources.address import VIDEO_SUFFIXES
 
 
 def compare(clip: Path, bundle: ModelBundle, hop: int) -> tuple[int, int]:
-    """Windows compared and windows that differ, for one clip; a clip shorter than a window counts as one."""
+    """Return the number of compared and of different windows of a clip; a short clip counts as one window."""
     manifest = bundle.manifest
     whole = TfliteModel(bundle.read("window.tflite"), name="window.tflite")
     resizer, grid = bundle.make_resizer(), TimeGrid(manifest.temporal.rate_hz)

@@ -52,10 +52,10 @@ fall fall --test-fraction 0 --val-fraction 0.1
 
 # The rules of decision are those of scripts/release/data/*.decision.toml; the experiments above chose them.
 edgehar-convert "$out/fight" --out models/fight.edgehar --evaluation "$out/fight-5-fold" \
-    --notes scripts/release/cards/fight.md --background noFight --max-drop 5 \
+    --notes scripts/release/cards/fight.md --background noFight --max-drop 5 --model-version 2 \
     --decision scripts/release/data/fight.decision.toml
 edgehar-convert "$out/interactions" --out models/interactions.edgehar --evaluation "$out/interactions-10-fold" \
-    --notes scripts/release/cards/interactions.md --background none --max-drop 5 \
+    --notes scripts/release/cards/interactions.md --background none --max-drop 5 --model-version 2 \
     --decision scripts/release/data/interactions.decision.toml
 edgehar-convert "$out/fall" --out models/fall.edgehar --evaluation "$out/fall-5-fold" \
     --notes scripts/release/cards/fall.md --background none --max-drop 5 --hop 3 \

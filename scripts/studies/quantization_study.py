@@ -1,21 +1,22 @@
-"""Where quantization after training hurts, and what training as int8 is worth there beside its float control.
+"""Where quantization after training loses accuracy, and how much QAT gains there over its float control.
 
 python scripts/studies/quantization_study.py [--seeds 3] [--epochs 25] [--more-epochs 8] [--clips 60] [--out FILE.md]
 
-A small problem, made by code: a bright bar on a dim, noisy picture moves left, right, up or down (4 labels, 16x16
-pixels, 8 frames), with less contrast and more noise in the clips that are tested. Every setting trains a float network
-for each seed, and goes on from it twice with the same steps: in float, and with fake quantization. Each of the three is
-converted, and its int8 files answer the same test clips. Settings:
+A small synthetic problem: a bright bar on a dim, noisy picture moves left, right, up or down (4 labels, 16x16 pixels,
+8 frames), with less contrast and more noise in the test clips. Every setting trains a float network for each seed, and
+fine-tunes it twice with the same steps: in float, and with fake quantization. Each of the three is converted, and its
+int8 files classify the same test clips. Settings:
 
 - plain: a CNN and an LSTM, as `lrcn` in small.
-- per tensor: one int8 scale for all of a layer's weights.
-- outliers xN: some channels of the first convolution N times as large, the next layer's weights as much smaller.
+- per tensor: one int8 scale for all weights of a layer.
+- outliers xN: some channels of the first convolution N times as large, and the weights of the next layer N times as
+  small.
 - separable: a CNN of depthwise-separable convolutions, as `compact` in small.
 - per tensor, separable: both.
 
-Of "plain", also the fused head, whose cell state has 16 bits where the unrolled one's has 8. Last come the clips that
-QAT's int8 file names otherwise than the network that was trained, and how many of them that network itself holds for
-ties: with a margin of 1/256, a step of a score, or none. Prints Markdown.
+"plain" also has the fused head, whose cell state has 16 bits instead of 8. The last column counts the clips that the
+int8 file of QAT answers differently from the trained network, and how many of them are ties of that network, with a
+margin of at most 1/256, a step of a score. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ COLUMNS = ("float", "PTQ", "fine-tune + PTQ", "QAT", "PTQ, fused head")
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One way to make it hard for int8."""
+    """One difficulty for int8."""
 
     name: str
     separable: bool = False
@@ -76,7 +77,7 @@ SETTINGS = (
 
 
 def clips(count: int, seed: int, *, noise: float, contrast: float) -> tuple[Any, Any]:
-    """Windows int8 `(count, 8, 16, 16, 3)` and their labels."""
+    """Return windows int8 `(count, 8, 16, 16, 3)` and their labels."""
     rng = np.random.default_rng(seed)
     truth = np.arange(count) % LABELS
     frames = rng.normal(90, noise, (count, WINDOW, SIDE, SIDE, 3)) + rng.normal(0, 12, (count, 1, 1, 1, 3))
@@ -90,7 +91,7 @@ def clips(count: int, seed: int, *, noise: float, contrast: float) -> tuple[Any,
 
 
 def make_network(setting: Setting) -> keras.Model:
-    """A small CNN and an LSTM."""
+    """Build a small CNN and an LSTM."""
     layers = keras.layers
     x = frame = keras.Input((SIDE, SIDE, 3))
     for index, filters in enumerate((12, 16, 24)):
@@ -108,7 +109,7 @@ def make_network(setting: Setting) -> keras.Model:
 
 
 def add_outliers(network: keras.Model, factor: float) -> None:
-    """Make a quarter of the first convolution's channels larger; the next one undoes it, float stays as it is."""
+    """Enlarge a quarter of the channels of the first convolution; the next one undoes it, so float is unchanged."""
     first, second = [layer for layer in network.get_layer("encoder").layers if isinstance(layer, keras.layers.Conv2D)][
         :2
     ]
@@ -122,7 +123,7 @@ def add_outliers(network: keras.Model, factor: float) -> None:
 
 
 def train(model: keras.Model, data: tuple[Any, Any], epochs: int, rate: float, after_half: Callable[[], None]) -> None:
-    """Take the same steps in the same order, whatever the model."""
+    """Train with the same steps in the same order for any model."""
     windows, truth = data
     model.compile(optimizer=keras.optimizers.Adam(rate), loss="categorical_crossentropy")
     for epoch in range(epochs):
@@ -135,14 +136,14 @@ def train(model: keras.Model, data: tuple[Any, Any], epochs: int, rate: float, a
 
 
 def real(windows: Any) -> Any:
-    """The float input."""
+    """Return the float input."""
     return (windows.astype(np.float32) + 128) / 255
 
 
 def int8_answers(
     network: keras.Model, setting: Setting, data: Any, test: Any, limits: Any = None, *, fused: bool
 ) -> Any:
-    """Labels that the int8 files give the test windows."""
+    """Return the answers of the int8 files for the test windows."""
     observer = RangeObserver()
     head = network.get_layer("head")
     exporter = Exporter(network.get_layer("encoder"), head, observer)
@@ -158,9 +159,9 @@ def int8_answers(
 
 
 def one_seed(setting: Setting, seed: int, args: argparse.Namespace) -> tuple[dict[str, Any], list[int]]:
-    """Whether each test clip was named rightly in each column; where QAT's file does not say what its model says.
+    """Return which test clips each column answers correctly, and where the file of QAT differs from its model.
 
-    Those clips are told by the model's margin: its best score less the one that the file took for best, in 1/256.
+    A differing clip is given by the margin of the model: its best score minus the score of the file's answer, in 1/256.
     """
     keras.utils.set_random_seed(seed)
     data = clips(args.clips * LABELS, seed, noise=8, contrast=110)
@@ -181,7 +182,7 @@ def one_seed(setting: Setting, seed: int, args: argparse.Namespace) -> tuple[dic
     quantized = FakeQuantization(base, data[0], AFFINE, per_channel=setting.per_channel)
     train(quantized.model, data, args.more_epochs, MORE_RATE, lambda: quantized.move_ranges(moving=False))
     quantized.settle()
-    # In the file's steps, so that ties are its ties.
+    # In the steps of the file, so that ties match.
     trained = np.floor(256 * quantized.model.predict(real(test), verbose=0) + 0.5).clip(0, 255).astype(int)
     answers = int8_answers(base, setting, data[0], test, quantized.limits, fused=False)
     right["QAT"] = answers == truth
@@ -191,7 +192,7 @@ def one_seed(setting: Setting, seed: int, args: argparse.Namespace) -> tuple[dic
 
 
 def row(setting: Setting, args: argparse.Namespace) -> str:
-    """A line of the table: means over seeds, and what QAT gains over its control."""
+    """Return a line of the table: means over seeds, and the gain of QAT over its control."""
     found = [one_seed(setting, seed, args) for seed in range(args.seeds)]
     cells = []
     for column in COLUMNS:

@@ -110,9 +110,9 @@ def test_a_library_that_says_why_it_refuses_is_quoted(dummy, with_edge_tpu, monk
 def test_a_library_that_refuses_without_a_word_is_explained(dummy, with_edge_tpu, monkeypatch, machine, why):
     monkeypatch.setenv("DUMMY_DELEGATE_REFUSAL", "")
     said = {
-        "absent": "no Edge TPU is seen; plug it in",
-        "other device": "no Edge TPU is seen",
-        "permission": "007 may not be opened by this user; install the udev rule",
+        "absent": "no Edge TPU is found; plug it in",
+        "other device": "no Edge TPU is found",
+        "permission": "007; install the udev rule",
         "busy": "another program may be using it",
     }
     if why == "other device":
@@ -152,13 +152,13 @@ def test_a_library_that_is_no_delegate_is_said_to_give_none(with_edge_tpu, monke
     (tmp_path / "empty.c").write_text("int nothing;\n")
     subprocess.run([compiler, "-shared", "-fPIC", "-o", tmp_path / "empty.so", tmp_path / "empty.c"], check=True)
     monkeypatch.setenv("EDGEHAR_EDGETPU_LIBRARY", str(tmp_path / "empty.so"))
-    with pytest.raises(RuntimeUnavailableError, match="is no TFLite delegate"):
+    with pytest.raises(RuntimeUnavailableError, match="is not a TFLite delegate"):
         Network(with_edge_tpu, delegate="edgetpu")
 
 
 def test_a_delegate_that_does_not_take_the_network_is_said_to_be_of_another_version(dummy, with_edge_tpu, monkeypatch):
     monkeypatch.setenv("DUMMY_DELEGATE_UNPREPARED", "1")
-    with pytest.raises(RuntimeUnavailableError, match=r"the Edge TPU does not take it .*--min_runtime_version"):
+    with pytest.raises(RuntimeUnavailableError, match=r"the Edge TPU refuses it .*--min_runtime_version"):
         Network(with_edge_tpu, delegate="edgetpu")
 
 
@@ -169,7 +169,7 @@ def test_auto_falls_back_to_the_cpu_with_one_line(dummy, with_edge_tpu, monkeypa
     assert [record.message for record in caplog.records if "runs on the CPU" in record.message] == [
         record.message for record in caplog.records
     ]
-    assert "no Edge TPU is seen" in caplog.text
+    assert "no Edge TPU is found" in caplog.text
     monkeypatch.delenv("DUMMY_DELEGATE_REFUSAL")
     with Network(with_edge_tpu, delegate="auto") as network:
         assert network.delegate == "edgetpu"
@@ -177,7 +177,7 @@ def test_auto_falls_back_to_the_cpu_with_one_line(dummy, with_edge_tpu, monkeypa
 
 def test_a_bundle_without_a_compiled_encoder_says_how_to_get_one(dummy, tmp_path):
     plain = write_tiny_bundle(tmp_path / "plain.edgehar")
-    with pytest.raises(ConfigError, match=r"holds no encoder_edgetpu\.tflite; compile"):
+    with pytest.raises(ConfigError, match=r"contains no encoder_edgetpu\.tflite; compile"):
         Network(plain, delegate="edgetpu")
     with Network(plain, delegate="auto") as network:
         assert network.delegate == "cpu"

@@ -72,7 +72,7 @@ def test_model_and_peers_are_measured_and_written_as_tables_and_json(tiny_bundle
     assert "| peer.tflite |" in text
     assert f"broken.tflite cannot run here: {bad['problem']}" in text.replace("\n", " ")
     assert str(tmp_path) not in text + done.stdout
-    assert "An answer of tiny" in done.stdout
+    assert "A prediction of tiny" in done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         ["peer.tflite", "broken.tflite", page.name, figures.name]
     )
@@ -90,12 +90,12 @@ def test_threads_and_jpeg():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["speed"], "'speed' is none of preprocess, threads, jpeg, model, peers, all"),
+        (["speed"], "'speed' is not one of preprocess, threads, jpeg, model, peers, all"),
         (["peers"], "--peer FILE"),
-        (["peers", "--peer", "gone.tflite"], "gone.tflite: there is no such file"),
+        (["peers", "--peer", "gone.tflite"], "gone.tflite: no such file"),
         (["model", "--model", "gone"], "gone"),
-        (["--markdown", "no/such/page.md"], "there is no folder no/such"),
-        (["--json", "no/such/page.json"], "there is no folder no/such"),
+        (["--markdown", "no/such/page.md"], "folder no/such does not exist"),
+        (["--json", "no/such/page.json"], "folder no/such does not exist"),
         (["--size", "4"], "4 is not between 8 and 224"),
         (["--size", "big"], "invalid whole number value: 'big'"),
         (["--rounds", "0"], "0 is not 1 or more"),

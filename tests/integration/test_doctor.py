@@ -45,7 +45,7 @@ def test_a_healthy_device_passes(home, tiny_bundle):
     assert code == 0, found
     for check in ("Python", "runtime", "kernel", f"model {tiny_bundle}", "speed of tiny", f"camera {clip}"):
         assert found[check]["level"] == "ok", found[check]
-    assert "ms a frame" in found["speed of tiny"]["says"]
+    assert "ms per frame" in found["speed of tiny"]["says"]
     assert found["source video"]["level"] == "ok"
     assert found["disk for events"]["level"] in ("ok", "warn")
 
@@ -54,7 +54,7 @@ def test_lines_for_people_say_how_to_mend_it(home, tiny_bundle):
     env = environment(HOME=str(home), XDG_CONFIG_HOME=None)
     done = run_command("edgehar", "doctor", "--source", home / "gone.mp4", "--model", tiny_bundle, env=env)
     assert done.returncode == 1
-    assert f"fail  camera {home}/gone.mp4: {home}/gone.mp4: there is no such file or folder\n      fix: " in done.stdout
+    assert f"fail  camera {home}/gone.mp4: {home}/gone.mp4: no such file or folder\n      fix: " in done.stdout
     assert "checks: 1 failed" in done.stdout.splitlines()[-1]
 
 
@@ -135,7 +135,7 @@ def test_a_wrong_configuration_is_told_and_the_rest_examined(home, tiny_bundle):
 def test_a_camera_that_is_not_there_fails(home, tiny_bundle):
     code, found = examine(home, "--source", "camera:97", "--model", tiny_bundle)
     assert code == 1
-    assert found["camera camera:97"]["says"].startswith("/dev/video97 is not there")
+    assert found["camera camera:97"]["says"].startswith("/dev/video97 does not exist")
 
 
 def test_a_network_camera_is_called_and_its_password_not_told(home, tiny_bundle):
@@ -163,7 +163,7 @@ def test_disks_that_take_nothing(home, tiny_bundle):
     assert found["disk for results"] == {
         "check": "disk for results",
         "level": "fail",
-        "says": f"{home}/gone: is not there",
+        "says": f"{home}/gone: does not exist",
         "fix": f"mkdir -p {home}/gone",
     }
 
@@ -198,7 +198,7 @@ def test_a_broker_that_lets_us_in(home, tiny_bundle, broker, listen):
     listener = listen(broker)
     code, finding = of_broker(home, tiny_bundle, broker_config(home, broker))
     assert (code, finding["level"]) == (0, "ok"), finding
-    assert finding["says"].startswith(f"mqtt://127.0.0.1:{broker.port} lets us in as edge; in clear text")
+    assert finding["says"].startswith(f"mqtt://127.0.0.1:{broker.port} accepts the login as edge; unencrypted")
     assert listener.messages == []
 
 
@@ -224,7 +224,7 @@ def test_a_broker_with_tls(home, tiny_bundle, make_broker, certificates):
     broker = make_broker(certificates=certificates).start()
     trusted = f'ca_file = "{certificates.authority}"\n'
     code, finding = of_broker(home, tiny_bundle, broker_config(home, broker, trusted))
-    assert (code, finding["says"]) == (0, f"mqtts://localhost:{broker.port} lets us in as edge")
+    assert (code, finding["says"]) == (0, f"mqtts://localhost:{broker.port} accepts the login as edge")
     code, finding = of_broker(home, tiny_bundle, broker_config(home, broker))
     assert code == 1
     assert "TLS: " in finding["says"]

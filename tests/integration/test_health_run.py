@@ -108,4 +108,4 @@ def test_a_port_that_is_taken_ends_the_start_with_one_line(systemd, tmp_path, ti
     lines = [line for line in said.splitlines() if line.startswith("edgehar-run:")]
     assert process.returncode == 1
     (line,) = lines
-    assert f"prometheus: 127.0.0.1:{port} cannot be listened on: Address already in use; set another" in line
+    assert f"127.0.0.1:{port}: Address already in use" in line

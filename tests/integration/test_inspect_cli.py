@@ -110,7 +110,7 @@ def test_the_page_is_one_file_that_needs_no_other(tmp_path):
     path = tmp_path / "page.html"
     done = inspect("actions-synthetic", "--html", path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{path} (500 frames of drawn scenes and noise)\n"
+    assert done.stdout == f"{path} (500 frames of synthetic scenes and noise)\n"
     page = Page()
     text = path.read_text()
     page.feed(text)
@@ -134,19 +134,19 @@ def test_the_page_of_clips(tmp_path, tiny):
     assert "(20 frames of clips)" in done.stdout
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert_one_line_error(inspect(tiny, "--html", tmp_path / "p.html", "--data", empty), 1, "holds no video")
+    assert_one_line_error(inspect(tiny, "--html", tmp_path / "p.html", "--data", empty), 1, "contains no video")
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--windows", 5), "--windows is for --verify"),
+        (("--windows", 5), "--windows needs --verify"),
         (("--verify", "--windows", 0), "must be at least 1"),
-        (("--delegate", "cpu"), "--delegate is for --verify"),
-        (("--data", "x"), "--data is for --html"),
+        (("--delegate", "cpu"), "--delegate needs --verify"),
+        (("--data", "x"), "--data needs --html"),
         (("--html", "p.html", "--data", "nowhere"), "nowhere: no such file"),
         (("--verify", "--delegate", "npu"), "it must be cpu, auto"),
-        (("--verify", "--delegate", "edgetpu"), "holds no encoder_edgetpu.tflite"),
+        (("--verify", "--delegate", "edgetpu"), "contains no encoder_edgetpu.tflite"),
     ],
 )
 def test_wrong_use(tiny, arguments, says, tmp_path):
@@ -157,7 +157,7 @@ def test_wrong_use(tiny, arguments, says, tmp_path):
 def test_without_a_runtime_the_manifest_is_still_shown(tiny):
     done = inspect(tiny, env=environment(EDGEHAR_RUNTIME="tflite-runtime"))
     assert done.returncode == 0, done.stderr
-    assert "networks       not looked at: no TFLite runtime can be imported" in done.stdout
+    assert "networks       not inspected: no TFLite runtime can be imported" in done.stdout
     assert "labels         bright, dark" in done.stdout
 
 
@@ -176,10 +176,10 @@ def test_an_encoder_for_an_edge_tpu_is_added(tiny, tmp_path):
     add = ("edgehar", "bundle", "add-edgetpu", tiny, encoder, "--out")
     assert_one_line_error(run_command(*add, out), 1, "encoder_edgetpu.tflite")
     encoder.write_bytes(ModelBundle.open(tiny).read("encoder.tflite"))
-    assert_one_line_error(run_command(*add, out), 1, "has no edgetpu-custom-op")
+    assert_one_line_error(run_command(*add, out), 1, "contains no edgetpu-custom-op")
     assert not out.exists()
     encoder.write_bytes(compiled(ModelBundle.open(tiny).read("encoder.tflite")))
-    assert_one_line_error(run_command(*add, tmp_path / "tpu.zip"), 2, "ends in .edgehar")
+    assert_one_line_error(run_command(*add, tmp_path / "tpu.zip"), 2, "must end in .edgehar")
     done = run_command(*add, out)
     assert done.returncode == 0, done.stderr
     both, plain = ModelBundle.open(out), ModelBundle.open(tiny)

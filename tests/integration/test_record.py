@@ -251,3 +251,35 @@ def test_a_camera_that_dies_in_mid_event_leaves_a_clip_that_plays(tmp_path, tiny
     assert run_command("edgehar", "clips", "verify", tmp_path / "rec").returncode == 0
     for clip in files_of(tmp_path / "rec", ".mp4"):
         assert numbers_in(clip)
+
+
+def test_another_stream_of_the_camera_is_recorded(tmp_path, tiny_bundle, network_camera):
+    main = Camera()
+    main.start(width=640, height=480)
+    try:
+        path = configuration(
+            tmp_path, tiny_bundle, f"rtsp://127.0.0.1:{network_camera.port}/cam",
+            camera=f'record_source = "rtsp://127.0.0.1:{main.port}/cam"',
+        )  # fmt: skip
+        path.write_text(path.read_text().replace('labels = ["bright"]', ""))
+        with start_command("edgehar-run", "--config", path) as process:
+            wait_until(lambda: growing(tmp_path / "rec"), 30)
+            # The stream that is recorded breaks off; the other is watched on.
+            main.stop()
+            assert any("events have no clip until it is back" in line for line in process.stderr)
+            main.start(width=640, height=480)
+            assert any("is back" in line for line in process.stderr)
+            process.terminate()
+            assert process.wait(20) == 0
+    finally:
+        main.stop()
+    clips = [sidecar["clip"] for sidecar in sidecars_of(tmp_path / "rec") if sidecar["clip"] is not None]
+    assert clips
+    assert {(clip["width"], clip["height"]) for clip in clips} == {(640, 480)}
+    assert run_command("edgehar", "clips", "verify", tmp_path / "rec").returncode == 0
+
+
+def test_a_stream_that_cannot_be_masked_is_not_recorded(tmp_path, tiny_bundle, video):
+    masks = "masks = [[[0.0, 0.0], [0.5, 0.0], [0.5, 0.5]]]"
+    path = configuration(tmp_path, tiny_bundle, video, camera=f'record_source = "rtsp://camera/main"\n{masks}')
+    assert_one_line_error(run_command("edgehar-run", "--config", path), 2, "record_source", "masked")

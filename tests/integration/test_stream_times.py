@@ -9,7 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from support.helpers import flat_frames, write_video
+from support.helpers import flat_frames, predictions, run_command, write_video
 from support.rtsp_server import RtspServer, Script, encode, moving_frames
 
 from edgehar import Classifier, SourceError, open_source
@@ -64,7 +64,7 @@ def test_frames_in_bursts_keep_the_times_of_their_stamps(units):
 
 
 def test_every_frame_of_a_burst_reaches_a_reader_that_keeps_up(units):
-    with RtspServer(Script(units, burst=5, count=60)) as server:
+    with RtspServer(Script(units, burst=5)) as server:
         capture = Capture(
             lambda: open_source(server.uri), options=ReconnectOptions(max_delay_s=0.01, first_delay_s=0.01)
         )
@@ -166,8 +166,10 @@ class Web:
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=f")
                 self.end_headers()
                 with contextlib.suppress(OSError):
-                    for level in itertools.cycle(range(0, 250, 10)):
-                        picture = cv2.imencode(".jpg", flat_frames([level])[0])[1].tobytes()
+                    for number, level in enumerate(itertools.cycle(range(0, 250, 10))):
+                        small = self.path == "/camera/odd" and number % 40 == 39
+                        frame = flat_frames([level], *((6, 6) if small else (48, 64)))[0]
+                        picture = cv2.imencode(".jpg", frame)[1].tobytes()
                         head = f"--f\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
                         self.wfile.write(head.encode() + picture + b"\r\n")
                         if closed.wait(1 / rate_hz):
@@ -214,6 +216,24 @@ def test_motion_jpeg_has_the_times_of_its_arrival(web, caplog):
     ]
     assert all(frame.captured_s == frame.arrived_s for frame in frames)
     assert np.median(steps_of(frames)) == pytest.approx(0.1, abs=0.04)
+
+
+def test_a_picture_of_an_odd_size_does_not_end_a_camera(web, tiny_bundle):
+    arguments = [
+        "--source",
+        f"{web.address}/camera/odd",
+        "--model",
+        tiny_bundle,
+        "--max-predictions",
+        "60",
+        "--hop",
+        "1",
+    ]
+    done = run_command("edgehar-run", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert len(predictions(done.stdout)) == 60
+    assert done.stderr.count("6x6") >= 1
+    assert "reconnecting" not in done.stderr
 
 
 def all_of(capture):

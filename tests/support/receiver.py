@@ -35,7 +35,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 time.sleep(receiver.delay_s)
                 receiver.got.append((self.path, dict(self.headers), body))
-                status = receiver.answers.pop(0) if receiver.answers else 204
+                status = receiver.answers.pop(0) if receiver.answers else receiver.status_for(body)
                 status, headers = status if isinstance(status, tuple) else (status, {})
                 self.send_response(status)
                 for name, value in headers.items():
@@ -57,6 +57,10 @@ class Receiver:
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=[0.02], daemon=True)
         self._thread.start()
+
+    def status_for(self, body):
+        """What an event is answered with when `answers` is empty."""
+        return 204
 
     def close(self):
         self._server.shutdown()

@@ -121,7 +121,7 @@ def test_weights_of_labels_reach_the_loss(make_run):
     for layer in made.model.get_layer("encoder").layers:
         layer.rate = 0.0
     plain = made.step(windows, truth)["loss"]
-    made._weights_of_labels = np.array([3, 1], np.float32)
+    made._label_weights = np.array([3, 1], np.float32)
     assert made.step(windows, truth)["loss"] == pytest.approx(3 * plain, rel=1e-4)
 
 
@@ -218,7 +218,7 @@ def test_without_a_gpu_16_bits_are_not_used_and_that_is_said(make_run, caplog):
     if accelerators.gpus():
         pytest.skip("there is a GPU")
     made = training(make_run(precision="mixed"))
-    assert "none is seen" in caplog.text
+    assert "none was found" in caplog.text
     assert {layer.compute_dtype for layer in made.model.layers} == {"float32"}
 
 
@@ -262,7 +262,7 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import test_fit_options as t
-from edgehar_training import accelerators
+from edgehar_training.training import accelerators
 from edgehar_training.runs.run import Run
 one, plain = accelerators.Replicas, []
 for names in (None, ["CPU:0", "CPU:1"]):

@@ -10,21 +10,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from edgehar.printable import valid_unicode
+
 T = TypeVar("T")
-
-
-def printable(text: str) -> str:
-    r"""Return text that UTF-8 can encode: each byte of a name that is not UTF-8 becomes `\xNN`."""
-    try:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # a surrogate that is not from a file name
-        return text.encode("utf-8", "backslashreplace").decode()
 
 
 def printable_values(value: Any) -> Any:
     """Return built-in JSON types with every string printable."""
     if isinstance(value, str):
-        return printable(value)
+        return valid_unicode(value)
     if isinstance(value, dict):
         return {printable_values(key): printable_values(content) for key, content in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,1 +1,1 @@
-"""Events kept on disk until their receiver has acknowledged them."""
+"""Queues on disk for events that are not delivered yet."""

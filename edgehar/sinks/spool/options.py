@@ -16,41 +16,44 @@ if TYPE_CHECKING:
 
 
 class SpoolOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where undelivered events are kept, and how many."""
+    """Where undelivered events are stored, and how many."""
 
     directory: Annotated[
         OutputPath | None,
         msgspec.Meta(
-            description="Folder of the queues; by default $STATE_DIRECTORY, $XDG_STATE_HOME/edgehar or "
-            "~/.local/state/edgehar, the first there is.",
+            description="Folder of the queues. By default $STATE_DIRECTORY, $XDG_STATE_HOME/edgehar or "
+            "~/.local/state/edgehar, the first that is set.",
             examples=["/var/lib/edgehar"],
         ),
     ] = None
     max_events: Annotated[
-        int, msgspec.Meta(ge=1, le=10_000_000, description="Undelivered events kept for a receiver; the oldest go.")
+        int,
+        msgspec.Meta(ge=1, le=10_000_000, description="Most events to keep per receiver; the oldest are dropped."),
     ] = 100_000
     max_mb: Annotated[
-        float, msgspec.Meta(ge=0.01, le=100_000, description="The same as a size, in MB (10^6 bytes).")
+        float,
+        msgspec.Meta(ge=0.01, le=100_000, description="Most MB (10^6 bytes) of events to keep per receiver."),
     ] = 64
     max_age_h: Annotated[
-        float, msgspec.Meta(gt=0, le=87_600, description="Hours after which an undelivered event is dropped.")
+        float,
+        msgspec.Meta(gt=0, le=87_600, description="Hours, with the device on, after which an event is dropped."),
     ] = 168
     sync: Annotated[
         Literal["normal", "full"],
         msgspec.Meta(
-            description='"normal" keeps every event when the program is killed, "full" also when the power fails, at a '
-            "higher cost and wear for the disk."
+            description='"normal" keeps every event when the program is killed. "full" also when the power fails, with '
+            "more wear of the disk."
         ),
     ] = "normal"
 
 
 def state_directory(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder for what must outlive the process: as systemd or the XDG base directories say, else under the home.
+    """Return the folder for files that outlive the process, as systemd or the XDG base directories define it.
 
     Raises:
-        ConfigError: there is no home to look in.
+        ConfigError: no variable is set, and there is no home folder.
     """
-    # systemd gives a list when a unit has several.
+    # systemd sets a list if a unit has several.
     if given := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
         return Path(given)
     if (given := environ.get("XDG_STATE_HOME", "")) and Path(given).is_absolute():
@@ -58,4 +61,4 @@ def state_directory(environ: Mapping[str, str] = os.environ) -> Path:
     try:
         return Path("~/.local/state/edgehar").expanduser()
     except RuntimeError:
-        raise ConfigError("no home folder to keep undelivered events in; set directory under [spool]") from None
+        raise ConfigError("there is no home folder for undelivered events; set directory under [spool]") from None

@@ -1,4 +1,4 @@
-"""Where events are posted: options, the address in them, and the log-in."""
+"""Options of the `[webhook]` table: the address and the log-in."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class WebhookOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     url: Annotated[
         Secret | None,
         msgspec.Meta(
-            description="Where events are posted, http:// or https://. Without it none are.",
+            description="Where events are posted, http:// or https://. No events are posted without it.",
             examples=["https://host.example/hook"],
         ),
     ] = None
@@ -37,26 +37,30 @@ class WebhookOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = None
     token_file: Annotated[
         SecretFile | None,
-        msgspec.Meta(description="A file whose first line is the token.", examples=["/etc/edgehar/webhook-token"]),
+        msgspec.Meta(description="File whose first line is the token.", examples=["/etc/edgehar/webhook-token"]),
     ] = None
     ca_file: Annotated[
         InputFile | None,
         msgspec.Meta(
-            description="The authorities to trust, as PEM; without it those of the system.",
+            description="Authorities to trust, as PEM. By default those of the system.",
             examples=["/etc/edgehar/ca.pem"],
         ),
     ] = None
     timeout_s: Annotated[
-        float, msgspec.Meta(ge=0.1, le=600, description="How long connecting and answering may each take.")
+        float,
+        msgspec.Meta(ge=0.1, le=600, description="Deadline of a request, from connecting to the end of its answer."),
     ] = 10.0
     first_delay_s: Annotated[
-        float, msgspec.Meta(ge=0.01, le=3600, description="Longest wait before the first try again.")
+        float,
+        msgspec.Meta(
+            ge=0.01,
+            le=3600,
+            description="Upper bound of the first delay before a retry; it doubles.",
+        ),
     ] = 1.0
     max_delay_s: Annotated[
         float,
-        msgspec.Meta(
-            ge=0.01, le=3600, description="Longest wait before any try; waits double from first_delay_s up to here."
-        ),
+        msgspec.Meta(ge=0.01, le=3600, description="Upper bound of every delay before a retry."),
     ] = 60.0
 
 
@@ -68,8 +72,8 @@ class Receiver:
         host: name or address.
         port: TCP port.
         target: path and query.
-        headers: of every request; they may hold credentials.
-        context: for TLS; None without.
+        headers: headers of every request. They may contain credentials.
+        context: TLS context; None for http.
     """
 
     host: str
@@ -80,16 +84,16 @@ class Receiver:
 
     @property
     def where(self) -> str:
-        """The address as it may be shown: the path of a webhook is often a secret."""
+        """Return the address without the path, because the path of a webhook is often a secret."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'http' if self.context is None else 'https'}://{host}:{self.port}"
 
 
 def read_receiver(options: WebhookOptions) -> Receiver:
-    """Read the options: the address, and the log-in wherever it is.
+    """Read address and log-in from the options, and check the TLS files.
 
     Raises:
-        ConfigError: the options cannot be used. The message never repeats URL or token.
+        ConfigError: an option is not valid. The message repeats neither URL nor token.
     """
     parts, host, port = _split("" if options.url is None else options.url.reveal())
     headers = {"Content-Type": "application/json", "User-Agent": f"edgehar/{__version__}"}
@@ -100,7 +104,7 @@ def read_receiver(options: WebhookOptions) -> Receiver:
         target += "?" + urllib.parse.quote(parts.query, safe="/%:@!$&'()*+,;=~?[]")
     if parts.scheme == "http":
         if options.ca_file is not None:
-            raise ConfigError("webhook: ca_file is for TLS; begin the address with https://")
+            raise ConfigError("webhook: ca_file is for TLS; start the address with https://")
         return Receiver(host, port or 80, target, headers, None)
     return Receiver(host, port or 443, target, headers, tls_context("webhook", ca_file=options.ca_file))
 
@@ -112,7 +116,7 @@ def _split(url: str) -> tuple[urllib.parse.SplitResult, str, int | None]:
         host.encode("idna")
     except ValueError:
         parts, host, port = urllib.parse.urlsplit(""), "", None
-    # A password with a bare "/", "?" or "#" splits the address in the wrong place.
+    # An unencoded "/", "?" or "#" in a password ends the host too early, and leaves an "@" in the path.
     if parts.scheme not in ("http", "https") or not host or port == 0 or parts.fragment or "@" in parts.path:
         raise ConfigError(
             f"webhook: the address must be http:// or https:// with a host; write {_EXAMPLE}, special characters "
@@ -131,7 +135,7 @@ def _authorization(parts: urllib.parse.SplitResult, options: WebhookOptions) -> 
     if options.token_file is not None:
         given.append(f"Bearer {read_secret('webhook', 'token_file', options.token_file)}")
     if len(given) > 1:
-        raise ConfigError("webhook: the log-in is given twice, in the address, as token or as token_file; leave one")
+        raise ConfigError("webhook: the log-in is set twice, in the address, as token or as token_file; keep one")
     if given and not (given[0].isascii() and given[0].isprintable()):
-        raise ConfigError("webhook: the token has characters other than letters, digits and signs of ASCII")
+        raise ConfigError("webhook: the token contains characters that are not printable ASCII")
     return given[0] if given else None

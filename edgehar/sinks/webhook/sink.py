@@ -15,7 +15,7 @@ from edgehar.backoff import Backoff
 from edgehar.records import Event
 from edgehar.sinks.base import Sink
 from edgehar.sinks.spool.queue import Spool
-from edgehar.sinks.webhook.connection import Answer, Link
+from edgehar.sinks.webhook.connection import PostResult, WebhookConnection
 from edgehar.sinks.webhook.options import read_receiver
 
 if TYPE_CHECKING:
@@ -27,21 +27,20 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# How long a clean end waits for the receiver to take what is left, and then for a request under way to end.
+# How long a clean end waits for the receiver to take what is left, and then for a request under way to end, in seconds.
 DRAIN_TIMEOUT_S, ABORT_TIMEOUT_S = 3.0, 1.0
-# How often events that are refused are spoken of.
+# Interval of log lines about refused events, in seconds.
 _REFUSALS_EVERY_S = 60.0
+# After so many failed answers to one event the next one is tried in between. If that is taken, the first is to blame.
+_TRIES_ALONE = 5
 
 
 class WebhookSink(Sink):
-    """Posts events; a receiver that is away delays nothing.
+    """Posts events. An outage of the receiver delays nothing.
 
-    Events wait in the spool until the receiver has answered with 2xx, and are posted in order, each at least once: the
-    header `Idempotency-Key` (as `id` and `revision` in the record) tells one that came twice. An event that the
-    receiver cannot use (most answers from 400 to 499) is dropped, so that it does not hold up those after it.
-
-    Attributes:
-        refused: events dropped because the receiver refused them.
+    Events wait in the spool until the receiver has answered with 2xx. They are posted in order, each at least once: the
+    header `Idempotency-Key` (and `id` and `revision` in the record) identifies duplicates. An event that the receiver
+    refuses (most answers from 400 to 499), or that fails again and again while others are taken, is set aside.
     """
 
     name = "webhook"
@@ -53,26 +52,29 @@ class WebhookSink(Sink):
         spool: Spool | None = None,
         *,
         jitter: Callable[[float, float], float] = random.uniform,
+        drain_timeout_s: float = DRAIN_TIMEOUT_S,
     ) -> None:
-        """Begin to deliver what is in the spool, in the background.
+        """Start to deliver what is in the spool, in the background.
 
         Args:
-            options: where and how to post.
-            spool: where events wait; `close` closes it. None: the last 1000, in memory.
-            jitter: gives a random number between two, for the waits.
+            options: address, log-in and delays.
+            spool: where events wait; `close` closes it. If None, the last 1000 wait in memory.
+            jitter: returns a random number between two, for the delays.
+            drain_timeout_s: how long `close` waits for the receiver to take what is left, in seconds.
 
         Raises:
-            ConfigError: the options cannot be used.
+            ConfigError: an option is not valid.
         """
         self._receiver = read_receiver(options)
         self._backoff = Backoff(options.first_delay_s, options.max_delay_s, jitter=jitter)
-        self._on_disk = spool is not None
+        self._drain_timeout_s = drain_timeout_s
         self._spool = spool if spool is not None else Spool.in_memory(self.name)
-        self._link = Link(self._receiver, options.timeout_s)
+        self._connection = WebhookConnection(self._receiver, options.timeout_s)
         self._encoder = msgspec.json.Encoder()
-        self.refused = 0
-        self._refusal_told_s = -_REFUSALS_EVERY_S
-        self._told: set[str] = set()
+        # Failed answers in a row to the oldest event.
+        self._failures = 0
+        self._refusal_logged_s = -_REFUSALS_EVERY_S
+        self._logged: set[str] = set()
         self._changed = threading.Condition()
         # Guarded by `_changed`.
         self._news = self._idle = self._down = self._closing = False
@@ -85,7 +87,7 @@ class WebhookSink(Sink):
         return not self._down
 
     def write(self, record: Record) -> None:
-        """Take an event to post, never waiting for the receiver; it is in the spool when this returns."""
+        """Post an event, without waiting for the receiver. It is in the spool when this returns."""
         if isinstance(record, Event):
             self._spool.append(self._encoder.encode(record), f"{record.id}:{record.revision}")
             with self._changed:
@@ -93,79 +95,90 @@ class WebhookSink(Sink):
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Post what is left, as far as the receiver is there to take it, and end."""
+        """Post what is left, as far as the receiver takes it in time, and end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._idle or self._down, DRAIN_TIMEOUT_S)
+            self._changed.wait_for(lambda: self._idle or self._down, self._drain_timeout_s)
             self._closing = True
             self._changed.notify_all()
-        self._link.abort()
+        self._connection.abort()
         self._thread.join(ABORT_TIMEOUT_S)
-        waiting, lost = self._spool.depth, self._spool.dropped + self.refused
         self._spool.close()
-        where = self._receiver.where
-        if waiting and self._on_disk:
-            _log.info("%s: %d events wait on disk for the next run", where, waiting)
-        elif waiting:
-            lost += waiting
-        if lost:
+        spool, where = self._spool, self._receiver.where
+        if spool.on_disk:
+            _log.info("%s: %d events wait on disk for the next run", where, spool.on_disk)
+        if spool.refused:
+            _log.warning("%s: %d events were refused and set aside", where, spool.refused)
+        if lost := spool.dropped + spool.depth - spool.on_disk:
             _log.warning("%s: %d events could not be delivered", where, lost)
 
     def _deliver_all(self) -> None:
         """Work of the thread."""
-        # The spool is closed under a request that did not end in time.
+        # The spool is closed under a request that does not end in time.
         with contextlib.suppress(ValueError):
-            while (spooled := self._next()) is not None:
-                answer = self._deliver(spooled)
-                if answer.taken or answer.refused:
+            while (waiting := self._next()) is not None:
+                # Alternately, so that each failure of the oldest is followed by a try of the next.
+                place = 1 if len(waiting) > 1 and self._failures >= _TRIES_ALONE and self._failures % 2 else 0
+                result = self._deliver(waiting[place])
+                if place and result.taken:
+                    self._set_aside(waiting[0], "fails again and again, while others are taken")
+                if result.taken or result.refused:
+                    self._failures = 0
                     self._backoff.reset()
                     continue
-                self._pause(max(answer.wait_s, self._backoff.next_delay_s()))
-        self._link.close()
+                self._failures = self._failures + 1 if result.answered else 0
+                self._pause(max(result.wait_s, self._backoff.next_delay_s()))
+        self._connection.close()
 
-    def _next(self) -> SpooledEvent | None:
-        """The oldest event, after waiting for one; None at the end."""
+    def _next(self) -> list[SpooledEvent] | None:
+        """Return the oldest event and the one after it, after waiting for one; None at the end."""
         while True:
             with self._changed:
                 self._news = False
                 if self._closing:
                     return None
-            if waiting := self._spool.peek(limit=1):
-                return waiting[0]
+            if waiting := self._spool.peek(limit=2):
+                return waiting
             with self._changed:
                 self._idle = not self._news
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._news or self._closing)
 
-    def _deliver(self, spooled: SpooledEvent) -> Answer:
+    def _deliver(self, event: SpooledEvent) -> PostResult:
         try:
-            answer = self._link.post(spooled.payload, spooled.id)
+            result = self._connection.post(event.payload, event.id)
         except Exception as error:
-            # Whatever it is, the other sinks go on, and so shall this one.
+            # Whatever it is, the other sinks go on, and so does this one.
             _log.debug("%s: unexpected", self._receiver.where, exc_info=True)
-            answer = Answer(what=type(error).__name__)
-        if answer.taken or answer.refused:
-            self._spool.remove(spooled.sequence)
-        self._tell(answer)
+            result = PostResult(what=type(error).__name__)
+        if result.taken:
+            self._spool.remove(event.sequence)
+        elif result.refused:
+            self._set_aside(event, result.what)
+        self._report(result)
         with self._changed:
-            self._down = not (answer.taken or answer.refused)
+            self._down = not (result.taken or result.refused)
             self._changed.notify_all()
-        return answer
+        return result
 
-    def _tell(self, answer: Answer) -> None:
+    def _set_aside(self, event: SpooledEvent, reason: str) -> None:
+        self._spool.set_aside(event, reason)
+        now_s = time.monotonic()
+        if now_s - self._refusal_logged_s >= _REFUSALS_EVERY_S:
+            self._refusal_logged_s = now_s
+            _log.warning(
+                "%s: %s; the event is set aside, %d so far", self._receiver.where, reason, self._spool.refused
+            )  # fmt: skip
+
+    def _report(self, result: PostResult) -> None:
+        """Log a failure, each once, and that it is over."""
         where = self._receiver.where
-        if answer.refused:
-            self.refused += 1
-            now_s = time.monotonic()
-            if now_s - self._refusal_told_s >= _REFUSALS_EVERY_S:
-                self._refusal_told_s = now_s
-                _log.warning("%s: %s; the event is dropped, %d so far", where, answer.what, self.refused)
-        elif answer.taken and self._told:
-            self._told.clear()
+        if result.taken and self._logged:
+            self._logged.clear()
             _log.info("%s: takes events again", where)
-        elif not answer.taken and answer.what not in self._told and not self._closing:
-            consequence = "" if self._told else "; classifying goes on, and events wait"
-            _log.warning("%s: %s%s", where, answer.what, consequence)
-            self._told.add(answer.what)
+        elif not (result.taken or result.refused) and result.what not in self._logged and not self._closing:
+            consequence = "" if self._logged else "; classifying goes on, and events wait"
+            _log.warning("%s: %s%s", where, result.what, consequence)
+            self._logged.add(result.what)
 
     def _pause(self, seconds: float) -> None:
         with self._changed:

@@ -1,4 +1,4 @@
-"""Places for a take: plain walls, rooms, fields and cluttered streets, drawn at random from simple shapes."""
+"""Backgrounds of a take: plain walls, rooms, fields and cluttered streets, drawn at random from simple shapes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgehar.sources.synthetic.costume import Colour, luma, random_colour
+from edgehar.sources.synthetic.costume import Color, luma, random_color
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -20,7 +20,7 @@ _SHAPES = {"plain": (0, 0), "room": (1, 5), "field": (0, 3), "street": (4, 12)}
 def draw_background(
     rng: np.random.Generator, width: int, height: int, horizon: float, avoid: tuple[float, ...]
 ) -> npt.NDArray[np.uint8]:
-    """A random background: uint8 `(height, width, 3)`, BGR.
+    """Draw a random background: uint8 `(height, width, 3)`, BGR.
 
     Args:
         rng: decides everything.
@@ -51,52 +51,52 @@ def draw_background(
     return picture.astype(np.uint8)
 
 
-def _apart(rng: np.random.Generator, avoid: tuple[float, ...]) -> Colour:
-    """A colour whose brightness differs from each of `avoid`; the best of many when none differs enough."""
+def _apart(rng: np.random.Generator, avoid: tuple[float, ...]) -> Color:
+    """Draw a color whose brightness differs from each of `avoid`; the best of many when none differs enough."""
 
-    def contrast(colour: Colour) -> float:
-        return min(abs(luma(colour) - brightness) for brightness in avoid)
+    def contrast(color: Color) -> float:
+        return min(abs(luma(color) - brightness) for brightness in avoid)
 
     tried = []
     for _ in range(40):
-        tried.append(random_colour(rng, (0.15, 1.0), (0.0, 0.5)))
+        tried.append(random_color(rng, (0.15, 1.0), (0.0, 0.5)))
         if contrast(tried[-1]) >= MIN_CONTRAST:
             return tried[-1]
     return max(tried, key=contrast)
 
 
-def _draw_shape(picture: npt.NDArray[np.float64], rng: np.random.Generator, horizon: float, far: Colour) -> None:
-    """A window, door, poster, post or bush behind the figure: a box or an ellipse, not far from the wall in tone."""
+def _draw_shape(picture: npt.NDArray[np.float64], rng: np.random.Generator, horizon: float, far: Color) -> None:
+    """Paint a window, door, poster, post or bush behind the figure: a box or ellipse, near the wall in tone."""
     import cv2
 
     height, width = picture.shape[:2]
     mix = rng.uniform(0.3, 0.8)
-    tint = random_colour(rng, (0.1, 1.0), (0.0, 0.6))
-    colour = tuple(mix * a + (1 - mix) * b for a, b in zip(far, tint, strict=True))
+    tint = random_color(rng, (0.1, 1.0), (0.0, 0.6))
+    color = tuple(mix * a + (1 - mix) * b for a, b in zip(far, tint, strict=True))
     x, wide = rng.uniform(0, width), width * rng.uniform(0.01, 0.12)
     high = height * rng.uniform(0.05, 0.35)
     bottom = horizon + height * 0.02 if rng.random() < 0.6 else horizon * rng.uniform(0.3, 1.0)
     corner, opposite = (round(x - wide), round(bottom - high)), (round(x + wide), round(bottom))
     if rng.random() < 0.7:
-        cv2.rectangle(picture, corner, opposite, colour, cv2.FILLED)
+        cv2.rectangle(picture, corner, opposite, color, cv2.FILLED)
         return
     middle = (round(x), round(bottom - high / 2))
-    cv2.ellipse(picture, middle, (max(round(wide), 1), max(round(high / 2), 1)), 0, 0, 360, colour, cv2.FILLED)
+    cv2.ellipse(picture, middle, (max(round(wide), 1), max(round(high / 2), 1)), 0, 0, 360, color, cv2.FILLED)
 
 
-def _draw_path(picture: npt.NDArray[np.float64], rng: np.random.Generator, ground: Colour) -> None:
-    """A worn line or path across the ground."""
+def _draw_path(picture: npt.NDArray[np.float64], rng: np.random.Generator, ground: Color) -> None:
+    """Paint a worn line or path across the ground."""
     import cv2
 
     height, width = picture.shape[:2]
     factor = rng.choice([0.85, 1.2])
     ends = [(-10, round(height * rng.uniform(0.2, 1.2))), (width + 10, round(height * rng.uniform(0.2, 1.2)))]
-    colour = tuple(value * factor for value in ground)
-    cv2.line(picture, ends[0], ends[1], colour, max(1, round(height * rng.uniform(0.01, 0.05))))
+    color = tuple(value * factor for value in ground)
+    cv2.line(picture, ends[0], ends[1], color, max(1, round(height * rng.uniform(0.01, 0.05))))
 
 
 def _texture(rng: np.random.Generator, width: int, height: int) -> npt.NDArray[np.float64]:
-    """Cloudy noise of standard deviation about 1: octaves of random grids, enlarged and summed; `(height, width)`."""
+    """Draw cloudy noise of standard deviation about 1: summed octaves of random grids; `(height, width)`."""
     import cv2
 
     total = np.zeros((height, width))

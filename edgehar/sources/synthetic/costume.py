@@ -1,4 +1,4 @@
-"""What a figure looks like: skin, hair and clothes, and how its parts are painted where the joints are."""
+"""Skin, hair and clothes of a figure, and painting its parts at the joints."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.float64]
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
 SUBPIXEL_BITS = 4
 _SUBPIXELS = 1 << SUBPIXEL_BITS
 # Skin and hair from light to dark, BGR.
 _SKIN = ((190, 205, 235), (150, 180, 225), (110, 145, 200), (80, 110, 165), (55, 75, 115), (40, 52, 80))
 _HAIR = ((30, 28, 28), (40, 50, 70), (60, 90, 130), (110, 160, 200), (150, 150, 155), (35, 60, 130))
-# Half the thickness of each part in metres, at its upper and its lower end, for a build of 1.
+# Half the thickness of each part in meters, at its upper and its lower end, for a build of 1.
 _UPPER_ARM, _FOREARM, _HAND = (0.056, 0.046), (0.044, 0.034), 0.046
 _THIGH, _SHANK, _FOOT = (0.088, 0.064), (0.06, 0.043), (0.046, 0.034)
 _NECK, _CHEST_DEPTH, _WAIST = 0.055, 0.115, 0.13
@@ -31,20 +31,20 @@ _NECK, _CHEST_DEPTH, _WAIST = 0.055, 0.115, 0.13
 
 @dataclass(frozen=True, slots=True)
 class Costume:
-    """Colours (BGR, 0 to 255) and cut of one person's clothes.
+    """Colors (BGR, 0 to 255) and cut of one person's clothes.
 
     Attributes:
-        pattern: of the top: "plain", "stripes" or "vest" (sleeves of the second colour).
+        pattern: of the top: "plain", "stripes" or "vest" (sleeves of the second color).
         hair_share: how far the hair comes down, as a share of the head's height.
         looseness: factor on the thickness of clothed parts.
     """
 
-    skin: Colour
-    hair: Colour
-    top: Colour
-    second: Colour
-    trousers: Colour
-    shoes: Colour
+    skin: Color
+    hair: Color
+    top: Color
+    second: Color
+    trousers: Color
+    shoes: Color
     pattern: str
     long_sleeves: bool
     long_trousers: bool
@@ -53,7 +53,7 @@ class Costume:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Costume:
-        """Random clothes; top and trousers are mostly dull, sometimes bright, now and then the same."""
+        """Draw random clothes; top and trousers are mostly dull, sometimes bright, now and then the same."""
         skin, hair = int(rng.integers(len(_SKIN))), int(rng.integers(len(_HAIR)))
         top, second, trousers, shoes = (_cloth(rng) for _ in range(4))
         return cls(
@@ -71,20 +71,20 @@ class Costume:
         )
 
     def brightness(self) -> tuple[float, ...]:
-        """Brightness of what moves, arms and legs: sleeves, forearms and trousers, 0 to 255."""
+        """Return the brightness of the moving parts: sleeves, forearms and trousers, 0 to 255."""
         sleeve = self.second if self.pattern == "vest" else self.top
         forearm = sleeve if self.long_sleeves else self.skin
         return luma(sleeve), luma(forearm), luma(self.trousers)
 
 
-def luma(colour: Colour) -> float:
-    """Brightness of a BGR colour, 0 to 255 (ITU-R BT.601)."""
-    blue, green, red = colour
+def luma(color: Color) -> float:
+    """Return the brightness of a BGR color, 0 to 255 (ITU-R BT.601)."""
+    blue, green, red = color
     return 0.114 * blue + 0.587 * green + 0.299 * red
 
 
-def random_colour(rng: np.random.Generator, value: tuple[float, float], saturation: tuple[float, float]) -> Colour:
-    """A BGR colour of random hue; value and saturation between the limits given (HSV, 0 to 1)."""
+def random_color(rng: np.random.Generator, value: tuple[float, float], saturation: tuple[float, float]) -> Color:
+    """Draw a BGR color of random hue; value and saturation between the limits given (HSV, 0 to 1)."""
     level = 255 * rng.uniform(*value)
     chroma = rng.uniform(*saturation)
     hue = rng.uniform(0, 6)
@@ -92,12 +92,12 @@ def random_colour(rng: np.random.Generator, value: tuple[float, float], saturati
     return blue, green, red
 
 
-def _cloth(rng: np.random.Generator) -> Colour:
-    return random_colour(rng, (0.08, 0.95), (0.4, 0.9) if rng.random() < 0.35 else (0.0, 0.35))
+def _cloth(rng: np.random.Generator) -> Color:
+    return random_color(rng, (0.08, 0.95), (0.4, 0.9) if rng.random() < 0.35 else (0.0, 0.35))
 
 
 class Painter:
-    """Paints one person, part by part, the farthest first.
+    """Paint one person, part by part, farthest first.
 
     The picture is uint8 `(height, width, 3)` BGR and is painted in place with anti-aliased edges.
     """
@@ -108,7 +108,7 @@ class Painter:
         bare, clothed = body.build, body.build * costume.looseness
         forearm = (clothed, sleeve) if costume.long_sleeves else (bare, costume.skin)
         shank = (clothed, costume.trousers) if costume.long_trousers else (bare, costume.skin)
-        # Bones: joints, half the thickness at both in metres, colour.
+        # Bones: joints, half the thickness at both in meters, color.
         self._arm = (
             (f.SHOULDER, f.ELBOW, _scaled(_UPPER_ARM, clothed), sleeve),
             (f.ELBOW, f.HAND, _scaled(_FOREARM, forearm[0]), forearm[1]),
@@ -124,7 +124,7 @@ class Painter:
 
         Args:
             picture: uint8 `(height, width, 3)`, BGR.
-            joints: world coordinates in metres, `(JOINTS, 3)`.
+            joints: world coordinates in meters, `(JOINTS, 3)`.
             points: the joints in the picture, pixels, `(JOINTS, 2)`.
             px_per_m: pixels in a metre at the figure's distance.
         """
@@ -152,18 +152,18 @@ class Painter:
         picture: npt.NDArray[np.uint8],
         places: list[list[float]],
         px_per_m: float,
-        bones: tuple[tuple[int, int, tuple[float, float], Colour], ...],
+        bones: tuple[tuple[int, int, tuple[float, float], Color], ...],
         side: int,
         shade: float,
     ) -> None:
-        for start, end, (upper_m, lower_m), colour in reversed(bones):
-            shaded = _shaded(colour, shade)
+        for start, end, (upper_m, lower_m), color in reversed(bones):
+            shaded = _shaded(color, shade)
             _capsule(picture, places[start + side], places[end + side], upper_m * px_per_m, lower_m * px_per_m, shaded)
         if bones is self._arm:
             _disc(picture, places[f.HAND + side], _HAND * px_per_m, _shaded(self._costume.skin, shade))
 
     def _torso(self, picture: npt.NDArray[np.uint8], places: list[list[float]], px_per_m: float, across: float) -> None:
-        """A trunk of elliptical cross section, seen `across` (1 from the front, 0 from the side)."""
+        """Paint a trunk of elliptical cross section, seen `across` (1 from the front, 0 from the side)."""
         body, costume = self._body, self._costume
         depth_m = _CHEST_DEPTH * body.build * costume.looseness
         aside = (1 - across * across) ** 0.5
@@ -194,7 +194,7 @@ class Painter:
     def _head(
         self, picture: npt.NDArray[np.uint8], places: list[list[float]], px_per_m: float, toward: float, right: float
     ) -> None:
-        """A head whose face looks `toward` the viewer (-1 to 1) and to the `right` (-1 to 1)."""
+        """Paint a head whose face looks `toward` the viewer (-1 to 1) and to the `right` (-1 to 1)."""
         radius = self._body.head_m * px_per_m
         x, y = places[f.HEAD]
         _disc(picture, (x, y), 1.06 * radius, self._costume.hair)
@@ -208,36 +208,36 @@ def _scaled(pair: tuple[float, float], factor: float) -> tuple[float, float]:
     return pair[0] * factor, pair[1] * factor
 
 
-def _shaded(colour: Colour, factor: float) -> Colour:
-    return colour[0] * factor, colour[1] * factor, colour[2] * factor
+def _shaded(color: Color, factor: float) -> Color:
+    return color[0] * factor, color[1] * factor, color[2] * factor
 
 
 def _fixed(value: float) -> int:
     return round(value * _SUBPIXELS)
 
 
-def _disc(picture: npt.NDArray[np.uint8], centre: list[float] | tuple[float, float], px: float, colour: Colour) -> None:
+def _disc(picture: npt.NDArray[np.uint8], center: list[float] | tuple[float, float], px: float, color: Color) -> None:
     import cv2
 
-    where = (_fixed(centre[0]), _fixed(centre[1]))
-    cv2.circle(picture, where, _fixed(px), colour, cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
+    where = (_fixed(center[0]), _fixed(center[1]))
+    cv2.circle(picture, where, _fixed(px), color, cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
-def _polygon(picture: npt.NDArray[np.uint8], corners: list[tuple[float, float]], colour: Colour) -> None:
+def _polygon(picture: npt.NDArray[np.uint8], corners: list[tuple[float, float]], color: Color) -> None:
     import cv2
 
     fixed = np.rint(np.array(corners) * _SUBPIXELS).astype(np.int32)
-    cv2.fillPoly(picture, [fixed], colour, cv2.LINE_AA, SUBPIXEL_BITS)
+    cv2.fillPoly(picture, [fixed], color, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def _capsule(
-    picture: npt.NDArray[np.uint8], start: list[float], end: list[float], start_px: float, end_px: float, colour: Colour
+    picture: npt.NDArray[np.uint8], start: list[float], end: list[float], start_px: float, end_px: float, color: Color
 ) -> None:
-    """A tapered limb with round ends."""
+    """Paint a tapered limb with round ends."""
     (x0, y0), (x1, y1) = start, end
     length = float(np.hypot(x1 - x0, y1 - y0))
-    _disc(picture, start, start_px, colour)
-    _disc(picture, end, end_px, colour)
+    _disc(picture, start, start_px, color)
+    _disc(picture, end, end_px, color)
     if length > 0.5:
         ax, ay = (y0 - y1) / length, (x1 - x0) / length
         _polygon(
@@ -248,5 +248,5 @@ def _capsule(
                 (x1 - ax * end_px, y1 - ay * end_px),
                 (x0 - ax * start_px, y0 - ay * start_px),
             ],
-            colour,
+            color,
         )

@@ -1,6 +1,6 @@
-"""Articulated figures doing KTH's six actions: bodies, habits, and where every joint is at a time.
+"""Articulated figures doing the six actions of KTH: bodies, habits, and joint positions over time.
 
-Lengths are metres, times seconds, angles radians (degrees in the tables). The world has x to the viewer's right, y away
+Lengths are meters, times seconds, angles radians (degrees in the tables). The world has x to the viewer's right, y away
 from the viewer and z up from the ground. A figure has a heading: 0 faces the viewer, pi/2 goes right, -pi/2 left.
 
 Proportions follow Winter, Biomechanics and Motor Control of Human Movement (2009), figure 4.1. The gaits differ as
@@ -104,7 +104,7 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """Lengths of a figure's parts in metres; `head_m` is a radius, `shoulder_m` and `hip_m` are half widths."""
+    """Lengths of a figure's parts in meters; `head_m` is a radius, `shoulder_m` and `hip_m` are half widths."""
 
     head_m: float
     neck_m: float
@@ -120,7 +120,7 @@ class Body:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Body:
-        """A random adult of 1.5 to 1.95 m; `build` scales the thickness of limbs and trunk."""
+        """Draw a random adult of 1.5 to 1.95 m; `build` scales the thickness of limbs and trunk."""
         height_m = rng.uniform(1.5, 1.95)
         legs = rng.normal(1.0, 0.025)
         arms = rng.normal(1.0, 0.03)
@@ -142,7 +142,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """Where a figure goes in one take.
+    """Path of a figure in one take.
 
     Attributes:
         centre_m: middle of the track on x.
@@ -164,7 +164,7 @@ class Track:
 
 
 def draw_habits(action: str, rng: np.random.Generator, briskness: float) -> dict[str, float]:
-    """How a person does an action: one value for each entry of the action's table.
+    """A person's way of doing an action: one value for each entry of the action's table.
 
     Args:
         action: one of `ACTIONS`.
@@ -179,7 +179,7 @@ def draw_habits(action: str, rng: np.random.Generator, briskness: float) -> dict
 
 
 def pose(action: str, body: Body, habits: dict[str, float], track: Track, time_s: Array) -> Array:
-    """Every joint at every time.
+    """Compute every joint at every time.
 
     Args:
         action: one of `ACTIONS`.
@@ -189,7 +189,7 @@ def pose(action: str, body: Body, habits: dict[str, float], track: Track, time_s
         time_s: seconds since the start of the take, `(times,)`.
 
     Returns:
-        World coordinates in metres, `(times, JOINTS, 3)`, joints indexed by the constants of this module.
+        World coordinates in meters, `(times, JOINTS, 3)`, joints indexed by the constants of this module.
     """
     if action in GAITS:
         return _gait(body, habits, track, time_s)
@@ -197,7 +197,7 @@ def pose(action: str, body: Body, habits: dict[str, float], track: Track, time_s
 
 
 def _walk_track(habits: dict[str, float], body: Body, track: Track, time_s: Array) -> tuple[Array, Array]:
-    """Way along the track from its middle (a rounded triangle wave), and speed as a share of full speed, -1 to 1."""
+    """Return the position on the track (a rounded triangle wave) and the speed, -1 to 1 of full speed."""
     k = track.corner
     omega = _speed_m_s(habits, body) * track.tempo * np.arcsin(k) / (track.half_span_m * k)
     angle = omega * time_s + 2 * np.pi * track.phase
@@ -266,7 +266,7 @@ def _standing(action: str, body: Body, habits: dict[str, float], track: Track, t
 
 
 def _boxing_hand(body: Body, habits: dict[str, float], cycle: Array, out: float) -> Array:
-    """Hand from shoulder: from the guard at the chin straight to the front and back, left and right in turn."""
+    """Move the hand from the guard at the chin straight to the front and back, left and right in turn."""
     arm_m = body.upper_arm_m + body.forearm_m
     strength = habits["lead"] if out < 0 else 1.0
     punch = strength * _bump(cycle, 0.25 if out > 0 else 0.75, habits["snap"])
@@ -276,7 +276,7 @@ def _boxing_hand(body: Body, habits: dict[str, float], cycle: Array, out: float)
 
 
 def _clapping_hand(body: Body, habits: dict[str, float], cycle: Array, out: float) -> Array:
-    """Hand from shoulder: in front of the chest, apart and together."""
+    """Move the hand, relative to the shoulder: in front of the chest, apart and together."""
     arm_m = body.upper_arm_m + body.forearm_m
     apart = np.abs(np.sin(cycle / 2)) ** habits["snap"]
     across = out * (0.02 + habits["open_m"] * apart - body.shoulder_m)
@@ -285,7 +285,7 @@ def _clapping_hand(body: Body, habits: dict[str, float], cycle: Array, out: floa
 
 
 def _waving_hand(body: Body, habits: dict[str, float], cycle: Array, out: float) -> Array:
-    """Hand from shoulder: a wide arc at the side, from low to over the head and back."""
+    """Move the hand, relative to the shoulder: a wide arc at the side, from low to over the head and back."""
     arm_m = habits["reach"] * (body.upper_arm_m + body.forearm_m)
     low, high = np.radians(habits["low_deg"]), np.radians(habits["high_deg"])
     swing = (1 - np.cos(cycle + np.pi * habits["lag"] * (1 - out))) / 2
@@ -314,18 +314,18 @@ def _place_trunk(joints: Array, body: Body, lean: Array, twist: Array) -> None:
 
 
 def _direction(angle: Array, out: float | Array = 0.0) -> Array:
-    """Unit vectors of limbs that hang down at 0, point ahead at pi/2, and lean `out` to the left; `(times, 3)`."""
+    """Return unit vectors of limbs: down at 0, ahead at pi/2, leaning `out` to the left; `(times, 3)`."""
     sideways = np.sin(out) + np.zeros_like(angle)
     return np.stack([np.sin(angle) * np.cos(out), sideways, -np.cos(angle) * np.cos(out)], axis=1)
 
 
 def _bump(phase: Array, centre: float, sharpness: float) -> Array:
-    """A periodic bump of height 1 at `centre` (share of a cycle): the von Mises density, scaled."""
+    """Return a periodic bump of height 1 at `centre` (share of a cycle): the von Mises density, scaled."""
     return np.exp(sharpness * (np.cos(phase - 2 * np.pi * centre) - 1))
 
 
 def _two_bones(root: Array, target: Array, upper_m: float, lower_m: float, pole: Array) -> tuple[Array, Array]:
-    """Middle and end of a two-bone limb that reaches for `target`, its middle joint bent towards `pole`."""
+    """Return middle and end of a two-bone limb that reaches for `target`, its middle joint bent toward `pole`."""
     reach = target - root
     distance = np.linalg.norm(reach, axis=1, keepdims=True)
     ahead = reach / np.maximum(distance, 1e-9)

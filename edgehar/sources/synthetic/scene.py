@@ -1,4 +1,4 @@
-"""A take: one figure in front of a background, as a camera sees it. `(action, subject, take, seed)` decides everything.
+"""A take: one figure in front of a background, seen by a camera. `(action, subject, take, seed)` defines it.
 
 The person (body, clothes, habits) depends on the subject alone; a take has its own place, light, camera and framing,
 drawn in the same way for every action so that they say nothing about it.
@@ -33,7 +33,7 @@ _MARGIN = 0.08  # background kept around the view for shake and zoom, as a share
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """How a take is filmed; lengths in metres, angles of the sums of sines in radians.
+    """The camera of a take; lengths in meters, angles of the sums of sines in radians.
 
     Attributes:
         px_per_m: pixels in a metre, at the figure's distance.
@@ -57,7 +57,7 @@ class Camera:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, action: str, body_m: float, height_px: int) -> Camera:
-        """A random camera, near enough to see the figure and far enough to see all of it."""
+        """Draw a random camera, at a distance that shows the whole figure large enough."""
         share = rng.uniform(0.46, 0.64) if action in GAITS else rng.uniform(0.54, 0.72)
         distance_m = rng.uniform(5, 12)
         return cls(
@@ -72,7 +72,7 @@ class Camera:
         )
 
     def project(self, joints: Array, width: int, height: int) -> Array:
-        """World coordinates `(..., 3)` in metres to pixels `(..., 2)`, before pan, shake and zoom."""
+        """Project world coordinates `(..., 3)` in meters to pixels `(..., 2)`, before pan, shake and zoom."""
         nearness = self.distance_m / (self.distance_m + joints[..., 1])
         horizon = self.ground * height - self.px_per_m * self.height_m
         x = width / 2 + self.px_per_m * nearness * joints[..., 0]
@@ -80,7 +80,7 @@ class Camera:
         return np.stack([x, y], axis=-1)
 
     def moves(self, time_s: Array, along_m: Array, height: int) -> tuple[Array, Array, Array]:
-        """Pan and shake in x and y (pixels), and zoom (factor), at every time; each `(times,)`."""
+        """Return pan and shake in x and y (pixels), and zoom (factor), at every time; each `(times,)`."""
         p = self.phases
         slow, quick = 2 * np.pi * 0.7 * time_s, 2 * np.pi * 2.3 * time_s
         reach = self.shake * height
@@ -100,7 +100,7 @@ class Light:
         shadow_m: how far to the side it falls.
         blur_px: standard deviation of the lens blur; 0 for none.
         noise: float32 tile of sensor noise, larger than the picture.
-        monochrome: a camera without colour.
+        monochrome: a camera without color.
     """
 
     gain: npt.NDArray[np.float32]
@@ -114,7 +114,7 @@ class Light:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, width: int, height: int) -> Light:
-        """Random light: brighter or darker, falling off to one side, sometimes with a shaft of shade."""
+        """Draw random light: brighter or darker, falling off to one side, sometimes with a shaft of shade."""
         y, x = np.mgrid[-1 : 1 : complex(0, height), -1 : 1 : complex(0, width)]
         angle = rng.uniform(0, 2 * np.pi)
         slope = rng.uniform(0, 0.3) * (x * np.cos(angle) + y * np.sin(angle))
@@ -138,7 +138,7 @@ class Light:
 
 
 class Scene:
-    """One take. Frames can be asked for at any time, in any order, and are always the same."""
+    """One take. Frames can be drawn in any order and are always the same."""
 
     def __init__(self, action: str, subject: int, take: int, seed: int, width: int, height: int) -> None:
         self._action, self._width, self._height = action, width, height
@@ -162,7 +162,7 @@ class Scene:
         self._lit = np.empty((height, width, 3), np.float32)
 
     def frames(self, rate_hz: float, first: int = 0) -> Iterator[npt.NDArray[np.uint8]]:
-        """Frames `first`, `first + 1`, … at `rate_hz`, without end: uint8 `(height, width, 3)`, BGR, 0 to 255."""
+        """Yield frames `first`, `first + 1`, … at `rate_hz`, without end: uint8 `(height, width, 3)`, BGR, 0 to 255."""
         for start in itertools.count(first, _BLOCK_FRAMES):
             numbers = np.arange(start, start + _BLOCK_FRAMES)
             time_s = numbers / rate_hz
@@ -174,7 +174,7 @@ class Scene:
                 yield self._develop(self._expose(joints[index], points[index], view), number, number / rate_hz)
 
     def in_view(self, time_s: Array) -> npt.NDArray[np.bool_]:
-        """Whether the figure's trunk is inside the picture at every time, `(times,)`."""
+        """Return whether the figure's trunk is inside the picture at every time, `(times,)`."""
         joints = figures.pose(self._action, self._body, self._habits, self._track, time_s)
         points = self._camera.project(joints[:, figures.PELVIS], self._width, self._height)
         x, _, zoom = self._camera.moves(time_s, joints[:, figures.PELVIS, 0], self._height)
@@ -183,7 +183,7 @@ class Scene:
         return inside
 
     def _expose(self, joints: Array, points: Array, view: tuple[float, float, float]) -> npt.NDArray[np.uint8]:
-        """Background, shadow and figure, as the lens sees them through `view` (zoom, pan in x and y)."""
+        """Draw background, shadow and figure, seen through `view` (zoom, pan in x and y)."""
         import cv2
 
         zoom, pan_x, pan_y = view
@@ -201,11 +201,11 @@ class Scene:
         self._painter.paint(picture, joints, points * zoom + shift, px_per_m)
         return picture
 
-    def _cast_shadow(self, picture: npt.NDArray[np.uint8], centre: Array, axes_px: tuple[float, float]) -> None:
+    def _cast_shadow(self, picture: npt.NDArray[np.uint8], center: Array, axes_px: tuple[float, float]) -> None:
         import cv2
 
         unit = 1 << SUBPIXEL_BITS
-        where = (round(float(centre[0]) * unit), round(float(centre[1]) * unit))
+        where = (round(float(center[0]) * unit), round(float(center[1]) * unit))
         axes = (round(axes_px[0] * unit), round(axes_px[1] * unit))
         shade = self._shade
         np.copyto(shade, picture)
@@ -213,7 +213,7 @@ class Scene:
         cv2.addWeighted(picture, 1 - self._light.shadow, shade, self._light.shadow, 0, dst=picture)
 
     def _develop(self, picture: npt.NDArray[np.uint8], number: int, time_s: float) -> npt.NDArray[np.uint8]:
-        """Blur, light, flicker and noise: what the sensor makes of it."""
+        """Apply blur, light, flicker and sensor noise."""
         import cv2
 
         light = self._light
@@ -235,7 +235,7 @@ def _generator(*words: int) -> np.random.Generator:
 
 
 def _draw_track(rng: np.random.Generator, action: str, view_m: float) -> Track:
-    """A way through a view `view_m` metres wide."""
+    """Draw a path through a view `view_m` meters wide."""
     gait = action in GAITS
     side = rng.choice([-1.0, 1.0])
     if gait:

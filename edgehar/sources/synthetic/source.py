@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from edgehar.errors import ConfigError
 from edgehar.frames import Frame, PixelFormat
-from edgehar.sources.address import printable
+from edgehar.printable import printable
 from edgehar.sources.base import Source
 from edgehar.sources.synthetic.people import ACTIONS
 

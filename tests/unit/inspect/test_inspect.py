@@ -188,7 +188,7 @@ def test_heads_without_a_float_form_say_so(tiny):
     codes = graph.tensor("codes", (1, 4), CODES)
     out = graph.tensor("real", (1, 4), kind=Tensor.FLOAT32)
     content = graph.finish(codes, graph.operator(Operator.DEQUANTIZE, 2, [codes], out))
-    with pytest.raises(FloatCopyError, match="head: DEQUANTIZE has no float form"):
+    with pytest.raises(FloatCopyError, match="head: DEQUANTIZE has no equivalent in float"):
         float_copy(content, "head")
 
 
@@ -204,7 +204,7 @@ def test_int8_is_near_float_in_the_shipped_networks(name):
     scores = seen["head.tflite"].values[-1]
     if bundle.manifest.quantization.head == "float":
         assert (scores.operator.name, scores.error) == ("QUANTIZE", None)
-        assert "no float form" in seen["head.tflite"].why_no_float
+        assert "no equivalent in float" in seen["head.tflite"].why_no_float
     else:
         assert scores.operator.name == "SOFTMAX"
         assert scores.error < 0.1
@@ -348,8 +348,8 @@ def test_a_compiled_encoder_is_taken_for_its_own_model_only(tiny):
     encoder = tiny.read("encoder.tflite")
     edgetpu.check_compiled(compiled(encoder), encoder, "new")
     for wrong, why in (
-        (encoder, "new: has no edgetpu-custom-op"),
-        (compiled(encoder, name=b"other-op"), "has no edgetpu-custom-op"),
+        (encoder, "new: contains no edgetpu-custom-op"),
+        (compiled(encoder, name=b"other-op"), "contains no edgetpu-custom-op"),
         (compiled(encoder, scale=0.5), "its outputs are"),
         (compiled(encoder, shape=(1, 8, 8, 3)), "its inputs are .*edgehar bundle unpack"),
         (b"text", "is not a TFLite file"),

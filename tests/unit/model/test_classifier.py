@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.helpers import flat_frames, write_video
 from support.tiny_bundle import write_tiny_bundle
 
 from edgehar import BundleError, Classifier, ConfigError, Frame, ModelBundle, PixelFormat, RuntimeUnavailableError
-from edgehar.errors import SourceError
+from edgehar.errors import EdgeharError, SourceError
 from edgehar.model import runtime as runtimes
 from edgehar.model.bundle import write_bundle
 from edgehar.model.interpreter import TfliteModel
@@ -154,7 +155,92 @@ def test_a_whole_clip_is_answered_by_the_mean_of_its_windows(bundle):
     assert whole.window.frames == 8
 
 
-@pytest.mark.parametrize("options", [{"hop": 0}, {"hop": WINDOW + 1}, {"threads": 0}, {"region": (0.5, 0, 1, 1)}])
+def test_classify_leaves_a_stream_as_it_was(bundle, tmp_path):
+    """Whatever is classified in between, a stream goes on as if nothing had happened."""
+    clip = write_video(tmp_path / "clip.mp4", flat_frames([235] * 12), rate_hz=10)
+    frames = noise(12)
+    options = {"hop": 1, "source_name": "hall"}
+    with Classifier(bundle, **options) as undisturbed, Classifier(bundle, **options) as one:
+        for number, frame in enumerate(frames):
+            if number == 6:
+                assert one.classify(clip).label == "bright"
+            expected, found = undisturbed.push(frame), one.push(frame)
+            assert (expected is None) == (found is None)
+            if found is not None:
+                assert (found.raw.tobytes(), found.seq, found.source) == (expected.raw.tobytes(), expected.seq, "hall")
+        assert one.frames_seen == 12
+
+
+def test_arrays_with_their_times_are_put_on_the_time_grid(bundle):
+    """Arrays at 30 Hz for a model of 10 Hz: every third is used, and the times are those of the camera."""
+    with Classifier(bundle, hop=1) as classifier:
+        answers = [classifier.push(frame, captured_s=5 + n / 30) for n, frame in enumerate(noise(30))]
+        assert classifier.frames_seen == 10
+    windows = [answer.window for answer in answers if answer is not None]
+    assert (windows[0].start_s, windows[0].end_s) == pytest.approx((5.0, 5.3))
+    assert all(answer.rate_ok for answer in answers if answer is not None)
+
+
+def test_arrays_that_come_too_slowly_are_told(bundle):
+    with Classifier(bundle, hop=1) as classifier:
+        answers = [classifier.push(frame, captured_s=n / 5) for n, frame in enumerate(noise(WINDOW))]
+    assert answers[-1].rate_ok is False
+
+
+@pytest.mark.parametrize("captured_s", [float("nan"), float("inf"), -1.0, 0.29])
+def test_times_that_cannot_be_are_refused_and_change_nothing(bundle, captured_s):
+    frames = noise(8)
+    with Classifier(bundle, hop=1) as classifier, Classifier(bundle, hop=1) as undisturbed:
+        for n in range(4):
+            classifier.push(frames[n], captured_s=n / 10)
+            undisturbed.push(frames[n], captured_s=n / 10)
+        with pytest.raises(SourceError, match="captured_s is"):
+            classifier.push(frames[4], captured_s=captured_s)
+        with pytest.raises(SourceError, match="captured_s is"):
+            classifier.push(frame_at(captured_s))
+        after, expected = (c.push(frames[5], captured_s=0.4) for c in (classifier, undisturbed))
+        assert after.raw.tobytes() == expected.raw.tobytes()
+
+
+def test_time_may_go_back_after_an_interruption(bundle):
+    with Classifier(bundle, hop=1) as classifier:
+        classifier.push(frame_at(100.0))
+        classifier.interrupt()
+        assert classifier.push(frame_at(0.0)) is None
+        assert classifier.frames_seen == 1
+
+
+def test_a_frame_has_its_own_time(bundle):
+    with Classifier(bundle) as classifier, pytest.raises(ConfigError, match="a Frame has its own"):
+        classifier.push(frame_at(1.0), captured_s=1.0)
+
+
+def test_push_after_close_is_a_clear_error(bundle):
+    classifier = Classifier(bundle)
+    classifier.close()
+    with pytest.raises(EdgeharError, match="the classifier is closed"):
+        classifier.push(noise(1)[0])
+
+
+@pytest.mark.parametrize("rate_hz", [0, -1, float("nan"), float("inf")])
+def test_a_rate_that_cannot_be_is_refused(bundle, rate_hz):
+    with Classifier(bundle) as classifier, pytest.raises(ConfigError, match="rate_hz"):
+        classifier.set_rate(rate_hz)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hop": 0},
+        {"hop": WINDOW + 1},
+        {"hop": 2.5},
+        {"hop": float("nan")},
+        {"hop": True},
+        {"hop": "2"},
+        {"threads": 0},
+        {"region": (0.5, 0, 1, 1)},
+    ],
+)
 def test_options_out_of_range(bundle, options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         Classifier(bundle, **options)

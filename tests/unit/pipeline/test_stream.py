@@ -1,5 +1,6 @@
 """One stream: what it does when its network fails, when its source was interrupted, and when the device is slow."""
 
+import dataclasses
 import time
 
 import numpy as np
@@ -103,3 +104,44 @@ def test_a_device_too_slow_looks_at_fewer_live_frames_but_never_at_fewer_of_a_fi
         taken(stream, range(30))
         assert stream.status().rate_hz == rate_hz
     assert ("too slow" in caplog.text) == live
+
+
+class Reopened(list):
+    """A capture of a live source, which records why it was told to reopen it."""
+
+    live, dropped, error, source = True, 0, None, None
+
+    def reopen(self, reason):
+        self.append(reason)
+
+
+def test_a_live_source_whose_frames_stay_unusable_is_reopened(tiny_bundle, caplog):
+    def small(at_s):
+        return Frame(np.zeros((6, 6, 3), np.uint8), PixelFormat.BGR24, at_s, at_s, 0)
+
+    def good(at_s):
+        return Frame(np.zeros((16, 16, 3), np.uint8), PixelFormat.BGR24, at_s, at_s, 0)
+
+    with Classifier(tiny_bundle, hop=1) as classifier:
+        stream = stream_of(classifier)
+        stream.capture = reopened = Reopened()
+        for at_s in (1.0, 5.0, 9.0):
+            stream.take(small(at_s), 0)
+        stream.take(good(9.5), 0)
+        for at_s in (10.0, 15.0, 19.9):
+            stream.take(small(at_s), 0)
+        assert reopened == []
+        stream.take(small(20.0), 0)
+    (reason,) = reopened
+    assert "no usable frame for 10 s" in reason
+    assert "6x6" in reason
+    assert caplog.text.count("frame dropped") == 2
+
+
+def test_a_cut_of_a_recording_ends_its_window(tiny_bundle):
+    with Classifier(tiny_bundle, hop=1) as classifier:
+        stream = stream_of(classifier)
+        frames = [frame_at(number) for number in range(12)]
+        frames[6] = dataclasses.replace(frames[6], cut=True)
+        records = [record for frame in frames for record in stream.take(frame, 0)]
+    assert [answer.window.start_s for answer in of(Prediction, records)] == pytest.approx([0, 0.1, 0.2, 0.6, 0.7, 0.8])

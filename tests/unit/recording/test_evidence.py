@@ -148,6 +148,20 @@ def test_old_recordings_go_and_new_ones_stay(folder):
     assert files_of(folder, ".mp4") == []
 
 
+def test_what_another_process_adds_to_the_ledger_is_seen(folder):
+    chain, other = Chain(folder), Chain(folder)
+    first, second, *_ = chain.recordings()
+    other.append("removed", first, why="test")
+    other.append("uploaded", second, why="test")
+    assert list(chain.recordings()) == list(other.recordings())
+    assert len(chain.recordings()) == 4
+    assert chain.uploaded() == {second}
+    (folder / "chain.jsonl").unlink()
+    assert chain.recordings() == {}
+    chain.append("clip", "x", {})
+    assert list(chain.recordings()) == ["x"]
+
+
 def test_half_a_line_of_a_power_cut_does_not_break_the_chain(folder):
     with (folder / "chain.jsonl").open("ab") as ledger:
         ledger.write(b'{"number":6,"kind":"cl')

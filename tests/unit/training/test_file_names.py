@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehar_training.file_names import decode_json, encode_json, printable, printable_values
+from edgehar.printable import printable
+from edgehar_training.file_names import decode_json, encode_json, printable_values
 
 
 class Note(msgspec.Struct):

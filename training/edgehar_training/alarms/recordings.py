@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.errors import ConfigError, DatasetError
-from edgehar_training.data.datasets.folder import GROUPS_FILE, VIDEO_SUFFIXES
+from edgehar.sources.address import VIDEO_SUFFIXES
+from edgehar_training.data.datasets.folder import GROUPS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
-from edgehar_training.file_names import printable, printable_values
+from edgehar.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,7 +112,7 @@ def _clips(args: argparse.Namespace) -> list[Clip]:
     from edgehar_training.data.datasets import load_dataset
     from edgehar_training.settings import DataSettings
 
-    return load_dataset(DataSettings(dataset=args.dataset, folder=args.folder, classes=args.classes))
+    return load_dataset(DataSettings(dataset=args.dataset, folder=args.folder, classes=args.classes), training=False)
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -152,6 +152,8 @@ def _check(args: argparse.Namespace) -> int:
         probes = probe_videos(clips, workers=workers, all_frames=args.all_frames, progress=progress.advance)
     check = check_clips(clips, args.dataset, probes)
     if args.json:
+        from edgehar_training.file_names import printable_values
+
         print(json.dumps(printable_values(msgspec.to_builtins(check)), indent=2, ensure_ascii=False))
     else:
         print(printable("\n".join(_lines(check))))
@@ -162,7 +164,7 @@ def _check(args: argparse.Namespace) -> int:
             title = f"{args.dataset} {args.folder or ''}: {check.clips} clips, {check.groups} groups"
             write_contact_sheet(args.sheet, clips, probes, title=title, workers=workers, progress=progress.advance)
     if not check.usable:
-        print("edgehar: fewer than two classes have a clip that can be read", file=sys.stderr)
+        print("edgehar: fewer than two classes have a readable clip; training needs two", file=sys.stderr)
     return EXIT_DONE if check.usable else EXIT_FAILED
 
 

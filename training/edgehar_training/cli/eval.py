@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError
+from edgehar.printable import printable
 from edgehar_training.cli import eval_conditions, footage
-from edgehar_training.file_names import printable
 from edgehar_training.pages.render import check_installed
 from edgehar_training.quiet import quiet_tensorflow
 

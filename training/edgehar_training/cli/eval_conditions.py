@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError
-from edgehar_training.file_names import printable
+from edgehar.printable import printable
 
 if TYPE_CHECKING:
     import argparse

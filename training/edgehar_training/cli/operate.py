@@ -163,7 +163,7 @@ def _others(args: argparse.Namespace, first: Run) -> tuple[OtherClips, dict[str,
     from edgehar_training.settings import DataSettings
 
     folder = args.unknown.resolve()
-    clips = load_dataset(DataSettings(dataset=args.unknown_dataset, folder=str(folder)))
+    clips = load_dataset(DataSettings(dataset=args.unknown_dataset, folder=str(folder)), training=False)
     if known := sorted({clip.label for clip in clips} & set(first.config.labels)):
         raise ConfigError(f"--unknown {args.unknown}: holds clips of {known[0]!r}, which the model knows")
     about = {"data": describe_data(args.unknown_dataset, folder), "labels": sorted({clip.label for clip in clips})}

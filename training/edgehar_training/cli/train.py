@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE, make_parser, run_command
 from edgehar.errors import ConfigError
+from edgehar.printable import printable
 from edgehar_training.cli.workstation import prepare
-from edgehar_training.file_names import printable
 from edgehar_training.settings.arguments import add_options, given_options
 from edgehar_training.settings.recipe import SETTINGS, names, read_recipe
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgehar.files import whole_file
-from edgehar_training.file_names import printable
+from edgehar.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

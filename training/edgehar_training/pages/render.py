@@ -7,7 +7,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from edgehar.errors import ConfigError
-from edgehar_training.file_names import printable
+from edgehar.printable import printable
 
 if TYPE_CHECKING:
     import jinja2

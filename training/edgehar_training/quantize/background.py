@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 NAMES = frozenset(
     [
-        *("background", "bg", "empty", "idle", "misc", "miscellaneous", "negative", "neutral", "no", "noaction"),
+        *("adl", "background", "bg", "empty", "idle", "misc", "miscellaneous", "negative", "neutral", "no", "noaction"),
         *(
             "noactivity",
             "noevent",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -97,13 +98,25 @@ def test_all_frames_are_decoded_on_demand(broken):
     assert check["classes"]["calm"]["duration_s"] == {"min": 0.4, "median": 0.44, "max": 0.48}
 
 
+def test_a_single_class_is_counted_and_cannot_be_trained(tmp_path):
+    (tmp_path / "clips/calm").mkdir(parents=True)
+    write_video(tmp_path / "clips/calm/a.mp4", flat_frames([20] * 10))
+    (tmp_path / "clips/calm/deeper").mkdir()
+    (tmp_path / "clips/calm/deeper/b.mp4").write_bytes(b"")
+    done = run_command("edgehar", "data", "check", tmp_path / "clips")
+    assert done.returncode == 1
+    assert re.search(r"^calm +1 +1 ", done.stdout, re.MULTILINE)
+    assert "left out 1 subfolder with 1 video, such as deeper" in done.stderr
+    assert "fewer than two classes have a readable clip" in done.stderr
+
+
 def test_nothing_usable_fails(tmp_path):
     for label in ("a", "b"):
         (tmp_path / label).mkdir()
         for number in range(2):
             (tmp_path / label / f"{number}.mp4").write_text(f"{label}{number}")
     done = run_command("edgehar", "data", "check", tmp_path)
-    assert_one_line_error(done, 1, "fewer than two classes have a clip that can be read")
+    assert_one_line_error(done, 1, "fewer than two classes have a readable clip; training needs two")
     assert "class 'a' has no readable clip" in done.stdout
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from edgehar.errors import ConfigError, DatasetError
 from edgehar.nearest import nearest
+from edgehar.printable import printable
 from edgehar_training.data.datasets.clip import Clip, labels_of
-from edgehar_training.file_names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

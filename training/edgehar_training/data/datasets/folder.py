@@ -8,23 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.errors import DatasetError
+from edgehar.printable import printable
+from edgehar.sources.address import VIDEO_SUFFIXES
 from edgehar_training.data.datasets.clip import Clip
 from edgehar_training.data.datasets.tables import read_table
-from edgehar_training.file_names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 log = logging.getLogger(__name__)
 
-# Files that FFmpeg decodes as video. A raw stream (.h264, .hevc) has its frame rate in its headers.
-VIDEO_SUFFIXES = frozenset(
-    [
-        *(".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264", ".h265"),
-        *(".hevc", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mpv"),
-        *(".mts", ".mxf", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
-    ]
-)
 GROUPS_FILE = "groups.csv"
 
 
@@ -141,10 +134,10 @@ def left_out(folder: Path) -> list[str]:
     if broken:
         reasons.append(f"{_count(broken, 'link')} to a missing file, such as {broken[0].name}")
     if subfolders:
-        inside = sum(_is_video(path) for sub in subfolders for path in sub.rglob("*"))
+        inside = [path for sub in subfolders for path in sub.rglob("*") if _is_video(path)]
         reasons.append(
-            f"{_count(subfolders, 'subfolder')} with {inside} videos, such as {subfolders[0].name}; move the videos "
-            "into the class folder, or name them in a table (--dataset csv)"
+            f"{_count(subfolders, 'subfolder')} with {_count(inside, 'video')}, such as {subfolders[0].name}; move the "
+            "videos into the class folder, or name them in a table (--dataset csv)"
         )
     return reasons
 

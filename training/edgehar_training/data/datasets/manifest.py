@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from edgehar.errors import DatasetError
+from edgehar.printable import printable
 from edgehar_training.data.datasets.clip import Clip, is_file_path
 from edgehar_training.data.datasets.tables import read_table
-from edgehar_training.file_names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

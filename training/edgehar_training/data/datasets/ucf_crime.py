@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from edgehar.errors import DatasetError
+from edgehar.sources.address import VIDEO_SUFFIXES
 from edgehar_training.data.datasets.clip import Clip
-from edgehar_training.data.datasets.folder import VIDEO_SUFFIXES
 from edgehar_training.data.datasets.stretches import length_s, stretches
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from edgehar.errors import DatasetError
+from edgehar.sources.address import VIDEO_SUFFIXES
 from edgehar_training.data.datasets.clip import Clip
-from edgehar_training.data.datasets.folder import VIDEO_SUFFIXES
 from edgehar_training.data.datasets.stretches import stretches
 
 if TYPE_CHECKING:

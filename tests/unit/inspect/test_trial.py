@@ -1,0 +1,95 @@
+"""A bundle is tried in a child process before it runs here for the first time."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+from support.helpers import environment, run_command
+
+from edgehar import BundleError, ModelBundle
+from edgehar.inspect import trial
+from edgehar.model.bundle import write_bundle
+
+
+@pytest.fixture
+def env(tmp_path):
+    return {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+
+def damaged(bundle, path, name="head.tflite", cut=None, change=None):
+    """Write a bundle one of whose networks is cut or changed, with correct checksums."""
+    content = bytearray(bundle.read(name))
+    if change is not None:
+        change(content)
+    write_bundle(path, bundle.manifest, {**bundle.files, name: bytes(content[:cut])})
+    return ModelBundle.open(path)
+
+
+def test_a_good_bundle_is_tried_once(tiny_bundle, env, tmp_path):
+    tried = []
+    bundle = ModelBundle.open(tiny_bundle)
+    for _ in range(3):
+        trial.check(bundle, environ=env, run_child=lambda one: tried.append(one.path) or "")
+    assert tried == [tiny_bundle]
+    # Without a folder for results, each start has its trial.
+    for _ in range(2):
+        trial.check(bundle, environ={}, run_child=lambda one: tried.append(one.path) or "")
+    assert len(tried) == 3
+
+
+def test_a_shipped_model_needs_no_trial(env):
+    trial.check(ModelBundle.open("actions-synthetic"), environ=env, run_child=lambda _: "must not be called")
+
+
+def test_a_bundle_that_was_refused_is_tried_again(tiny_bundle, env):
+    bundle = ModelBundle.open(tiny_bundle)
+    with pytest.raises(BundleError, match="crashes"):
+        trial.check(bundle, environ=env, run_child=lambda _: "crashes")
+    trial.check(bundle, environ=env, run_child=lambda _: "")
+
+
+def test_a_crash_is_named(tmp_path):
+    said = trial.outcome(tmp_path / "bad.edgehar", -signal.SIGABRT, b"noise of the runtime\n")
+    assert "bad.edgehar: its networks crash the TFLite runtime (SIGABRT)" in said
+    assert trial.outcome(tmp_path, 1, b"noise\nhead.tflite: is damaged\n") == "head.tflite: is damaged"
+    assert trial.outcome(tmp_path, 0, b"noise\n") == ""
+
+
+def test_a_child_that_crashes_does_not_take_the_caller_along(tiny_bundle, env, monkeypatch, tmp_path):
+    crash = tmp_path / "sitecustomize.py"
+    crash.write_text("import os, sys\nif 'edgehar.inspect.trial' in sys.orig_argv: os.abort()\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(BundleError, match=r"crash the TFLite runtime \(SIGABRT\)"):
+        trial.check(ModelBundle.open(tiny_bundle), environ=env)
+
+
+@pytest.mark.parametrize("name", ["encoder.tflite", "head.tflite", "window.tflite"])
+def test_run_inspect_and_bench_refuse_the_same_bundle_with_one_line(tiny_bundle, tmp_path, name):
+    damaged(ModelBundle.open(tiny_bundle), tmp_path / "bad.edgehar", name, cut=-200)
+    env = environment(XDG_CACHE_HOME=str(tmp_path / "cache"))
+    commands = (
+        ("run", "--source", "synthetic:walking?duration_s=2", "--model", tmp_path / "bad.edgehar"),
+        ("inspect", tmp_path / "bad.edgehar"),
+        ("bench", "model", "--quick", "--model", tmp_path / "bad.edgehar"),
+    )
+    said = set()
+    for command in commands:
+        done = run_command("edgehar", *command, env=env)
+        assert done.returncode == 1, done.stderr
+        (line,) = done.stderr.splitlines()
+        said.add(line.partition(": ")[2])
+    assert len(said) == 1
+    assert f"bad.edgehar: {name}: is damaged" in said.pop()
+
+
+def test_a_network_that_asks_for_all_memory_fails_alone(tiny_bundle, tmp_path):
+    """The child's address space is bounded; its failure is a message."""
+    code = (
+        "import sys, resource\nfrom edgehar.inspect import trial\n"
+        "trial._steps = lambda bundle: [lambda: bytearray(64 << 30)]\n"
+        "sys.argv = ['trial', sys.argv[1]]\ntrial._main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tiny_bundle], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "its networks need more than 4 GB of memory" in done.stdout
