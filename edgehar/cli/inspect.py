@@ -173,7 +173,7 @@ def _summary(manifest: Manifest) -> dict[str, str]:
     shape, temporal, decision, origin = manifest.input, manifest.temporal, manifest.decision, manifest.provenance
     parity, seconds = origin.parity, temporal.window / temporal.rate_hz
     summary = {
-        "name": manifest.name,
+        "name": manifest.name if manifest.version == 1 else f"{manifest.name}, version {manifest.version}",
         "labels": ", ".join(manifest.labels),
         "input": f"{shape.height}x{shape.width}x{shape.channels} {shape.colour_order}, motion: {shape.motion}",
         "window": f"{temporal.window} frames at {temporal.rate_hz:g} Hz ({seconds:.2g} s), hop {temporal.hop}",

@@ -282,7 +282,11 @@ def write_bundle(path: str | os.PathLike[str], manifest: Manifest, files: Mappin
 
 def manifest_json(manifest: Manifest) -> bytes:
     """Return the manifest as JSON, indented by two, as it is in a bundle."""
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    content = msgspec.to_builtins(manifest)
+    if manifest.schema_version == 1:
+        # Unknown to versions of edgehar that read schema 1 only.
+        del content["version"], content["provenance"]["taught"]
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
 
 
 def is_bundle_name(name: str) -> bool:

@@ -237,7 +237,11 @@ class Provenance(_Section, frozen=True):
 
 
 class Manifest(_Section, frozen=True):
-    """Contents of `manifest.json`."""
+    """Contents of `manifest.json`.
+
+    Attributes:
+        version: of the model of this name; a higher one replaces a lower one.
+    """
 
     schema_version: Literal[1, 2]
     name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -249,9 +253,11 @@ class Manifest(_Section, frozen=True):
     decision: Decision
     provenance: Provenance
     stateful: Stateful | None = None
+    version: Positive = 1
 
 
 def least_schema_version(manifest: Manifest) -> int:
     """Return the lowest schema version that can express this manifest."""
     first = Decision(threshold=manifest.decision.threshold, background=manifest.decision.background)
-    return 1 if manifest.decision == first and manifest.provenance.taught is None else 2
+    plain = manifest.decision == first and manifest.provenance.taught is None and manifest.version == 1
+    return 1 if plain else 2

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from support.samples import sample_manifest
 
 from edgehar import BundleError, ConfigError, ModelBundle
-from edgehar.model.bundle import find_bundle, is_bundle_name, write_bundle
-from edgehar.model.manifest import Decision
+from edgehar.model.bundle import find_bundle, is_bundle_name, manifest_json, write_bundle
+from edgehar.model.manifest import Decision, least_schema_version
 
 CONTENTS = {
     "encoder.tflite": b"encoder",
@@ -248,3 +248,13 @@ def test_a_label_that_could_control_a_terminal_is_refused(tmp_path, label):
     with pytest.raises(BundleError, match="labels") as caught:
         ModelBundle.open(path)
     assert str(caught.value).isprintable()
+
+
+def test_a_later_version_of_a_model_needs_schema_2():
+    first, second = sample_manifest(), msgspec.structs.replace(sample_manifest(), version=2)
+    assert least_schema_version(first) == 1
+    assert least_schema_version(second) == 2
+    plain = json.loads(manifest_json(first))
+    assert "version" not in plain
+    assert "taught" not in plain["provenance"]
+    assert json.loads(manifest_json(msgspec.structs.replace(second, schema_version=2)))["version"] == 2

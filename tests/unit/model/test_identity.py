@@ -15,7 +15,7 @@ from edgehar.inspect.frames import drawn_scenes, model_frames
 from edgehar.inspect.verify import draw_stream, verify
 from edgehar.model.interpreter import TfliteModel
 
-SHIPPED = ("fight", "interactions", "actions-synthetic")
+SHIPPED = ("fight", "interactions", "fall", "actions-synthetic")
 
 
 @pytest.fixture(scope="module", params=SHIPPED)

@@ -100,6 +100,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--hop", type=int, metavar="N", help="frames between answers (default: a quarter of the window)"
     )
+    parser.add_argument(
+        "--model-version",
+        type=int,
+        default=1,
+        metavar="N",
+        help="version of the model of this name; a higher one replaces a lower one (default: 1)",
+    )
     _add_foreign(parser.add_argument_group("a network that was trained elsewhere, instead of RUN"))
     return parser
 
@@ -165,6 +172,7 @@ def _convert(args: argparse.Namespace) -> int:
         notes=_read_notes(args.notes),
         decision=parse_rules(args.decision, Decision(threshold=args.threshold or 0.0, background=args.background)),
         temperature=args.temperature,
+        version=args.model_version,
     )
     with tempfile.TemporaryDirectory(prefix="edgehar-convert-") as folder:
         conversion = convert_run(_source(args, Path(folder)), args.out, options)

@@ -30,7 +30,7 @@ _HOMES = {
 }
 NAMES = tuple(_HOMES)
 
-__all__ = ["NAMES", "build", "check", "prepare"]
+__all__ = ["NAMES", "build", "check", "feature_parts", "prepare"]
 
 
 def check(settings: NetworkSettings) -> Any:
@@ -99,3 +99,14 @@ def build(settings: NetworkSettings, classes: int) -> keras.Model:
     options = check(settings)
     model: keras.Model = importlib.import_module(_HOMES[settings.model]).build(settings, options, classes)
     return model
+
+
+def feature_parts(settings: NetworkSettings, features: int) -> list[int]:
+    """How many of the encoder's features belong together, in their order; all of them where the network says nothing.
+
+    Args:
+        settings: of the network.
+        features: how many there are.
+    """
+    home = importlib.import_module(_HOMES[settings.model])
+    return list(home.feature_parts(check(settings))) if hasattr(home, "feature_parts") else [features]

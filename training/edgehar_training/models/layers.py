@@ -16,6 +16,10 @@ IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Of batch normalization that learns from nothing. Few steps are taken on small data sets: at Keras' 0.99 the averages
 # would still be those of the first weights.
 BATCH_MOMENTUM = 0.9
+# Statistics of a feature over the window, in the order of the layer's output.
+STATISTICS = ("mean", "peak", "deviation")
+# Added to the variance: TFLite has no gradient to lose, but a root of a rounded variance under 0 is no number.
+_TINY = 1e-6
 
 
 @keras.saving.register_keras_serializable("edgehar")
@@ -92,6 +96,23 @@ class LastStep(keras.layers.Layer):  # type: ignore[misc]
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape without time."""
         return (input_shape[0], *input_shape[2:])
+
+
+@keras.saving.register_keras_serializable("edgehar")
+class TimeStatistics(keras.layers.Layer):  # type: ignore[misc]
+    """`(batch, time, n)` to `(batch, 3 n)`: means over time, then peaks, then standard deviations."""
+
+    def call(self, inputs: Any) -> Any:
+        """Compute them."""
+        ops = keras.ops
+        mean = ops.mean(inputs, axis=1, keepdims=True)
+        variance = ops.mean(ops.square(inputs - mean), axis=1)
+        return ops.concatenate([mean[:, 0], ops.max(inputs, axis=1), ops.sqrt(variance + _TINY)], axis=-1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape of the statistics."""
+        size = input_shape[-1]
+        return (input_shape[0], None if size is None else len(STATISTICS) * size)
 
 
 def scaled(frame: Any, settings: NetworkSettings) -> Any:

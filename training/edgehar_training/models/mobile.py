@@ -3,6 +3,9 @@
 Filters that distinguish textures also distinguish pictures of motion (cross-modality pre-training: Wang et al.,
 Temporal Segment Networks, ECCV 2016). The weights come from a quantized TFLite file of the whole network, as Google
 Coral publishes them; the last blocks can be omitted. The encoder is frozen, unless it is trained too.
+
+Features may come from several blocks (`taps`): early ones see small movements, late ones whole figures. In place of the
+recurrent head, `head=statistics` takes statistics over time and one dense layer (`models/statistics.py`).
 """
 
 from __future__ import annotations
@@ -48,11 +51,27 @@ class MobileOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Literal["mean", "mean+max"],
         Meta(description="Pooling of the last map: mean, or mean and maximum."),
     ] = "mean"
+    taps: Annotated[
+        str,
+        Meta(
+            description="Blocks that features are taken from, such as 11+13; empty is the last one.",
+            pattern=r"^([1-9]\d?(\+[1-9]\d?)*)?$",
+        ),
+    ] = ""
+    head: Annotated[
+        Literal["recurrent", "statistics"],
+        Meta(description="A recurrent layer over the window, or mean, peak and deviation over it and a dense layer."),
+    ] = "recurrent"
     trainable: Annotated[bool, Meta(description="Train the CNN too.")] = False
     rnn: Annotated[Literal["gru", "lstm"], Meta(description="Recurrent layer.")] = "gru"
     units: Annotated[int, Meta(ge=1, le=1024, description="Units of the recurrent layer.")] = 64
     mean: Annotated[bool, Meta(description="Use the mean of all outputs over time, instead of the last output.")] = True
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout before and after the recurrent layer.")] = 0.5
+
+    @property
+    def tapped(self) -> tuple[int, ...]:
+        """Blocks that features are taken from, in the order of the features."""
+        return tuple(int(number) for number in self.taps.split("+")) if self.taps else (self.blocks,)
 
 
 OPTIONS = MobileOptions
@@ -68,6 +87,11 @@ def check(settings: NetworkSettings, options: MobileOptions) -> None:
         raise ConfigError(f"mobile takes frames of {SMALLEST} pixels or more, not {settings.size}; change --size")
     if settings.input not in ("motion", "rgb"):
         raise ConfigError(f"mobile takes motion or colors, not {settings.input}; use --input motion")
+    if max(options.tapped) != options.blocks or len(set(options.tapped)) != len(options.tapped):
+        raise ConfigError(
+            f"mobile: taps={options.taps} must name different blocks up to the last one, which is {options.blocks}; "
+            "change --model-option taps or blocks"
+        )
     if options.weights == NONE:
         return
     if not Path(options.weights).is_file():
@@ -85,7 +109,22 @@ def build(settings: NetworkSettings, options: MobileOptions, classes: int) -> ke
     if options.weights != NONE:
         _load(encoder, settings, options)
         encoder.trainable = options.trainable
-    return whole(encoder, _head(settings.window, encoder.output_shape[1], options, classes), "mobile")
+    features = encoder.output_shape[1]
+    if options.head == "statistics":
+        from edgehar_training.models.statistics import statistics_head
+
+        return whole(encoder, statistics_head(settings.window, features, classes), "mobile")
+    return whole(encoder, _head(settings.window, features, options, classes), "mobile")
+
+
+def feature_parts(options: MobileOptions) -> list[int]:
+    """How many features come from each tap, in the order of the features."""
+    pools = 2 if options.pool == "mean+max" else 1
+    return [pools * _filters(BLOCKS[number - 1][0], options.alpha) for number in options.tapped]
+
+
+def _filters(count: int, alpha: float) -> int:
+    return max(8, int(count * alpha))
 
 
 def _encoder(settings: NetworkSettings, options: MobileOptions) -> keras.Model:
@@ -93,26 +132,35 @@ def _encoder(settings: NetworkSettings, options: MobileOptions) -> keras.Model:
 
     from edgehar_training.models.layers import scaled
 
-    def filters(count: int) -> int:
-        return max(8, int(count * options.alpha))
-
     frame = keras.Input((settings.size, settings.size, settings.channels), name="frame")
     # ImageNet weights include the scale of their colors.
     x = scaled(frame, settings) if options.weights == NONE else frame
     if options.weights != NONE and settings.input == "rgb":
         x = keras.layers.Rescaling(2.0, -1.0, name="pixels")(x)
-    x = keras.layers.Conv2D(filters(STEM_FILTERS), 3, 2, "same", name="stem")(x)
+    x = keras.layers.Conv2D(_filters(STEM_FILTERS, options.alpha), 3, 2, "same", name="stem")(x)
     x = keras.layers.ReLU(6.0, name="stem_relu")(x)
+    outputs: dict[int, Any] = {}
     for index, (count, stride) in enumerate(BLOCKS[: options.blocks], 1):
         x = keras.layers.DepthwiseConv2D(3, stride, "same", name=f"block{index}_depthwise")(x)
         x = keras.layers.ReLU(6.0, name=f"block{index}_depthwise_relu")(x)
-        x = keras.layers.Conv2D(filters(count), 1, name=f"block{index}")(x)
+        x = keras.layers.Conv2D(_filters(count, options.alpha), 1, name=f"block{index}")(x)
         x = keras.layers.ReLU(6.0, name=f"block{index}_relu")(x)
-    features = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+        outputs[index] = x
+    features = [pooled for number in options.tapped for pooled in _pooled(outputs[number], number, options)]
+    if len(features) == 1:
+        return keras.Model(frame, features[0], name="encoder")
+    return keras.Model(frame, keras.layers.Concatenate(name="mean_and_peak")(features), name="encoder")
+
+
+def _pooled(maps: Any, number: int, options: MobileOptions) -> list[Any]:
+    """What is kept of the maps of a block."""
+    import keras
+
+    suffix = "" if number == options.blocks else f"_{number}"
+    features = [keras.layers.GlobalAveragePooling2D(name=f"pool{suffix}")(maps)]
     if options.pool == "mean+max":
-        peaks = keras.layers.GlobalMaxPooling2D(name="peak")(x)
-        features = keras.layers.Concatenate(name="mean_and_peak")([features, peaks])
-    return keras.Model(frame, features, name="encoder")
+        features.append(keras.layers.GlobalMaxPooling2D(name=f"peak{suffix}")(maps))
+    return features
 
 
 def _head(window: int, features: int, options: MobileOptions, classes: int) -> keras.Model:

@@ -56,7 +56,8 @@ class CardFacts:
         comparison: int8 against float on the validation clips.
         clips: number of clips of each part of the split.
         skipped: number of unreadable clips that were left out.
-        notes: Markdown about the data set, for the section on data; may be empty.
+        notes: Markdown about the data set, for the section on data; may be empty. If it has a line `---`, what is above
+            that line is placed at the top of the card.
     """
 
     network: str
@@ -72,10 +73,12 @@ class CardFacts:
 
 def model_card(manifest: Manifest, facts: CardFacts) -> str:
     """Write the card of a bundle."""
+    top, line, rest = facts.notes.partition("\n---\n")
+    first, notes = (top.strip(), rest) if line else ("", facts.notes)
     sections = (
         _front_matter(manifest),
-        _what(manifest),
-        _data(manifest, facts),
+        *_what(manifest, first),
+        _data(manifest, facts, notes),
         _accuracy(manifest, facts),
         _input(manifest),
         _size(manifest, facts),
@@ -83,7 +86,7 @@ def model_card(manifest: Manifest, facts: CardFacts) -> str:
         f"## Privacy and ethics\n\n{_paragraph(ETHICS)}",
         _origin(manifest),
     )
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join(filter(None, sections)) + "\n"
 
 
 def _paragraph(text: str, indent: str = "") -> str:
@@ -106,7 +109,7 @@ def _front_matter(manifest: Manifest) -> str:
     return "\n".join([*lines, "---"])
 
 
-def _what(manifest: Manifest) -> str:
+def _what(manifest: Manifest, first: str) -> tuple[str, ...]:
     labels = ", ".join(f"`{label}`" for label in manifest.labels)
     background = ", ".join(f"`{label}`" for label in manifest.decision.background)
     about = f"Classifies the action in a stream of video frames: {labels}. "
@@ -116,11 +119,7 @@ def _what(manifest: Manifest) -> str:
         "It runs on a small computer next to the camera, with "
         f"`edgehar-run --model {manifest.name}.edgehar`; {HEAD_TEXT[manifest.quantization.head]}."
     )
-    return f"""# {manifest.name}
-
-{_paragraph(about)}
-
-## Intended use
+    use = """## Intended use
 
 Alerting a person to a moment of video, activity statistics without storing video, and research, with a fixed camera
 whose view resembles the training data.
@@ -131,15 +130,17 @@ whose view resembles the training data.
 - Identifying, counting or tracking people: the network sees a few thousand pixels and was not trained for it.
 - Actions that are not in the list: every window gets one of the labels, however little it resembles any.
 - Moving cameras, cut scenes, and frame rates below that of the model."""
+    title = manifest.name if manifest.version == 1 else f"{manifest.name}, version {manifest.version}"
+    return f"# {title}", _paragraph(about), first, use
 
 
-def _data(manifest: Manifest, facts: CardFacts) -> str:
+def _data(manifest: Manifest, facts: CardFacts, notes: str) -> str:
     origin = manifest.provenance
     parts = ", ".join(f"{count} for {part}" for part, count in facts.clips.items() if count)
     text = f"Data set: {origin.dataset}. Split: {origin.split}, seed {origin.seed}; clips: {parts}."
     if facts.skipped:
         text += f" {facts.skipped} clips could not be read and were left out."
-    notes = facts.notes.strip()
+    notes = notes.strip()
     return f"## Data\n\n{_paragraph(text)}" + (f"\n\n{notes}" if notes else "")
 
 

@@ -37,6 +37,7 @@ from edgehar_training.quantize.parity import Comparison, compare, score_int8
 from edgehar_training.quantize.provenance import commit, evaluation_accuracy, run_accuracy, tools
 from edgehar_training.quantize.qat import reference_network
 from edgehar_training.quantize.stages import chosen_stage, read_ranges
+from edgehar_training.quantize.steps import REAL_ONLY
 from edgehar_training.quantize.temperature import tempered, tempered_ranges
 from edgehar_training.runs.run import BEST_FILE, load_run
 from edgehar_training.scoring.clips import Result
@@ -108,6 +109,7 @@ def convert_run(
     )
     manifest = Manifest(
         schema_version=1,
+        version=options.version,
         name=name,
         labels=run.config.labels,
         input=run.config.frame,
@@ -226,6 +228,8 @@ def _convert(run: Run, model: keras.Model, head: HeadKind, limits: dict[str, Lim
         )
     options = ConvertJob(head=head, per_channel=run.config.quantize.per_channel, limits=limits)
     encoder, classifier = model.get_layer("encoder"), model.get_layer("head")
+    if head != "float" and any(type(layer).__name__ == REAL_ONLY for layer in classifier.layers):
+        raise ConfigError(f"a head of statistics over time has no {head} form; use --head float")
     return convert_networks(encoder, classifier, calibration_windows(run), run.config.affine, options)
 
 

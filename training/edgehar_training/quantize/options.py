@@ -37,6 +37,7 @@ class ConvertOptions:
         stage: which network of a run with `--qat`, see `stages`; None takes the best one.
         head: kind of head, see `heads`; None takes the kind in the settings of the run.
         decision: default threshold and background labels.
+        version: of the model of this name, 1 or more.
         temperature: divides the logits, inside the weights, so that scores are calibrated.
     """
 
@@ -51,6 +52,7 @@ class ConvertOptions:
     head: HeadKind | None = None
     decision: Decision = dataclasses.field(default_factory=Decision)
     temperature: float = 1.0
+    version: int = 1
 
     def hop_of(self, config: RunConfig) -> int:
         """Return the number of frames between answers."""
@@ -74,6 +76,8 @@ class ConvertOptions:
             raise ConfigError(f"background label {unknown[0]!r} is not one of {', '.join(config.labels)}")
         if unknown := [label for label in self.decision.thresholds if label not in config.labels]:
             raise ConfigError(f"thresholds label {unknown[0]!r} is not one of {', '.join(config.labels)}")
+        if self.version < 1:
+            raise ConfigError(f"model version is {self.version}, must be 1 or more")
         if not 0 < self.temperature < float("inf"):
             raise ConfigError(f"temperature is {self.temperature:g}, must be more than 0")
 

@@ -27,6 +27,8 @@ FUSED_ACTIVATIONS = ("linear", "relu", "relu6")
 SHAPES = ("Flatten", "Reshape", "Permute", "FoldTime", "UnfoldTime", "LastAxisSlice", "LastStep")
 # Layers whose int8 output has the scale of their input, by the rules of TFLite or because they only select values.
 KEEPING = (*SHAPES, *TRAINING_ONLY, "MaxPooling2D", "GlobalMaxPooling2D", "AveragePooling2D", "ZeroPadding2D")
+# A layer whose arithmetic is for a float head only.
+REAL_ONLY = "TimeStatistics"
 # Limits of a fused activation, as real values.
 LIMITS = {"linear": (-math.inf, math.inf), "relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
 
@@ -94,6 +96,11 @@ def _plain(layer: keras.layers.Layer, _: str) -> Step:
 def _noise(layer: keras.layers.GaussianNoise, _: str) -> Step:
     """Add noise of a real size."""
     return lambda inputs, quantizer: quantizer.real(layer, inputs[0])
+
+
+def _statistics(layer: keras.layers.Layer, place: str) -> Step:
+    """Compute statistics over time in real numbers: a head with them stays float on the device."""
+    return lambda inputs, quantizer: quantizer(place, quantizer.real(layer, inputs[0]))
 
 
 def _several(combine: Callable[[Any, Any], Any]) -> Callable[[Any, str], Step]:
@@ -307,6 +314,7 @@ _STEPS: dict[str, Callable[[Any, str], Step]] = {
     "AveragePooling2D": _pool,
     "GlobalAveragePooling2D": _mean,
     "GlobalAveragePooling1D": _mean,
+    REAL_ONLY: _statistics,
     "ZeroPadding2D": _plain,
     "Add": _several(operator.add),
     "Subtract": _several(operator.sub),

@@ -14,8 +14,8 @@ class DataSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     dataset: Annotated[
         str,
         Meta(
-            description="Layout of the clips: folder, csv, kth, ucf50, ucf101, hmdb51, weizmann, ut-interaction; or "
-            "synthetic.",
+            description="Layout of the clips: folder, recordings, csv, kth, ucf50, ucf101, hmdb51, weizmann, "
+            "ut-interaction; mixed, several of them by a TOML file; or synthetic.",
             extra={"metavar": "KIND"},
         ),
     ] = "folder"

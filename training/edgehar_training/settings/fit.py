@@ -13,6 +13,20 @@ _Count = Annotated[int, Meta(ge=1)]
 class FitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Training of the weights."""
 
+    solver: Annotated[
+        Literal["gradient", "closed-form"],
+        Meta(
+            description="How weights are found: step by step; or at once by ridge regression, for a head of statistics "
+            "over an encoder that does not learn.",
+        ),
+    ] = "gradient"
+    components: Annotated[
+        int, Meta(ge=1, description="Of closed-form: principal components of each part of the features.")
+    ] = 256
+    ridge: Annotated[float, Meta(gt=0, description="Of closed-form: added to the diagonal; more is simpler.")] = 10.0
+    window_hop: Annotated[
+        int, Meta(ge=1, description="Of closed-form: frames between windows that are learned from.")
+    ] = 5
     epochs: Annotated[int, Meta(ge=1, description="Largest number of epochs.")] = 80
     batch_size: Annotated[int, Meta(ge=1, description="Number of windows in a step.")] = 16
     windows_per_clip: Annotated[int, Meta(ge=1, description="Number of random windows of every clip in an epoch.")] = 1

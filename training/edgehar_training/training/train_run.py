@@ -106,11 +106,11 @@ def _finished(folder: Path, config: RunConfig) -> bool:
 
 def _fit(run: Run, train: Sequence[Clip], val: Sequence[Clip], options: RunOptions) -> Training:
     from edgehar_training.quantize.stages import write_ranges
-    from edgehar_training.training.fit import Training, save_model
+    from edgehar_training.training.fit import save_model
     from edgehar_training.training.tensorboard import EventFile
 
     keep_freed()
-    training = Training(run, train, val, resume=options.resume)
+    training = _training_class(run.config)(run, train, val, resume=options.resume)
     show = EpochBar(run, training) if options.bar else EpochLog(run)
     events = EventFile(run.path / "tensorboard") if options.tensorboard else None
 
@@ -134,6 +134,17 @@ def _fit(run: Run, train: Sequence[Clip], val: Sequence[Clip], options: RunOptio
         write_ranges(run, training.fake_quantization.limits)
     save_model(training.model, run.path / BEST_FILE)
     return training
+
+
+def _training_class(config: RunConfig) -> type[Training]:
+    # Networks trained on from a run, in float or as int8, follow the gradient.
+    if config.fit.solver == "closed-form" and config.stage == "float":
+        from edgehar_training.training.closed_form_training import ClosedFormTraining
+
+        return ClosedFormTraining
+    from edgehar_training.training.fit import Training
+
+    return Training
 
 
 def draw_test(run: Run, metrics: dict[str, Any]) -> None:

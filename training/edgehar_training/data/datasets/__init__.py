@@ -34,10 +34,12 @@ _LOADERS = {
     "ubnormal": "ubnormal:load_ubnormal",
     "ur-fall": "ur_fall:load_ur_fall",
     "le2i": "le2i:load_le2i",
+    "recordings": "recordings:load_recordings",
+    "mixed": "mixed:load_mixed",
 }
 KINDS = (*_LOADERS, "synthetic")
 
-__all__ = ["KINDS", "Clip", "describe_data", "labels_of", "load_dataset"]
+__all__ = ["KINDS", "Clip", "describe_data", "labels_of", "load_dataset", "load_kind"]
 
 
 def load_dataset(settings: DataSettings, *, training: bool = True) -> list[Clip]:
@@ -54,7 +56,7 @@ def load_dataset(settings: DataSettings, *, training: bool = True) -> list[Clip]
         DatasetError: the folder has another layout, or its labels or clips cannot be used.
     """
     folder = None if settings.folder is None else Path(settings.folder)
-    clips = _loaded(settings.dataset, folder, training=training)
+    clips = load_kind(settings.dataset, folder, training=training)
     for label in labels_of(clips):
         if printable(label) != label:
             raise DatasetError(f"class {printable(label)!r}: its name is not UTF-8; rename the folder")
@@ -66,7 +68,13 @@ def describe_data(kind: str, folder: Path | str | None) -> str:
     return kind if folder is None else f"{printable(Path(folder).resolve().name)} ({kind})"
 
 
-def _loaded(kind: str, data_dir: Path | None, *, training: bool) -> list[Clip]:
+def load_kind(kind: str, data_dir: Path | None, *, training: bool = True) -> list[Clip]:
+    """Return the clips of a folder (or table) of a kind, in a fixed order; `training` as for `load_dataset`.
+
+    Raises:
+        ConfigError: unknown kind, or no folder given.
+        DatasetError: the folder has another layout, or its labels or clips cannot be used.
+    """
     if kind == "synthetic":
         from edgehar_training.data.datasets.synthetic import synthetic_clips
 
@@ -76,7 +84,7 @@ def _loaded(kind: str, data_dir: Path | None, *, training: bool) -> list[Clip]:
         hint = f"; did you mean {near}?" if near else ""
         raise ConfigError(f"unknown data set kind {kind!r}; choose one of {', '.join(KINDS)}{hint}")
     if data_dir is None:
-        what = "the table of the clips" if kind == "csv" else "the folder of the clips"
+        what = "the table of the clips" if kind in ("csv", "mixed") else "the folder of the clips"
         raise ConfigError(f"--dataset {kind} needs --data DIR, {what}")
     module, _, name = _LOADERS[kind].partition(":")
     load: Callable[..., list[Clip]] = getattr(importlib.import_module(f"{__name__}.{module}"), name)

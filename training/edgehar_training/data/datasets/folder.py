@@ -35,7 +35,7 @@ def load_folder(data_dir: Path, *, training: bool = True) -> list[Clip]:
     """
     fewest = 2 if training else 1
     clips = class_folders(data_dir, fewest=fewest, fewest_classes=fewest)
-    groups = _read_groups(data_dir)
+    groups = read_groups(data_dir)
     names = {name for name, _, _ in clips}
     if missing := sorted(set(groups) - names):
         raise DatasetError(
@@ -158,7 +158,7 @@ def _count(things: Sequence[object], name: str) -> str:
     return f"{len(things)} {name}{'s'[: len(things) != 1]}"
 
 
-def _read_groups(data_dir: Path) -> dict[str, str]:
+def read_groups(data_dir: Path) -> dict[str, str]:
     """Return the group of each clip by name; empty without a table."""
     path = data_dir / GROUPS_FILE
     if not path.exists():
