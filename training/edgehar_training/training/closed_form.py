@@ -11,7 +11,7 @@ groups that the regression did not see. All of it takes seconds.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.float32]
     Double = npt.NDArray[np.float64]
+    Reals = npt.NDArray[np.floating[Any]]
     Index = npt.NDArray[np.intp]
 
 # Under this a deviation, or a component's variance, is none.
@@ -105,7 +106,7 @@ def window_weights(truth: Index, groups: Index) -> Double:
     return weights
 
 
-def _whitening(features: Array, options: ClosedForm) -> tuple[Double, Double, Array]:
+def _whitening(features: Array, options: ClosedForm) -> tuple[Double, Double, Reals]:
     """Mean and deviation of each feature, and the basis that makes components of unit variance of standardized ones."""
     centre, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64) + 1e-3
     standard = ((features - centre) / scale).astype(np.float32)
@@ -114,7 +115,7 @@ def _whitening(features: Array, options: ClosedForm) -> tuple[Double, Double, Ar
     return centre, scale, basis / np.sqrt(np.maximum(variances, _TINY))
 
 
-def _leading(matrix: Array, count: int, seed: int) -> tuple[Array, Array]:
+def _leading(matrix: Reals, count: int, seed: int) -> tuple[Reals, Reals]:
     """The largest eigenvalues of a covariance matrix and their vectors, `(n, count)`."""
     rng = np.random.default_rng(seed)
     width = min(len(matrix), count + _SPARE)
@@ -126,16 +127,16 @@ def _leading(matrix: Array, count: int, seed: int) -> tuple[Array, Array]:
     return values[order], basis @ turn[:, order]
 
 
-def _ridge(values: Array, targets: Double, weights: Double, ridge: float) -> Double:
+def _ridge(values: Reals, targets: Double, weights: Double, ridge: float) -> Double:
     """Weighted ridge regression with an offset that is not shrunk: `(components + 1, classes)`."""
     wide = _append_one(values)
     weighted = wide * weights[:, None]
     normal = weighted.T @ wide
     normal[np.diag_indices(len(normal) - 1)] += ridge
-    return np.linalg.solve(normal, weighted.T @ targets)
+    return np.asarray(np.linalg.solve(normal, weighted.T @ targets), np.float64)
 
 
-def _append_one(values: Array) -> Double:
+def _append_one(values: Reals) -> Double:
     return np.concatenate([values, np.ones((len(values), 1))], axis=1, dtype=np.float64)
 
 

@@ -33,8 +33,8 @@ import msgspec
 from msgspec import Meta
 
 from edgehar.errors import DatasetError
+from edgehar.sources.address import VIDEO_SUFFIXES
 from edgehar_training.data.datasets.clip import Clip
-from edgehar_training.data.datasets.folder import VIDEO_SUFFIXES
 from edgehar_training.data.datasets.recordings import load_recordings
 
 FILES, RECORDINGS = "files", "recordings"
