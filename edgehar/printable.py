@@ -21,3 +21,8 @@ def valid_unicode(text: str) -> str:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # a surrogate that is not from a file name
         return text.encode("utf-8", "backslashreplace").decode()
+
+
+def printable_lines(text: str) -> str:
+    """Return text of several lines with each line `printable`."""
+    return "\n".join(printable(line) for line in text.split("\n"))

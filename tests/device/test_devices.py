@@ -108,7 +108,7 @@ def test_nothing_there(machine, capsys):
     assert main(["devices"]) == 0
     out, err = capsys.readouterr()
     assert out == ""
-    assert "no camera; plug one in" in err
+    assert "no camera found; plug one in" in err
 
 
 def test_a_camera_that_may_not_be_opened(machine, monkeypatch, capsys):

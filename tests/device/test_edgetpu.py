@@ -113,7 +113,7 @@ def test_a_library_that_refuses_without_a_word_is_explained(dummy, with_edge_tpu
         "absent": "no Edge TPU is found; plug it in",
         "other device": "no Edge TPU is found",
         "permission": "007; install the udev rule",
-        "busy": "another program may be using it",
+        "busy": "another program may use it",
     }
     if why == "other device":
         machine("1d6b", "0002")

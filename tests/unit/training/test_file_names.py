@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehar.printable import printable
+from edgehar.printable import valid_unicode
 from edgehar_training.file_names import decode_json, encode_json, printable_values
 
 
@@ -22,18 +22,18 @@ def test_any_name_comes_back_from_json_and_can_be_printed(name, other):
     content = encode_json(note)
     content.decode("ascii")
     assert decode_json(content, Note) == note
-    printable(note.path).encode()
-    assert printable_values([note.path, note.seen]) == [printable(note.path), {printable(os.fsdecode(other)): 1}]
+    valid_unicode(note.path).encode()
+    assert printable_values([note.path, note.seen]) == [valid_unicode(note.path), {valid_unicode(os.fsdecode(other)): 1}]
 
 
 @given(st.text())
 def test_text_is_printed_as_it_is(text):
-    assert printable(text) == text
+    assert valid_unicode(text) == text
 
 
 def test_a_byte_that_is_not_utf8_is_shown_in_hexadecimal():
-    assert printable(os.fsdecode(b"lat\xe9.mp4")) == r"lat\xe9.mp4"
-    assert printable("\ud800") == r"\ud800"
+    assert valid_unicode(os.fsdecode(b"lat\xe9.mp4")) == r"lat\xe9.mp4"
+    assert valid_unicode("\ud800") == r"\ud800"
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"path": 1, "seen": {}}'])

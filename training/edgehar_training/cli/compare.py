@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError
-from edgehar.printable import printable
+from edgehar.printable import printable_lines
 from edgehar_training.pages.render import check_installed
 from edgehar_training.quiet import quiet_tensorflow
 
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
     part: Stored = "int8" if args.int8 else args.part
     comparison = compare(args.runs, part, cost=not args.no_cost)
-    print(json.dumps(comparison, indent=2) if args.json else printable(comparison_text(comparison)))
+    print(json.dumps(comparison, indent=2) if args.json else printable_lines(comparison_text(comparison)))
     if args.html is not None:
         write_text(args.html, comparison_page(comparison))
         print(f"edgehar compare: wrote {args.html}", file=sys.stderr)

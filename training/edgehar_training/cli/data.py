@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
-from edgehar.printable import printable
+from edgehar.printable import printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -156,7 +156,7 @@ def _check(args: argparse.Namespace) -> int:
 
         print(json.dumps(printable_values(msgspec.to_builtins(check)), indent=2, ensure_ascii=False))
     else:
-        print(printable("\n".join(_lines(check))))
+        print(printable_lines("\n".join(_lines(check))))
     if args.sheet is not None:
         from edgehar_training.data.datasets.sheet import shown_count, write_contact_sheet
 
@@ -225,5 +225,5 @@ def _preview(args: argparse.Namespace) -> int:
 
     config = run_config({**groups, "split": replace(groups["split"], seed=args.seed)})
     rows = write_preview(args.out, config, load_dataset(config.data), rows=args.rows)
-    print(printable(f"{args.out}: {rows} windows"))
+    print(printable_lines(f"{args.out}: {rows} windows"))
     return EXIT_DONE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError
-from edgehar.printable import printable
+from edgehar.printable import printable_lines
 from edgehar_training.cli import eval_conditions, footage
 from edgehar_training.pages.render import check_installed
 from edgehar_training.quiet import quiet_tensorflow
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     sections: list[Section] = []
     if args.ordinary:
         summary, beside, sections = footage.beside_accuracy(args, summary)
-    print(json.dumps(summary, indent=2) if args.json else printable(text_table(summary, beside)))
+    print(json.dumps(summary, indent=2) if args.json else printable_lines(text_table(summary, beside)))
     if args.out is not None:
         options = FileOptions(
             hop=_hop(args), windows=args.windows_csv, thumbnails=not args.no_thumbnails, sections=sections

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError
-from edgehar.printable import printable
+from edgehar.printable import printable_lines
 
 if TYPE_CHECKING:
     import argparse
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace, bundle: ModelBundle | None, hop: int, find_cli
     with progress(bench.videos, f"{len(conditions)} conditions", lines=True) as step:
         measured = measure(bench, conditions, hop, lambda: step(1), args.jobs)
     figures = condition_figures(measured, hop)
-    print(json.dumps(figures, indent=2) if args.json else printable(conditions_text(figures)))
+    print(json.dumps(figures, indent=2) if args.json else printable_lines(conditions_text(figures)))
     if args.out is not None:
         written = _write(args, measured.evaluated, figures, hop)
         print(f"edgehar eval: wrote {', '.join(map(str, written))}", file=sys.stderr)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE
 from edgehar.errors import ConfigError
-from edgehar.printable import printable
+from edgehar.printable import printable_lines
 
 if TYPE_CHECKING:
     import argparse
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         check_installed("--out")
     options = options_of(args, background=args.background, rules=args.decision, thresholds=args.thresholds)
     summary = measure(args.folder, args.ordinary, args.incident, options)
-    print(json.dumps(summary, indent=2) if args.json else printable(text_table(summary)))
+    print(json.dumps(summary, indent=2) if args.json else printable_lines(text_table(summary)))
     if args.out is not None:
         from edgehar_training.alarms.files import write_files
 

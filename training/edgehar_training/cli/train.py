@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE, make_parser, run_command
 from edgehar.errors import ConfigError
-from edgehar.printable import printable
+from edgehar.printable import printable_lines
 from edgehar_training.cli.workstation import prepare
 from edgehar_training.settings.arguments import add_options, given_options
 from edgehar_training.settings.recipe import SETTINGS, names, read_recipe
@@ -80,14 +80,14 @@ def _train(args: argparse.Namespace) -> int:
     if args.dry_run:
         from edgehar_training.training.dry_run import describe_plan
 
-        print(printable(describe_plan(config, options)))
+        print(printable_lines(describe_plan(config, options)))
         return EXIT_DONE
     try:
         metrics = run_experiment(config, options)
     except KeyboardInterrupt:
         log.info("continue with the same command and --resume")
         raise
-    print(printable(summary(metrics)))
+    print(printable_lines(summary(metrics)))
     if hint := background_hint(list(_tested(metrics)["per_class"]), []):
         log.info("%s", hint)
     return EXIT_DONE

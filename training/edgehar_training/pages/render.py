@@ -7,7 +7,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from edgehar.errors import ConfigError
-from edgehar.printable import printable
+from edgehar.printable import valid_unicode
 
 if TYPE_CHECKING:
     import jinja2
@@ -38,7 +38,7 @@ def render(template: str, **values: Any) -> str:
         ConfigError: Jinja2 is not installed.
     """
     check_installed("this command")
-    return printable(_environment().get_template(template).render(**values))
+    return valid_unicode(_environment().get_template(template).render(**values))
 
 
 def render_part(template: str, **values: Any) -> Markup:

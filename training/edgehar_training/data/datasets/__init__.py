@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgehar.errors import ConfigError, DatasetError
 from edgehar.nearest import nearest
-from edgehar.printable import printable
+from edgehar.printable import printable, valid_unicode
 from edgehar_training.data.datasets.clip import Clip, labels_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def load_dataset(settings: DataSettings, *, training: bool = True) -> list[Clip]
     folder = None if settings.folder is None else Path(settings.folder)
     clips = load_kind(settings.dataset, folder, training=training)
     for label in labels_of(clips):
-        if printable(label) != label:
+        if valid_unicode(label) != label:
             raise DatasetError(f"class {printable(label)!r}: its name is not UTF-8; rename the folder")
     return clips if settings.classes is None else _of_classes(clips, settings.classes, training=training)
 
