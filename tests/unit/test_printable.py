@@ -29,7 +29,7 @@ def test_whatever_is_in_it_json_can_hold_it(text):
         ("Küche", "Küche"),
         ("\x1b[2J", r"\x1b[2J"),
         ("a\nb", r"a\nb"),
-        ("lat\udce9.mp4", r"lat\udce9.mp4"),
+        ("lat\udce9.mp4", r"lat\xe9.mp4"),
     ],
 )
 def test_what_a_terminal_gets(text, shown):
