@@ -314,7 +314,7 @@ def test_out_of_a_folder_is_wrong_usage(motion_run, tmp_path):
 
 def test_unfinished_run(spare_run, tmp_path):
     (spare_run / "best.keras").unlink()
-    with pytest.raises(DatasetError, match=r"holds no best\.keras"):
+    with pytest.raises(DatasetError, match=r"best\.keras"):
         convert_run(spare_run, tmp_path / "a.edgehar")
 
 
