@@ -44,7 +44,7 @@ def test_scores_survive_saving(tmp_path):
 def test_other_sizes_and_names_are_refused():
     with pytest.raises(ConfigError, match="60, 64 or 80 pixels, not 72"):
         build(NetworkSettings(window=20, size=72), 2)
-    with pytest.raises(ConfigError, match="there are lrcn"):
+    with pytest.raises(ConfigError, match="choose one of lrcn"):
         build(NetworkSettings(model="resnet"), 2)
 
 

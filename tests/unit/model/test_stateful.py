@@ -107,7 +107,7 @@ def test_a_state_that_cannot_be_used_changes_nothing(bundle, tmp_path):
             (b"", "damaged"),
             (b"\xc1", "damaged"),
             (state[:-3], "damaged"),
-            (damaged(state, version=2), "version 2, this edgehar knows 1; update"),
+            (damaged(state, version=2), "version 2, this edgehar reads up to 1; update"),
             (damaged(state, states=[b"short"]), "its sizes are not"),
             (damaged(state, states=[]), "its sizes are not"),
             (damaged(state, scores=b""), "its sizes are not"),
@@ -118,7 +118,7 @@ def test_a_state_that_cannot_be_used_changes_nothing(bundle, tmp_path):
                 classifier.restore(wrong)
             assert classifier.state() == state
     other = write_tiny_bundle(tmp_path / "other.edgehar", size=20, stateful=True)
-    with Classifier(other, mode="stateful") as stranger, pytest.raises(ConfigError, match="'tiny' whose networks"):
+    with Classifier(other, mode="stateful") as stranger, pytest.raises(ConfigError, match="'tiny', whose networks"):
         stranger.restore(state)
 
 
@@ -133,20 +133,20 @@ def test_mode_window_has_no_state_and_other_modes_are_none(bundle):
 
 def test_a_bundle_without_the_network_says_so(tmp_path):
     path = write_tiny_bundle(tmp_path / "plain.edgehar")
-    with pytest.raises(ConfigError, match=r"has no network of one step \(step\.tflite\)"):
+    with pytest.raises(ConfigError, match=r"contains no one-step network \(step\.tflite\)"):
         Classifier(path, mode="stateful")
     done = run_command("edgehar-run", "--model", path, "--source", "synthetic:walking", "--mode", "stateful")
-    assert_one_line_error(done, 2, "has no network of one step", "use mode window")
+    assert_one_line_error(done, 2, "no one-step network", "use mode window")
 
 
 def test_step_and_manifest_go_together(bundle, tmp_path):
     files, path = bundle.files, tmp_path / "half.edgehar"
     write_bundle(path, msgspec.structs.replace(bundle.manifest, stateful=None), files)
-    with pytest.raises(BundleError, match="go together"):
+    with pytest.raises(BundleError, match="need each other"):
         ModelBundle.open(path)
     files.pop("step.tflite")
     write_bundle(path, bundle.manifest, files)
-    with pytest.raises(BundleError, match="go together"):
+    with pytest.raises(BundleError, match="need each other"):
         ModelBundle.open(path)
 
 

@@ -1,5 +1,6 @@
 """What holds when the program is killed, the disk fails or somebody lays hand on the folder."""
 
+import contextlib
 import json
 import os
 import random
@@ -192,7 +193,9 @@ def test_the_folder_copied_at_random_moments_is_recovered_whole(tmp_path, video)
 
         def on_moment():
             copy = tmp_path / f"copy{len(copies)}"
-            shutil.copytree(tmp_path / "rec", copy, ignore=lambda *_: [".lock"])
+            # A file that is renamed while it is copied is in the copy under neither name, as on a disk without power.
+            with contextlib.suppress(shutil.Error):
+                shutil.copytree(tmp_path / "rec", copy, ignore=lambda *_: [".lock"])
             for growing in copy.glob("*/*/.*.mp4.part"):
                 os.truncate(growing, generator.randint(0, growing.stat().st_size))
             copies.append(copy)

@@ -54,10 +54,10 @@ class MobileOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     taps: Annotated[
         str,
         Meta(
-            description="Blocks that features are taken from, such as 11+13; empty is the last one.",
-            pattern=r"^([1-9]\d?(\+[1-9]\d?)*)?$",
+            description="Blocks that features are taken from, such as 11+13, or the last one.",
+            pattern=r"^(last|[1-9]\d?(\+[1-9]\d?)*)$",
         ),
-    ] = ""
+    ] = "last"
     head: Annotated[
         Literal["recurrent", "statistics"],
         Meta(description="A recurrent layer over the window, or mean, peak and deviation over it and a dense layer."),
@@ -71,7 +71,7 @@ class MobileOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     @property
     def tapped(self) -> tuple[int, ...]:
         """Blocks that features are taken from, in the order of the features."""
-        return tuple(int(number) for number in self.taps.split("+")) if self.taps else (self.blocks,)
+        return (self.blocks,) if self.taps == "last" else tuple(int(number) for number in self.taps.split("+"))
 
 
 OPTIONS = MobileOptions

@@ -271,6 +271,7 @@ def test_the_difference_is_that_of_the_accuracies(tmp_path):
 
 
 def test_figures_are_shown_as_text_and_as_a_chart():
+    pytest.importorskip("markupsafe", reason="the chart needs the report extra")
     figures = condition_figures(measured_by_hand(), 2)
     text = conditions_text(figures)
     assert re.search(r"^dark +0\.700 .* -0\.200 .* 20\.0%  gamma 2\.5$", text, re.MULTILINE)
