@@ -123,7 +123,6 @@ class SftpTarget:
     def _is_prefix(self, sftp: Any, name: str, path: Path) -> bool:
         """Whether what is at the server is the begin of our file."""
         with sftp.open(name, "rb") as remote, path.open("rb") as local:
-            remote.prefetch()
             while chunk := remote.read(_CHUNK_BYTES):
                 if local.read(len(chunk)) != chunk:
                     return False
@@ -132,7 +131,6 @@ class SftpTarget:
     def _digest(self, sftp: Any, name: str) -> str:
         digest = hashlib.sha256()
         with sftp.open(name, "rb") as remote:
-            remote.prefetch()
             while chunk := remote.read(_CHUNK_BYTES):
                 digest.update(chunk)
         return digest.hexdigest()
