@@ -151,7 +151,7 @@ def test_card_tells_data_protocol_and_limits(converted):
         "# small\n",
         "## Intended use",
         "## Out of scope",
-        "group-disjoint hold-out of 25%, seed 0; clips: 5 for train, 4 for val, 3 for test",
+        "seed 0; clips: 5 for train, 4 for val, 3 for test",
         "Blocks that move over noise.",
         "int8 against float on 4 validation clips",
         "## Limits and known failures",

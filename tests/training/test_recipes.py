@@ -138,12 +138,16 @@ def test_an_unknown_recipe_is_one_line(tmp_path):
 
 
 def test_every_recipe_says_what_the_settings_know():
-    folder = ROOT / "training/recipes"
-    for path in folder.glob("*.toml"):
+    """Recipes of papers give the paper's claim and what is honest about it; recipes of public sets have no paper."""
+    papers = 0
+    for path in (ROOT / "training/recipes").glob("*.toml"):
         tables = tomllib.loads(path.read_text())
         assert set(tables) <= {"paper", *SETTINGS}
-        assert tables["paper"]["claim"]
-        assert tables["paper"]["honest"]
+        if "paper" in tables:
+            papers += 1
+            assert tables["paper"]["claim"]
+            assert tables["paper"]["honest"]
+    assert papers >= 5
 
 
 def _write_kth(folder):
