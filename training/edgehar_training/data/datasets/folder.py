@@ -45,7 +45,7 @@ def load_folder(data_dir: Path, *, training: bool = True) -> list[Clip]:
     if groups and (without := sorted(names - set(groups))):
         log.warning(
             "warning: %s: %d of %d clips have no group, so each is a group of its own; the first is %s",
-            data_dir / GROUPS_FILE, len(without), len(names), without[0],
+            data_dir / GROUPS_FILE, len(without), len(names), printable(without[0]),
         )  # fmt: skip
     return [Clip(str(path), label, groups.get(name, printable(name))) for name, label, path in clips]
 
