@@ -134,7 +134,7 @@ class Event(_Record, frozen=True, tag_field="type", tag="event"):
         clip: path of the clip in the recording folder; None if the event is not recorded.
     """
 
-    phase: Literal["start", "update", "end"]
+    phase: Literal["start", "update", "end", "uploaded"]
     id: str
     revision: int
     time: str

@@ -261,21 +261,34 @@ def _mqtt_sink(
     from edgehar.sinks.spool.queue import Spool
 
     spool = Spool.open(f"mqtt-{_digest(read_broker(config.mqtt).client_id)}", config.spool)
+    # Sealed pictures leave the device sealed or not at all.
+    pictures, least_s = config.mqtt.pictures and not config.record.seal_to, config.mqtt.update_every_s
     published = [
         PublishedStream(
             source=stream.name,
             labels=stream.classifier.bundle.manifest.labels,
+            actions=stream.decider.actions,
             model=stream.classifier.bundle.manifest.name,
             name=(camera.name or "") if len(streams) > 1 else "",
-            answer_every_s=stream.classifier.hop / stream.classifier.bundle.manifest.temporal.rate_hz,
-            status_every_s=config.health.status_every_s,
+            answer_every_s=max(least_s, stream.classifier.hop / stream.classifier.bundle.manifest.temporal.rate_hz),
+            status_every_s=max(least_s, config.health.status_every_s),
+            snapshots=stream.view.pictures != "none",
+            picture_of=stream.picture_of if pictures and stream.view.pictures != "none" else None,
         )
         for stream, camera in zip(streams, config.cameras, strict=True)
     ]
-    settings = {"enabled": all(stream.enabled for stream in streams)}
-    sink = MqttSink(config.mqtt, spool=spool, streams=published, settings=settings, on_command=on_command)
+    sink = MqttSink(config.mqtt, spool=spool, streams=published, settings=settings_of(streams), on_command=on_command)
     _add_gauges(monitor, "mqtt", spool, lambda: sink.connected)
     return sink
+
+
+def settings_of(streams: list[Stream]) -> dict[str, bool | float]:
+    """Return what commands can set: `enabled`, and `threshold` if all actions of all streams have the same."""
+    settings: dict[str, bool | float] = {"enabled": all(stream.enabled for stream in streams)}
+    thresholds = {stream.decider.threshold for stream in streams}
+    if len(thresholds) == 1 and (threshold := thresholds.pop()) is not None:
+        settings["threshold"] = threshold
+    return settings
 
 
 def _webhook_sink(config: Config, monitor: Monitor) -> Sink:

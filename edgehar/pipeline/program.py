@@ -188,6 +188,8 @@ class Program:
             self._runner.replace_sinks(lambda: self._replacement_sinks(config, before))
         for stream, decider in zip(self._streams, deciders, strict=True):
             stream.decider.reconfigure(decider.options)
+        if self._mqtt is not None:
+            self._mqtt.show_settings(build.settings_of(self._streams))
         self._config = config
         _log.info("configuration read again; changed: %s", ", ".join(change.section for change in changes))
 
