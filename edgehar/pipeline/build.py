@@ -59,16 +59,21 @@ def make_recorder(config: Config) -> Recorder | None:
     return Recorder(config.record)
 
 
-def make_uploader(config: Config, recorder: Recorder | None) -> Uploader | None:
-    """Return the uploader of recordings, started; None if nothing is uploaded."""
+def make_uploader(config: Config, recorder: Recorder | None, on_uploaded: Callable[[Event], bool]) -> Uploader | None:
+    """Return the uploader of recordings; None if nothing is uploaded.
+
+    Args:
+        config: the configuration.
+        recorder: makes the recordings.
+        on_uploaded: takes the record of each clip that the server has; False if the program ends.
+    """
     if recorder is None or config.upload.url is None:
         return None
     from edgehar.delivery.uploader import Uploader
     from edgehar.recording.store import Archive
 
-    uploader = Uploader(Archive(recorder.folder), config.upload)
-    recorder.on_recorded = uploader.wake
-    uploader.start()
+    uploader = Uploader(Archive(recorder.folder), config.upload, on_uploaded=on_uploaded)
+    recorder.on_recorded = uploader.add
     return uploader
 
 
