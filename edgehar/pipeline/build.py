@@ -230,10 +230,10 @@ def _open_camera(camera: CameraOptions, bundle: ModelBundle, tap: PacketTap | No
 def _open_now(camera: CameraOptions, bundle: ModelBundle) -> Source:
     from edgehar.sources import open_source
 
-    shape = bundle.manifest.input
+    height, width = bundle.manifest.input.source_size
     # Large enough that the region of the picture has the pixels that the model needs.
     wide, high = (1.0, 1.0) if camera.region is None else camera.region[2:]
-    target_size = (math.ceil(shape.height / max(high, _LEAST_SHARE)), math.ceil(shape.width / max(wide, _LEAST_SHARE)))
+    target_size = (math.ceil(height / max(high, _LEAST_SHARE)), math.ceil(width / max(wide, _LEAST_SHARE)))
     return open_source(camera.source, target_size=target_size, **camera.open_options())
 
 
