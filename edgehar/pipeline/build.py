@@ -16,7 +16,7 @@ from edgehar.hours import Hours
 from edgehar.model.bundle import ModelBundle
 from edgehar.model.classifier import Classifier
 from edgehar.model.network import Network
-from edgehar.pipeline.stream import Stream
+from edgehar.pipeline.stream import Stream, StreamOptions
 from edgehar.printable import valid_unicode
 
 if TYPE_CHECKING:
@@ -125,12 +125,14 @@ def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Strea
         classifier,
         make_decider(config, camera, bundle),
         name=name,
-        reconnect=config.reconnect,
-        governor=shared.governors[bundle.manifest.temporal.rate_hz],
         monitor=shared.monitor,
-        view=view,
-        recording=recording,
-        hours=hours,
+        options=StreamOptions(
+            reconnect=config.reconnect,
+            governor=shared.governors[bundle.manifest.temporal.rate_hz],
+            view=view,
+            recording=recording,
+            hours=hours,
+        ),
     )
 
 
@@ -235,10 +237,10 @@ def _open_camera(camera: CameraOptions, bundle: ModelBundle, tap: PacketTap | No
 def _open_now(camera: CameraOptions, bundle: ModelBundle) -> Source:
     from edgehar.sources import open_source
 
-    shape = bundle.manifest.input
+    height, width = bundle.manifest.input.source_size
     # Large enough that the region of the picture has the pixels that the model needs.
     wide, high = (1.0, 1.0) if camera.region is None else camera.region[2:]
-    target_size = (math.ceil(shape.height / max(high, _LEAST_SHARE)), math.ceil(shape.width / max(wide, _LEAST_SHARE)))
+    target_size = (math.ceil(height / max(high, _LEAST_SHARE)), math.ceil(width / max(wide, _LEAST_SHARE)))
     return open_source(camera.source, target_size=target_size, **camera.open_options())
 
 
