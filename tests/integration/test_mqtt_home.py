@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 
 import msgspec
 import pytest
