@@ -16,6 +16,7 @@ from edgehar.cli import (
     doctor,
     history,
     inspect,
+    label,
     models,
     notify,
     predict,
@@ -43,7 +44,7 @@ EXAMPLES = """\
   edgehar data check clips              check clips before training
   edgehar doctor                        check that everything a device needs is there
   edgehar teach fight --data clips --out hall.edgehar   teach a model from labelled clips, on this machine
-  edgehar teach fight --data clips --out hall.edgehar   teach a model from labelled clips, on this machine
+  edgehar label                         label what a run has kept in its inbox, to teach from it
   edgehar history --at-most 1/week      find the threshold that keeps a camera quiet, from its own scores
   edgehar service install               run it with systemd from boot"""
 
@@ -57,6 +58,7 @@ _COMMANDS = (
     doctor,
     history,
     inspect,
+    label,
     models,
     notify,
     predict,

@@ -74,6 +74,11 @@ class Decider:
         """The current options."""
         return self._options
 
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The threshold of every label that opens events."""
+        return {label: self._thresholds[label] for label in self._actions}
+
     def reconfigure(self, options: DecisionOptions) -> None:
         """Use other options from the next prediction on. An open event stays open.
 

@@ -51,6 +51,7 @@ class Classifier:
         mode: "window" or "stateful".
         source_name: name of the source in predictions.
         frames_seen: frames on the model's time grid since the start or the last `reset`.
+        keep_features: whether predictions carry the encodings of their window (mode "window" only).
     """
 
     def __init__(
@@ -107,6 +108,8 @@ class Classifier:
         self._first_captured_s, self._last_captured_s = 0.0, -math.inf
         self._answers = 0
         self._closed = False
+        self.keep_features = False
+        self._head_digest = manifest.files["head.tflite"][:8]
 
     @property
     def rate_hz(self) -> float:
@@ -330,7 +333,12 @@ class Classifier:
             timing_ms=TimingMs(round(spent.shrink, 3), round(spent.encode, 3), round(classified_ms, 3)),
             dropped=dropped,
             rate_ok=self._rate_ok(),
-        ).with_raw(raw)
+        ).with_raw(raw, head=self._head_digest, features=self._kept_features())
+
+    def _kept_features(self) -> npt.NDArray[np.int8] | None:
+        if not self.keep_features or not isinstance(self._history, WindowHistory):
+            return None
+        return self._history.view().copy()
 
     def _span(self) -> Window:
         if self.mode == "window":
