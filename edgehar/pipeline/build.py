@@ -16,7 +16,7 @@ from edgehar.hours import Hours
 from edgehar.model.bundle import ModelBundle
 from edgehar.model.classifier import Classifier
 from edgehar.model.network import Network
-from edgehar.pipeline.stream import Stream
+from edgehar.pipeline.stream import Stream, StreamOptions
 from edgehar.printable import valid_unicode
 
 if TYPE_CHECKING:
@@ -120,12 +120,14 @@ def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Strea
         classifier,
         make_decider(config, camera, bundle),
         name=name,
-        reconnect=config.reconnect,
-        governor=shared.governors[bundle.manifest.temporal.rate_hz],
         monitor=shared.monitor,
-        view=view,
-        recording=recording,
-        hours=hours,
+        options=StreamOptions(
+            reconnect=config.reconnect,
+            governor=shared.governors[bundle.manifest.temporal.rate_hz],
+            view=view,
+            recording=recording,
+            hours=hours,
+        ),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from edgehar.capture.options import ReconnectOptions
 from edgehar.credentials import without_credentials
 from edgehar.errors import ConfigError
 from edgehar.events.decider import Decider
@@ -83,7 +82,6 @@ def watch(
             classifier,
             Decider(manifest.labels, rules, manifest.decision),
             name=name,
-            reconnect=ReconnectOptions(),
         )
         sink = CallbackSink(on_prediction=on_prediction, on_event=on_event, on_status=on_status)
         runner = Runner([stream], [sink], RunnerOptions(duration_s=duration_s), on_tick=lambda: _check(stop, runner))

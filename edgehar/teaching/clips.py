@@ -10,8 +10,6 @@ from edgehar.errors import ConfigError
 from edgehar.sources.address import VIDEO_SUFFIXES
 
 GROUPS_FILE = "groups.csv"
-# The folder name that means "nothing to report", whatever the model calls it.
-ORDINARY = "ordinary"
 
 
 @dataclass(frozen=True)

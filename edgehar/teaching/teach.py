@@ -14,9 +14,9 @@ from edgehar.model.bundle import STEP_FILE, SUFFIX, ModelBundle, is_bundle_name,
 from edgehar.model.manifest import Taught, least_schema_version
 from edgehar.model.merge import merge, with_associated_files
 from edgehar.model.network import Network
-from edgehar.teaching.clips import ORDINARY, LabelledClips
 from edgehar.teaching.features import Probe, windows_of
 from edgehar.teaching.head import SCORES, Correction, corrected_head
+from edgehar.teaching.labels import ORDINARY
 from edgehar.teaching.lesson import ClipData, Lesson
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgehar.model.manifest import Decision, Manifest
+    from edgehar.teaching.clips import LabelledClips
 
 # Fewer clips of a label than this say nothing about the next one; fewer than RECOMMENDED say little.
 LEAST_CLIPS = 3

@@ -218,14 +218,14 @@ def test_an_event_that_is_refused_does_not_block_the_others(make_broker, listen,
     assert sorted(int(line["event"]["id"]) for line in lines) == list(range(1, 30, 3))
 
 
-def test_an_event_that_is_refused_for_a_moment_is_delivered(make_broker, listen, rights, tmp_path):
+def test_an_event_that_is_refused_for_a_moment_is_delivered(make_broker, listen, rights, tmp_path, caplog):
     broker = make_broker(f"acl_file {rights(f'{BASE}/prediction')}").start()
     listener = listen(broker, [f"{BASE}/event"], qos=0, user=broker.LISTENER)
     timing = MqttTiming(retry_first_s=3600.0)
     sink = MqttSink(mqtt_options(broker, protocol="5"), spool=open_spool(tmp_path), timing=timing)
     for number in range(5):
         sink.write(event(number))
-    wait_until(lambda: sink._session._refusals.wait_s() is not None)
+    wait_until(lambda: "refuses an event: Not authorized; sending it again later" in caplog.text)
     rights(f"{BASE}/#")
     broker.reload()
     sink.close()

@@ -1,4 +1,4 @@
-"""The session with an MQTT broker: keeps a connection open, and publishes what waits, in order.
+"""The session with an MQTT broker: keeps a connection open, and publishes what the outbox holds.
 
 One thread does everything. It reconnects with exponential backoff and full jitter, up to 60 s. On every connection it
 publishes all retained topics, and every event that the broker has not acknowledged.
@@ -14,30 +14,43 @@ import socket
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgehar.backoff import Backoff
 from edgehar.errors import ConfigError
-from edgehar.sinks.mqtt.connection import MqttConnection, packet_bytes
-from edgehar.sinks.mqtt.limits import PacketLimit, Refusals
-from edgehar.sinks.mqtt.options import MqttTiming
+from edgehar.sinks.mqtt.connection import MqttConnection
+from edgehar.sinks.mqtt.outbox import MqttOutbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from edgehar.sinks.mqtt.connection import Tag
-    from edgehar.sinks.mqtt.options import Broker, MqttOptions
-    from edgehar.sinks.spool.queue import Spool, SpooledEvent
+    from edgehar.sinks.mqtt.options import Broker, MqttOptions, MqttTiming
+    from edgehar.sinks.spool.queue import Spool
 
 _log = logging.getLogger(__name__)
 
-# Messages of QoS 0 that may wait for the thread; the oldest are dropped first.
-_PASSING_MAX = 16
 _GOODBYE = "$goodbye"
 # So many connections lost within so many seconds suggest a second client with our identity.
 _LOST_OFTEN, _LOST_WITHIN_S = 4, 180.0
-# Interval of log lines about events that were set aside, in seconds.
-_SET_ASIDE_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class MqttTopics:
+    """What a session publishes beside its events, and what it listens to.
+
+    Attributes:
+        event: returns the topic of an event's payload.
+        retained: topics and payloads to publish on every connection, in this order.
+        subscriptions: topics to listen to.
+        on_message: called on the session's thread with topic, payload and whether the broker had retained it.
+    """
+
+    event: Callable[[bytes], str]
+    retained: Mapping[str, bytes]
+    subscriptions: Sequence[str]
+    on_message: Callable[[str, bytes, bool], None]
 
 
 class MqttSession:
@@ -49,16 +62,7 @@ class MqttSession:
     """
 
     def __init__(
-        self,
-        broker: Broker,
-        options: MqttOptions,
-        spool: Spool,
-        *,
-        event_topic: Callable[[bytes], str],
-        retained: Mapping[str, bytes],
-        subscriptions: Sequence[str] = (),
-        on_message: Callable[[str, bytes, bool], None],
-        timing: MqttTiming,
+        self, broker: Broker, options: MqttOptions, spool: Spool, *, topics: MqttTopics, timing: MqttTiming
     ) -> None:
         """Start to connect, in the background.
 
@@ -66,32 +70,23 @@ class MqttSession:
             broker: address, identity and log-in.
             options: protocol and keep-alive.
             spool: where events wait; they are removed when the broker acknowledges them.
-            event_topic: returns the topic of an event's payload.
-            retained: topics and payloads to publish on every connection, in this order.
-            subscriptions: topics to listen to.
-            on_message: called on the session's thread with topic, payload and whether the broker had retained it.
+            topics: what to publish and listen to.
             timing: timeouts and delays.
 
         Raises:
             SinkError: paho-mqtt is not installed.
         """
         self.connected, self.reconnects = False, 0
-        self._broker, self._options, self._spool, self._timing = broker, options, spool, timing
-        self._event_topic, self._subscriptions, self._on_message = event_topic, subscriptions, on_message
-        self._lock = threading.Lock()
-        # Guarded by the lock: the payload of every retained topic, and the topics the broker must be told.
-        self._retained = {broker.topic("availability"): b"online", **retained}
-        self._stale: dict[str, None] = {}
-        self._passing: deque[tuple[str, bytes]] = deque(maxlen=_PASSING_MAX)
-        self._events_wait = False
-        # The last event taken from the spool on this connection, those not sent yet, and the sizes of packets.
-        self._sent = 0
-        self._next: deque[SpooledEvent] = deque()
-        self._sizes: dict[Tag, int] = {}
-        # What the broker does not take: topics that it closes the connection for, with the size, and what was refused.
-        self._limit, self._refusals = PacketLimit(), Refusals(timing.retry_first_s)
-        self._left_out: dict[str, int] = {}
-        self._set_aside_s, self._set_aside = -_SET_ASIDE_EVERY_S, 0
+        self._broker, self._options, self._spool = broker, options, spool
+        self._topics, self._timing = topics, timing
+        self._outbox = MqttOutbox(
+            broker,
+            spool,
+            event_topic=topics.event,
+            retained=topics.retained,
+            retry_first_s=timing.retry_first_s,
+            warn=self._warn,
+        )
         self._announce_at_s: float | None = None
         self._closing_at_s: float | None = None
         # Messages logged since the last connection that lasted, and whether any was since the last connection.
@@ -111,20 +106,18 @@ class MqttSession:
 
     def hold(self, topic: str, payload: bytes) -> None:
         """Set the payload of a retained topic, now and on every later connection. Only the newest is kept."""
-        with self._lock:
-            self._retained[topic] = payload
-            self._stale[topic] = None
+        self._outbox.hold(topic, payload)
         self._nudge()
 
     def pass_on(self, topic: str, payload: bytes) -> None:
         """Publish with QoS 0 if the broker is there and keeps up, else drop it."""
         if self.connected:
-            self._passing.append((topic, payload))
+            self._outbox.pass_on(topic, payload)
             self._nudge()
 
     def events_wait(self) -> None:
         """Tell the session that the spool holds a new event."""
-        self._events_wait = True
+        self._outbox.events_wait()
         self._nudge()
 
     def announce_soon(self) -> None:
@@ -152,9 +145,9 @@ class MqttSession:
             self._options,
             fresh=fresh,
             connect_timeout_s=self._timing.connect_timeout_s,
-            on_acknowledged=self._on_acknowledged,
+            on_acknowledged=self._outbox.acknowledged,
             on_refused=self._on_refused,
-            on_message=self._on_message,
+            on_message=self._topics.on_message,
         )
 
     def _work(self, first: MqttConnection) -> None:
@@ -222,8 +215,9 @@ class MqttSession:
                 if not self.connected:
                     self._greet(connection)
                 if self._announce_at_s is not None and time.monotonic() >= self._announce_at_s:
-                    self._announce()
-                self._publish(connection)
+                    self._announce_at_s = None
+                    self._outbox.announce()
+                self._outbox.publish(connection)
             connection.step(self._idle_s(), self._wake)
             self._drain_nudges()
         return connection.gone
@@ -232,7 +226,7 @@ class MqttSession:
         """Seconds in which nothing must be done, unless something happens."""
         if self._closing_at_s is not None:
             return 0.05
-        waits = [1.0, self._refusals.wait_s()]
+        waits = [1.0, self._outbox.wait_s()]
         if self._announce_at_s is not None:
             waits.append(self._announce_at_s - time.monotonic())
         return max(0.0, min(wait_s for wait_s in waits if wait_s is not None))
@@ -245,157 +239,28 @@ class MqttSession:
         level = logging.INFO if self._has_logged or not again else logging.DEBUG
         _log.log(level, "%s: connected %sas %s%s", self._broker.where, again, self._broker.base_topic, backlog)
         self._has_logged = False
-        self._limit.told(connection.max_packet_bytes)
-        self._refusals.retry_all()
-        self._sizes.clear()
-        self._next.clear()
-        connection.subscribe(self._subscriptions)
-        self._announce()
-        self._sent, self._events_wait = 0, True
-        self.connected, self._connected_at_s = True, time.monotonic()
-
-    def _announce(self) -> None:
+        connection.subscribe(self._topics.subscriptions)
         self._announce_at_s = None
-        with self._lock:
-            self._stale = dict.fromkeys(self._retained)
-
-    def _publish(self, connection: MqttConnection) -> None:
-        """Send as much as the broker takes now: retained topics first, one message of each at a time."""
-        for topic, payload in self._retained_to_send(connection):
-            self._send(connection, topic, payload, topic, retain=True)
-        while self._may_send(connection) and (event := self._next_event(connection)) is not None:
-            self._send(connection, self._event_topic(event.payload), event.payload, event.sequence)
-        while self._passing:
-            topic, payload = self._passing.popleft()
-            if self._fits(topic, payload):
-                connection.publish_unless_busy(topic, payload)
-
-    def _may_send(self, connection: MqttConnection) -> bool:
-        """Whether the broker takes one more message, and none is on its way that must be alone."""
-        return connection.room > 0 and not any(map(self._limit.suspects, connection.unacknowledged))
-
-    def _retained_to_send(self, connection: MqttConnection) -> Iterable[tuple[str, bytes]]:
-        """Yield topics and payloads while there is room, those that may end the connection last."""
-        with self._lock:
-            stale = sorted(self._stale, key=self._limit.suspects)
-        for topic in stale:
-            if not self._may_send(connection):
-                return
-            if connection.holds(topic) or (self._limit.suspects(topic) and connection.unacknowledged):
-                continue
-            with self._lock:
-                self._stale.pop(topic, None)
-                payload = self._retained[topic]
-            if self._fits(topic, payload):
-                yield topic, payload
-
-    def _next_event(self, connection: MqttConnection) -> SpooledEvent | None:
-        """Return the next event to send now, if any; events that the broker does not take are set aside."""
-        for sequence in self._refusals.pop_due():
-            self._next.extend(event for event in self._spool.peek(sequence - 1, 1) if event.sequence == sequence)
-        while self._next or self._events_wait:
-            if not self._next:
-                self._events_wait = False
-                self._next.extend(self._spool.peek(self._sent, connection.room))
-                if not self._next:
-                    return None
-                self._events_wait, self._sent = True, self._next[-1].sequence
-            if self._limit.suspects(self._next[0].sequence) and connection.unacknowledged:
-                return None
-            event = self._next.popleft()
-            size = packet_bytes(self._event_topic(event.payload), event.payload)
-            if self._limit.bytes is None or size <= self._limit.bytes:
-                return event
-            self._put_aside(event, f"{size} bytes, more than the {self._limit.bytes} that the broker takes")
-        return None
-
-    def _send(self, connection: MqttConnection, topic: str, payload: bytes, tag: Tag, *, retain: bool = False) -> None:
-        self._sizes[tag] = packet_bytes(topic, payload)
-        connection.publish(topic, payload, tag, retain=retain)
-
-    def _fits(self, topic: str, payload: bytes) -> bool:
-        """Whether the broker takes a message; if not, log it once for each topic."""
-        size, most = packet_bytes(topic, payload), self._limit.bytes
-        if topic in self._left_out and size >= self._left_out[topic]:
-            return False
-        if most is None or size <= most:
-            return True
-        self._left_out[topic] = most + 1
-        _log.warning(
-            "%s: %s is left out: %d bytes, more than the %d that the broker takes; raise the broker's limit",
-            self._broker.where, topic, size, most,
-        )  # fmt: skip
-        return False
-
-    def _put_aside(self, event: SpooledEvent, reason: str) -> None:
-        """Move an event that the broker does not take to the file of refused events."""
-        self._spool.set_aside(event, reason)
-        self._set_aside += 1
-        now_s = time.monotonic()
-        if now_s - self._set_aside_s >= _SET_ASIDE_EVERY_S:
-            self._set_aside_s = now_s
-            _log.warning(
-                "%s: an event is set aside in the spool's refused file, %d so far: %s: %s",
-                self._broker.where, self._set_aside, self._event_topic(event.payload), reason,
-            )  # fmt: skip
-
-    def _on_acknowledged(self, tag: Tag) -> None:
-        self._limit.taken(tag, self._sizes.pop(tag, 0))
-        if isinstance(tag, int):
-            self._refusals.taken(tag)
-            self._spool.remove(tag)
+        self._outbox.start(connection)
+        self.connected, self._connected_at_s = True, time.monotonic()
 
     def _on_refused(self, tag: Tag | None, reason: str) -> None:
         if tag is None:
             self._warn(f"refuses a subscription, so some commands will not arrive: {reason}")
-            return
-        size = self._sizes.pop(tag, 0)
-        if reason == "Packet too large":
-            self._limit.blame(tag, size)
-        self._limit.taken(tag, 0)
-        if isinstance(tag, str):
-            if tag != _GOODBYE:
-                self._warn(f"refuses {tag}: {reason}")
-        elif reason != "Packet too large" and self._refusals.add(tag, reason):
-            self._warn(f"refuses an event: {reason}; sending it again later, after others")
-        else:
-            self._drop(tag, f"refused: {reason}")
+        elif tag != _GOODBYE:
+            self._outbox.refused(tag, reason)
 
     def _learn_from_end(self, connection: MqttConnection) -> None:
-        """Find out whether a message is to blame for the end of a connection, and leave that one out from now on."""
+        """Find out why a connection has ended: a message that the broker does not take, or a second client."""
         if connection.flooded:
             # The broker would send the same message again.
             self._fresh = True
         if not connection.ready or self._closing_at_s is not None:
             return
-        unacknowledged = connection.unacknowledged
-        if not unacknowledged:
-            self._hint_at_second_client()
-            return
-
-        def size_of(tag: Tag) -> int:
-            return self._sizes.get(tag, 0)
-
-        if connection.told_too_large:
-            blamed: Tag | None = max(unacknowledged, key=size_of)
-            assert blamed is not None
-            self._limit.blame(blamed, size_of(blamed))
+        if connection.unacknowledged:
+            self._outbox.connection_lost(connection)
         else:
-            blamed = self._limit.connection_lost(
-                unacknowledged, connection.seconds_since_sent(), size_of, others_taken=connection.acknowledged > 0
-            )
-        if blamed is not None:
-            self._drop(blamed, f"the broker closes the connection when these {size_of(blamed)} bytes are sent")
-
-    def _drop(self, tag: Tag, reason: str) -> None:
-        """Give up a message: an event is set aside, a topic is left out until its payload is smaller."""
-        if isinstance(tag, int):
-            for event in self._spool.peek(tag - 1, 1):
-                if event.sequence == tag:
-                    self._put_aside(event, reason)
-        elif tag != self._broker.topic("availability"):
-            self._left_out[tag] = self._sizes.get(tag, 0)
-            _log.warning("%s: %s is left out: %s", self._broker.where, tag, reason)
+            self._hint_at_second_client()
 
     def _hint_at_second_client(self) -> None:
         """Log a hint if connections are lost so often that a second client may use our identity."""
@@ -412,7 +277,7 @@ class MqttSession:
         if self._closing_at_s is None:
             return False
         deadline_s = self._closing_at_s + self._timing.drain_timeout_s
-        waiting = self._stale or self._next or self._events_wait or connection.unacknowledged
+        waiting = self._outbox.waiting or connection.unacknowledged
         if (not self.connected or waiting) and time.monotonic() < deadline_s:
             return False
         if self.connected:

@@ -17,7 +17,7 @@ from edgehar.records import Event, Prediction
 from edgehar.sinks.base import Sink
 from edgehar.sinks.mqtt.commands import COMMAND_TOPICS, Command, SetEnabled, SetThreshold, read_command
 from edgehar.sinks.mqtt.options import MqttOptions, MqttTiming, read_broker
-from edgehar.sinks.mqtt.session import MqttSession
+from edgehar.sinks.mqtt.session import MqttSession, MqttTopics
 from edgehar.sinks.spool.queue import Spool
 
 if TYPE_CHECKING:
@@ -87,10 +87,12 @@ class MqttSink(Sink):
             self._broker,
             options,
             self._spool,
-            event_topic=self._event_topic,
-            retained=self._first_messages(streams),
-            subscriptions=self._subscriptions(),
-            on_message=self._on_message,
+            topics=MqttTopics(
+                event=self._event_topic,
+                retained=self._first_messages(streams),
+                subscriptions=self._subscriptions(),
+                on_message=self._on_message,
+            ),
             timing=timing,
         )
 

@@ -12,7 +12,7 @@ from edgehar.capture.reader import ReconnectOptions
 from edgehar.events.decider import Decider
 from edgehar.events.options import DecisionOptions
 from edgehar.pipeline.runner import Runner, RunnerOptions
-from edgehar.pipeline.stream import Stream
+from edgehar.pipeline.stream import Stream, StreamOptions
 from edgehar.records import Event, Prediction, Status, StreamState
 from edgehar.sinks.base import Sink
 from edgehar.sources.base import Source
@@ -375,7 +375,7 @@ def test_duration_ends_the_wait_for_a_camera_that_never_comes(tiny_bundle):
     with Classifier(tiny_bundle) as classifier:
         decider = Decider(classifier.bundle.manifest.labels, DecisionOptions())
         reconnect = ReconnectOptions(at_start=True, first_delay_s=0.01, max_delay_s=0.01)
-        stream = Stream(missing, classifier, decider, name="hall", reconnect=reconnect)
+        stream = Stream(missing, classifier, decider, name="hall", options=StreamOptions(reconnect=reconnect))
         Runner([stream], [Collected()], RunnerOptions(duration_s=60), clock=clock).run()
     assert stream.state is StreamState.STOPPED
 

@@ -11,7 +11,7 @@ from edgehar.capture.governor import Governor
 from edgehar.capture.options import GovernorOptions
 from edgehar.events.decider import Decider
 from edgehar.events.options import DecisionOptions
-from edgehar.pipeline.stream import INFERENCE_ERRORS, Stream
+from edgehar.pipeline.stream import INFERENCE_ERRORS, Stream, StreamOptions
 from edgehar.records import Event, Prediction
 
 
@@ -35,7 +35,7 @@ class Failing(Classifier):
 
 def stream_of(classifier, **options):
     decider = Decider(classifier.bundle.manifest.labels, DecisionOptions())
-    return Stream(lambda: None, classifier, decider, name="hall", **options)
+    return Stream(lambda: None, classifier, decider, name="hall", options=StreamOptions(**options))
 
 
 def frame_at(number, rate_hz=10, level=255):
