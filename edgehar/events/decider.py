@@ -74,6 +74,11 @@ class Decider:
         """The current options."""
         return self._options
 
+    @property
+    def rules(self) -> Decision:
+        """The rules in force: the options over the defaults of the model."""
+        return self._rules
+
     def reconfigure(self, options: DecisionOptions) -> None:
         """Use other options from the next prediction on. An open event stays open.
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 COOKIE = "edgehar-session"
 MOST_BODY_BYTES = 1_000_000
+MOST_HEAD_BYTES = 16_384
 # Deadline of a request's body.
 BODY_S = 10.0
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -110,6 +111,8 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         """Prepare the scope for the pages; raises RefusedError."""
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEAD_BYTES:
+            raise RefusedError(431, "too-large", f"the headers are larger than {MOST_HEAD_BYTES} bytes")
         self._remove_prefix(scope)
         headers = Headers(scope=scope)
         if not self._has_password:

@@ -117,6 +117,11 @@ class LiveFeed:
         """Streams that are open now."""
         return sum(count for (_, kind), count in self._viewers.items() if kind == "state")
 
+    @property
+    def running(self) -> bool:
+        """Whether pictures are being made."""
+        return self._task is not None and not self._task.done()
+
     async def parts(self, numbers: Sequence[int], kinds: Sequence[Kind]) -> AsyncIterator[bytes]:
         """Give the parts about some cameras as they change, until the feed is closed.
 
@@ -141,11 +146,14 @@ class LiveFeed:
                 seen = self._turn
                 if fresh:
                     yield b"".join(fresh)
-                async with self._changed:
-                    await self._changed.wait_for(lambda: self._turn > seen or self._closed)
+                await self._next_turn(seen)
         finally:
             self._viewers.subtract(counted)
             self._viewers += Counter()
+
+    async def _next_turn(self, after: int) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._turn > after or self._closed)
 
     async def picture(self, number: int) -> bytes | None:
         """Return the newest picture of a camera as JPEG; None if there is none or pictures are off."""
@@ -191,11 +199,12 @@ class LiveFeed:
 
     async def _look(self, number: int, camera: _Watched) -> None:
         loop = asyncio.get_running_loop()
-        if self._viewers[number, "picture"]:
+        has_pictures = camera.camera.view.pictures != "none"
+        if self._viewers[number, "picture"] and has_pictures:
             frame = camera.camera.frame()
             if frame is not None and frame is not camera.frame:
                 self._put(number, "picture", await loop.run_in_executor(self._executor, camera.picture, frame))
-        if self._viewers[number, "input"]:
+        if self._viewers[number, "input"] and has_pictures:
             self._put(number, "input", await loop.run_in_executor(self._executor, camera.input))
             camera.camera.take_input(camera.take_input)
         if self._viewers[number, "state"]:

@@ -42,18 +42,22 @@ def page(request: Request, services: Services, name: str, *, status: int = 200, 
     """
     language = language_of(request, services)
     visitor = visitor_of(request)
-    html = _environment().get_template(f"{name}.html").render(
-        name=name,
-        language=language,
-        languages=LANGUAGES,
-        t=functools.partial(text, language),
-        texts=_for_script(language),
-        sections=_SECTIONS,
-        root=root_of(request),
-        csrf=visitor.csrf or "",
-        can_log_out=visitor.session is not None,
-        logged_in=visitor.logged_in,
-        **values,
+    html = (
+        _environment()
+        .get_template(f"{name}.html")
+        .render(
+            name=name,
+            language=language,
+            languages=LANGUAGES,
+            t=functools.partial(text, language),
+            texts=_for_script(language),
+            sections=_SECTIONS,
+            root=root_of(request),
+            csrf=visitor.csrf or "",
+            can_log_out=visitor.session is not None,
+            logged_in=visitor.logged_in,
+            **values,
+        )
     )
     # The page holds the token of the session.
     return HTMLResponse(html, status, {"Cache-Control": "no-store"})

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgehar.web.options import WebOptions
 
 # OWASP's parameters of argon2id with the least memory, 19 MiB, because a Pi Zero has 512 MB.
-_COST = {"time_cost": 2, "memory_cost": 19_456, "parallelism": 1}
+_TIME_COST, _MEMORY_KIB = 2, 19_456
 LONGEST_PASSWORD = 1024
 # Wrong passwords that an address may try before it must wait, and its longest wait in seconds.
 FREE_TRIES, LONGEST_WAIT_S = 5, 300.0
@@ -49,7 +49,9 @@ class Password:
         try:
             argon2.extract_parameters(digest)
         except argon2.exceptions.InvalidHashError:
-            raise ConfigError("web: the password hash is not one of argon2; make one with edgehar web password") from None
+            raise ConfigError(
+                "web: the password hash is not one of argon2; make one with edgehar web password"
+            ) from None
 
     @classmethod
     def of(cls, options: WebOptions) -> Password | None:
@@ -75,7 +77,7 @@ def _hasher() -> argon2.PasswordHasher:
         import argon2
     except ImportError:
         raise ConfigError("a password for the pages needs argon2-cffi; run: pip install 'edgehar[web]'") from None
-    return argon2.PasswordHasher(**_COST)
+    return argon2.PasswordHasher(time_cost=_TIME_COST, memory_cost=_MEMORY_KIB, parallelism=1)
 
 
 class Throttle:

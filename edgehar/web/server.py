@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from edgehar.web.options import WebOptions
+    from edgehar.web.protocol import Limits
     from edgehar.web.site import Site
 
 _log = logging.getLogger(__name__)
@@ -41,19 +42,20 @@ class WebServer:
         url: address for a browser.
     """
 
-    def __init__(self, site: Site, options: WebOptions) -> None:
+    def __init__(self, site: Site, options: WebOptions, limits: Limits | None = None) -> None:
         """Listen on the address of `options`.
 
         Args:
             site: the pages.
             options: address and certificate.
+            limits: what clients may take; None for the usual.
 
         Raises:
             ConfigError: the certificate or key cannot be used.
             SinkError: the address or port cannot be used.
         """
         assert options.listen is not None
-        self._site, self._tls = site, _tls(options)
+        self._site, self._tls, self._limits = site, _tls(options), limits
         host, port = address_of(options.listen)
         shown = f"[{host}]" if ":" in host else host
         self.url = f"{'http' if self._tls is None else 'https'}://{shown}:{port}{options.prefix}/"
@@ -92,11 +94,12 @@ class WebServer:
     async def _serve(self) -> None:
         import uvicorn
 
-        from edgehar.web.protocol import HEAD_BYTES, Protocol
+        from edgehar.web.guard import MOST_HEAD_BYTES
+        from edgehar.web.protocol import Limits, protocol_of
 
         config = uvicorn.Config(
             self._site.app(),
-            http=Protocol,
+            http=protocol_of(self._limits or Limits()),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -106,7 +109,7 @@ class WebServer:
             proxy_headers=False,
             timeout_keep_alive=15,
             timeout_graceful_shutdown=1,
-            h11_max_incomplete_event_size=HEAD_BYTES,
+            h11_max_incomplete_event_size=MOST_HEAD_BYTES,
         )
         config.load()
         config.ssl = self._tls
@@ -118,7 +121,8 @@ def _listen(host: str, port: int) -> socket.socket:
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
+        # With this protocol asyncio sends small packets at once; with 0 every answer would wait for an ACK, 40 ms.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)

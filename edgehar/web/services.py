@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
     from concurrent.futures import ThreadPoolExecutor
 
@@ -29,6 +30,7 @@ class Services:
         sessions: who is logged in.
         password: what visitors must know; None if everyone may see the pages.
         throttle: waiting times after wrong passwords.
+        checking: held while a password is checked, because each check takes 19 MiB.
         executor: threads for work that would block the event loop.
     """
 
@@ -39,4 +41,5 @@ class Services:
     sessions: Sessions
     password: Password | None
     throttle: Throttle
+    checking: asyncio.Lock
     executor: ThreadPoolExecutor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import time
@@ -73,8 +74,14 @@ class Site:
             sessions=Sessions(options.session_days * 86_400, clock),
             password=Password.of(options),
             throttle=Throttle(clock),
+            checking=asyncio.Lock(),
             executor=executor,
         )
+
+    @property
+    def feed(self) -> LiveFeed:
+        """The live pictures."""
+        return self._services.feed
 
     def app(self) -> ASGIApp:
         """Return the ASGI application."""
@@ -94,7 +101,7 @@ class Site:
 
     async def end_streams(self) -> None:
         """End the live streams, so that the server can stop."""
-        await self._services.feed.close()
+        await self.feed.close()
 
     def close(self) -> None:
         """Free the threads."""

@@ -21,8 +21,10 @@ _REFERENCE = "#/components/schemas/{name}"
 
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of some operations."""
-    kinds = {kind for operation in operations for kind in (operation.answer, operation.body) if kind is not None}
-    ordered = [Problem, *sorted(kinds, key=lambda kind: kind.__name__)]
+    kinds: set[type[Any]] = {
+        kind for operation in operations for kind in (operation.answer, operation.body) if kind is not None
+    }
+    ordered: list[type[Any]] = [Problem, *sorted(kinds, key=lambda kind: kind.__name__)]
     schemas, components = msgspec.json.schema_components(ordered, ref_template=_REFERENCE)
     references = dict(zip(ordered, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}

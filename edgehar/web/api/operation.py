@@ -64,4 +64,4 @@ class Operation:
     @property
     def name(self) -> str:
         """Its identifier in the document."""
-        return self.handler.__name__  # type: ignore[attr-defined, no-any-return]
+        return str(getattr(self.handler, "__name__", self.path))

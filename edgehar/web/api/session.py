@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from edgehar.web.services import Services
 
-# One at a time, because each check of a password takes 19 MiB.
-_checking = asyncio.Lock()
-
 
 class LogIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The password of the pages."""
@@ -40,7 +37,7 @@ async def log_in(request: Request, services: Services) -> Response:
     if services.password is None:
         raise RefusedError(409, "no-password", "there is no password; everything may be seen")
     address = request.client.host if request.client else ""
-    async with _checking:
+    async with services.checking:
         wait_s = services.throttle.wait_s(address)
         if wait_s > 0:
             seconds = math.ceil(wait_s)

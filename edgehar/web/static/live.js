@@ -26,7 +26,8 @@ class Card {
     this.urls = new Map();
     this.picture.addEventListener("load", () => {
       const { naturalWidth: width, naturalHeight: height } = this.picture;
-      if (width) find(".stage").style.aspectRatio = `${width} / ${height}`;
+      const alone = grid.classList.contains("one");
+      if (width && alone) find(".stage").style.aspectRatio = `${width} / ${height}`;
     });
     const name = find(".name");
     name.textContent = camera.name;
@@ -38,7 +39,6 @@ class Card {
     this.blank.textContent = t(camera.pictures === "none" ? "live.no-pictures" : "live.waiting");
     this.bars = new Map();
     for (const label of camera.labels) this.addBar(find(".bars"), label);
-    this.showLegend(find(".legend"));
   }
 
   addBar(list, label) {
@@ -52,17 +52,12 @@ class Card {
       track.append(mark);
       fill.style.background = colorOf(action);
     }
-    const item = element("li", {}, element("span", { class: "of", text: label }), track, value);
+    const dot = element("span", { class: "dot", "aria-hidden": "true" });
+    if (action >= 0) dot.style.background = colorOf(action);
+    const name = element("span", { class: "of" }, dot, element("span", { class: "word", text: label, title: label }));
+    const item = element("li", {}, name, track, value);
     list.append(item);
     this.bars.set(label, { fill, value, item });
-  }
-
-  showLegend(box) {
-    this.camera.actions.slice(0, 6).forEach((label, number) => {
-      const dot = element("span", { class: "dot", "aria-hidden": "true" });
-      dot.style.background = colorOf(number);
-      box.append(element("span", { class: "key" }, dot, label));
-    });
   }
 
   showImage(kind, bytes, type) {
