@@ -121,9 +121,11 @@ class Event(_Record, frozen=True, tag_field="type", tag="event"):
     """Start, update or end of an action.
 
     Attributes:
-        phase: "start" when the action is first recognized, "update" while it lasts, "end" when it or the stream ends.
+        phase: "start" when the action is first recognized, "update" while it lasts, "end" when it or the stream ends,
+            and "uploaded" when a server has its clip.
         id: UUID version 7 (RFC 9562), the same from start to end.
-        revision: 0 for the start, one more with each record of this event. With `id` it identifies duplicates.
+        revision: 0 for the start, one more with each record of this event; 1000000 and the number of the file for
+            "uploaded". With `id` it identifies duplicates.
         time: wall-clock time of the record (UTC, ISO 8601).
         source: name of the source, without credentials.
         model: name of the bundle.
@@ -132,9 +134,10 @@ class Event(_Record, frozen=True, tag_field="type", tag="event"):
         start_s: capture time of the newest frame of the first window with this label, in seconds.
         end_s: the same for the last window, or the end of the minimum duration if that is later. None until the end.
         clip: path of the clip in the recording folder; None if the event is not recorded.
+        clip_url: address of the clip at the server, without credentials; None unless the phase is "uploaded".
     """
 
-    phase: Literal["start", "update", "end"]
+    phase: Literal["start", "update", "end", "uploaded"]
     id: str
     revision: int
     time: str
@@ -145,6 +148,7 @@ class Event(_Record, frozen=True, tag_field="type", tag="event"):
     start_s: float
     end_s: float | None = None
     clip: str | None = None
+    clip_url: str | None = None
 
     def __repr__(self) -> str:
         """Return the fields that tell one event record from another."""

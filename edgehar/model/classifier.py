@@ -15,7 +15,7 @@ from edgehar.frames import Frame, PixelFormat
 from edgehar.masks import View
 from edgehar.model.edgetpu import CPU
 from edgehar.model.history import History, StatefulHistory, WindowHistory
-from edgehar.model.masking import InputMask
+from edgehar.model.masking import MaskedResizer
 from edgehar.model.network import Network
 from edgehar.model.timegrid import TimeGrid
 from edgehar.printable import valid_unicode
@@ -99,10 +99,12 @@ class Classifier:
         self.mode, self.source_name = mode, valid_unicode(source_name)
         self._region, self._masks = region, masks
         try:
-            self._resizer = self.bundle.make_resizer(region=region)
+            plain = self.bundle.make_resizer(region=region)
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        self._mask = InputMask(self.bundle, View(masks, region)) if masks else None
+        self._resizer = MaskedResizer(plain, self.bundle, View(masks, region)) if masks else plain
+        # Answers begin when this many frames were seen.
+        self._first_answer = self._window + manifest.temporal.lead_in
         self._history: History = (WindowHistory if mode == "window" else StatefulHistory)(self._network)
         self._grid = TimeGrid(manifest.temporal.rate_hz)
         self._captured_s: deque[float] = deque(maxlen=self._window)
@@ -117,6 +119,11 @@ class Classifier:
         return self._grid.rate_hz
 
     @property
+    def look_place(self) -> Region | None:
+        """The second look at the last frame: (x, y, width, height) as shares 0 to 1 of the region; None without one."""
+        return getattr(self._resizer, "place", None)
+
+    @property
     def frames_seen(self) -> int:
         """Frames on the model's time grid since the start or the last `reset`."""
         return self._history.count
@@ -125,6 +132,8 @@ class Classifier:
         self, frame: Frame | npt.NDArray[np.uint8], *, captured_s: float | None = None, dropped: int = 0
     ) -> Prediction | None:
         """Take one frame; returns a prediction when a window is full and `hop` frames have passed since the last one.
+
+        The first window begins after the model's lead-in, if it has one.
 
         The model's rate decides which frames are used: those on a time grid of `rate_hz`, by their capture times.
         In mode "stateful" the first prediction also needs as many frames as a window has.
@@ -165,8 +174,8 @@ class Classifier:
         if not self._captured_s:
             self._first_captured_s = frame.captured_s
         self._captured_s.append(frame.captured_s)
-        beyond_first_window = self._history.count - self._window
-        if beyond_first_window < 0 or beyond_first_window % self.hop:
+        beyond_first_answer = self._history.count - self._first_answer
+        if beyond_first_answer < 0 or beyond_first_answer % self.hop:
             return None
         return self._classify(frame.arrived_s, TimingMs(shrunk_ms, encoded_ms, kept_ms), dropped)
 
@@ -174,10 +183,10 @@ class Classifier:
         """Return a prediction for a clip that ended before one window was full.
 
         The window is filled up with copies of the first frame, as in training; in mode "stateful" it is not filled.
-        Returns None if there was a full window, or no frame.
+        The last window may begin within the lead-in here. Returns None if there was a prediction, or no frame.
         """
         # After `restore` there is a history, but no frame.
-        if not self._captured_s or self._history.count >= self._window:
+        if not self._captured_s or self._history.count >= self._first_answer:
             return None
         return self._classify(time.monotonic(), TimingMs(0.0, 0.0, 0.0), dropped)
 
@@ -304,8 +313,6 @@ class Classifier:
             self._resizer.resize_into(frame, encoder.input_view())
         except ValueError as error:
             raise SourceError(f"{self.source_name or 'frame'}: {error}") from error
-        if self._mask is not None:
-            self._mask.apply(frame, encoder.input_view())
         if self.on_input is not None:
             self.on_input(encoder.input_view())
         shrunk = time.perf_counter()

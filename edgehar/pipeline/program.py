@@ -65,7 +65,7 @@ class Program:
         self._monitor, self._notifier = Monitor(), Notifier()
         self._shared = build.Shared.of(config, self._monitor)
         self._streams = build.make_streams(config, self._shared)
-        self._uploader = build.make_uploader(config, self._shared.recorder)
+        self._uploader = build.make_uploader(config, self._shared.recorder, lambda event: self._runner.insert(event))
         self._pages = self._make_pages()
         self._runner = Runner(
             self._streams,
@@ -89,6 +89,8 @@ class Program:
         self._monitor.start()
         if self._pages is not None:
             self._pages.server.start()
+        if self._uploader is not None:
+            self._uploader.start()
         try:
             self._runner.run()
         finally:
@@ -204,6 +206,8 @@ class Program:
             self._runner.replace_sinks(lambda: self._replacement_sinks(config, before))
         for stream, decider in zip(self._streams, deciders, strict=True):
             stream.decider.reconfigure(decider.options)
+        if self._mqtt is not None:
+            self._mqtt.show_settings(build.settings_of(self._streams))
         self._config = config
         _log.info("configuration read again; changed: %s", ", ".join(change.section for change in changes))
 

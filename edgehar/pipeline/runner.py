@@ -90,6 +90,9 @@ class Runner:
         self._prediction_count = 0
         self._wake = threading.Event()
         self._requests: deque[Callable[[], object]] = deque()
+        self._inserting = threading.Lock()
+        # Guarded by the lock: records of other threads; None when the run ends.
+        self._inserted: list[Record] | None = []
 
     def stop(self) -> None:
         """Request a clean end. Takes no lock, so it is safe in a signal handler and from any thread."""
@@ -103,6 +106,15 @@ class Runner:
         self._requests.append(action)
         if wake:
             self._wake.set()
+
+    def insert(self, record: Record) -> bool:
+        """Give a record of another thread to all sinks; returns False, and does nothing, once the run ends."""
+        with self._inserting:
+            if self._inserted is None:
+                return False
+            self._inserted.append(record)
+        self._wake.set()
+        return True
 
     @property
     def queue_depth(self) -> int:
@@ -137,6 +149,7 @@ class Runner:
             last = StreamState.STOPPED
             raise
         finally:
+            self._emit_inserted(last=True)
             self._on_end()
             self._finish(last, complete)
         self._outputs.check(self._is_stopping)
@@ -156,6 +169,8 @@ class Runner:
             self._wake.clear()
             while self._requests:
                 self._requests.popleft()()
+            if self._inserted:
+                self._emit_inserted()
             # One frame of each stream in turn, so that no stream delays the others.
             taken = [self._take_turn(stream) for stream in self.streams if not stream.done]
             if not any(taken):
@@ -236,6 +251,12 @@ class Runner:
 
     def _emit(self, records: Iterable[Record]) -> None:
         self._outputs.emit(records, self._is_stopping)
+
+    def _emit_inserted(self, *, last: bool = False) -> None:
+        """Emit the records of other threads; if `last`, take no more of them."""
+        with self._inserting:
+            records, self._inserted = self._inserted or [], None if last else []
+        self._emit(records)
 
     def _enter(self, stream: Stream, state: StreamState, reason: str) -> None:
         if stream.state in _ENDED:

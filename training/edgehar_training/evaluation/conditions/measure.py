@@ -189,7 +189,7 @@ def _check_alike(tested: Sequence[BundleClips]) -> None:
     """Check that all bundles take the same frames, because each frame is changed and resized once for all."""
     first = tested[0].bundle
     for other in (one.bundle for one in tested[1:]):
-        kinds = [(b.manifest.input.height, b.manifest.input.width, b.manifest.input.crop) for b in (first, other)]
+        kinds = [(b.manifest.input.source_size, b.manifest.input.crop) for b in (first, other)]
         if kinds[0] != kinds[1] or first.manifest.temporal.rate_hz != other.manifest.temporal.rate_hz:
             raise DatasetError(f"{first.path} and {other.path} take frames of different size, crop or rate")
 
