@@ -79,6 +79,7 @@ class Program:
             on_end=self._notifier.stopping,
         )
         self._monitor.add_gauge("queue_depth", lambda: self._runner.queue_depth)
+        self._monitor.add_gauge("queue_dropped", lambda: self._runner.queue_dropped)
         self._metrics = self._serve_metrics()
         self._ready = False
         self._measured_s = 0.0
