@@ -45,9 +45,7 @@ def load_networks(config: Config) -> dict[str, Network]:
 
     networks = {}
     for model in dict.fromkeys(config.model_of(camera) for camera in config.cameras):
-        bundle = ModelBundle.open(model)
-        trial.check(bundle)
-        networks[model] = Network(bundle, threads=config.threads, delegate=config.delegate)
+        networks[model] = Network(trial.open_bundle(model), threads=config.threads, delegate=config.delegate)
     return networks
 
 

@@ -6,7 +6,8 @@ import time
 
 import msgspec
 import pytest
-from support.brokers import BASE, event, mqtt_options, prediction, wait_until
+from support.brokers import BASE, event, mqtt_options, prediction
+from support.helpers import wait_until
 
 from edgehar import SinkError
 from edgehar.sinks.mqtt.commands import SetEnabled, SetThreshold, TakeSnapshot
@@ -173,8 +174,7 @@ def test_every_prediction_is_published_when_asked_to(broker, listen, sink_of):
     wait_until(lambda: sink.connected)
     for number in range(5):
         sink.write(prediction(number))
-        time.sleep(0.05)
-    listener.wait(lambda: len(listener.of("predictions")) == 5)
+        listener.wait(lambda number=number: len(listener.of("predictions")) == number + 1)
     assert [json.loads(payload)["seq"] for payload in listener.of("predictions")] == list(range(5))
 
 

@@ -10,8 +10,7 @@ import urllib.request
 import jsonschema
 import pytest
 from support import upload_servers
-from support.brokers import wait_until
-from support.helpers import assert_one_line_error, flat_frames, run_command, start_command, write_video
+from support.helpers import assert_one_line_error, flat_frames, run_command, start_command, wait_until, write_video
 from support.recordings import encode, event, files_of, recording, watch
 
 from edgehar.credentials import Secret
@@ -383,7 +382,7 @@ def test_a_run_uploads_what_it_records_and_the_next_what_was_left(tmp_path, tiny
         assert "hunter2" not in done.stderr
         server.behavior = None
         with start_command("edgehar-run", "--config", config, "--wait") as process:
-            process.communicate(timeout=60)
+            process.communicate(timeout=300)
         archive = Archive(tmp_path / "rec")
         if waiting_in(archive):
             run_command("edgehar-run", "--config", config)
