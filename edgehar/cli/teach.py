@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
     # The matrices are small: threads of a BLAS library cost more than they save. Read when numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from edgehar.model.bundle import ModelBundle
+    from edgehar.inspect import trial
     from edgehar.progress import Progress
     from edgehar.teaching.clips import combined, read_clips, read_inbox
     from edgehar.teaching.teach import RECOMMENDED_CLIPS, NotBetterError, teach
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     log = logging.getLogger(__name__)
     if not args.data and not args.inbox:
         raise ConfigError("nothing to teach from; give --data DIR or --inbox DIR")
-    bundle = ModelBundle.open(args.model)
+    bundle = trial.open_bundle(args.model)
     clips = combined([*map(read_clips, args.data), *map(read_inbox, args.inbox)])
     if not clips.grouped:
         log.warning(

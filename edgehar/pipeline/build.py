@@ -7,6 +7,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.capture.governor import Governor
@@ -16,7 +17,7 @@ from edgehar.hours import Hours
 from edgehar.model.bundle import ModelBundle
 from edgehar.model.classifier import Classifier
 from edgehar.model.network import Network
-from edgehar.pipeline.stream import Stream
+from edgehar.pipeline.stream import Stream, StreamOptions
 from edgehar.printable import valid_unicode
 
 if TYPE_CHECKING:
@@ -45,31 +46,40 @@ def load_networks(config: Config) -> dict[str, Network]:
 
     networks = {}
     for model in dict.fromkeys(config.model_of(camera) for camera in config.cameras):
-        bundle = ModelBundle.open(model)
-        trial.check(bundle)
-        networks[model] = Network(bundle, threads=config.threads, delegate=config.delegate)
+        networks[model] = Network(trial.open_bundle(model), threads=config.threads, delegate=config.delegate)
     return networks
 
 
-def make_recorder(config: Config) -> Recorder | None:
+def make_recorder(config: Config, monitor: Monitor) -> Recorder | None:
     """Return the recorder of events; None if recording is off."""
     if config.record.directory is None:
         return None
     from edgehar.recording.recorder import Recorder
 
-    return Recorder(config.record)
+    recorder = Recorder(config.record)
+    monitor.add_gauge("recordings", lambda: recorder.recorded)
+    monitor.add_gauge("recordings_failed", lambda: recorder.failed)
+    return recorder
 
 
-def make_uploader(config: Config, recorder: Recorder | None) -> Uploader | None:
-    """Return the uploader of recordings, started; None if nothing is uploaded."""
+def make_uploader(config: Config, shared: Shared, on_uploaded: Callable[[Event], bool]) -> Uploader | None:
+    """Return the uploader of recordings; None if nothing is uploaded.
+
+    Args:
+        config: the configuration.
+        shared: has the recorder, and the monitor that counts uploads.
+        on_uploaded: takes the record of each clip that the server has; False if the program ends.
+    """
+    recorder = shared.recorder
     if recorder is None or config.upload.url is None:
         return None
     from edgehar.delivery.uploader import Uploader
     from edgehar.recording.store import Archive
 
-    uploader = Uploader(Archive(recorder.folder), config.upload)
-    recorder.on_recorded = uploader.wake
-    uploader.start()
+    uploader = Uploader(Archive(recorder.folder), config.upload, on_uploaded=on_uploaded)
+    recorder.on_recorded = uploader.add
+    shared.monitor.add_gauge("uploads", lambda: uploader.uploaded)
+    shared.monitor.add_gauge("uploads_waiting", lambda: uploader.waiting)
     return uploader
 
 
@@ -95,7 +105,7 @@ class Shared:
         networks = load_networks(config)
         rates_hz = dict.fromkeys(network.bundle.manifest.temporal.rate_hz for network in networks.values())
         governors = {rate_hz: Governor(rate_hz, config.governor) for rate_hz in rates_hz}
-        return cls(networks, governors, monitor, make_recorder(config))
+        return cls(networks, governors, monitor, make_recorder(config, monitor))
 
 
 def make_streams(config: Config, shared: Shared) -> list[Stream]:
@@ -121,12 +131,14 @@ def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Strea
         classifier,
         make_decider(config, camera, bundle),
         name=name,
-        reconnect=config.reconnect,
-        governor=shared.governors[bundle.manifest.temporal.rate_hz],
         monitor=shared.monitor,
-        view=view,
-        recording=recording,
-        hours=hours,
+        options=StreamOptions(
+            reconnect=config.reconnect,
+            governor=shared.governors[bundle.manifest.temporal.rate_hz],
+            view=view,
+            recording=recording,
+            hours=hours,
+        ),
     )
 
 
@@ -204,7 +216,9 @@ def _notify_sink(config: Config, streams: list[Stream], monitor: Monitor) -> Sin
     def picture_of(event: Event) -> bytes | None:
         stream = by_name.get(event.source)
         # Sealed pictures leave the device sealed or not at all.
-        return None if stream is None or config.record.seal_to else stream.picture_of(event)
+        if stream is None or config.record.seal_to:
+            return None
+        return _recorded_picture(config, event) if event.phase == "uploaded" else stream.picture_of(event)
 
     hours = {
         source_name(camera): Hours(f"camera {source_name(camera)}: notify_hours", camera.notify_hours)
@@ -213,7 +227,20 @@ def _notify_sink(config: Config, streams: list[Stream], monitor: Monitor) -> Sin
     }
     sink = NotifySink(config.notify, apprise_sender(config.notify), picture_of=picture_of, hours=hours)
     monitor.add_gauge("connected", lambda: sink.connected, sink.name)
+    monitor.add_gauge("notifications", lambda: sink.sent)
+    monitor.add_gauge("notifications_failed", lambda: sink.failed)
     return sink
+
+
+def _recorded_picture(config: Config, event: Event) -> bytes | None:
+    """Return the picture that was recorded of an event; None if it is not there any more."""
+    assert config.record.directory is not None
+    assert event.clip is not None
+    path = Path(config.record.directory).expanduser() / event.clip
+    try:
+        return path.with_suffix(".jpg").read_bytes()
+    except OSError:
+        return None
 
 
 def _recording(config: Config, camera: CameraOptions, bundle: ModelBundle, recorder: Recorder) -> CameraRecorder:
@@ -253,10 +280,10 @@ def _open_camera(camera: CameraOptions, bundle: ModelBundle, tap: PacketTap | No
 def _open_now(camera: CameraOptions, bundle: ModelBundle) -> Source:
     from edgehar.sources import open_source
 
-    shape = bundle.manifest.input
+    height, width = bundle.manifest.input.source_size
     # Large enough that the region of the picture has the pixels that the model needs.
     wide, high = (1.0, 1.0) if camera.region is None else camera.region[2:]
-    target_size = (math.ceil(shape.height / max(high, _LEAST_SHARE)), math.ceil(shape.width / max(wide, _LEAST_SHARE)))
+    target_size = (math.ceil(height / max(high, _LEAST_SHARE)), math.ceil(width / max(wide, _LEAST_SHARE)))
     return open_source(camera.source, target_size=target_size, **camera.open_options())
 
 
@@ -284,21 +311,34 @@ def _mqtt_sink(
     from edgehar.sinks.spool.queue import Spool
 
     spool = Spool.open(f"mqtt-{_digest(read_broker(config.mqtt).client_id)}", config.spool)
+    # Sealed pictures leave the device sealed or not at all.
+    pictures, least_s = config.mqtt.pictures and not config.record.seal_to, config.mqtt.update_every_s
     published = [
         PublishedStream(
             source=stream.name,
             labels=stream.classifier.bundle.manifest.labels,
+            actions=stream.decider.actions,
             model=stream.classifier.bundle.manifest.name,
             name=(camera.name or "") if len(streams) > 1 else "",
-            answer_every_s=stream.classifier.hop / stream.classifier.bundle.manifest.temporal.rate_hz,
-            status_every_s=config.health.status_every_s,
+            answer_every_s=max(least_s, stream.classifier.hop / stream.classifier.bundle.manifest.temporal.rate_hz),
+            status_every_s=max(least_s, config.health.status_every_s),
+            snapshots=stream.view.pictures != "none",
+            picture_of=stream.picture_of if pictures and stream.view.pictures != "none" else None,
         )
         for stream, camera in zip(streams, config.cameras, strict=True)
     ]
-    settings = {"enabled": all(stream.enabled for stream in streams)}
-    sink = MqttSink(config.mqtt, spool=spool, streams=published, settings=settings, on_command=on_command)
+    sink = MqttSink(config.mqtt, spool=spool, streams=published, settings=settings_of(streams), on_command=on_command)
     _add_gauges(monitor, "mqtt", spool, lambda: sink.connected)
     return sink
+
+
+def settings_of(streams: list[Stream]) -> dict[str, bool | float]:
+    """Return what commands can set: `enabled`, and `threshold` if all actions of all streams have the same."""
+    settings: dict[str, bool | float] = {"enabled": all(stream.enabled for stream in streams)}
+    thresholds = {stream.decider.threshold for stream in streams}
+    if len(thresholds) == 1 and (threshold := thresholds.pop()) is not None:
+        settings["threshold"] = threshold
+    return settings
 
 
 def _webhook_sink(config: Config, monitor: Monitor) -> Sink:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgehar.capture.options import ReconnectOptions
@@ -31,6 +32,25 @@ _log = logging.getLogger(__name__)
 
 # After this many failures of the network in a row, stop loading it again.
 INFERENCE_ERRORS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """How the source of a stream is read, shown and recorded.
+
+    Attributes:
+        reconnect: when and how often to reopen a live source.
+        governor: limits the frames per second; None for no limit.
+        view: what may be shown of the picture.
+        recording: records the events; None to record none.
+        hours: when the source is read; always if None or empty.
+    """
+
+    reconnect: ReconnectOptions = field(default_factory=ReconnectOptions)
+    governor: Governor | None = None
+    view: View = field(default_factory=View)
+    recording: CameraRecorder | None = None
+    hours: Hours | None = None
 
 
 class Stream:
@@ -60,12 +80,8 @@ class Stream:
         decider: Decider,
         *,
         name: str,
-        reconnect: ReconnectOptions | None = None,
-        governor: Governor | None = None,
         monitor: Monitor | None = None,
-        view: View | None = None,
-        recording: CameraRecorder | None = None,
-        hours: Hours | None = None,
+        options: StreamOptions = StreamOptions(),
     ) -> None:
         """Make a stream; a `Runner` runs it.
 
@@ -74,31 +90,28 @@ class Stream:
             classifier: classifies frames under the same source name; closed by the caller.
             decider: decides on its predictions.
             name: name of the source in records.
-            reconnect: when and how often to reopen a live source.
-            governor: limits the frames per second; None for no limit.
             monitor: gets the counts of this stream; None for a stream on its own.
-            view: what may be shown of the picture; None for all of it.
-            recording: records the events; None to record none.
-            hours: when the source is read; always if None or empty.
+            options: how the source is read, shown and recorded.
         """
         self.name = name
         self._on_state: Callable[[Stream, StreamState, str], object] = lambda *_: None
         self.capture = Capture(
-            open_source, options=reconnect, on_state=lambda state, reason: self._on_state(self, state, reason)
+            open_source, options=options.reconnect, on_state=lambda state, reason: self._on_state(self, state, reason)
         )
-        self._bad_for_s = (reconnect or ReconnectOptions()).frozen_s
-        self._waits_at_start = reconnect is not None and reconnect.at_start
+        self._bad_for_s, self._waits_at_start = options.reconnect.frozen_s, options.reconnect.at_start
         self.classifier, self.decider = classifier, decider
         count = StreamHealth if monitor is None else monitor.add_stream
-        self.health = count(name, count_dropped=lambda: self.capture.dropped)
+        self.health = count(
+            name, count_dropped=lambda: self.capture.dropped, count_damaged=lambda: self.capture.damaged
+        )
         self.error: BaseException | None = None
         self.enabled, self.done, self.cut_short = True, False, False
         self.last_frame: Frame | None = None
         self.first_captured_s: float | None = None
-        self.governor = governor
-        self.view, self.recording = view or View(), recording
-        self._hours = hours
+        self.governor, self.view, self.recording = options.governor, options.view, options.recording
+        self._hours = options.hours
         self._epoch = 0
+        self._paused = False
         self._errors_in_a_row = 0
         self._bad_since_s: float | None = None
         self._last_frame_s: float | None = None
@@ -169,7 +182,11 @@ class Stream:
         if self.recording is not None:
             self.recording.take(frame, live=self.capture.live)
         if not self.enabled:
+            # No window and no event spans a pause.
+            records += [] if self._paused else self._interrupt()
+            self._paused = True
             return records
+        self._paused = False
         started_s = time.monotonic()
         prediction = self._classify(frame)
         self._govern(frame, time.monotonic() - started_s)

@@ -53,18 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="NAME.edgehar", help="the bundle to write")
     parser.add_argument("--name", help="name in the bundle (default: name of the file)")
-    parser.add_argument(
-        "--max-drop",
-        type=float,
-        default=1.0,
-        metavar="POINTS",
-        help="write nothing and exit with 1 if int8 loses more points of validation top-1 (default: 1.0)",
-    )
-    for flag, text in (
-        ("--max-class-drop", "the same for the clips of each label, in points (default: any)"),
-        ("--max-difference", "the same for the largest change of a score of a window, 0 to 1 (default: any)"),
-    ):
-        parser.add_argument(flag, type=float, metavar="X", help=text)
+    _add_gate(parser)
     parser.add_argument(
         "--stage",
         choices=("ptq", "finetune", "qat"),
@@ -79,6 +68,37 @@ def _parser() -> argparse.ArgumentParser:
         "--evaluation", type=Path, metavar="RUN", help="another finished run, e.g. of folds, whose accuracy is reported"
     )
     parser.add_argument("--notes", type=Path, metavar="FILE", help="Markdown about the data set, for the model card")
+    _add_decision(parser)
+    parser.add_argument(
+        "--hop", type=int, metavar="N", help="frames between answers (default: a quarter of the window)"
+    )
+    parser.add_argument(
+        "--model-version",
+        type=int,
+        default=1,
+        metavar="N",
+        help="version of the model of this name; a higher one replaces a lower one (default: 1)",
+    )
+    _add_foreign(parser.add_argument_group("a network that was trained elsewhere, instead of RUN"))
+    return parser
+
+
+def _add_gate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-drop",
+        type=float,
+        default=1.0,
+        metavar="POINTS",
+        help="write nothing and exit with 1 if int8 loses more points of validation top-1 (default: 1.0)",
+    )
+    for flag, text in (
+        ("--max-class-drop", "the same for the clips of each label, in points (default: any)"),
+        ("--max-difference", "the same for the largest change of a score of a window, 0 to 1 (default: any)"),
+    ):
+        parser.add_argument(flag, type=float, metavar="X", help=text)
+
+
+def _add_decision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", type=float, metavar="P", help="answer 'unknown' below this score (default: 0)")
     parser.add_argument(
         "--background", nargs="+", default=[], metavar="LABEL", help="labels that never open an event, such as noFight"
@@ -97,18 +117,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="T",
         help="divide the logits by T, from edgehar operate, so that scores are calibrated (default: 1)",
     )
-    parser.add_argument(
-        "--hop", type=int, metavar="N", help="frames between answers (default: a quarter of the window)"
-    )
-    parser.add_argument(
-        "--model-version",
-        type=int,
-        default=1,
-        metavar="N",
-        help="version of the model of this name; a higher one replaces a lower one (default: 1)",
-    )
-    _add_foreign(parser.add_argument_group("a network that was trained elsewhere, instead of RUN"))
-    return parser
 
 
 def _add_foreign(group: argparse._ArgumentGroup) -> None:

@@ -6,7 +6,7 @@ is slow and (for root, who can mount a small one) full, and the configuration is
 the file must have reached a subscriber of the broker, in order. Needs mosquitto, and GStreamer for the RTSP camera
 (scripts/install_test_tools.sh).
 
-    python scripts/soak.py [--minutes 20] [--report FILE.md]
+    python scripts/faults/soak.py [--minutes 20] [--report FILE.md]
 """
 
 from __future__ import annotations
@@ -26,11 +26,19 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import paho.mqtt.client as mqtt
 
-ROOT = Path(__file__).resolve().parents[1]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# A fault, and when it began and ended, in Unix seconds.
+Trouble = tuple[str, float, float]
+# Name, value, and whether it passes.
+Figure = tuple[str, str, bool]
+
+ROOT = Path(__file__).resolve().parents[2]
 BASE = "edgehar/soak"
 FAULT_S = 8.0
 # Frames are not judged for this long after a fault, while cameras and connections recover.
@@ -129,7 +137,9 @@ class Subscriber:
         elif message.topic.endswith("/status"):
             self.statuses.append(json.loads(message.payload))
 
-    def close(self) -> None:
+    def wait_for_rest(self) -> None:
+        """Let the last messages arrive, and end."""
+        time.sleep(5)
         self._client.loop_stop()
 
 
@@ -184,10 +194,9 @@ def full_disk(folder: Path) -> None:
     filler.unlink()
 
 
-def faults(
-    broker: Server, camera: Server | None, folder: Path, program: subprocess.Popen[bytes], config: Any, small_disk: bool
-) -> Any:
-    """Yield the faults in turn, forever: the name, and a context that causes and ends it."""
+def faults(scene: Scene, program: subprocess.Popen[bytes]) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Yield the faults in turn, forever: the name, and a function that causes and ends it."""
+    broker, camera, folder = scene.broker, scene.camera, scene.folder
 
     def restart(server: Server, number: int) -> None:
         server.send(number)
@@ -203,14 +212,14 @@ def faults(
 
     def reload() -> None:
         thresholds.reverse()
-        (folder / "edgehar.toml").write_text(config(thresholds[0]))
+        (folder / "edgehar.toml").write_text(scene.config(thresholds[0]))
         program.send_signal(signal.SIGHUP)
 
     while True:
         yield "broker killed", lambda: restart(broker, signal.SIGKILL)
         yield "broker frozen", lambda: freeze(broker)
         yield "disk slow", lambda: slow_disk(folder)
-        if small_disk:
+        if scene.small_disk:
             yield "disk full", lambda: full_disk(folder)
         if camera is not None:
             yield "RTSP camera killed", lambda: restart(camera, signal.SIGKILL)
@@ -225,9 +234,10 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def judge(
-    folder: Path, subscriber: Subscriber, machine: Machine, troubled: list[tuple[str, float, float]], stderr: str
-) -> tuple[list[tuple[str, str, bool]], dict[str, int]]:
-    """Return the figures: name, value, and whether it passes."""
+    folder: Path, subscriber: Subscriber, machine: Machine, troubled: list[Trouble]
+) -> tuple[list[Figure], dict[str, int]]:
+    """Return the figures, and how often each fault was caused."""
+    stderr = (folder / "stderr.log").read_text()
     lines = [
         json.loads(line) for path in sorted(folder.glob("results*.jsonl*")) for line in path.read_text().splitlines()
     ]
@@ -266,14 +276,44 @@ def judge(
     return figures, dict(collections.Counter(name for name, _, _ in troubled))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=20, help="how long (default: 20)")
-    parser.add_argument("--fault-every-s", type=float, default=30, help="seconds from fault to fault (default: 30)")
-    parser.add_argument("--report", type=Path, help="write the figures to this Markdown file")
-    args = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="edgehar-soak-"))
-    port, camera_port = free_port(), free_port()
+class Scene:
+    """A broker, an RTSP camera where GStreamer is installed, a small disk for root, and a configuration for them."""
+
+    def __init__(self, folder: Path, minutes: float) -> None:
+        self.folder, self._minutes = folder, minutes
+        self.port = free_port()
+        self.broker = _broker(folder, self.port)
+        self.camera = _rtsp_camera()
+        (folder / "edgehar.toml").write_text(self.config(0.0))
+        (folder / "spool").mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder / "spool")]
+        self.small_disk = not subprocess.run(mount, capture_output=True, check=False).returncode
+
+    def config(self, threshold: float) -> str:
+        return CONFIG.format(
+            action_s=max(5, self._minutes * 60 / 6 + 30),
+            rtsp=RTSP_CAMERA.format(port=self.camera.port) if self.camera else "",
+            threshold=threshold,
+            folder=self.folder,
+            port=self.port,
+            base=BASE,
+        )
+
+    def run(self) -> subprocess.Popen[bytes]:
+        """Start the program that is watched."""
+        command = [str(Path(sys.executable).with_name("edgehar-run")), "--config", str(self.folder / "edgehar.toml")]
+        with (self.folder / "stderr.log").open("wb") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log)
+
+    def close(self) -> None:
+        for server in (self.broker, self.camera):
+            if server is not None:
+                server.send(signal.SIGKILL)
+        if self.small_disk:
+            subprocess.run(["umount", str(self.folder / "spool")], check=False)
+
+
+def _broker(folder: Path, port: int) -> Server:
     (folder / "mosquitto.conf").write_text(
         f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {folder}/\n"
         "autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 1000000\nuser root\n"
@@ -281,44 +321,27 @@ def main() -> int:
     mosquitto = shutil.which("mosquitto", path=f"/usr/sbin:/usr/local/sbin:{os.environ['PATH']}") or sys.exit(
         "no mosquitto"
     )
-    broker = Server(mosquitto, "-c", str(folder / "mosquitto.conf"), port=port)
+    return Server(mosquitto, "-c", str(folder / "mosquitto.conf"), port=port)
+
+
+def _rtsp_camera() -> Server | None:
     system_python = shutil.which("python3", path="/usr/bin") or sys.executable
-    has_rtsp = not subprocess.run(
-        [system_python, "-c", "import gi; gi.require_version('GstRtspServer', '1.0')"], capture_output=True, check=False
-    ).returncode
-    camera = None
-    if has_rtsp:
-        serve = str(ROOT / "tests" / "rtsp_camera.py")
-        camera = Server(system_python, serve, str(camera_port), "640", "480", port=camera_port)
+    check = [system_python, "-c", "import gi; gi.require_version('GstRtspServer', '1.0')"]
+    if subprocess.run(check, capture_output=True, check=False).returncode:
+        return None
+    port, serve = free_port(), str(ROOT / "tests" / "support" / "rtsp_camera.py")
+    return Server(system_python, serve, str(port), "640", "480", port=port)
 
-    def config(threshold: float) -> str:
-        return CONFIG.format(
-            action_s=max(5, args.minutes * 60 / 6 + 30),
-            rtsp=RTSP_CAMERA.format(port=camera_port) if camera else "",
-            threshold=threshold,
-            folder=folder,
-            port=port,
-            base=BASE,
-        )
 
-    (folder / "edgehar.toml").write_text(config(0.0))
-    (folder / "spool").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder / "spool")]
-    small_disk = not subprocess.run(mount, capture_output=True, check=False).returncode
-    broker.start()
-    subscriber = Subscriber(port)
-    if camera is not None:
-        camera.start()
-    time.sleep(1)
-    command = [str(Path(sys.executable).with_name("edgehar-run")), "--config", str(folder / "edgehar.toml")]
-    with (folder / "stderr.log").open("wb") as log:
-        program = subprocess.Popen(command, stdout=log, stderr=log)
-    machine = Machine(program.pid)
-    troubled: list[tuple[str, float, float]] = []
+def cause_faults(
+    scene: Scene, program: subprocess.Popen[bytes], subscriber: Subscriber, minutes: float, every_s: float
+) -> list[Trouble]:
+    """Cause faults until the time is up or the program ends; returns them."""
+    troubled: list[Trouble] = []
     began_s = time.monotonic()
-    for number, (name, cause) in enumerate(faults(broker, camera, folder, program, config, small_disk)):
-        until_s = began_s + (number + 1) * args.fault_every_s
-        if until_s > began_s + args.minutes * 60 - args.fault_every_s:
+    for number, (name, cause) in enumerate(faults(scene, program)):
+        until_s = began_s + (number + 1) * every_s
+        if until_s > began_s + minutes * 60 - every_s:
             break
         time.sleep(max(0.0, until_s - time.monotonic()))
         if program.poll() is not None:
@@ -327,26 +350,34 @@ def main() -> int:
         print(f"{time.monotonic() - began_s:6.0f} s  {name}; {len(subscriber.events)} events so far", file=sys.stderr)
         cause()
         troubled.append((name, begin, time.time()))
-    time.sleep(max(0.0, began_s + args.minutes * 60 - time.monotonic()))
+    time.sleep(max(0.0, began_s + minutes * 60 - time.monotonic()))
+    return troubled
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=20, help="how long (default: 20)")
+    parser.add_argument("--fault-every-s", type=float, default=30, help="seconds from fault to fault (default: 30)")
+    parser.add_argument("--report", type=Path, help="write the figures to this Markdown file")
+    args = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="edgehar-soak-"))
+    scene = Scene(folder, args.minutes)
+    scene.broker.start()
+    subscriber = Subscriber(scene.port)
+    if scene.camera is not None:
+        scene.camera.start()
+    program = scene.run()
+    machine = Machine(program.pid)
+    troubled = cause_faults(scene, program, subscriber, args.minutes, args.fault_every_s)
     machine.stop()
     ended_before = program.poll()
     program.send_signal(signal.SIGTERM)
     code = program.wait(30)
-    time.sleep(5)
-    subscriber.close()
-    for server in (broker, camera):
-        if server is not None:
-            server.send(signal.SIGKILL)
-    if small_disk:
-        subprocess.run(["umount", str(folder / "spool")], check=False)
-    stderr = (folder / "stderr.log").read_text()
-    figures, counts = judge(folder, subscriber, machine, troubled, stderr)
+    subscriber.wait_for_rest()
+    scene.close()
+    figures, counts = judge(folder, subscriber, machine, troubled)
     figures.append(("exit code after SIGTERM", str(code), ended_before is None and code == 0))
-    rows = [f"| {name} | {value} | {'yes' if good else '**no**'} |" for name, value, good in figures]
-    told = ", ".join(f"{name} {count}x" for name, count in counts.items())
-    table = "\n".join(
-        [f"{args.minutes:g} minutes; {told}", "", "| figure | value | as it must be |", "|---|---|---|", *rows]
-    )
+    table = report(figures, counts, args.minutes)
     print(table)
     if args.report:
         args.report.write_text(table + "\n")
@@ -354,8 +385,15 @@ def main() -> int:
     if good:
         shutil.rmtree(folder)
     else:
-        print(f"kept for a look: {folder}", file=sys.stderr)
+        print(f"figures failed; the files are kept in {folder}", file=sys.stderr)
     return 0 if good else 1
+
+
+def report(figures: list[Figure], counts: dict[str, int], minutes: float) -> str:
+    """Return the figures as a Markdown table."""
+    rows = [f"| {name} | {value} | {'yes' if good else '**no**'} |" for name, value, good in figures]
+    caused = ", ".join(f"{name} {count}x" for name, count in counts.items())
+    return "\n".join([f"{minutes:g} minutes; {caused}", "", "| figure | value | passes |", "|---|---|---|", *rows])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Kill a recording run at random moments, cut copies of its folder at random bytes, and check what is left.
 
-    python scripts/soak_recording.py [--events 200] [--cuts 100] [--seed 0]
+    python scripts/faults/soak_recording.py [--events 200] [--cuts 100] [--seed 0]
 
 Each round runs `edgehar-run --record` on a video that gets bright and dark every second, and kills it (SIGKILL) at a
 random moment. Now and then it is stopped, the folder is copied, and the growing clips of the copy are cut at a random
@@ -26,7 +26,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from support.tiny_bundle import write_tiny_bundle  # noqa: E402
@@ -107,6 +107,73 @@ def state(task: Path) -> str:
         return "Z"
 
 
+class Soak:
+    """A recording run that is killed and started again.
+
+    Attributes:
+        known: the recordings on the chain so far, by name.
+        cuts: growing clips that were cut so far.
+    """
+
+    def __init__(self, work: Path, cuts: int, seed: int) -> None:
+        self.known: set[str] = set()
+        self.cuts = self._kills = self._checked = 0
+        self._most_cuts, self._generator = cuts, random.Random(seed)  # noqa: S311 - no secret
+        self._work, self.folder, self._config = work, work / "rec", work / "edgehar.toml"
+        self._video, self._bundle = write_video(work / "a.mp4"), write_tiny_bundle(work / "tiny.edgehar")
+
+    def round(self) -> None:
+        """Run for a few seconds, with copies cut on the way, then kill and check."""
+        realtime = str(self._kills % 2 == 0).lower()
+        self._config.write_text(
+            CONFIG.format(bundle=self._bundle, video=self._video, folder=self.folder, realtime=realtime)
+        )
+        self._config.chmod(0o600)
+        process = subprocess.Popen([RUN, "--config", self._config], stderr=subprocess.DEVNULL)
+        while process.poll() is None and not list(self.folder.glob("*/*/.*.mp4.part")):
+            time.sleep(0.05)
+        end_s = time.monotonic() + self._generator.uniform(1, 8)
+        while time.monotonic() < end_s:
+            time.sleep(self._generator.uniform(0.05, 0.3))
+            self._cut_copy(process)
+        process.kill()
+        process.wait()
+        self._kills += 1
+        self.known = check(self.folder, self.known)
+        print(
+            f"{self._kills} kills, {len(self.known)} recordings, {self.cuts} cuts in {self._checked} copies: all well",
+            flush=True,
+        )
+
+    def _cut_copy(self, process: subprocess.Popen[bytes]) -> None:
+        copy = self._work / "copy"
+        # Stopped, so that all files are of one moment.
+        stop(process)
+        wanted = self.cuts < self._most_cuts and self.folder.exists()
+        found = cut_copy(self.folder, copy, self._generator) if wanted else 0
+        process.send_signal(signal.SIGCONT)
+        if found:
+            self.cuts, self._checked = self.cuts + found, self._checked + 1
+            check(copy, {line for line in self.known if (copy / f"{line}.json").exists()})
+        shutil.rmtree(copy, ignore_errors=True)
+
+    def alter(self, count: int) -> None:
+        """Remove and alter single recordings, and check that each is found."""
+        archive = Archive(self.folder)
+        lines = sorted(archive.chain.recordings().values(), key=lambda line: line.number)
+        for line in self._generator.sample(lines, count):
+            path = archive.files_of(line)[0]
+            whole = path.read_bytes()
+            path.unlink()
+            assert any(str(path.name) in problem for problem in problems(archive)), path
+            place = self._generator.randrange(len(whole))
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            assert any(str(path.name) in problem for problem in problems(archive)), path
+            path.write_bytes(whole)
+        assert not list(problems(archive))
+        print(f"{count} recordings removed and {count} altered: each was found")
+
+
 def main() -> None:
     """Run until there were enough events and cuts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -114,49 +181,11 @@ def main() -> None:
     parser.add_argument("--cuts", type=int, default=100, help="growing clips to cut (100)")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments and bytes (0)")
     args = parser.parse_args()
-    generator = random.Random(args.seed)  # noqa: S311 - no secret
     with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        video, bundle = write_video(work / "a.mp4"), write_tiny_bundle(work / "tiny.edgehar")
-        folder, config = work / "rec", work / "edgehar.toml"
-        known: set[str] = set()
-        kills = cuts = checked = 0
-        while len(known) < args.events or cuts < args.cuts:
-            realtime = str(kills % 2 == 0).lower()
-            config.write_text(CONFIG.format(bundle=bundle, video=video, folder=folder, realtime=realtime))
-            config.chmod(0o600)
-            process = subprocess.Popen([RUN, "--config", config], stderr=subprocess.DEVNULL)
-            while process.poll() is None and not list(folder.glob("*/*/.*.mp4.part")):
-                time.sleep(0.05)
-            end_s = time.monotonic() + generator.uniform(1, 8)
-            while time.monotonic() < end_s:
-                time.sleep(generator.uniform(0.05, 0.3))
-                copy = work / "copy"
-                # Stopped, so that all files are of one moment.
-                stop(process)
-                found = cut_copy(folder, copy, generator) if cuts < args.cuts and folder.exists() else 0
-                process.send_signal(signal.SIGCONT)
-                if found:
-                    cuts, checked = cuts + found, checked + 1
-                    check(copy, {line for line in known if (copy / f"{line}.json").exists()})
-                shutil.rmtree(copy, ignore_errors=True)
-            process.kill()
-            process.wait()
-            kills += 1
-            known = check(folder, known)
-            print(f"{kills} kills, {len(known)} recordings, {cuts} cuts in {checked} copies: all well", flush=True)
-        archive = Archive(folder)
-        for line in generator.sample(sorted(archive.chain.recordings().values(), key=lambda line: line.number), 10):
-            path = archive.files_of(line)[0]
-            whole = path.read_bytes()
-            path.unlink()
-            assert any(str(path.name) in problem for problem in problems(archive)), path
-            place = generator.randrange(len(whole))
-            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-            assert any(str(path.name) in problem for problem in problems(archive)), path
-            path.write_bytes(whole)
-        assert not list(problems(archive))
-        print("10 recordings removed and 10 altered: each was found")
+        soak = Soak(Path(name), args.cuts, args.seed)
+        while len(soak.known) < args.events or soak.cuts < args.cuts:
+            soak.round()
+        soak.alter(10)
 
 
 if __name__ == "__main__":
