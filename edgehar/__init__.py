@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from edgehar._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from edgehar._ring import FrameRing, Resizer
+    from edgehar._ring import FrameRing, LookResizer, Resizer
     from edgehar.errors import (
         BundleError,
         ConfigError,
@@ -43,6 +43,7 @@ _HOMES = {
     "Event": "edgehar.records",
     "Frame": "edgehar.frames",
     "FrameRing": "edgehar._ring",
+    "LookResizer": "edgehar._ring",
     "ModelBundle": "edgehar.model.bundle",
     "PixelFormat": "edgehar.frames",
     "Prediction": "edgehar.records",
@@ -77,6 +78,7 @@ __all__ = [
     "Event",
     "Frame",
     "FrameRing",
+    "LookResizer",
     "ModelBundle",
     "PixelFormat",
     "Prediction",

@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # cython: embedsignature=True
-"""Resizer and FrameRing: area-average camera frames to small quantized network inputs, and keep the last ones in order."""
+"""Resizer, LookResizer and FrameRing: area-average camera frames to small quantized inputs, and keep the last in order."""
 
 import math
 import numbers
@@ -9,7 +9,7 @@ import threading
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_RECORDS_RO, PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE
 from cpython.buffer cimport PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
 from libc.math cimport floor
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
@@ -19,6 +19,7 @@ include "kernel.pxi"
 include "images.pxi"
 include "options.pxi"
 include "resizer.pxi"
+include "looks.pxi"
 
 
 cdef class FrameRing:

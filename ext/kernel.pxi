@@ -45,3 +45,14 @@ cdef extern from "motion.h" nogil:
         uint8_t *out
     )
     void motion_floats(const uint8_t *now, const uint8_t *before, const uint8_t *earlier, size_t count, float *out)
+
+cdef extern from "looks.h" nogil:
+    enum:
+        LOOKS_HEIGHT
+        LOOKS_WIDTH
+        LOOKS_CELL
+        LOOKS_ROWS
+        LOOKS_COLUMNS
+    void looks_cells(const uint8_t *base, uint8_t *cells)
+    void looks_move_energy(const uint8_t *now, const uint8_t *before, int32_t *energy)
+    void looks_place(const int32_t *energy, int side, int *top, int *left)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edgehar.bench.frames import frame_bytes
 from edgehar.bench.results import EndToEnd, Model, Step
 from edgehar.bench.timing import interleaved
@@ -51,7 +53,8 @@ def vga_frames(pool: FramePool) -> list[Pixels]:
 def answering(bundle: ModelBundle, hop: int, frames: list[Pixels]) -> Contender:
     """Return a contender that pushes the `hop` frames of one prediction per call, after a first window."""
     classifier = Classifier(bundle, hop=hop)
-    for number in range(bundle.manifest.temporal.window):
+    temporal = bundle.manifest.temporal
+    for number in range(temporal.window + temporal.lead_in):
         classifier.push(frames[number % len(frames)])
 
     def push(n: int) -> None:
@@ -67,8 +70,8 @@ def gmacs_per_s(operations: int | None, seconds: float) -> float | None:
 
 
 def _shrinking(bundle: ModelBundle, frames: list[Pixels]) -> Contender:
-    ring = bundle.make_ring()
-    return lambda n: ring.push(frames[n % len(frames)])
+    resizer, out = bundle.make_resizer(), np.empty(bundle.manifest.input.shape, np.int8)
+    return lambda n: resizer.resize_into(frames[n % len(frames)], out)
 
 
 def _invoking(bundle: ModelBundle, file: str) -> Contender:

@@ -69,11 +69,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Open and try the bundle, and show what is requested."""
     from edgehar.inspect import trial
-    from edgehar.model.bundle import ModelBundle, manifest_json
+    from edgehar.model.bundle import manifest_json
 
     _check(args)
-    bundle = ModelBundle.open(args.model)
-    trial.check(bundle)
+    bundle = trial.open_bundle(args.model)
     if args.json:
         print(manifest_json(bundle.manifest).decode(), end="")
     elif args.card:
@@ -175,8 +174,10 @@ def _summary(manifest: Manifest) -> dict[str, str]:
     summary = {
         "name": manifest.name if manifest.version == 1 else f"{manifest.name}, version {manifest.version}",
         "labels": ", ".join(manifest.labels),
-        "input": f"{shape.height}x{shape.width}x{shape.channels} {shape.colour_order}, motion: {shape.motion}",
-        "window": f"{temporal.window} frames at {temporal.rate_hz:g} Hz ({seconds:.2g} s), hop {temporal.hop}",
+        "input": f"{shape.height}x{shape.width}x{shape.channels} {shape.colour_order}, motion: {shape.motion}"
+        + (f", looks: {' and '.join(shape.looks)} of {shape.crop_side} pixels" if shape.looks else ""),
+        "window": f"{temporal.window} frames at {temporal.rate_hz:g} Hz ({seconds:.2g} s), hop {temporal.hop}"
+        + (f", after {temporal.lead_in} frames" if temporal.lead_in else ""),
         "modes": "window" if manifest.stateful is None else "window, stateful",
         "decision": describe(decision),
         "background": ", ".join(decision.background) or "none",

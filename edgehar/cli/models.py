@@ -60,6 +60,7 @@ def _facts(manifest: Manifest, path: Path) -> dict[str, Any]:
         "rate_hz": manifest.temporal.rate_hz,
         "window": manifest.temporal.window,
         "size": [manifest.input.width, manifest.input.height],
+        "looks": list(manifest.input.looks or ["whole"]),
         "stateful": manifest.stateful is not None,
         "dataset": manifest.provenance.dataset,
         "accuracy": [

@@ -56,13 +56,13 @@ def run(args: argparse.Namespace) -> int:
 
     # The matrices are small: threads of a BLAS library cost more than they save. Read when numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from edgehar.model.bundle import ModelBundle
+    from edgehar.inspect import trial
     from edgehar.progress import Progress
     from edgehar.teaching.clips import read_clips
     from edgehar.teaching.teach import RECOMMENDED_CLIPS, NotBetterError, teach
 
     log = logging.getLogger(__name__)
-    bundle, clips = ModelBundle.open(args.model), read_clips(args.data)
+    bundle, clips = trial.open_bundle(args.model), read_clips(args.data)
     if not clips.grouped:
         log.warning(
             "%s: no groups.csv, so clips are held out at random; if clips share a camera or person, the result below "

@@ -74,6 +74,17 @@ class Decider:
         """The current options."""
         return self._options
 
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The labels that open events."""
+        return tuple(self._actions)
+
+    @property
+    def threshold(self) -> float | None:
+        """The threshold of all actions; None if they differ."""
+        found = {self._thresholds[label] for label in self._actions}
+        return found.pop() if len(found) == 1 else None
+
     def reconfigure(self, options: DecisionOptions) -> None:
         """Use other options from the next prediction on. An open event stays open.
 

@@ -69,14 +69,14 @@ def model_frames(bundle: ModelBundle, frames: list[Frame]) -> npt.NDArray[np.int
     """Return the encoder's inputs for a scene.
 
     Returns:
-        int8 `(n, height, width, 3)`: the frames on the model's time grid, resized and quantized.
+        int8 `(n, height, width, 3)`, or `(n, 2, height, width, 3)` with two looks: the frames on the model's time grid,
+        resized and quantized.
     """
     from edgehar.model.timegrid import TimeGrid
 
     resizer, grid = bundle.make_resizer(), TimeGrid(bundle.manifest.temporal.rate_hz)
     seen = [resizer.resize(frame) for frame in frames if grid.accepts(frame.captured_s)]
-    shape = bundle.manifest.input
-    return np.array(seen, np.int8).reshape(-1, shape.height, shape.width, shape.channels)
+    return np.array(seen, np.int8).reshape(-1, *bundle.manifest.input.shape)
 
 
 def _noise(rng: np.random.Generator, count: int) -> npt.NDArray[np.uint8]:

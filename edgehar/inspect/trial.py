@@ -31,6 +31,20 @@ _MOST_BYTES = 4 << 30
 _NETWORKS = ("encoder.tflite", "head.tflite", "window.tflite", "step.tflite")
 
 
+def open_bundle(model: str | os.PathLike[str]) -> ModelBundle:
+    """Open a bundle by its path or name, and refuse it if its networks crash the runtime or do not fit together.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+        ConfigError: there is no model of this name.
+    """
+    from edgehar.model.bundle import ModelBundle
+
+    bundle = ModelBundle.open(model)
+    check(bundle)
+    return bundle
+
+
 def check(
     bundle: ModelBundle,
     *,
@@ -147,7 +161,8 @@ def _classify(bundle: ModelBundle, mode: str) -> None:
 
     rng = np.random.default_rng(0)
     with Classifier(bundle, hop=1, mode=mode) as classifier:
-        for _ in range(bundle.manifest.temporal.window + 1):
+        temporal = bundle.manifest.temporal
+        for _ in range(temporal.window + temporal.lead_in + 1):
             classifier.push(rng.integers(0, 256, (64, 64, 3), np.uint8))
 
 
@@ -157,8 +172,7 @@ def _run_whole_window(bundle: ModelBundle) -> None:
     from edgehar.model.interpreter import TfliteModel
 
     model = TfliteModel(bundle.read("window.tflite"), name=f"{bundle.path}: window.tflite")
-    shape = bundle.manifest.input
-    expected = (bundle.manifest.temporal.window, shape.height, shape.width, shape.channels)
+    expected = (bundle.manifest.temporal.window, *bundle.manifest.input.shape)
     if model.input_shape != expected:
         raise BundleError(f"{bundle.path}: window.tflite: input is {model.input_shape}, the manifest says {expected}")
     model.run(np.zeros(expected, np.int8))

@@ -101,8 +101,9 @@ def verify(
     """
     runtime = load_runtime()
     rng = np.random.default_rng(seed)
-    longest = bundle.manifest.temporal.window
-    scenes = drawn_scenes(bundle.manifest.temporal.rate_hz, seed)
+    temporal = bundle.manifest.temporal
+    longest = temporal.window
+    scenes = drawn_scenes(temporal.rate_hz, seed)
     pool = [frame for _ in range(_SCENES) for frame in next(scenes)]
     whole = TfliteModel(bundle.read("window.tflite"), name=f"{bundle.path}: window.tflite")
     with Network(bundle, delegate=delegate) as network:
@@ -110,7 +111,7 @@ def verify(
         while found.windows < windows:
             # Every hop in turn, so that enough windows cover all hops.
             hop = found.streams % longest + 1
-            stream = draw_stream(pool, hop, longest, bundle.manifest.temporal.rate_hz, rng)
+            stream = draw_stream(pool, hop, longest + temporal.lead_in, temporal.rate_hz, rng)
             before = found.windows
             found = _add(found, stream, compare(network, whole, stream))
             on_progress(found.windows - before)
@@ -118,10 +119,18 @@ def verify(
     return found
 
 
-def draw_stream(pool: list[Frame], hop: int, window: int, rate_hz: float, rng: np.random.Generator) -> Stream:
-    """Return a stream that starts anywhere in the pool, leaves out some frames, and gives a few windows."""
+def draw_stream(pool: list[Frame], hop: int, first: int, rate_hz: float, rng: np.random.Generator) -> Stream:
+    """Return a stream that starts anywhere in the pool, leaves out some frames, and gives a few windows.
+
+    Args:
+        pool: frames to take, over and over.
+        hop: frames between predictions.
+        first: frames up to the first prediction.
+        rate_hz: of the time grid.
+        rng: source of randomness.
+    """
     answers = int(rng.integers(1, max(2, _WINDOWS_A_STREAM // hop + 1)))
-    wanted = window + hop * answers
+    wanted = first + hop * answers
     drop_share = float(rng.choice([0.0, 0.1, 0.4]))
     start_s = float(rng.uniform(0, 1e4))
     place, slot, dropped = int(rng.integers(len(pool))), 0, 0

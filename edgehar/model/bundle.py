@@ -19,7 +19,7 @@ from edgehar.model.manifest import SCHEMA_VERSION, Manifest, least_schema_versio
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from edgehar._ring import FrameRing, Region, Resizer
+    from edgehar._ring import FrameRing, LookResizer, Region, Resizer
 
 SUFFIX = ".edgehar"
 REQUIRED_FILES = ("labels.txt", "encoder.tflite", "head.tflite", "window.tflite", "MODEL_CARD.md")
@@ -73,8 +73,8 @@ class ModelBundle:
         """The contents of every file except the manifest, by name."""
         return dict(self._files)
 
-    def make_resizer(self, *, region: Region | None = None) -> Resizer:
-        """Return a Resizer with this model's preprocessing.
+    def make_resizer(self, *, region: Region | None = None) -> Resizer | LookResizer:
+        """Return a Resizer with this model's preprocessing, or a LookResizer for a model with two looks.
 
         Args:
             region: part of every frame to use, (x, y, width, height) as shares 0 to 1; the whole frame if None.
@@ -82,9 +82,19 @@ class ModelBundle:
         Raises:
             ValueError: the region is not within the frame.
         """
-        from edgehar._ring import Resizer
+        from edgehar._ring import LookResizer, Resizer
 
         shape, quantization = self.manifest.input, self.manifest.quantization.input
+        if shape.crop_side is not None:
+            return LookResizer(
+                shape.height,
+                shape.width,
+                quantization.scale,
+                quantization.zero_point,
+                crop_side=shape.crop_side,
+                crop=shape.crop,
+                region=region,
+            )
         return Resizer(
             shape.height,
             shape.width,
@@ -105,11 +115,14 @@ class ModelBundle:
             region: the part of every frame that is looked at, (x, y, width, height) as shares 0 to 1; None for all.
 
         Raises:
+            ConfigError: the model has two looks, which no ring holds; use `make_resizer`.
             ValueError: the region does not lie within the frame.
         """
         from edgehar._ring import FrameRing
 
         shape, quantization = self.manifest.input, self.manifest.quantization.input
+        if shape.looks is not None:
+            raise ConfigError(f"{self.path}: has two looks at each frame, which no FrameRing holds; use make_resizer")
         return FrameRing(
             window or self.manifest.temporal.window,
             shape.height,

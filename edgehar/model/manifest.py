@@ -8,10 +8,12 @@ import msgspec
 
 # The newest version that can be read. A bundle is written with the lowest version that can express it, so that an
 # older edgehar can read every bundle without new features.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file, in hexadecimal")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+# The picture that two looks are made of, in pixels, and the cells on which their square lies (`edgehar.LookResizer`).
+BASE_HEIGHT, BASE_WIDTH, CELL = 240, 320, 4
 # Bounds of sizes, so that a manifest cannot ask for all memory.
 Side = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 Frames = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
@@ -34,8 +36,8 @@ class Affine(_Section, frozen=True):
     zero_point: Annotated[int, msgspec.Meta(ge=-128, le=127)]
 
 
-class Input(_Section, frozen=True):
-    """Preprocessing of a frame.
+class Input(_Section, frozen=True, omit_defaults=True):
+    """Preprocessing of a frame. Schema versions 1 and 2 have no `looks` and `crop_side`.
 
     Attributes:
         resize: "area": area average with exact rational weights, rounded half up.
@@ -44,6 +46,9 @@ class Input(_Section, frozen=True):
         motion: "none": the pixels, divided by 255. "grey-difference": three channels, g(t) - g(t-1), g(t) - g(t-2) and
             |g(t) - g(t-1)|, divided by 255, where g = (77 R + 150 G + 29 B + 128) >> 8 of the resized frame. Before its
             first frame a stream is assumed to stand still.
+        looks: pictures made of each frame: "whole", and "crop", where it moves most (`edgehar.LookResizer`); None for
+            the whole frame alone. The encoder takes them together, `(1, 2, height, width, channels)`.
+        crop_side: side of the crop in pixels of a picture of 240x320, a multiple of 4; None without a crop.
     """
 
     height: Side
@@ -53,14 +58,40 @@ class Input(_Section, frozen=True):
     resize: Literal["area"]
     crop: Literal["stretch", "center", "letterbox"]
     motion: Literal["none", "grey-difference"]
+    looks: tuple[Literal["whole"], Literal["crop"]] | None = None
+    crop_side: Annotated[int, msgspec.Meta(ge=2 * CELL, le=BASE_HEIGHT, multiple_of=CELL)] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that looks have what they need."""
+        if (self.looks is None) != (self.crop_side is None):
+            raise ValueError("looks and crop_side need each other, and one is missing")
+        if self.looks is not None and self.motion == "none":
+            raise ValueError("looks need motion grey-difference")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of what the encoder takes of a frame."""
+        picture = (self.height, self.width, self.channels)
+        return picture if self.looks is None else (len(self.looks), *picture)
+
+    @property
+    def source_size(self) -> tuple[int, int]:
+        """Height and width of the largest picture that is made of a frame: more pixels of a source are of no use."""
+        return (self.height, self.width) if self.looks is None else (BASE_HEIGHT, BASE_WIDTH)
 
 
-class Temporal(_Section, frozen=True):
-    """Frames per window, frames per second of the training, and default of the frames between predictions."""
+class Temporal(_Section, frozen=True, omit_defaults=True):
+    """Frames per window, frames per second of the training, and default of the frames between predictions.
+
+    Attributes:
+        lead_in: frames at the start of a stream that are not classified, because their motion input looks back before
+            the start. Schema versions 1 and 2 have none.
+    """
 
     window: Frames
     rate_hz: Annotated[float, msgspec.Meta(gt=0, le=1000)]
     hop: Frames
+    lead_in: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
 
 
 class Quantization(_Section, frozen=True):
@@ -243,7 +274,7 @@ class Manifest(_Section, frozen=True):
         version: of the model of this name; a higher one replaces a lower one.
     """
 
-    schema_version: Literal[1, 2]
+    schema_version: Literal[1, 2, 3]
     name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     labels: Annotated[list[str], msgspec.Meta(min_length=2)]
     input: Input
@@ -258,6 +289,8 @@ class Manifest(_Section, frozen=True):
 
 def least_schema_version(manifest: Manifest) -> int:
     """Return the lowest schema version that can express this manifest."""
+    if manifest.input.looks is not None or manifest.temporal.lead_in:
+        return 3
     first = Decision(threshold=manifest.decision.threshold, background=manifest.decision.background)
     plain = manifest.decision == first and manifest.provenance.taught is None and manifest.version == 1
     return 1 if plain else 2

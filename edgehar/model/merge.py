@@ -23,12 +23,12 @@ def merge(encoder: bytes, head: bytes, window: int) -> bytes:
     """Join an encoder of one frame and a head of one window into a model of a window of frames.
 
     Args:
-        encoder: TFLite file, int8 `(1, height, width, 3)` to `(1, features)`.
+        encoder: TFLite file, int8 `(1, height, width, 3)` or `(1, 2, height, width, 3)` to `(1, features)`.
         head: TFLite file, int8 `(1, window, features)` to `(1, classes)`.
         window: frames in a window.
 
     Returns:
-        TFLite file, int8 `(window, height, width, 3)` to `(1, classes)`.
+        TFLite file, int8 `(window, ...)` to `(1, classes)`.
 
     Raises:
         ConversionError: the two files do not fit together.
@@ -82,7 +82,8 @@ def _widen(model: Any, window: int) -> None:
     graph = model.subgraphs[0]
     for index in {index for operator in graph.operators for index in operator.outputs} | set(graph.inputs):
         tensor = graph.tensors[index]
-        tensor.shape, tensor.shapeSignature = np.array([window, *tensor.shape[1:]], np.int32), None
+        # More than one in a batch where a frame has two looks.
+        tensor.shape, tensor.shapeSignature = np.array([tensor.shape[0] * window, *tensor.shape[1:]], np.int32), None
     reshapes = [
         operator for operator in graph.operators if builtin_code(model, operator) == schema.BuiltinOperator.RESHAPE
     ]

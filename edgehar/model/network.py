@@ -23,7 +23,8 @@ class Network:
     Attributes:
         bundle: the bundle.
         delegate: what runs the encoder: "cpu", or the requested Edge TPU. The head runs on the CPU.
-        encoder: int8 frame `(1, height, width, 3)` to int8 features `(1, features)`.
+        encoder: int8 frame `(1, height, width, 3)`, or `(1, 2, height, width, 3)` with two looks, to int8 features
+            `(1, features)`.
         head: int8 features `(1, window, features)` to int8 scores `(1, labels)`.
     """
 
@@ -128,7 +129,7 @@ class Network:
 
     def _check_shapes(self) -> None:
         manifest, encoder, head = self.bundle.manifest, self.encoder, self.head
-        frame = (1, manifest.input.height, manifest.input.width, manifest.input.channels)
+        frame = (1, *manifest.input.shape)
         features = encoder.output_shape[-1]
         self._check(
             (

@@ -44,9 +44,7 @@ def load_networks(config: Config) -> dict[str, Network]:
 
     networks = {}
     for model in dict.fromkeys(config.model_of(camera) for camera in config.cameras):
-        bundle = ModelBundle.open(model)
-        trial.check(bundle)
-        networks[model] = Network(bundle, threads=config.threads, delegate=config.delegate)
+        networks[model] = Network(trial.open_bundle(model), threads=config.threads, delegate=config.delegate)
     return networks
 
 
@@ -59,16 +57,21 @@ def make_recorder(config: Config) -> Recorder | None:
     return Recorder(config.record)
 
 
-def make_uploader(config: Config, recorder: Recorder | None) -> Uploader | None:
-    """Return the uploader of recordings, started; None if nothing is uploaded."""
+def make_uploader(config: Config, recorder: Recorder | None, on_uploaded: Callable[[Event], bool]) -> Uploader | None:
+    """Return the uploader of recordings; None if nothing is uploaded.
+
+    Args:
+        config: the configuration.
+        recorder: makes the recordings.
+        on_uploaded: takes the record of each clip that the server has; False if the program ends.
+    """
     if recorder is None or config.upload.url is None:
         return None
     from edgehar.delivery.uploader import Uploader
     from edgehar.recording.store import Archive
 
-    uploader = Uploader(Archive(recorder.folder), config.upload)
-    recorder.on_recorded = uploader.wake
-    uploader.start()
+    uploader = Uploader(Archive(recorder.folder), config.upload, on_uploaded=on_uploaded)
+    recorder.on_recorded = uploader.add
     return uploader
 
 
@@ -232,10 +235,10 @@ def _open_camera(camera: CameraOptions, bundle: ModelBundle, tap: PacketTap | No
 def _open_now(camera: CameraOptions, bundle: ModelBundle) -> Source:
     from edgehar.sources import open_source
 
-    shape = bundle.manifest.input
+    height, width = bundle.manifest.input.source_size
     # Large enough that the region of the picture has the pixels that the model needs.
     wide, high = (1.0, 1.0) if camera.region is None else camera.region[2:]
-    target_size = (math.ceil(shape.height / max(high, _LEAST_SHARE)), math.ceil(shape.width / max(wide, _LEAST_SHARE)))
+    target_size = (math.ceil(height / max(high, _LEAST_SHARE)), math.ceil(width / max(wide, _LEAST_SHARE)))
     return open_source(camera.source, target_size=target_size, **camera.open_options())
 
 
@@ -263,21 +266,34 @@ def _mqtt_sink(
     from edgehar.sinks.spool.queue import Spool
 
     spool = Spool.open(f"mqtt-{_digest(read_broker(config.mqtt).client_id)}", config.spool)
+    # Sealed pictures leave the device sealed or not at all.
+    pictures, least_s = config.mqtt.pictures and not config.record.seal_to, config.mqtt.update_every_s
     published = [
         PublishedStream(
             source=stream.name,
             labels=stream.classifier.bundle.manifest.labels,
+            actions=stream.decider.actions,
             model=stream.classifier.bundle.manifest.name,
             name=(camera.name or "") if len(streams) > 1 else "",
-            answer_every_s=stream.classifier.hop / stream.classifier.bundle.manifest.temporal.rate_hz,
-            status_every_s=config.health.status_every_s,
+            answer_every_s=max(least_s, stream.classifier.hop / stream.classifier.bundle.manifest.temporal.rate_hz),
+            status_every_s=max(least_s, config.health.status_every_s),
+            snapshots=stream.view.pictures != "none",
+            picture_of=stream.picture_of if pictures and stream.view.pictures != "none" else None,
         )
         for stream, camera in zip(streams, config.cameras, strict=True)
     ]
-    settings = {"enabled": all(stream.enabled for stream in streams)}
-    sink = MqttSink(config.mqtt, spool=spool, streams=published, settings=settings, on_command=on_command)
+    sink = MqttSink(config.mqtt, spool=spool, streams=published, settings=settings_of(streams), on_command=on_command)
     _add_gauges(monitor, "mqtt", spool, lambda: sink.connected)
     return sink
+
+
+def settings_of(streams: list[Stream]) -> dict[str, bool | float]:
+    """Return what commands can set: `enabled`, and `threshold` if all actions of all streams have the same."""
+    settings: dict[str, bool | float] = {"enabled": all(stream.enabled for stream in streams)}
+    thresholds = {stream.decider.threshold for stream in streams}
+    if len(thresholds) == 1 and (threshold := thresholds.pop()) is not None:
+        settings["threshold"] = threshold
+    return settings
 
 
 def _webhook_sink(config: Config, monitor: Monitor) -> Sink:

@@ -64,7 +64,7 @@ class Program:
         self._monitor, self._notifier = Monitor(), Notifier()
         self._shared = build.Shared.of(config, self._monitor)
         self._streams = build.make_streams(config, self._shared)
-        self._uploader = build.make_uploader(config, self._shared.recorder)
+        self._uploader = build.make_uploader(config, self._shared.recorder, lambda event: self._runner.insert(event))
         self._runner = Runner(
             self._streams,
             self._make_sinks(config),
@@ -77,6 +77,7 @@ class Program:
             on_end=self._notifier.stopping,
         )
         self._monitor.add_gauge("queue_depth", lambda: self._runner.queue_depth)
+        self._monitor.add_gauge("queue_dropped", lambda: self._runner.queue_dropped)
         self._metrics = self._serve_metrics()
         self._ready = False
         self._measured_s = 0.0
@@ -85,6 +86,8 @@ class Program:
     def run(self) -> None:
         """Run until the end; raises as `Runner.run` does."""
         self._monitor.start()
+        if self._uploader is not None:
+            self._uploader.start()
         try:
             self._runner.run()
         finally:
@@ -188,6 +191,8 @@ class Program:
             self._runner.replace_sinks(lambda: self._replacement_sinks(config, before))
         for stream, decider in zip(self._streams, deciders, strict=True):
             stream.decider.reconfigure(decider.options)
+        if self._mqtt is not None:
+            self._mqtt.show_settings(build.settings_of(self._streams))
         self._config = config
         _log.info("configuration read again; changed: %s", ", ".join(change.section for change in changes))
 

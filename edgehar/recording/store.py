@@ -25,6 +25,7 @@ from edgehar.recording.sidecar import Clip, Picture, Sidecar
 
 if TYPE_CHECKING:
     from edgehar.recording.clip_file import ClipFacts, Output
+    from edgehar.records import Event
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +56,18 @@ class Archive:
     def files_of(self, line: Line) -> list[Path]:
         """Return the paths of a recording's files."""
         return [self.folder / (line.path + suffix) for suffix in line.files]
+
+    def sidecar_of(self, line: Line) -> Sidecar | None:
+        """Return the sidecar of a recording; None if it is encrypted, missing, altered, or of a damaged recording."""
+        try:
+            return msgspec.json.decode((self.folder / f"{line.path}.json").read_bytes(), type=Sidecar)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def events_of(self, line: Line) -> list[Event]:
+        """Return the event records of a recording: its start and, if it has ended, its end; empty if unknown."""
+        sidecar = self.sidecar_of(line)
+        return [] if sidecar is None else sidecar.events
 
     def size_of(self, line: Line) -> int:
         """Return the bytes of a recording's files that are there."""

@@ -43,17 +43,17 @@ def windows_of(network: Network, clip: str | os.PathLike[str], hop: int) -> npt.
     """
     bundle, encoder = network.bundle, network.encoder
     window, grid = bundle.manifest.temporal.window, TimeGrid(bundle.manifest.temporal.rate_hz)
-    ring, found = bundle.make_ring(window=1), []
+    resizer, found = bundle.make_resizer(), []
     try:
         with open_source(clip) as source:
             for frame in source:
                 if not grid.accepts(frame.captured_s):
                     continue
-                ring.shrink_into(frame, encoder.input_view())
+                resizer.resize_into(frame, encoder.input_view())
                 encoder.invoke()
                 found.append(encoder.output_view().reshape(-1).copy())
     finally:
-        ring.close()
+        resizer.close()
     if not found:
         raise SourceError(f"{clip}: holds no frame")
     if len(found) < window + _STARTING_FRAMES:

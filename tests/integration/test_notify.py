@@ -9,8 +9,7 @@ import threading
 import cv2
 import numpy as np
 import pytest
-from support.brokers import wait_until
-from support.helpers import assert_one_line_error, flat_frames, run_command, write_video
+from support.helpers import assert_one_line_error, flat_frames, run_command, wait_until, write_video
 from support.recordings import event
 from support.upload_servers import free_port
 

@@ -19,6 +19,7 @@ LABELS = ("bright", "dark")
 FEATURES = 8
 # Scale and zero point. The files hold scales as float32, and the manifest's must equal them.
 PIXELS = CODES = (float(np.float32(1 / 255)), -128)
+DIFFERENCES = (float(np.float32(32 / 128 / 255)), 0)
 LOGITS = (16 / 255, 0)
 SCORES = (1 / 256, -128)
 GAIN = 16.0
@@ -106,6 +107,16 @@ def _encode(graph, frames, count, size):
     return graph.dense(flat, weights, scale, np.zeros(FEATURES), PIXELS[0], (count, FEATURES), CODES)
 
 
+def _encode_looks(graph, looks, count, size):
+    """Codes of each look from |d1|, at random places: half of a frame's codes come from each look."""
+    rng, values = np.random.default_rng(11), size * size * 3
+    flat = graph.reshape(looks, (2 * count, values), DIFFERENCES)
+    weights = np.where(np.arange(values) % 3 == 2, rng.integers(0, 128, (FEATURES // 2, values)), 0)
+    bias = np.zeros(FEATURES // 2)
+    each = graph.dense(flat, weights, 1 / 200, bias, DIFFERENCES[0], (2 * count, FEATURES // 2), CODES)
+    return graph.reshape(each, (count, FEATURES), CODES)
+
+
 def _classify(graph, codes, window):
     values = window * FEATURES
     flat = graph.reshape(codes, (1, values), CODES)
@@ -150,6 +161,30 @@ def write_tiny_bundle(path: Path, *, size=16, window=4, rate_hz=10.0, hop=2, sta
         quantization=manifest.Quantization(*(manifest.Affine(*affine) for affine in (PIXELS, CODES, SCORES))),
         decision=manifest.Decision(**decision),
         stateful=manifest.Stateful(states) if stateful else None,
+    )
+    write_bundle(path, about, files)
+    return path
+
+
+def write_tiny_looks_bundle(path: Path, *, size=12, window=4, rate_hz=10.0, hop=2, crop_side=120, **decision) -> Path:
+    """Write a bundle with two looks and a lead-in of two frames; its scores follow the movement, which is `bright`."""
+    encoder, head, whole = _Graph(), _Graph(), _Graph()
+    looks = encoder.tensor("looks", (1, 2, size, size, 3), DIFFERENCES)
+    codes = head.tensor("codes", (1, window, FEATURES), CODES)
+    windows = whole.tensor("frames", (window, 2, size, size, 3), DIFFERENCES)
+    files = {
+        "encoder.tflite": encoder.finish(looks, _encode_looks(encoder, looks, 1, size)),
+        "head.tflite": head.finish(codes, _classify(head, codes, window)),
+        "window.tflite": whole.finish(windows, _classify(whole, _encode_looks(whole, windows, window, size), window)),
+        "MODEL_CARD.md": b"# tiny\n\nTells movement from stillness.\n",
+    }
+    sample = sample_manifest(LABELS, size=size, window=window, motion="grey-difference", rate_hz=rate_hz, hop=hop)
+    about = msgspec.structs.replace(
+        sample,
+        input=msgspec.structs.replace(sample.input, looks=("whole", "crop"), crop_side=crop_side),
+        temporal=msgspec.structs.replace(sample.temporal, lead_in=2),
+        quantization=manifest.Quantization(*(manifest.Affine(*affine) for affine in (DIFFERENCES, CODES, SCORES))),
+        decision=manifest.Decision(**decision),
     )
     write_bundle(path, about, files)
     return path

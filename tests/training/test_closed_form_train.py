@@ -1,5 +1,6 @@
 """A head found in closed form, over weights made up: from clips to an int8 bundle."""
 
+import msgspec
 import numpy as np
 import pytest
 from support.helpers import run_command
@@ -10,9 +11,12 @@ keras = pytest.importorskip("keras", reason="needs the train extra")
 from support.moving import write_moving_bars  # noqa: E402
 
 from edgehar.errors import ConfigError  # noqa: E402
+from edgehar.inspect.verify import verify  # noqa: E402
 from edgehar.model.bundle import ModelBundle  # noqa: E402
+from edgehar.model.network import Network  # noqa: E402
 from edgehar_training import models  # noqa: E402
 from edgehar_training.models.layers import TimeStatistics  # noqa: E402
+from edgehar_training.quantize.cost import macs  # noqa: E402
 from edgehar_training.runs.report import read_metrics  # noqa: E402
 from edgehar_training.settings import NetworkSettings  # noqa: E402
 from edgehar_training.training.closed_form_training import statistics_parts, training_starts  # noqa: E402
@@ -72,7 +76,7 @@ def test_from_clips_to_an_int8_bundle(weights, tmp_path):
     command = ["--data", data, "--cache", tmp_path / "cache", "--model", "mobile", "--size", SIZE, "--window", 6]
     command += ["--no-augment", "--solver", "closed-form", "--components", 8, "--ridge", 0.1, "--head", "float"]
     command += ["--model-option", f"weights={weights}", "alpha=0.25", "blocks=5", "taps=3+5", "pool=mean+max"]
-    done = run_command("edgehar-train", *command, "head=statistics", "--int8", "--out", tmp_path / "run", timeout_s=300)
+    done = run_command("edgehar-train", *command, "head=statistics", "--int8", "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     metrics = read_metrics(tmp_path / "run" / "metrics.json")
     assert metrics["epochs"] == 1
@@ -80,17 +84,49 @@ def test_from_clips_to_an_int8_bundle(weights, tmp_path):
     differences = [np.abs(np.subtract(real["scores"], small["scores"])).max() for real, small in rows]
     assert max(differences) < 0.15
     assert ModelBundle.open(tmp_path / "run" / "model.edgehar").manifest.quantization.head == "float"
-    other = run_command(
-        "edgehar-convert", tmp_path / "run", "--head", "unrolled", "--out", tmp_path / "a.edgehar", timeout_s=300
-    )
+    other = run_command("edgehar-convert", tmp_path / "run", "--head", "unrolled", "--out", tmp_path / "a.edgehar")
     assert other.returncode == 2
     assert "has no unrolled form; use --head float" in other.stderr
+
+
+def test_two_looks_from_clips_to_an_int8_bundle(weights, tmp_path):
+    data = write_moving_bars(tmp_path / "bars", 6)
+    command = ["--data", data, "--cache", tmp_path / "cache", "--model", "mobile", "--size", SIZE, "--window", 6]
+    command += ["--looks", "whole+crop", "--crop-side", 100, "--motion-range", 32, "--no-augment"]
+    command += ["--solver", "closed-form", "--components", 8, "--ridge", 0.1, "--head", "float", "--model-option"]
+    command += [f"weights={weights}", "alpha=0.25", "blocks=5", "taps=3+5", "pool=mean+max", "head=statistics"]
+    done = run_command("edgehar-train", *command, "--int8", "--out", tmp_path / "run", timeout_s=300)
+    assert done.returncode == 0, done.stderr
+    metrics = read_metrics(tmp_path / "run" / "metrics.json")
+    rows = zip(metrics["test"]["predictions"], metrics["int8"]["predictions"], strict=True)
+    assert max(np.abs(np.subtract(real["scores"], small["scores"])).max() for real, small in rows) < 0.15
+    bundle = ModelBundle.open(tmp_path / "run" / "model.edgehar")
+    manifest = bundle.manifest
+    assert (manifest.input.looks, manifest.input.crop_side, manifest.temporal.lead_in) == (("whole", "crop"), 100, 2)
+    with Network(bundle) as network:
+        assert network.encoder.input_shape == (1, 2, SIZE, SIZE, 3)
+        assert network.encoder.output_shape == (1, 2 * 192)
+    verdict = verify(bundle, windows=60)
+    assert verdict.identical, verdict
+
+
+def test_the_features_of_looks_stand_one_behind_the_other():
+    network = msgspec.structs.replace(settings(blocks=5, taps="3+5", pool="mean+max"), looks="whole+crop")
+    encoder = models.build(network, 2).get_layer("encoder")
+    assert models.feature_parts(network, 0) == [64, 128, 64, 128]
+    looks = np.random.default_rng(1).normal(size=(3, 2, SIZE, SIZE, 3)).astype(np.float32)
+    both = encoder.predict(looks, verbose=0)
+    swapped = encoder.predict(looks[:, ::-1], verbose=0)
+    np.testing.assert_allclose(both[:, :192], swapped[:, 192:], atol=1e-5)
+    np.testing.assert_allclose(both[:, 192:], swapped[:, :192], atol=1e-5)
+    one = models.build(msgspec.structs.replace(network, looks="whole"), 2).get_layer("encoder")
+    assert macs(encoder) == 2 * macs(one)
 
 
 def test_another_head_has_no_closed_form(weights, tmp_path):
     data = write_moving_bars(tmp_path / "bars", 4)
     command = ["--data", data, "--cache", tmp_path / "cache", "--model", "mobile", "--size", SIZE, "--window", 6]
     command += ["--no-augment", "--solver", "closed-form", "--out", tmp_path / "run", "--model-option"]
-    done = run_command("edgehar-train", *command, f"weights={weights}", "alpha=0.25", "blocks=5", timeout_s=300)
+    done = run_command("edgehar-train", *command, f"weights={weights}", "alpha=0.25", "blocks=5")
     assert done.returncode == 1 or done.returncode == 2
     assert "needs a head of statistics" in done.stderr

@@ -83,7 +83,7 @@ def test_a_missing_or_altered_file_is_named(bundle, name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(schema_version=3), "schema_version is 3.*update edgehar"),
+        (lambda m: m.update(schema_version=4), "schema_version is 4.*update edgehar"),
         (lambda m: m.pop("temporal"), "missing required field `temporal`"),
         (lambda m: m["input"].pop("height"), r"missing required field `height` - at `\$.input`"),
         (lambda m: m["input"].update(height=0), r"\$.input.height"),
@@ -111,7 +111,7 @@ def test_no_manifest_and_no_json(bundle):
         ModelBundle.open(bundle)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_no_damage_goes_unnoticed_or_crashes(data, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "damaged.edgehar"

@@ -199,10 +199,10 @@ class ScoreCache:
     def _watch(self, source: str) -> tuple[list[Prediction], int]:
         if self._classifier is None:
             self._classifier = Classifier(self.bundle, hop=self._hop)
-        classifier, shape = self._classifier, self.bundle.manifest.input
+        classifier = self._classifier
         classifier.reset()
         answers, frames = [], 0
-        with open_source(source, target_size=(shape.height, shape.width)) as video:
+        with open_source(source, target_size=self.bundle.manifest.input.source_size) as video:
             for frame in video:
                 frames += 1
                 if (answer := classifier.push(frame)) is not None:

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from edgehar.model.manifest import Input
     from edgehar_training.data.datasets import Clip
 
 log = logging.getLogger(__name__)
 
 # Increase it if the compiled kernel gives other pixels, so that old frames are decoded again.
-KERNEL = "area-2"
+KERNEL = "area-3"
 # A temporary file that has not been written to for this long was left by a killed program.
 _LEFT_BEHIND_S = 600.0
 
@@ -41,7 +42,7 @@ class SmallClip:
     """A clip at the size of the network.
 
     Attributes:
-        frames: uint8 `(n, height, width, 3)` RGB, at the rate of the file, n >= 1.
+        frames: uint8 `(n, height, width, 3)` RGB, or `(n, height, width)` gray, at the rate of the file, n >= 1.
         times_s: float64 `(n,)`, seconds from the first frame of the file.
     """
 
@@ -148,12 +149,13 @@ class FramesCache:
         height: rows of a small frame.
         width: columns of a small frame.
         crop: how a frame of another shape is fitted, as in `Resizer`.
+        gray: keep gray levels, as motion is computed from them, instead of colors.
     """
 
     made = "decoded"
 
-    def __init__(self, folder: Path, height: int, width: int, crop: Crop = "stretch") -> None:
-        self.folder, self.height, self.width, self.crop = folder, height, width, crop
+    def __init__(self, folder: Path, height: int, width: int, crop: Crop = "stretch", *, gray: bool = False) -> None:
+        self.folder, self.height, self.width, self.crop, self.gray = folder, height, width, crop, gray
         self.shards, self._contents = Shards(folder), Contents(folder)
 
     def fill(
@@ -195,6 +197,11 @@ class FramesCache:
         """
         return self.shards.read(self.shard(clip.path), clip.path, lambda: self.make(clip))
 
+    @property
+    def picture_shape(self) -> tuple[int, ...]:
+        """Shape of a small frame."""
+        return (self.height, self.width) if self.gray else (self.height, self.width, 3)
+
     def has(self, clip: Clip) -> bool:
         """Return whether the frames of the clip exist, without reading its file."""
         word = self._contents.known(clip.path)
@@ -210,9 +217,8 @@ class FramesCache:
             SourceError: it cannot be read.
             OSError: the folder cannot be written.
         """
-        shape = (self.height, self.width, 3)
         try:
-            return write_shard(self.shard(clip.path), self._small_frames(clip.path), shape, "uint8")
+            return write_shard(self.shard(clip.path), self._small_frames(clip.path), self.picture_shape, "uint8")
         except BrokenShardError as error:
             raise SourceError(f"{clip.path}: holds no frame") from error
 
@@ -240,11 +246,12 @@ class FramesCache:
             "height": self.height,
             "width": self.width,
             "crop": self.crop,
+            "gray": int(self.gray),
         }
         return CacheJob("edgehar_training.data.frames_cache:open_frames", settings)
 
     def _shard_of(self, word: str) -> Path:
-        identity = [word, self.height, self.width, self.crop, KERNEL]
+        identity = [word, self.height, self.width, self.crop, KERNEL, *(["gray"] if self.gray else [])]
         return self.folder / f"{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]}.npy"
 
     def _small_frames(self, path: str) -> Iterator[tuple[npt.NDArray[np.uint8], float]]:
@@ -257,12 +264,23 @@ class FramesCache:
                     small = resizer.resize(frame)
                 except ValueError as error:
                     raise SourceError(f"{path}: {error}") from error
-                yield small, frame.captured_s
+                yield gray_levels(small) if self.gray else small, frame.captured_s
 
 
-def open_frames(folder: str, height: int, width: int, crop: Crop) -> FramesCache:
+def open_frames(folder: str, height: int, width: int, crop: Crop, gray: int = 0) -> FramesCache:
     """Open the cache of a `CacheJob`."""
-    return FramesCache(Path(folder), height, width, crop)
+    return FramesCache(Path(folder), height, width, crop, gray=bool(gray))
+
+
+def cache_of(folder: Path, shape: Input) -> FramesCache:
+    """Return the cache of the frames that a network with this input is given: base pictures if it has two looks."""
+    return FramesCache(folder, *shape.source_size, shape.crop, gray=shape.looks is not None)
+
+
+def gray_levels(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the gray levels of RGB pixels as the compiled kernel computes them, uint8 without the last axis."""
+    red, green, blue = (rgb[..., channel].astype(np.uint16) for channel in range(3))
+    return ((77 * red + 150 * green + 29 * blue + 128) >> 8).astype(np.uint8)
 
 
 def clip_part(clip: Clip, times_s: npt.NDArray[np.float64]) -> slice:

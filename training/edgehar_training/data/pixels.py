@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgehar.model.manifest import BASE_HEIGHT, BASE_WIDTH
 from edgehar_training.data import sampling
 from edgehar_training.data.flow_cache import FlowCache
 from edgehar_training.data.frames_cache import FramesCache
@@ -27,7 +28,8 @@ class Pixels:
     """A clip as the network's size.
 
     Attributes:
-        frames: uint8 `(n, height, width, 3)` RGB, at the rate of the file, at least one.
+        frames: uint8 `(n, height, width, 3)` RGB, at the rate of the file, at least one; with two looks, gray base
+            pictures `(n, 240, 320)`.
         times_s: float64 `(n,)`, seconds from the first frame of the file.
         flow: int8 `(n, height, width, 2)`, motion up to each frame; None unless the network uses it.
         energy: motion of every frame, `(n,)`; None unless key frames are chosen by it.
@@ -45,7 +47,8 @@ def caches(folder: Path, crop: Crop, network: NetworkSettings) -> tuple[FramesCa
     Raises:
         ConfigError: no such method or folder of flow.
     """
-    frames = FramesCache(folder, network.size, network.size, crop)
+    height, width = (BASE_HEIGHT, BASE_WIDTH) if network.two_looks else (network.size, network.size)
+    frames = FramesCache(folder, height, width, crop, gray=network.two_looks)
     flow = FlowCache(frames, network.flow, network.rate_hz) if "flow" in network.input else None
     return frames, flow
 

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from edgehar import Frame, PixelFormat, Resizer
+from edgehar import Frame, LookResizer, PixelFormat, Resizer
 from edgehar.model.manifest import Affine
+from edgehar_training.settings.network import HISTORY
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar.model.manifest import Input
 
-# Frames before a window that its motion input looks back at.
-HISTORY = 2
 # One step of int8 flow is 1/1024 of the frame's side for each period of the time grid, which clips at an eighth of the
 # side. The input of the network is in eighths, from -1 to 1: differences of gray levels are about as large.
 FLOW_STEPS_PER_SIDE = 1024
@@ -44,7 +43,7 @@ class Preprocessor:
         frame, moved = (affine,) * shape.channels, (FLOW_AFFINE,) * 2
         self.affines = {"none": frame, "alone": moved, "after": frame + moved}[flow]
         self.affine = self.affines[0]
-        self._resizer: Resizer | None = None
+        self._resizer: Resizer | LookResizer | None = None
         # One number if all channels are equal, which is faster.
         different = self.affines if len(set(self.affines)) > 1 else self.affines[:1]
         self._scale = np.array([one.scale for one in different], np.float32)
@@ -61,11 +60,13 @@ class Preprocessor:
         """Return the input of the network for every frame of a stream.
 
         Args:
-            frames: uint8 `(n, height, width, 3)` RGB at the network's size, in order, from the start of the stream.
+            frames: uint8 `(n, height, width, 3)` RGB at the network's size, in order, from the start of the stream;
+                with two looks, gray base pictures `(n, 240, 320)`.
             flow: int8 `(n, height, width, 2)`, motion up to each frame; required if flow is in the input.
 
         Returns:
-            int8 `(n, height, width, channels)`; real value = scale * (q - zero_point) of the channel.
+            int8 `(n, height, width, channels)`, or `(n, 2, height, width, channels)` with two looks; real value =
+            scale * (q - zero_point) of the channel.
 
         Raises:
             ValueError: the input has flow, but none is given.
@@ -102,11 +103,19 @@ class Preprocessor:
             return np.bitwise_xor(frames, np.uint8(128)).view(np.int8)
         if self._resizer is None:
             shape, affine = self._shape, self.affine
-            self._resizer = Resizer(
-                shape.height, shape.width, 3, "int8", affine.scale, affine.zero_point, motion=shape.motion
-            )
+            height, width, values = shape.height, shape.width, (affine.scale, affine.zero_point)
+            if shape.crop_side is None:
+                self._resizer = Resizer(height, width, 3, "int8", *values, motion=shape.motion)
+            else:
+                self._resizer = LookResizer(height, width, *values, crop_side=shape.crop_side)
         self._resizer.reset()
-        out = np.empty(frames.shape, np.int8)
+        out = np.empty((len(frames), *self._shape.shape), np.int8)
         for index, pixels in enumerate(frames):
-            self._resizer.resize_into(Frame(pixels, PixelFormat.RGB24, 0.0, 0.0, index), out[index])
+            self._resizer.resize_into(small_frame(pixels, 0.0, index), out[index])
         return out
+
+
+def small_frame(pixels: npt.NDArray[np.uint8], time_s: float, index: int) -> Frame:
+    """Return a picture of the cache, gray `(height, width)` or RGB `(height, width, 3)`, as a frame of a source."""
+    layout = PixelFormat.GRAY8 if pixels.ndim == 2 else PixelFormat.RGB24
+    return Frame(pixels, layout, time_s, 0.0, index)

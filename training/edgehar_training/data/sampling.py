@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgehar.model.timegrid import TimeGrid
-from edgehar_training.data.preprocess import HISTORY
+from edgehar_training.settings.network import HISTORY
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -44,9 +44,12 @@ def evaluation_stream(grid: npt.NDArray[np.intp], window: int) -> npt.NDArray[np
     return np.concatenate([np.repeat(grid[:1], max(0, window - len(grid))), grid])
 
 
-def window_starts(frames: int, window: int, hop: int) -> range:
-    """Return the first frames of the answered windows of a stream: one when full, then one every `hop` frames."""
-    return range(0, frames - window + 1, hop)
+def window_starts(frames: int, window: int, hop: int, lead_in: int = 0) -> range:
+    """Return the first frames of the answered windows of a stream: one when full, then one every `hop` frames.
+
+    The first begins after `lead_in` frames, or as late as a shorter stream allows.
+    """
+    return range(min(lead_in, frames - window), frames - window + 1, hop)
 
 
 def spread_indices(times_s: npt.NDArray[np.float64], places: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:

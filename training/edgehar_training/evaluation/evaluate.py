@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgehar.errors import DatasetError
 from edgehar_training.data.datasets import describe_data
-from edgehar_training.data.frames_cache import FramesCache, default_folder
+from edgehar_training.data.frames_cache import cache_of, default_folder
 from edgehar_training.evaluation.evaluated import (
     Evaluated,
     foreign_protocol,
@@ -90,9 +90,8 @@ def evaluate_bundle(
     Raises:
         DatasetError: no clip can be read.
     """
-    shape = bundle.manifest.input
     folder = default_folder() if data.cache is None else Path(data.cache)
-    cache = FramesCache(folder, shape.height, shape.width, shape.crop)
+    cache = cache_of(folder, bundle.manifest.input)
     return evaluated_bundle(bundle, data, score_with_bundle(bundle, clips, cache.load, _root(data), hop, progress))
 
 

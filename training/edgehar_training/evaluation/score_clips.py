@@ -87,7 +87,15 @@ def score_with_run(run: Run, clips: Sequence[Clip], root: Path | None, hop: int,
     for batch in _batches(clips):
         read, streams = _read(batch, run.stream, found)
         if read:
-            scores = score_streams(model, run.preprocessor, streams, config.network.window, hop, config.frame_order)
+            scores = score_streams(
+                model,
+                run.preprocessor,
+                streams,
+                config.network.window,
+                hop,
+                config.frame_order,
+                lead_in=config.network.lead_in,
+            )
             found.rows.extend(
                 ScoredClip(clip, clip_name(clip, root), windows.mean(axis=0), config.split.seed, config.fold, windows)
                 for clip, windows in zip(read, scores, strict=True)

@@ -140,5 +140,7 @@ def _sizes(models: Sequence[keras.Model], run: Run) -> list[float]:
 def _scored(run: Run, model: keras.Model, clips: Sequence[Clip]) -> Result:
     streams: list[npt.NDArray[np.int8]] = [run.stream(clip) for clip in clips]
     network = run.config.network
-    windows = score_streams(model, run.preprocessor, streams, network.window, order=run.config.frame_order)
+    windows = score_streams(
+        model, run.preprocessor, streams, network.window, order=run.config.frame_order, lead_in=network.lead_in
+    )
     return Result(truth_of(run.config, clips), windows)

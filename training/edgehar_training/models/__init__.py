@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # The module of a network holds `OPTIONS`, the struct of its options; `check(settings, options)`, which raises
 # ConfigError if the network does not support the settings; and `build(settings, options, classes)`. Only `build`
-# imports Keras.
+# imports Keras. A network that takes two looks sets `TWO_LOOKS`.
 _HOMES = {
     "lrcn": "edgehar_training.models.lrcn",
     "mobile": "edgehar_training.models.mobile",
@@ -61,8 +61,23 @@ def check(settings: NetworkSettings) -> Any:
             f"scaling {settings.scaling} is for colors, but the input is {settings.input}; use --input rgb or "
             "--scaling unit"
         )
+    _check_looks(settings, home)
     home.check(settings, options)
     return options
+
+
+def _check_looks(settings: NetworkSettings, home: Any) -> None:
+    if not settings.two_looks:
+        return
+    if not getattr(home, "TWO_LOOKS", False):
+        raise ConfigError(f"{settings.model} takes the whole frame alone; use --looks whole, or --model mobile")
+    if settings.input != "motion":
+        raise ConfigError(f"--looks whole+crop is for --input motion, not {settings.input}")
+    if settings.sampling != "consecutive":
+        raise ConfigError(
+            f"--looks whole+crop follows the movement from frame to frame; --sampling {settings.sampling} "
+            "leaves frames out, use --sampling consecutive"
+        )
 
 
 def _hint(settings: NetworkSettings, home: Any) -> str:
@@ -91,7 +106,8 @@ def build(settings: NetworkSettings, classes: int) -> keras.Model:
         classes: number of actions.
 
     Returns:
-        A model of float32 `(batch, window, size, size, channels)` to float32 `(batch, classes)`, softmax scores.
+        A model of float32 `(batch, window, size, size, channels)`, or `(batch, window, 2, size, size, channels)` with
+        two looks, to float32 `(batch, classes)`, softmax scores.
 
     Raises:
         ConfigError: unknown network, or it does not support the settings.
@@ -109,4 +125,4 @@ def feature_parts(settings: NetworkSettings, features: int) -> list[int]:
         features: how many there are.
     """
     home = importlib.import_module(_HOMES[settings.model])
-    return list(home.feature_parts(check(settings))) if hasattr(home, "feature_parts") else [features]
+    return list(home.feature_parts(settings, check(settings))) if hasattr(home, "feature_parts") else [features]

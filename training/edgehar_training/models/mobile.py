@@ -75,6 +75,7 @@ class MobileOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 OPTIONS = MobileOptions
+TWO_LOOKS = True
 
 
 def check(settings: NetworkSettings, options: MobileOptions) -> None:
@@ -117,10 +118,11 @@ def build(settings: NetworkSettings, options: MobileOptions, classes: int) -> ke
     return whole(encoder, _head(settings.window, features, options, classes), "mobile")
 
 
-def feature_parts(options: MobileOptions) -> list[int]:
-    """How many features come from each tap, in the order of the features."""
+def feature_parts(settings: NetworkSettings, options: MobileOptions) -> list[int]:
+    """How many features come from each tap of each look, in the order of the features."""
     pools = 2 if options.pool == "mean+max" else 1
-    return [pools * _filters(BLOCKS[number - 1][0], options.alpha) for number in options.tapped]
+    parts = [pools * _filters(BLOCKS[number - 1][0], options.alpha) for number in options.tapped]
+    return parts * (2 if settings.two_looks else 1)
 
 
 def _filters(count: int, alpha: float) -> int:
@@ -130,11 +132,12 @@ def _filters(count: int, alpha: float) -> int:
 def _encoder(settings: NetworkSettings, options: MobileOptions) -> keras.Model:
     import keras
 
-    from edgehar_training.models.layers import scaled
+    from edgehar_training.models.layers import FoldTime, UnfoldTime, scaled
 
-    frame = keras.Input((settings.size, settings.size, settings.channels), name="frame")
+    frame = keras.Input(settings.shape, name="frame")
+    looks = FoldTime(name="fold_looks")(frame) if settings.two_looks else frame
     # ImageNet weights include the scale of their colors.
-    x = scaled(frame, settings) if options.weights == NONE else frame
+    x = scaled(looks, settings) if options.weights == NONE else looks
     if options.weights != NONE and settings.input == "rgb":
         x = keras.layers.Rescaling(2.0, -1.0, name="pixels")(x)
     x = keras.layers.Conv2D(_filters(STEM_FILTERS, options.alpha), 3, 2, "same", name="stem")(x)
@@ -147,9 +150,10 @@ def _encoder(settings: NetworkSettings, options: MobileOptions) -> keras.Model:
         x = keras.layers.ReLU(6.0, name=f"block{index}_relu")(x)
         outputs[index] = x
     features = [pooled for number in options.tapped for pooled in _pooled(outputs[number], number, options)]
-    if len(features) == 1:
-        return keras.Model(frame, features[0], name="encoder")
-    return keras.Model(frame, keras.layers.Concatenate(name="mean_and_peak")(features), name="encoder")
+    x = features[0] if len(features) == 1 else keras.layers.Concatenate(name="mean_and_peak")(features)
+    if settings.two_looks:
+        x = keras.layers.Flatten(name="features")(UnfoldTime(2, name="unfold_looks")(x))
+    return keras.Model(frame, x, name="encoder")
 
 
 def _pooled(maps: Any, number: int, options: MobileOptions) -> list[Any]:

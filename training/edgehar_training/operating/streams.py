@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgehar import Frame, PixelFormat
 from edgehar_training.data.frames_cache import SmallClip
+from edgehar_training.data.preprocess import small_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,7 +60,7 @@ def play(classifier: Classifier, clip: SmallClip, *, flush: bool = False) -> lis
 
 def _pushed(classifier: Classifier, clip: SmallClip) -> Iterator[Prediction]:
     for index, (pixels, time_s) in enumerate(zip(clip.frames, clip.times_s, strict=True)):
-        answer = classifier.push(Frame(pixels, PixelFormat.RGB24, float(time_s), 0.0, index))
+        answer = classifier.push(small_frame(pixels, float(time_s), index))
         if answer is not None:
             yield answer
 

@@ -12,7 +12,7 @@ from edgehar_training.data.datasets.splits import UNGROUPED
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgehar.model.manifest import Accuracy, Manifest
+    from edgehar.model.manifest import Accuracy, Input, Manifest
     from edgehar_training.quantize.parity import Comparison
 
 INPUT_TEXT = {
@@ -181,13 +181,25 @@ def _input(manifest: Manifest) -> str:
     levels = round(manifest.quantization.input.scale * 128 * 255)
     bounded = shape.motion != "none" and levels < 128
     bound = f" Differences beyond {levels} gray levels count as {levels}." if bounded else ""
+    starts = f" The first {temporal.lead_in} frames of a stream are in no window." if temporal.lead_in else ""
     text = _paragraph(
-        f"A frame is shrunk to {shape.width}x{shape.height} by area averaging, without keeping its shape. The network "
-        f"sees {INPUT_TEXT[shape.motion]}.{bound} A window is {temporal.window} frames at {temporal.rate_hz:g} Hz "
-        f"({temporal.window / temporal.rate_hz:.2g} s); frames are chosen by their capture time. By default there "
-        f"is an answer every {temporal.hop} frames."
+        f"A frame is shrunk to {shape.width}x{shape.height} by area averaging, without keeping its shape."
+        f"{_looks(shape)} The network sees {INPUT_TEXT[shape.motion]}.{bound} A window is {temporal.window} frames at "
+        f"{temporal.rate_hz:g} Hz ({temporal.window / temporal.rate_hz:.2g} s); frames are chosen by their capture "
+        f"time.{starts} By default there is an answer every {temporal.hop} frames."
     )
     return f"## Input and timing\n\n{text}"
+
+
+def _looks(shape: Input) -> str:
+    """Say what a second look is; nothing without one."""
+    if shape.crop_side is None:
+        return ""
+    side, (height, width) = shape.crop_side, shape.source_size
+    return (
+        f" A second picture of {shape.width}x{shape.height} is made of the {side}x{side} pixels of a {width}x{height} "
+        "picture in which most has moved within the last second. Both go through the same encoder."
+    )
 
 
 def _size(manifest: Manifest, facts: CardFacts) -> str:

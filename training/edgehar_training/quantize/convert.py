@@ -114,7 +114,10 @@ def convert_run(
         labels=run.config.labels,
         input=run.config.frame,
         temporal=Temporal(
-            window=run.config.network.window, rate_hz=run.config.network.rate_hz, hop=options.hop_of(run.config)
+            window=run.config.network.window,
+            rate_hz=run.config.network.rate_hz,
+            hop=options.hop_of(run.config),
+            lead_in=run.config.network.lead_in,
         ),
         quantization=network.quantization,
         files={},
@@ -269,7 +272,7 @@ def _measure(run: Run, network: _Int8Network) -> Comparison:
     windows = (stream[:window] for stream in streams[:IDENTITY_WINDOWS])
     check_identity(network.int8.encoder, network.int8.head, network.whole, windows)
     truth = truth_of(run.config, clips)
-    return compare(network.reference, network.int8, run.preprocessor, streams, truth, window)
+    return compare(network.reference, network.int8, run.preprocessor, streams, truth, run.config.network)
 
 
 def _own_accuracy(run: Run, int8: Int8Files) -> list[Accuracy]:
@@ -279,7 +282,7 @@ def _own_accuracy(run: Run, int8: Int8Files) -> list[Accuracy]:
     if not known or known[0].int8_top1 is not None or not clips:
         return known
     streams = [run.stream(clip) for clip in clips]
-    result = Result(truth_of(run.config, clips), score_int8(int8, streams, run.config.network.window))
+    result = Result(truth_of(run.config, clips), score_int8(int8, streams, run.config.network))
     interval = group_bootstrap(result.correct.tolist(), [clip.group for clip in clips], run.config.split.seed)
     return [replace(known[0], int8_top1=float(result.correct.mean()), interval_95=interval)]
 

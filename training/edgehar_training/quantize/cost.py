@@ -14,9 +14,10 @@ def macs(network: keras.Model) -> int:
 
     A convolution counts each kernel weight once for every output position, padding included; a recurrent layer counts
     its matrices once for every step, a convolutional one its kernels for every step and position. The products of two
-    sequences in attention are counted too.
+    sequences in attention are counted too. An encoder of several looks counts once for each.
     """
-    return sum(_layer_macs(layer) for layer in network.layers)
+    looks = network.input_shape[1] if len(network.input_shape) == 5 else 1
+    return int(looks) * sum(_layer_macs(layer) for layer in network.layers)
 
 
 def _layer_macs(layer: keras.layers.Layer) -> int:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from edgehar_training.data.preprocess import Preprocessor
     from edgehar_training.quantize.child import Int8Files
+    from edgehar_training.settings import NetworkSettings
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def compare(
     preprocessor: Preprocessor,
     streams: Sequence[npt.NDArray[np.int8]],
     truth: npt.NDArray[np.intp],
-    window: int,
+    network: NetworkSettings,
 ) -> Comparison:
     """Score clips with the float network and with the int8 files.
 
@@ -92,21 +93,24 @@ def compare(
         preprocessor: gives the real value of quantized input.
         streams: network input for the frames of each clip, int8 `(n, height, width, 3)`, n >= window.
         truth: index of the label of each clip, int `(clips,)`.
-        window: frames in a window.
+        network: settings; its window and lead-in are used.
     """
+    window, lead_in = network.window, network.lead_in
     return Comparison(
-        Result(truth, score_streams(model, preprocessor, streams, window)),
-        Result(truth, score_int8(files, streams, window)),
+        Result(truth, score_streams(model, preprocessor, streams, window, lead_in=lead_in)),
+        Result(truth, score_int8(files, streams, network)),
     )
 
 
-def score_int8(files: Int8Files, streams: Sequence[npt.NDArray[np.int8]], window: int) -> list[npt.NDArray[np.float32]]:
+def score_int8(
+    files: Int8Files, streams: Sequence[npt.NDArray[np.int8]], network: NetworkSettings
+) -> list[npt.NDArray[np.float32]]:
     """Score every evaluated window of every clip with the int8 files; each frame is encoded once, as on the device.
 
     Args:
         files: encoder and head.
         streams: network input for the frames of each clip, int8 `(n, height, width, 3)`, n >= window.
-        window: frames in a window.
+        network: settings; its window and lead-in are used.
 
     Returns:
         float32 `(windows, classes)` per clip.
@@ -114,10 +118,10 @@ def score_int8(files: Int8Files, streams: Sequence[npt.NDArray[np.int8]], window
     encoder = TfliteModel(files.encoder, name="encoder.tflite")
     head = TfliteModel(files.head, name="head.tflite")
     affine = head.output_quantization
-    scores = []
+    scores, window = [], network.window
     for stream in streams:
         codes = np.concatenate([encoder.run(frame) for frame in stream])
-        starts = sampling.window_starts(len(stream), window, EVALUATION_HOP)
+        starts = sampling.window_starts(len(stream), window, EVALUATION_HOP, network.lead_in)
         raw = np.concatenate([head.run(codes[start : start + window]) for start in starts])
         scores.append((raw.astype(np.float32) - affine.zero_point) * np.float32(affine.scale))
     return scores

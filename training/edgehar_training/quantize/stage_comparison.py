@@ -55,7 +55,7 @@ def _measure(run: Run) -> dict[str, Any]:
     }
     if clips := run.clips("test"):
         streams = [run.stream(clip) for clip in clips]
-        scores = score_int8(files, streams, run.config.network.window)
+        scores = score_int8(files, streams, run.config.network)
         found["test"] = part_metrics(run, clips, Result(truth_of(run.config, clips), scores))
     return found
 

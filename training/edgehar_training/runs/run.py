@@ -86,6 +86,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             resize="area",
             crop=self.data.crop,
             motion=motion,
+            looks=("whole", "crop") if self.network.two_looks else None,
+            crop_side=self.network.crop_side if self.network.two_looks else None,
         )
 
     @property
@@ -205,7 +207,8 @@ class Run:
         Those are the frames on the time grid, or the one window that another `sampling` chooses.
 
         Returns:
-            int8 `(n, height, width, channels)`, n >= window; a shorter clip is padded on the left by its first frame.
+            int8 `(n, height, width, channels)`, or `(n, 2, height, width, channels)` with two looks, n >= window; a
+            shorter clip is padded on the left by its first frame.
         """
         pixels = self.pixels(clip)
         indices = sampling.evaluation_indices(pixels.times_s, self.config.network, pixels.energy)
@@ -225,8 +228,9 @@ class Run:
 
     def quantized_windows_of(self, clip: Clip, hop: int = EVALUATION_HOP) -> npt.NDArray[np.int8]:
         """Return the evaluated windows of a clip: int8 `(n, window, height, width, channels)`, n >= 1."""
-        stream, window, order = self.stream(clip), self.config.network.window, self.config.frame_order
-        starts = sampling.window_starts(len(stream), window, hop)
+        stream, network, order = self.stream(clip), self.config.network, self.config.frame_order
+        window = network.window
+        starts = sampling.window_starts(len(stream), window, hop, network.lead_in)
         return np.stack([stream[start + order.evaluation(window, start)] for start in starts])
 
     def windows_of(self, clip: Clip, hop: int = EVALUATION_HOP) -> npt.NDArray[np.float32]:

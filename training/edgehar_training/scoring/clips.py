@@ -9,6 +9,7 @@ import numpy as np
 
 from edgehar_training.data import sampling
 from edgehar_training.data.frame_order import ORDERED
+from edgehar_training.data.preprocess import small_frame
 from edgehar_training.runs.run import EVALUATION_HOP
 from edgehar_training.scoring.measures import class_measures, confusion_matrix
 
@@ -33,6 +34,8 @@ def score_streams(
     window: int,
     hop: int = EVALUATION_HOP,
     order: FrameOrder = ORDERED,
+    *,
+    lead_in: int = 0,
 ) -> list[npt.NDArray[np.float32]]:
     """Score every window of every clip. Each frame is encoded once, as on the device.
 
@@ -43,13 +46,14 @@ def score_streams(
         window: frames in a window.
         hop: frames between windows.
         order: order of the frames in a window.
+        lead_in: frames before the first window.
 
     Returns:
         float32 `(windows, classes)` per clip.
     """
     codes = in_chunks(model.get_layer("encoder"), np.concatenate(list(streams)), preprocessor)
     ends = np.cumsum([len(stream) for stream in streams])
-    return score_features(model.get_layer("head"), np.split(codes, ends[:-1]), window, hop, order)
+    return score_features(model.get_layer("head"), np.split(codes, ends[:-1]), window, hop, order, lead_in=lead_in)
 
 
 def score_features(
@@ -58,6 +62,8 @@ def score_features(
     window: int,
     hop: int = EVALUATION_HOP,
     order: FrameOrder = ORDERED,
+    *,
+    lead_in: int = 0,
 ) -> list[npt.NDArray[np.float32]]:
     """Score every window of every clip from the features of its frames. Few windows are in memory at a time.
 
@@ -67,6 +73,7 @@ def score_features(
         window: frames in a window.
         hop: frames between windows.
         order: order of the frames in a window.
+        lead_in: frames before the first window.
 
     Returns:
         float32 `(windows, classes)` per clip.
@@ -75,7 +82,7 @@ def score_features(
     scores, counts = [], []
     for index in range(len(streams)):
         stream = streams[index]
-        starts = sampling.window_starts(len(stream), window, hop)
+        starts = sampling.window_starts(len(stream), window, hop, lead_in)
         counts.append(len(starts))
         for start in starts:
             waiting.append(stream[start + order.evaluation(window, start)])
@@ -98,14 +105,14 @@ def score_bundle(bundle: Path, clips: Sequence[SmallClip], hop: int = EVALUATION
     Returns:
         float32 `(windows, classes)` per clip.
     """
-    from edgehar import Classifier, Frame, PixelFormat
+    from edgehar import Classifier
 
     scores = []
     with Classifier(bundle, hop=hop) as classifier:
         for clip in clips:
             classifier.reset()
             answers = [
-                classifier.push(Frame(pixels, PixelFormat.RGB24, float(time_s), 0.0, index))
+                classifier.push(small_frame(pixels, float(time_s), index))
                 for index, (pixels, time_s) in enumerate(zip(clip.frames, clip.times_s, strict=True))
             ]
             given = [answer for answer in (*answers, classifier.flush()) if answer is not None]

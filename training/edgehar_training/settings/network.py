@@ -7,11 +7,15 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from edgehar.model.manifest import BASE_HEIGHT, CELL
+
 Option = bool | int | float | str
 # A network that `edgehar fuse` makes from trained networks.
 FUSED = "fused"
 # Channels of a frame for each kind of input.
 CHANNELS = {"rgb": 3, "motion": 3, "flow": 2, "rgb+flow": 5}
+# Frames before a window that its motion input looks back at.
+HISTORY = 2
 
 
 class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +45,22 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             "and limits the effect of switched lights.",
         ),
     ] = 128
+    looks: Annotated[
+        Literal["whole", "whole+crop"],
+        Meta(
+            description="Pictures of each frame: the whole, or also a crop of it where it moves most (for motion, and "
+            "an encoder that does not learn)."
+        ),
+    ] = "whole"
+    crop_side: Annotated[
+        int,
+        Meta(
+            ge=2 * CELL,
+            le=BASE_HEIGHT,
+            multiple_of=CELL,
+            description="Side of the crop, in pixels of a picture of 320x240.",
+        ),
+    ] = 120
     scaling: Annotated[
         Literal["unit", "mean", "imagenet"],
         Meta(
@@ -84,6 +104,22 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     def channels(self) -> int:
         """Number of channels of a frame."""
         return CHANNELS[self.input]
+
+    @property
+    def two_looks(self) -> bool:
+        """Whether there is a crop beside the whole picture."""
+        return self.looks == "whole+crop"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the network's input of one frame."""
+        picture = (self.size, self.size, self.channels)
+        return (2, *picture) if self.two_looks else picture
+
+    @property
+    def lead_in(self) -> int:
+        """Frames at the start of a stream that are in no window, where the stream is long enough for that."""
+        return HISTORY if self.two_looks else 0
 
     @property
     def title(self) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
+from edgehar.errors import ConfigError
 from edgehar_training.data import sampling
 from edgehar_training.data.augment import augment, lose_frames, random_timing
 from edgehar_training.data.augment.geometry import scale_flow
@@ -35,9 +36,17 @@ class Batches:
     Args:
         run: settings, frames and preprocessing.
         clips: the training clips.
+
+    Raises:
+        ConfigError: the network has two looks.
     """
 
     def __init__(self, run: Run, clips: Sequence[Clip]) -> None:
+        if run.config.network.two_looks:
+            raise ConfigError(
+                "--looks whole+crop needs the frames before a window, which random windows do not have; use an encoder "
+                "that does not learn (--model mobile with --model-option weights=FILE) and --no-augment"
+            )
         self._config, self._preprocessor = run.config, run.preprocessor
         self._clips = [run.pixels(clip) for clip in clips]
         self._truth = np.array([run.config.labels.index(clip.label) for clip in clips])

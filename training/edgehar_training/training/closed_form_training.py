@@ -8,13 +8,14 @@ import numpy as np
 
 from edgehar.errors import ConfigError
 from edgehar_training import models
-from edgehar_training.data.preprocess import HISTORY
+from edgehar_training.data.sampling import window_starts
 from edgehar_training.models.layers import STATISTICS
+from edgehar_training.settings.network import HISTORY
 from edgehar_training.training.closed_form import ClosedForm, Windows, solve
 from edgehar_training.training.fit import EpochRow, Training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -83,14 +84,13 @@ class ClosedFormTraining(Training):
         return Windows(np.stack(rows), np.array(truth, np.intp), np.array(groups, np.intp))
 
 
-def training_starts(frames: int, window: int, hop: int) -> Iterator[int]:
+def training_starts(frames: int, window: int, hop: int) -> range:
     """First frames of the windows of a clip that are learned from; at least one.
 
     The first `HISTORY` frames are left out where that leaves a window: their differences look back before the clip, so
     that short clips would be told from long recordings by how many windows hold a clip's beginning.
     """
-    first = min(HISTORY, frames - window)
-    return iter(range(first, frames - window + 1, hop))
+    return window_starts(frames, window, hop, HISTORY)
 
 
 def statistics_parts(sizes: Sequence[int]) -> list[npt.NDArray[np.intp]]:

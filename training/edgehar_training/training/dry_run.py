@@ -15,6 +15,7 @@ from edgehar.errors import DatasetError
 from edgehar_training import models
 from edgehar_training.data.datasets import labels_of, load_dataset
 from edgehar_training.data.datasets.splits import make_splits
+from edgehar_training.data.pixels import caches
 from edgehar_training.training.checks import check_start
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ def _cache(clips: Sequence[Clip], config: RunConfig) -> str:
     known = [frames for path in probed if (frames := _frames(path))]
     if not known:
         return f"cache: unknown before the clips are decoded, in {config.cache_folder}"
-    size = float(np.mean(known)) * len(paths) * config.network.size**2 * 3
+    cache, _ = caches(config.cache_folder, config.data.crop, config.network)
+    size = float(np.mean(known)) * len(paths) * math.prod(cache.picture_shape)
     return (
         f"cache: {_bytes(size)} of small frames in {config.cache_folder} (estimate, from the headers of {len(known)} "
         f"of {len(paths)} files)"

@@ -64,8 +64,8 @@ class FeaturesCache:
 
     Args:
         run: settings and frames.
-        encoder: `(batch, height, width, channels)` to `(batch, features)`; its weights are read when features are first
-            needed, and must not change afterwards.
+        encoder: `(batch, height, width, channels)`, or `(batch, 2, height, width, channels)` with two looks, to
+            `(batch, features)`; its weights are read when features are first needed, and must not change afterwards.
     """
 
     def __init__(self, run: Run, encoder: keras.Model) -> None:
@@ -126,6 +126,8 @@ class FeaturesCache:
         frames, network = self._run.cache().shard(clip.path), self._run.config.network
         identity: list[Any] = [VERSION, self._encoder_word, frames.name, clip.start_s, clip.end_s, network.input]
         identity += [network.rate_hz, network.sampling, network.window, network.motion_range]
+        if network.two_looks:
+            identity.append(network.crop_side)
         if "flow" in network.input:
             # Flow may come from a folder of pictures, so only its content identifies it.
             identity.append(hashlib.sha256(self._run.stream(clip).tobytes()).hexdigest())

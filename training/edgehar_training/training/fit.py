@@ -224,10 +224,11 @@ class Training:
 
     def score(self, streams: Sequence[npt.NDArray[Any]], truth: npt.NDArray[np.intp]) -> Result:
         """Score clips, given as `streams` returns them, with the current weights."""
-        window, order = self.run.config.network.window, self.run.config.frame_order
+        network, order, fast = self.run.config.network, self.run.config.frame_order, self._networks.fast
+        window, lead_in = network.window, network.lead_in
         if self._features is not None:
-            return Result(truth, score_features(self._networks.fast, streams, window, order=order))
-        return Result(truth, score_streams(self._networks.fast, self.run.preprocessor, streams, window, order=order))
+            return Result(truth, score_features(fast, streams, window, order=order, lead_in=lead_in))
+        return Result(truth, score_streams(fast, self.run.preprocessor, streams, window, order=order, lead_in=lead_in))
 
     def _check_finite(self, loss: float, epoch: int) -> None:
         if math.isfinite(loss):

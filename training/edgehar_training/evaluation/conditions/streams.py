@@ -56,8 +56,8 @@ class ClipStream:
         self._recoder = None if condition.bits_per_s is None else Recoder(condition.bits_per_s)
         self._grid = TimeGrid(manifest.temporal.rate_hz)
         shape = manifest.input
-        self._resizer = Resizer(shape.height, shape.width, dtype="uint8", crop=shape.crop)
-        self._shape = (shape.height, shape.width, shape.channels)
+        self._resizer = Resizer(*shape.source_size, dtype="uint8", crop=shape.crop)
+        self._shape = (*shape.source_size, shape.channels)
         self._classifiers = [Classifier(network, hop=hop) for network in networks]
         self._scores: list[list[list[float]]] = [[] for _ in networks]
 

@@ -1,0 +1,64 @@
+#include "looks.h"
+
+#include "vectors.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { QUIET_LEVELS = 6, STEP_OF_256 = 24 };
+
+CLONED void looks_cells(const uint8_t *restrict base, uint8_t *restrict cells)
+{
+    for (int row = 0; row < LOOKS_ROWS; row++, base += LOOKS_CELL * LOOKS_WIDTH, cells += LOOKS_COLUMNS) {
+        uint16_t sums[LOOKS_WIDTH];
+
+        for (int x = 0; x < LOOKS_WIDTH; x++) {
+            sums[x] = 0;
+            for (int y = 0; y < LOOKS_CELL; y++)
+                sums[x] = (uint16_t)(sums[x] + base[y * LOOKS_WIDTH + x]);
+        }
+        for (int column = 0; column < LOOKS_COLUMNS; column++) {
+            const uint16_t *sum = sums + LOOKS_CELL * column;
+
+            cells[column] = (uint8_t)((sum[0] + sum[1] + sum[2] + sum[3] + 8) >> 4);
+        }
+    }
+}
+
+CLONED void looks_move_energy(const uint8_t *restrict now, const uint8_t *restrict before, int32_t *restrict energy)
+{
+    for (int i = 0; i < LOOKS_ROWS * LOOKS_COLUMNS; i++) {
+        const int32_t beyond = abs(now[i] - before[i]) - QUIET_LEVELS;
+        const int32_t target = beyond > 0 ? beyond * 256 : 0;
+
+        /* The shift is arithmetic: it rounds down, so that an energy falls to 0. */
+        energy[i] += ((target - energy[i]) * STEP_OF_256) >> 8;
+    }
+}
+
+void looks_place(const int32_t *energy, int side, int *top, int *left)
+{
+    int32_t columns[LOOKS_COLUMNS], best = 0; /* sums over `side` rows of each column */
+
+    *top = (LOOKS_ROWS - side) / 2;
+    *left = (LOOKS_COLUMNS - side) / 2;
+    memset(columns, 0, sizeof columns);
+    for (int row = 0; row < LOOKS_ROWS; row++) {
+        const int32_t *entering = energy + row * LOOKS_COLUMNS;
+        const int32_t *leaving = row >= side ? entering - side * LOOKS_COLUMNS : NULL;
+        int32_t sum = 0;
+
+        for (int x = 0; x < LOOKS_COLUMNS; x++)
+            columns[x] += entering[x] - (leaving ? leaving[x] : 0);
+        if (row < side - 1)
+            continue;
+        for (int x = 0; x < LOOKS_COLUMNS; x++) {
+            sum += columns[x] - (x >= side ? columns[x - side] : 0);
+            if (x >= side - 1 && sum > best) {
+                best = sum;
+                *top = row - side + 1;
+                *left = x - side + 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,296 @@
+# Part of _ring.pyx: two looks at each frame, the whole picture and the part that moves most.
+
+
+cdef class LookResizer:
+    """Two motion inputs of each frame: "whole", the whole picture, and "crop", the square that moves most.
+
+    1. The base picture: the frame, averaged over areas to 240x320 as by `Resizer`, as grey levels
+       `(77 R + 150 G + 29 B + 128) >> 8`. The last three are kept; before the first frame, the scene stood still.
+    2. "whole": the base picture as `Resizer(height, width, motion="grey-difference")` resizes it.
+    3. Energy: the base picture is averaged over cells of 4x4 pixels, rounded half up. Each cell has an energy E, 0 at
+       the first frame. With each further frame, `E += ((256 * d - E) * 24) >> 8`, where d is the part of the cell's
+       difference to the frame before that is beyond 6 levels: a moving average of 0.8 s at 12.5 frames a second.
+    4. The place: the square of `crop_side` pixels, on whole cells, with the largest sum of energy, the first in row
+       order among equals; the middle of the picture if all energy is 0.
+    5. "crop": this square of the base pictures of t, t-1 and t-2, each averaged over areas to `height` x `width`, and
+       their differences as in "whole". The square is the same in all three, so that a change of place is no motion.
+
+    Everything is integer arithmetic. A call allocates nothing unless the size or format of the frames changes, and runs
+    without the GIL. Concurrent calls wait for each other.
+
+    Args:
+        height: rows of each look, 1 to 8192 pixels.
+        width: columns of each look, 1 to 8192 pixels.
+        scale: as for `Resizer`.
+        zero_point: as for `Resizer`.
+        crop_side: side of the square in pixels of the base picture: a multiple of 4 from 8 to 240.
+        crop: how frames fit the base picture, as for `Resizer`.
+        region: as for `Resizer`.
+
+    Attributes:
+        height: rows of each look.
+        width: columns of each look.
+        crop_side: side of the square, in pixels of the base picture.
+
+    Raises:
+        ValueError: an argument is outside its limits.
+        MemoryError: the pictures do not fit in memory.
+    """
+
+    cdef readonly int height
+    cdef readonly int width
+    cdef readonly int crop_side
+
+    cdef object _lock
+    cdef bint _closed
+    cdef Resizer _base         # frame to the RGB levels of the base picture
+    cdef Resizer _whole        # base picture to the first look
+    cdef Resizer _cut          # square of a base picture to levels
+    cdef size_t _pixel_count   # of a look
+    cdef int64_t _seen         # frames
+    cdef int _top, _left       # of the last square, in pixels of the base picture
+    cdef bint _masked
+
+    cdef uint8_t *_levels      # RGB of the base picture
+    cdef uint8_t *_bases       # of the last three frames, frame i at i % 3
+    cdef uint8_t *_cells       # of the last two frames, frame i at i % 2
+    cdef int32_t *_energy
+    cdef uint8_t *_cut_levels  # RGB of a resized square
+    cdef uint8_t *_cut_greys   # of the squares of t, t-1 and t-2
+    cdef uint8_t *_open        # 255 for each pixel of the base picture that is seen, 0 for a masked one
+
+    def __cinit__(
+        self, height, width, scale=1.0 / 255.0, zero_point=0, *, crop_side=120, crop="stretch", region=None,
+    ):
+        self._whole = Resizer(height, width, 3, "int8", scale, zero_point, motion="grey-difference")
+        self._cut = Resizer(height, width, 3, "uint8")
+        self._base = Resizer(LOOKS_HEIGHT, LOOKS_WIDTH, 3, "uint8", crop=crop, region=region)
+        self.height, self.width = self._whole.height, self._whole.width
+        self.crop_side = _whole_number("crop_side", crop_side, 2 * LOOKS_CELL, LOOKS_HEIGHT)
+        if self.crop_side % LOOKS_CELL:
+            raise ValueError(f"crop_side must be a multiple of {LOOKS_CELL}; got {self.crop_side}")
+        self._lock = threading.Lock()
+        self._pixel_count = <size_t>self.height * self.width
+        self._levels = <uint8_t *>malloc(3 * LOOKS_HEIGHT * LOOKS_WIDTH)
+        self._bases = <uint8_t *>malloc(3 * LOOKS_HEIGHT * LOOKS_WIDTH)
+        self._cells = <uint8_t *>malloc(2 * LOOKS_ROWS * LOOKS_COLUMNS)
+        self._energy = <int32_t *>malloc(LOOKS_ROWS * LOOKS_COLUMNS * sizeof(int32_t))
+        self._cut_levels = <uint8_t *>malloc(3 * self._pixel_count)
+        self._cut_greys = <uint8_t *>malloc(3 * self._pixel_count)
+        self._open = <uint8_t *>malloc(LOOKS_HEIGHT * LOOKS_WIDTH)
+        if (
+            self._levels == NULL or self._bases == NULL or self._cells == NULL or self._energy == NULL
+            or self._cut_levels == NULL or self._cut_greys == NULL or self._open == NULL
+        ):
+            raise MemoryError("not enough memory for the pictures of two looks")
+        self._forget()
+
+    def __dealloc__(self):
+        self._free()
+
+    cdef void _free(self) noexcept:
+        free(self._levels)
+        free(self._bases)
+        free(self._cells)
+        free(self._energy)
+        free(self._cut_levels)
+        free(self._cut_greys)
+        free(self._open)
+        self._levels = self._bases = self._cells = self._cut_levels = self._cut_greys = self._open = NULL
+        self._energy = NULL
+
+    cdef void _forget(self) noexcept:
+        self._seen = 0
+        self._whole._greys_seen = 0
+        self._top = (LOOKS_HEIGHT - self.crop_side) // 2
+        self._left = (LOOKS_WIDTH - self.crop_side) // 2
+        memset(self._energy, 0, LOOKS_ROWS * LOOKS_COLUMNS * sizeof(int32_t))
+
+    def resize(self, frame):
+        """Make both looks of a frame in a new array; arguments and errors as for `resize_into`.
+
+        Returns:
+            C-contiguous int8 array `(2, height, width, 3)`.
+        """
+        import numpy
+
+        out = numpy.empty((2, self.height, self.width, 3), "int8")
+        self.resize_into(frame, out)
+        return out
+
+    def resize_into(self, frame, out):
+        """Write both looks of a frame into `out`, for example an interpreter's input tensor. The history advances.
+
+        Args:
+            frame: as for `Resizer.resize_into`.
+            out: writable C-contiguous int8 array, `(2, height, width, 3)` after any leading dimensions of 1.
+
+        Raises:
+            TypeError: not a frame, or `frame` or `out` has another dtype.
+            ValueError: another shape, size or pixel format, a `region` of less than a pixel, a closed resizer, or an
+                `out` of another shape or that is read-only.
+        """
+        cdef Py_buffer out_buffer
+        cdef Image image
+        self._open_output(out, &out_buffer)
+        try:
+            _open_image(frame, &image)
+            try:
+                with self._lock:
+                    self._take(&image, <uint8_t *>out_buffer.buf)
+            finally:
+                _close_image(&image)
+        finally:
+            PyBuffer_Release(&out_buffer)
+
+    def set_mask(self, mask):
+        """Make pixels of the base picture black before anything else looks at them.
+
+        Args:
+            mask: uint8 `(240, 320)`, C-contiguous: 0 for a pixel that is black, 255 for one that is seen; None for no
+                mask.
+
+        Raises:
+            TypeError: not such an array.
+            ValueError: not such an array, or a closed resizer.
+        """
+        cdef Py_buffer buffer
+        if mask is not None:
+            PyObject_GetBuffer(mask, &buffer, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+            try:
+                if _buffer_code(&buffer) != b"B" or _buffer_shape(&buffer) != (LOOKS_HEIGHT, LOOKS_WIDTH):
+                    raise ValueError(
+                        f"mask must be uint8 ({LOOKS_HEIGHT}, {LOOKS_WIDTH}); got {_type_name(_buffer_code(&buffer))}"
+                        f" {_buffer_shape(&buffer)}"
+                    )
+                with self._lock:
+                    self._check_open()
+                    memcpy(self._open, buffer.buf, LOOKS_HEIGHT * LOOKS_WIDTH)
+            finally:
+                PyBuffer_Release(&buffer)
+        self._masked = mask is not None
+
+    @property
+    def place(self):
+        """The square of the last frame's second look: (x, y, width, height) as shares 0-1 of the base picture."""
+        return (
+            self._left / <double>LOOKS_WIDTH, self._top / <double>LOOKS_HEIGHT,
+            self.crop_side / <double>LOOKS_WIDTH, self.crop_side / <double>LOOKS_HEIGHT,
+        )
+
+    def reset(self):
+        """Forget all frames: the scene is taken to stand still before the next one."""
+        with self._lock:
+            self._check_open()
+            self._forget()
+
+    def close(self):
+        """Free the memory. Later calls raise ValueError. Safe to call twice."""
+        with self._lock:
+            self._free()
+            self._closed = True
+        self._base.close()
+        self._whole.close()
+        self._cut.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __repr__(self):
+        return f"LookResizer(height={self.height}, width={self.width}, crop_side={self.crop_side})"
+
+    cdef int _check_open(self) except -1:
+        if self._closed:
+            raise ValueError("it is closed")
+        return 0
+
+    cdef int _take(self, const Image *image, uint8_t *out) except -1:
+        cdef Image whole
+        cdef Image square
+        self._check_open()
+        _describe_grey(&whole, LOOKS_HEIGHT, LOOKS_WIDTH)
+        _describe_grey(&square, self.crop_side, self.crop_side)
+        self._base._fit_plan(image)
+        self._whole._fit_plan(&whole)
+        self._cut._fit_plan(&square)
+        with nogil:
+            self._look(image, &whole, &square, out)
+        return 0
+
+    cdef void _look(self, const Image *image, Image *whole, Image *square, uint8_t *out) noexcept nogil:
+        cdef uint8_t *base = self._base_of(self._seen)
+        self._base._shrink(image, self._levels)
+        motion_grey(self._levels, LOOKS_HEIGHT * LOOKS_WIDTH, base)
+        if self._masked:
+            self._blacken(base)
+        whole.samples.planes[0] = base
+        self._whole._shrink(whole, out)
+        self._find(base)
+        self._crop(square, out + 3 * self._pixel_count)
+        self._seen += 1
+
+    cdef void _blacken(self, uint8_t *base) noexcept nogil:
+        cdef size_t i
+        for i in range(LOOKS_HEIGHT * LOOKS_WIDTH):
+            base[i] &= self._open[i]
+
+    cdef void _find(self, const uint8_t *base) noexcept nogil:
+        # Moves the energy, and finds the square.
+        cdef uint8_t *now = self._cells + <size_t>(self._seen % 2) * (LOOKS_ROWS * LOOKS_COLUMNS)
+        cdef uint8_t *before = self._cells + <size_t>((self._seen + 1) % 2) * (LOOKS_ROWS * LOOKS_COLUMNS)
+        cdef int top, left
+        looks_cells(base, now)
+        if self._seen > 0:
+            looks_move_energy(now, before, self._energy)
+        looks_place(self._energy, self.crop_side // LOOKS_CELL, &top, &left)
+        self._top, self._left = top * LOOKS_CELL, left * LOOKS_CELL
+
+    cdef void _crop(self, Image *square, uint8_t *out) noexcept nogil:
+        cdef int64_t frame
+        cdef int age
+        for age in range(3):
+            frame = self._seen - age if self._seen > age else 0
+            square.samples.planes[0] = self._base_of(frame) + self._top * LOOKS_WIDTH + self._left
+            self._cut._shrink(square, self._cut_levels)
+            motion_grey(self._cut_levels, self._pixel_count, self._cut_greys + age * self._pixel_count)
+        motion_bytes(
+            self._cut_greys, self._cut_greys + self._pixel_count, self._cut_greys + 2 * self._pixel_count,
+            self._pixel_count, self._whole._difference_map, out,
+        )
+
+    cdef inline uint8_t *_base_of(self, int64_t frame) noexcept nogil:
+        return self._bases + <size_t>(frame % 3) * (LOOKS_HEIGHT * LOOKS_WIDTH)
+
+    cdef int _open_output(self, object out, Py_buffer *buffer) except -1:
+        # Opens the buffer of `out`. The caller must release it.
+        shape = (2, self.height, self.width, 3)
+        want = f"a writable C-contiguous int8 array {shape}, or (1, ...) of it"
+        if not PyObject_CheckBuffer(out):
+            raise TypeError(f"out must be {want}; got {type(out).__name__}")
+        try:
+            PyObject_GetBuffer(out, buffer, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE | PyBUF_FORMAT)
+        except (BufferError, ValueError) as error:
+            raise ValueError(f"out must be {want}; this one is not ({error})") from None
+        found = _buffer_shape(buffer)
+        problem = None
+        if _buffer_code(buffer) != BUFFER_CODES["int8"]:
+            problem = TypeError(f"out must be {want}; got {_type_name(_buffer_code(buffer))}")
+        elif found[-4:] != shape or any(side != 1 for side in found[:-4]):
+            problem = ValueError(f"out must be {want}; got shape {found}")
+        if problem is not None:
+            PyBuffer_Release(buffer)
+            raise problem
+        return 0
+
+
+cdef void _describe_grey(Image *image, int height, int width) noexcept:
+    # A part of a base picture; its address is set later.
+    image.layout = AREA_GREY
+    image.height, image.width = height, width
+    image.reversed = image.is_bt709 = image.full_range = False
+    image.samples.planes[0] = NULL
+    image.samples.strides[0] = LOOKS_WIDTH
+    image.held = 0
