@@ -23,6 +23,7 @@ from edgehar.cli import (
     seal,
     service,
     teach,
+    web,
 )
 from edgehar.cli.common import EXIT_USAGE, make_parser, run_command
 
@@ -47,7 +48,8 @@ EXAMPLES = """\
   edgehar teach fight --data clips --out hall.edgehar   teach a model from labelled clips, on this machine
   edgehar teach fight --data clips --out hall.edgehar   teach a model from labelled clips, on this machine
   edgehar history --at-most 1/week      find the threshold that keeps a camera quiet, from its own scores
-  edgehar service install               run it with systemd from boot"""
+  edgehar service install               run it with systemd from boot
+  edgehar web password                  password for the pages of edgehar run --web"""
 
 _COMMANDS = (
     batch,
@@ -66,6 +68,7 @@ _COMMANDS = (
     seal,
     service,
     teach,
+    web,
 )
 # Commands that are also programs of their own, with all options there.
 _PROGRAMS = {

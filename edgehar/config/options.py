@@ -20,6 +20,7 @@ from edgehar.sinks.options import FileOptions
 from edgehar.sinks.spool.options import SpoolOptions
 from edgehar.sinks.webhook.options import WebhookOptions
 from edgehar.teaching.options import HistoryOptions
+from edgehar.web.options import WebOptions
 
 if TYPE_CHECKING:
     from edgehar.masks import View
@@ -253,6 +254,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     notify: Annotated[
         NotifyOptions, Meta(description="Messages to people about events; off without an address in `urls`.")
     ] = NotifyOptions()
+    web: Annotated[WebOptions, Meta(description="Pages in the browser; off without `listen`.")] = WebOptions()
     health: Annotated[HealthOptions, Meta(description="Statuses and metrics.")] = HealthOptions()
 
     def __post_init__(self) -> None:

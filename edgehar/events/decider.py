@@ -75,6 +75,11 @@ class Decider:
         return self._options
 
     @property
+    def rules(self) -> Decision:
+        """The rules in force: the options over the defaults of the model."""
+        return self._rules
+
+    @property
     def actions(self) -> tuple[str, ...]:
         """The labels that open events."""
         return tuple(self._actions)

@@ -23,7 +23,7 @@ from edgehar.records import Prediction, TimingMs, Window, utc_now
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import numpy.typing as npt
 
@@ -49,6 +49,8 @@ class Classifier:
         mode: "window" or "stateful".
         source_name: name of the source in predictions.
         frames_seen: frames on the model's time grid since the start or the last `reset`.
+        on_input: called with the encoder's input of each frame, int8 `(1, height, width, 3)`, which is valid during the
+            call only; None for nothing.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class Classifier:
         self._times = WindowTimes(self._window, manifest.temporal.rate_hz)
         self._first_captured_s, self._last_captured_s = 0.0, -math.inf
         self._answers = 0
+        self.on_input: Callable[[npt.NDArray[np.int8]], object] | None = None
         self._closed = False
 
     @property
@@ -315,6 +318,8 @@ class Classifier:
             self._resizer.resize_into(frame, encoder.input_view())
         except ValueError as error:
             raise SourceError(f"{self.source_name or 'frame'}: {error}") from error
+        if self.on_input is not None:
+            self.on_input(encoder.input_view())
         shrunk = time.perf_counter()
         encoder.invoke()
         encoded = time.perf_counter()

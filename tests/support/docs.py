@@ -15,7 +15,7 @@ COMMANDS = (
     *("edgehar operate", "edgehar fuse"),
     *("edgehar service install", "edgehar service uninstall", "edgehar service status"),
     *("edgehar clips list", "edgehar clips verify", "edgehar clips export", "edgehar clips prune"),
-    *("edgehar seal keygen", "edgehar seal open", "edgehar notify test"),
+    *("edgehar seal keygen", "edgehar seal open", "edgehar notify test", "edgehar web password"),
     *("edgehar config init", "edgehar config check", "edgehar config show"),
 )
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
