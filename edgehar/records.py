@@ -177,6 +177,12 @@ class Status(_Record, frozen=True, tag_field="type", tag="status"):
         spool_depth: events that wait for delivery.
         spool_dropped: events lost before delivery: beyond a limit of the spool, too old, damaged, or not on disk.
         spool_refused: events that a receiver refused, set aside in the dead-letter file.
+        recordings: recordings of events finished, of all streams.
+        recordings_failed: recordings given up, wholly or in part, because the disk failed.
+        uploads: recordings that the server has got.
+        uploads_waiting: recordings that it has not.
+        notifications: messages sent to people.
+        notifications_failed: messages given up.
         reconnects: times the source was reopened.
         inference_errors: times the network failed and was reloaded.
         rate_hz: frames per second that are classified. Lower than the model's rate on a hot or slow device.
@@ -202,6 +208,12 @@ class Status(_Record, frozen=True, tag_field="type", tag="status"):
     spool_depth: int = 0
     spool_dropped: int = 0
     spool_refused: int = 0
+    recordings: int = 0
+    recordings_failed: int = 0
+    uploads: int = 0
+    uploads_waiting: int = 0
+    notifications: int = 0
+    notifications_failed: int = 0
     reconnects: int = 0
     inference_errors: int = 0
     rate_hz: float | None = None

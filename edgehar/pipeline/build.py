@@ -7,6 +7,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.capture.governor import Governor
@@ -48,23 +49,27 @@ def load_networks(config: Config) -> dict[str, Network]:
     return networks
 
 
-def make_recorder(config: Config) -> Recorder | None:
+def make_recorder(config: Config, monitor: Monitor) -> Recorder | None:
     """Return the recorder of events; None if recording is off."""
     if config.record.directory is None:
         return None
     from edgehar.recording.recorder import Recorder
 
-    return Recorder(config.record)
+    recorder = Recorder(config.record)
+    monitor.add_gauge("recordings", lambda: recorder.recorded)
+    monitor.add_gauge("recordings_failed", lambda: recorder.failed)
+    return recorder
 
 
-def make_uploader(config: Config, recorder: Recorder | None, on_uploaded: Callable[[Event], bool]) -> Uploader | None:
+def make_uploader(config: Config, shared: Shared, on_uploaded: Callable[[Event], bool]) -> Uploader | None:
     """Return the uploader of recordings; None if nothing is uploaded.
 
     Args:
         config: the configuration.
-        recorder: makes the recordings.
+        shared: has the recorder, and the monitor that counts uploads.
         on_uploaded: takes the record of each clip that the server has; False if the program ends.
     """
+    recorder = shared.recorder
     if recorder is None or config.upload.url is None:
         return None
     from edgehar.delivery.uploader import Uploader
@@ -72,6 +77,8 @@ def make_uploader(config: Config, recorder: Recorder | None, on_uploaded: Callab
 
     uploader = Uploader(Archive(recorder.folder), config.upload, on_uploaded=on_uploaded)
     recorder.on_recorded = uploader.add
+    shared.monitor.add_gauge("uploads", lambda: uploader.uploaded)
+    shared.monitor.add_gauge("uploads_waiting", lambda: uploader.waiting)
     return uploader
 
 
@@ -97,7 +104,7 @@ class Shared:
         networks = load_networks(config)
         rates_hz = dict.fromkeys(network.bundle.manifest.temporal.rate_hz for network in networks.values())
         governors = {rate_hz: Governor(rate_hz, config.governor) for rate_hz in rates_hz}
-        return cls(networks, governors, monitor, make_recorder(config))
+        return cls(networks, governors, monitor, make_recorder(config, monitor))
 
 
 def make_streams(config: Config, shared: Shared) -> list[Stream]:
@@ -186,7 +193,9 @@ def _notify_sink(config: Config, streams: list[Stream], monitor: Monitor) -> Sin
     def picture_of(event: Event) -> bytes | None:
         stream = by_name.get(event.source)
         # Sealed pictures leave the device sealed or not at all.
-        return None if stream is None or config.record.seal_to else stream.picture_of(event)
+        if stream is None or config.record.seal_to:
+            return None
+        return _recorded_picture(config, event) if event.phase == "uploaded" else stream.picture_of(event)
 
     hours = {
         source_name(camera): Hours(f"camera {source_name(camera)}: notify_hours", camera.notify_hours)
@@ -195,7 +204,20 @@ def _notify_sink(config: Config, streams: list[Stream], monitor: Monitor) -> Sin
     }
     sink = NotifySink(config.notify, apprise_sender(config.notify), picture_of=picture_of, hours=hours)
     monitor.add_gauge("connected", lambda: sink.connected, sink.name)
+    monitor.add_gauge("notifications", lambda: sink.sent)
+    monitor.add_gauge("notifications_failed", lambda: sink.failed)
     return sink
+
+
+def _recorded_picture(config: Config, event: Event) -> bytes | None:
+    """Return the picture that was recorded of an event; None if it is not there any more."""
+    assert config.record.directory is not None
+    assert event.clip is not None
+    path = Path(config.record.directory).expanduser() / event.clip
+    try:
+        return path.with_suffix(".jpg").read_bytes()
+    except OSError:
+        return None
 
 
 def _recording(config: Config, camera: CameraOptions, bundle: ModelBundle, recorder: Recorder) -> CameraRecorder:
