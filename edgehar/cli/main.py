@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from edgehar.cli import (
+    batch,
     bench,
     bundle,
     clips,
@@ -35,6 +36,7 @@ EXAMPLES = """\
   edgehar demo                          run a shipped model on built-in scenes, and write demo.mp4
   edgehar run --source clip.mp4         classify a camera, stream or file
   edgehar predict clips/*.mp4           name the action of each clip
+  edgehar batch archive --out r.parquet   classify many files, into one table
   edgehar models                        shipped and installed models, and what they recognize
   edgehar inspect my.edgehar --card     model card of a bundle; --verify checks it on this machine
   edgehar bundle unpack fight f/        extract the files of a model
@@ -51,6 +53,7 @@ EXAMPLES = """\
   edgehar web password                  password for the pages of edgehar run --web"""
 
 _COMMANDS = (
+    batch,
     bench,
     bundle,
     clips,
