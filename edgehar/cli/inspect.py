@@ -69,11 +69,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Open and try the bundle, and show what is requested."""
     from edgehar.inspect import trial
-    from edgehar.model.bundle import ModelBundle, manifest_json
+    from edgehar.model.bundle import manifest_json
 
     _check(args)
-    bundle = ModelBundle.open(args.model)
-    trial.check(bundle)
+    bundle = trial.open_bundle(args.model)
     if args.json:
         print(manifest_json(bundle.manifest).decode(), end="")
     elif args.card:

@@ -34,12 +34,13 @@ def problems_here(config: Config) -> list[str]:
 def _of_receivers(config: Config) -> Iterator[str]:
     """Yield problems of addresses, credentials and certificates."""
     from edgehar.sinks.mqtt.options import read_broker
-    from edgehar.sinks.webhook.options import read_receiver
+    from edgehar.sinks.webhook.options import read_body, read_receiver
 
     if config.mqtt.url is not None:
         yield from _error_of(lambda: read_broker(config.mqtt))
     if config.webhook.url is not None:
         yield from _error_of(lambda: read_receiver(config.webhook))
+        yield from _error_of(lambda: read_body(config.webhook))
     yield from _of_recordings(config)
 
 

@@ -42,7 +42,8 @@ class RunnerOptions:
         duration_s: stop after this much video (files), or this long after the start (live sources).
         max_predictions: stop after exactly this many predictions, over all streams.
         status_every_s: time between the statuses of a live stream.
-        records_waiting: records that may wait for a sink; a live run then drops the oldest, a file waits for room.
+        records_waiting: records that may wait for a sink; a live run then drops the oldest predictions and statuses,
+            and only after far more events; a file waits for room.
         stop_deadline_s: time for captures and sinks to finish after a stop or an error. At the end of a file there is
             no limit.
         capture_join_s: the part of that time for reads of sources that are under way.
@@ -120,6 +121,11 @@ class Runner:
     def queue_depth(self) -> int:
         """Records that wait for a sink: the largest number of all sinks."""
         return self._outputs.queue_depth
+
+    @property
+    def queue_dropped(self) -> int:
+        """Records dropped because a sink was too slow, over all sinks."""
+        return self._outputs.queue_dropped
 
     def replace_sinks(self, make_sinks: Callable[[], Iterable[Sink]]) -> None:
         """Change to other sinks, opened by `make_sinks` in a thread once the present ones are closed.

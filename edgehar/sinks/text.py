@@ -48,7 +48,7 @@ class TextSink(Sink):
 
 
 def _prediction(record: Prediction, now_s: float) -> str:
-    slow = "" if record.rate_ok else "  (fewer frames per second than the model was trained at)"
+    slow = "" if record.rate_ok else "  (not seen at the rate that the model was trained at)"
     window = record.window
     span = f"{window.start_s:7.2f} to {window.end_s:7.2f} s"
     if abs(now_s - window.end_s) < _LIVE_WITHIN_S:

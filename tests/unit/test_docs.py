@@ -35,6 +35,7 @@ SUBJECTS = {
     "docs/evaluate.md": "edgehar eval",
     "docs/operating-points.md": "edgehar operate",
     "docs/inspect.md": "edgehar inspect",
+    "docs/batch.md": "edgehar batch",
     "docs/bench.md": "edgehar bench",
     "docs/experiments/2026-11-21-benchmark.md": "edgehar bench",
 }

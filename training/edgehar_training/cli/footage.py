@@ -168,10 +168,10 @@ def measure(target: Path, ordinary: list[Path], incident: list[Path], options: A
 
 
 def _bundle(target: Path, options: AlarmOptions) -> tuple[Path, list[str]]:
-    from edgehar.model.bundle import ModelBundle
+    from edgehar.inspect import trial
     from edgehar_training.alarms.summary import rule_for
 
-    bundle = ModelBundle.open(target)
+    bundle = trial.open_bundle(target)
     return bundle.path, rule_for(bundle.manifest.labels, bundle.manifest.decision, options).positive
 
 
