@@ -182,7 +182,7 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return f"CameraOptions({', '.join(shown)})"
 
     def open_options(self) -> dict[str, Any]:
-        """Return the options for `edgehar.sources.open_source`: only those that are set, as no source accepts all."""
+        """Return the options for `edgehar.sources.open_source`: no source accepts all, so only set ones."""
         defaults = CameraOptions()
         names = (
             *("rate_hz", "width", "height", "transport", "tls_verify", "ca_file"),

@@ -85,7 +85,7 @@ def input_png(codes: npt.NDArray[np.int8], manifest: Manifest, view: View) -> by
         codes: int8 `(height, width, 3)`, the encoder's input.
         manifest: of the model. The three differences of a model with motion input become red, green and blue: gray is
             no change.
-        view: what may be shown. Blurred pictures are no finer than other blurred pictures.
+        view: the part of the picture that may be shown. Blurred pictures are as coarse as everywhere else.
     """
     if view.pictures == "none":
         return None

@@ -56,7 +56,7 @@ class Site:
 
         Args:
             options: settings of `[web]`.
-            cameras: what is shown.
+            cameras: the cameras to show.
             board: the newest answers.
             clock: monotonic seconds.
 
