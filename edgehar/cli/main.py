@@ -23,7 +23,9 @@ from edgehar.cli import (
     predict,
     seal,
     service,
+    sign,
     teach,
+    trust,
     web,
 )
 from edgehar.cli.common import EXIT_USAGE, make_parser, run_command
@@ -69,7 +71,9 @@ _COMMANDS = (
     predict,
     seal,
     service,
+    sign,
     teach,
+    trust,
     web,
 )
 # Commands that are also programs of their own, with all options there.

@@ -43,10 +43,14 @@ _LEAST_SHARE = 0.01
 def load_networks(config: Config) -> dict[str, Network]:
     """Load every model of the configuration once; returns networks by the name or path that the configuration gives."""
     from edgehar.inspect import trial
+    from edgehar.model import signature
 
     networks = {}
     for model in dict.fromkeys(config.model_of(camera) for camera in config.cameras):
-        networks[model] = Network(trial.open_bundle(model), threads=config.threads, delegate=config.delegate)
+        bundle = trial.open_bundle(model)
+        if config.models.require_signed:
+            signature.require(bundle, config.models.trusted_keys)
+        networks[model] = Network(bundle, threads=config.threads, delegate=config.delegate)
     return networks
 
 
