@@ -11,6 +11,7 @@ COMMANDS = (
     *("edgehar run", "edgehar train", "edgehar convert"),
     *("edgehar devices", "edgehar doctor", "edgehar history", "edgehar models", "edgehar predict"),
     *("edgehar batch", "edgehar teach", "edgehar label", "edgehar sign"),
+    *("edgehar models swap", "edgehar models rollback", "edgehar models status"),
     *("edgehar trust add", "edgehar trust list", "edgehar trust remove"),
     *("edgehar data check", "edgehar data list", "edgehar data preview", "edgehar eval", "edgehar compare"),
     *("edgehar operate", "edgehar fuse"),
