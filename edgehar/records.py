@@ -105,11 +105,24 @@ class Prediction(_Record, frozen=True, dict=True, tag_field="type", tag="predict
         """
         return self.__dict__.get("raw")
 
-    def with_raw(self, raw: npt.NDArray[np.int8] | None) -> Self:
-        """Return a copy that carries the output of the head."""
+    @property
+    def head(self) -> str:
+        """First eight digits of the SHA-256 of the head that answered; "" if the prediction was decoded from JSON."""
+        head: str = self.__dict__.get("head", "")
+        return head
+
+    @property
+    def features(self) -> npt.NDArray[np.int8] | None:
+        """Encodings of the window, int8 `(window, features)`; None unless the classifier was asked to keep them."""
+        return self.__dict__.get("features")
+
+    def with_raw(
+        self, raw: npt.NDArray[np.int8] | None, *, head: str = "", features: npt.NDArray[np.int8] | None = None
+    ) -> Self:
+        """Return a copy that carries the output of the head, and what it is made of."""
         copy = msgspec.structs.replace(self)
-        if raw is not None:
-            copy.__dict__["raw"] = raw
+        carried = {"raw": raw, "head": head or None, "features": features}
+        copy.__dict__.update({name: value for name, value in carried.items() if value is not None})
         return copy
 
     def decided(self, label: str, score: float, scores: dict[str, float]) -> Prediction:

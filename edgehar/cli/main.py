@@ -18,12 +18,15 @@ from edgehar.cli import (
     fleet,
     history,
     inspect,
+    label,
     models,
     notify,
     predict,
     seal,
     service,
+    sign,
     teach,
+    trust,
     web,
 )
 from edgehar.cli.common import EXIT_USAGE, make_parser, run_command
@@ -47,8 +50,8 @@ EXAMPLES = """\
   edgehar data check clips              check clips before training
   edgehar doctor                        check that everything a device needs is there
   edgehar teach fight --data clips --out hall.edgehar   teach a model from labelled clips, on this machine
-  edgehar teach fight --data clips --out hall.edgehar   teach a model from labelled clips, on this machine
   edgehar fleet list --mqtt mqtt://ops@broker/edgehar   devices at a broker, their health, models and alarms
+  edgehar label                         label what a run has kept in its inbox, to teach from it
   edgehar history --at-most 1/week      find the threshold that keeps a camera quiet, from its own scores
   edgehar service install               run it with systemd from boot
   edgehar web password                  password for the pages of edgehar run --web"""
@@ -65,12 +68,15 @@ _COMMANDS = (
     doctor,
     history,
     inspect,
+    label,
     models,
     notify,
     predict,
     seal,
     service,
+    sign,
     teach,
+    trust,
     web,
 )
 # Commands that are also programs of their own, with all options there.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgehar.config import CameraOptions, Config
     from edgehar.delivery.uploader import Uploader
     from edgehar.health.monitor import Monitor
+    from edgehar.model.manifest import Manifest
     from edgehar.recording.camera import CameraRecorder
     from edgehar.recording.recorder import Recorder
     from edgehar.records import Event
@@ -42,10 +43,14 @@ _LEAST_SHARE = 0.01
 def load_networks(config: Config) -> dict[str, Network]:
     """Load every model of the configuration once; returns networks by the name or path that the configuration gives."""
     from edgehar.inspect import trial
+    from edgehar.model import signature
 
     networks = {}
     for model in dict.fromkeys(config.model_of(camera) for camera in config.cameras):
-        networks[model] = Network(trial.open_bundle(model), threads=config.threads, delegate=config.delegate)
+        bundle = trial.open_bundle(model)
+        if config.models.require_signed:
+            signature.require(bundle, config.models.trusted_keys)
+        networks[model] = Network(bundle, threads=config.threads, delegate=config.delegate)
     return networks
 
 
@@ -115,7 +120,7 @@ def make_streams(config: Config, shared: Shared) -> list[Stream]:
 def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Stream:
     network = shared.networks[config.model_of(camera)]
     name, bundle, view = source_name(camera), network.bundle, config.view_of(camera)
-    recording = None if shared.recorder is None else _recording(config, camera, bundle, shared.recorder)
+    recording = _recorder_of(config, camera, bundle, shared)
     classifier = Classifier(
         network,
         hop=config.hop_of(camera),
@@ -139,6 +144,26 @@ def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Strea
             hours=hours,
         ),
     )
+
+
+def _recorder_of(config: Config, camera: CameraOptions, bundle: ModelBundle, shared: Shared) -> CameraRecorder | None:
+    """Return what keeps the last seconds of video, for recordings, for clips of the inbox, or for both."""
+    if shared.recorder is not None:
+        return _recording(config, camera, bundle, shared.recorder)
+    if not _keeps_clips(config, camera):
+        return None
+    from edgehar.recording.camera import CameraRecorder
+    from edgehar.recording.options import RecordOptions
+    from edgehar.recording.sidecar import Model
+
+    model = Model(bundle.manifest.name, None, tuple(bundle.manifest.labels))
+    options = RecordOptions(pre_roll_s=2 * config.inbox.seconds)
+    view = config.view_of(camera)
+    return CameraRecorder(source_name(camera), model, view, options, accepts=lambda: False, realtime=camera.realtime)
+
+
+def _keeps_clips(config: Config, camera: CameraOptions) -> bool:
+    return config.inbox.enabled and config.inbox.keep == "clips" and config.view_of(camera).pictures != "none"
 
 
 def source_name(camera: CameraOptions) -> str:
@@ -177,6 +202,8 @@ def make_sinks(config: Config, streams: list[Stream], monitor: Monitor, on_comma
             sinks.append(_notify_sink(config, streams, monitor))
         if config.history.enabled:
             sinks.append(_history_sink(config, streams))
+        if config.inbox.enabled:
+            sinks.append(_inbox_sink(config, streams))
     except BaseException:
         for sink in sinks:
             sink.close()
@@ -347,8 +374,33 @@ def _history_sink(config: Config, streams: list[Stream]) -> Sink:
     from edgehar.teaching.history import history_folder
     from edgehar.teaching.history_sink import HistorySink
 
-    models = {stream.name: stream.classifier.bundle.manifest for stream in streams}
-    return HistorySink(history_folder(config.history, config.spool.directory), config.history, models)
+    folder = history_folder(config.history, config.spool.directory)
+    return HistorySink(folder, config.history, _manifests(streams))
+
+
+def _inbox_sink(config: Config, streams: list[Stream]) -> Sink:
+    from edgehar.teaching.inbox import Inbox, inbox_folder
+    from edgehar.teaching.inbox_clips import RingClips
+    from edgehar.teaching.inbox_sink import InboxSink, WatchedCamera
+
+    cameras = {}
+    for camera, stream in zip(config.cameras, streams, strict=True):
+        stream.classifier.keep_features = True
+        wanted = _keeps_clips(config, camera) and stream.recording is not None
+        clips = RingClips(stream.recording.ring) if wanted and stream.recording is not None else None
+        cameras[stream.name] = WatchedCamera(stream.classifier.hop, partial(_thresholds, stream), clips)
+    inbox = Inbox(inbox_folder(config.inbox, config.spool.directory))
+    return InboxSink(inbox, config.inbox, cameras, _manifests(streams))
+
+
+def _thresholds(stream: Stream) -> dict[str, float]:
+    return stream.decider.thresholds
+
+
+def _manifests(streams: list[Stream]) -> dict[str, Manifest]:
+    """Return the manifests of all models by the first eight digits of the SHA-256 of their head."""
+    found = (stream.classifier.bundle.manifest for stream in streams)
+    return {manifest.files["head.tflite"][:8]: manifest for manifest in found}
 
 
 def _add_gauges(monitor: Monitor, name: str, spool: Spool, connected: Callable[[], bool]) -> None:
