@@ -36,11 +36,13 @@ class Window(msgspec.Struct, frozen=True):
         frames: number of frames. Fewer than the model's window only if a clip was shorter than one window.
         start_s: capture time of the first frame, in seconds on the source's clock.
         end_s: capture time of the last frame, in seconds on the source's clock.
+        lost: frames of the source that were lost between the two: damaged, late, or dropped by a slow device.
     """
 
     frames: int
     start_s: float
     end_s: float
+    lost: int = 0
 
 
 class TimingMs(msgspec.Struct, frozen=True):
@@ -74,7 +76,7 @@ class Prediction(_Record, frozen=True, dict=True, tag_field="type", tag="predict
         frame_age_ms: time from the arrival of the newest frame to the answer, in milliseconds.
         timing_ms: cost of each step for the newest frame.
         dropped: frames of a live source that were dropped so far.
-        rate_ok: False if the source gave fewer frames per second than the model was trained at.
+        rate_ok: False if the window was not seen at the model's rate: it took over a tenth longer, or has a gap.
     """
 
     seq: int
@@ -103,11 +105,24 @@ class Prediction(_Record, frozen=True, dict=True, tag_field="type", tag="predict
         """
         return self.__dict__.get("raw")
 
-    def with_raw(self, raw: npt.NDArray[np.int8] | None) -> Self:
-        """Return a copy that carries the output of the head."""
+    @property
+    def head(self) -> str:
+        """First eight digits of the SHA-256 of the head that answered; "" if the prediction was decoded from JSON."""
+        head: str = self.__dict__.get("head", "")
+        return head
+
+    @property
+    def features(self) -> npt.NDArray[np.int8] | None:
+        """Encodings of the window, int8 `(window, features)`; None unless the classifier was asked to keep them."""
+        return self.__dict__.get("features")
+
+    def with_raw(
+        self, raw: npt.NDArray[np.int8] | None, *, head: str = "", features: npt.NDArray[np.int8] | None = None
+    ) -> Self:
+        """Return a copy that carries the output of the head, and what it is made of."""
         copy = msgspec.structs.replace(self)
-        if raw is not None:
-            copy.__dict__["raw"] = raw
+        carried = {"raw": raw, "head": head or None, "features": features}
+        copy.__dict__.update({name: value for name, value in carried.items() if value is not None})
         return copy
 
     def decided(self, label: str, score: float, scores: dict[str, float]) -> Prediction:
@@ -121,9 +136,11 @@ class Event(_Record, frozen=True, tag_field="type", tag="event"):
     """Start, update or end of an action.
 
     Attributes:
-        phase: "start" when the action is first recognized, "update" while it lasts, "end" when it or the stream ends.
+        phase: "start" when the action is first recognized, "update" while it lasts, "end" when it or the stream ends,
+            and "uploaded" when a server has its clip.
         id: UUID version 7 (RFC 9562), the same from start to end.
-        revision: 0 for the start, one more with each record of this event. With `id` it identifies duplicates.
+        revision: 0 for the start, one more with each record of this event; 1000000 and the number of the file for
+            "uploaded". With `id` it identifies duplicates.
         time: wall-clock time of the record (UTC, ISO 8601).
         source: name of the source, without credentials.
         model: name of the bundle.
@@ -132,9 +149,10 @@ class Event(_Record, frozen=True, tag_field="type", tag="event"):
         start_s: capture time of the newest frame of the first window with this label, in seconds.
         end_s: the same for the last window, or the end of the minimum duration if that is later. None until the end.
         clip: path of the clip in the recording folder; None if the event is not recorded.
+        clip_url: address of the clip at the server, without credentials; None unless the phase is "uploaded".
     """
 
-    phase: Literal["start", "update", "end"]
+    phase: Literal["start", "update", "end", "uploaded"]
     id: str
     revision: int
     time: str
@@ -145,6 +163,7 @@ class Event(_Record, frozen=True, tag_field="type", tag="event"):
     start_s: float
     end_s: float | None = None
     clip: str | None = None
+    clip_url: str | None = None
 
     def __repr__(self) -> str:
         """Return the fields that tell one event record from another."""
@@ -161,14 +180,22 @@ class Status(_Record, frozen=True, tag_field="type", tag="status"):
         state: state of the stream.
         frames: frames classified, or skipped by the time grid, so far.
         predictions: predictions so far.
-        dropped: frames of a live source that were dropped so far.
+        dropped: frames that were dropped so far: damaged or, of a live source, late or too many for the device.
+        damaged: the damaged ones among them: of broken data or lost packets, and what follows until a key frame.
         fps: frames per second since the start.
         frame_age_ms_p50: median of `frame_age_ms` over the last predictions.
         frame_age_ms_p95: 95th percentile of `frame_age_ms` over the last predictions.
         queue_depth: records that wait in memory for a sink. The maximum over all sinks.
+        queue_dropped: records that were dropped because a sink was too slow. Predictions and statuses go first.
         spool_depth: events that wait for delivery.
         spool_dropped: events lost before delivery: beyond a limit of the spool, too old, damaged, or not on disk.
         spool_refused: events that a receiver refused, set aside in the dead-letter file.
+        recordings: recordings of events finished, of all streams.
+        recordings_failed: recordings given up, wholly or in part, because the disk failed.
+        uploads: recordings that the server has got.
+        uploads_waiting: recordings that it has not.
+        notifications: messages sent to people.
+        notifications_failed: messages given up.
         reconnects: times the source was reopened.
         inference_errors: times the network failed and was reloaded.
         rate_hz: frames per second that are classified. Lower than the model's rate on a hot or slow device.
@@ -188,10 +215,18 @@ class Status(_Record, frozen=True, tag_field="type", tag="status"):
     fps: float
     frame_age_ms_p50: float | None = None
     frame_age_ms_p95: float | None = None
+    damaged: int = 0
     queue_depth: int = 0
+    queue_dropped: int = 0
     spool_depth: int = 0
     spool_dropped: int = 0
     spool_refused: int = 0
+    recordings: int = 0
+    recordings_failed: int = 0
+    uploads: int = 0
+    uploads_waiting: int = 0
+    notifications: int = 0
+    notifications_failed: int = 0
     reconnects: int = 0
     inference_errors: int = 0
     rate_hz: float | None = None

@@ -5,6 +5,7 @@ import shutil
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.brokers import MOSQUITTO, Broker, Certificates, Listener
 
 # Tests import what is installed, and so must the Pythons that they start: not what lies in the folder they run in.
@@ -13,6 +14,14 @@ os.environ["PYTHONSAFEPATH"] = "1"
 # What a shell starts in the background ignores Ctrl-C, and so would every command that a test starts to interrupt it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# The same examples in every run, and no bound on their time: a busy machine must not fail a test.
+# `pytest --hypothesis-profile=search` tries many others.
+_ON_ANY_MACHINE = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("edgehar", derandomize=True, **_ON_ANY_MACHINE)
+settings.register_profile("search", max_examples=2000, **_ON_ANY_MACHINE)
+settings.load_profile("edgehar")
 
 
 @pytest.fixture(autouse=True)

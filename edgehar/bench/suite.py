@@ -72,9 +72,7 @@ def run(options: Options, say: Say) -> Report:
     peers.check(options.peers)
     if "peers" in options.parts and not options.peers and len(options.parts) == 1:
         raise ConfigError("peers: no other network is given; add --peer FILE")
-    bundle = ModelBundle.open(options.model) if options.parts & {"model", "peers"} else None
-    if bundle is not None:
-        trial.check(bundle)
+    bundle = trial.open_bundle(options.model) if options.parts & {"model", "peers"} else None
     # All contenders use one thread.
     threads_before = cv2.getNumThreads()
     cv2.setNumThreads(1)

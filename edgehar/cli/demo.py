@@ -48,13 +48,11 @@ def run(args: argparse.Namespace) -> int:
     """Classify the source, print the predictions, and write the annotated video."""
     from edgehar.annotate import AnnotatedVideo
     from edgehar.inspect import trial
-    from edgehar.model.bundle import ModelBundle
     from edgehar.model.classifier import Classifier
     from edgehar.sinks.jsonl import JsonLinesSink, LineWriter, stdout_descriptor
     from edgehar.sources import open_source
 
-    bundle = ModelBundle.open(args.model)
-    trial.check(bundle)
+    bundle = trial.open_bundle(args.model)
     lines = JsonLinesSink(LineWriter(stdout_descriptor(), "standard output"))
     answers: list[Prediction] = []
     frames = 0

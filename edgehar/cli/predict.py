@@ -41,13 +41,14 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Classify every clip; returns 1 if one of them could not be read."""
     from edgehar.errors import SourceError
+    from edgehar.inspect import trial
     from edgehar.model.classifier import Classifier
     from edgehar.progress import Progress
 
     clips = _clips(args.clips)
     answers: list[tuple[Path, Prediction]] = []
     failed = 0
-    with Classifier(args.model) as classifier:
+    with Classifier(trial.open_bundle(args.model)) as classifier:
         with Progress("classifying", len(clips), unit="clips", lines=10 if args.csv else 0) as progress:
             for clip in clips:
                 try:

@@ -16,7 +16,8 @@ import msgspec
 from edgehar.backoff import Backoff
 from edgehar.delivery.servers import open_target
 from edgehar.delivery.target import UploadError, read_address
-from edgehar.recording.sidecar import Sidecar
+from edgehar.recording.seal import SUFFIX
+from edgehar.records import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,10 +27,19 @@ if TYPE_CHECKING:
     from edgehar.delivery.target import Target
     from edgehar.recording.chain import Line
     from edgehar.recording.store import Archive
+    from edgehar.records import Event
 
 _log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 65_536
+# Above every revision of an event that lasts, and the same each time.
+_UPLOADED_REVISION = 1_000_000
+# Records of sealed events that are kept in memory while the server is away.
+_MOST_SEALED = 10_000
+
+
+class _EndedError(UploadError):
+    """The program ends."""
 
 
 class Uploader:
@@ -45,6 +55,7 @@ class Uploader:
         archive: Archive,
         options: UploadOptions,
         *,
+        on_uploaded: Callable[[Event], bool] = lambda _: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Read the settings; `start` starts the thread.
@@ -52,6 +63,8 @@ class Uploader:
         Args:
             archive: the folder.
             options: where to, and how.
+            on_uploaded: called by the thread with the record of each clip that the server has, before that is on the
+                chain. If it returns False, because the program ends, the recording is uploaded again next time.
             clock: monotonic seconds.
 
         Raises:
@@ -59,6 +72,9 @@ class Uploader:
         """
         self.uploaded = self.waiting = 0
         self._archive, self._options, self._clock = archive, options, clock
+        self._on_uploaded = on_uploaded
+        # Latest records of sealed events, whose sidecars cannot be read here, by the path of the recording.
+        self._sealed: dict[str, Event] = {}
         self._address = read_address(options)
         self._target: Target = open_target(self._address, options)
         self._backoff = Backoff(options.first_delay_s, options.max_delay_s)
@@ -74,9 +90,14 @@ class Uploader:
         """Begin to upload, in the background."""
         self._thread.start()
 
-    def wake(self, *_: object) -> None:
-        """Look for new recordings now."""
+    def add(self, line: Line, event: Event) -> None:
+        """Take a new recording: its line of the ledger, and the latest record of its event."""
         with self._changed:
+            self.waiting += 1
+            if any(suffix.endswith(SUFFIX) for suffix in line.files):
+                self._sealed[line.path] = event
+                if len(self._sealed) > _MOST_SEALED:
+                    del self._sealed[next(iter(self._sealed))]
             self._news = True
             self._changed.notify_all()
 
@@ -122,7 +143,7 @@ class Uploader:
         self._free_s = max(self._free_s, now_s) + (size / limit if limit else 0.0)
         with self._changed:
             if self._changed.wait_for(lambda: self._closing, max(0.0, self._free_s - now_s)):
-                raise UploadError("ended")
+                raise _EndedError("ended")
 
     def _work(self) -> None:
         while not self._closing:
@@ -131,6 +152,8 @@ class Uploader:
             delay_s: float | None = None
             try:
                 self.upload_all()
+            except _EndedError:
+                break
             except UploadError as error:
                 delay_s = self._backoff.next_delay_s()
                 self._tell(str(error))
@@ -149,7 +172,7 @@ class Uploader:
     def _upload(self, line: Line, suffix: str) -> None:
         path = self._archive.folder / (line.path + suffix)
         if self._closing:
-            raise UploadError("ended")
+            raise _EndedError("ended")
         if not path.exists():
             # Removed meanwhile; `edgehar clips verify` says which. The receipt does not name it.
             self._missing.setdefault(line.path, set()).add(suffix)
@@ -172,9 +195,13 @@ class Uploader:
         sent, missing = self._sent.get(line.path, set()), self._missing.get(line.path, set())
         if not sent or not sent | missing >= set(line.files):
             return
+        event = uploaded_event(self._archive, line, self._address.where, self._sealed.get(line.path))
+        if event is not None and not self._on_uploaded(event):
+            raise _EndedError("ended")
         files = {suffix: line.files[suffix] for suffix in line.files if suffix in sent}
         self._archive.chain.append("uploaded", line.path, files, why=self._address.where)
         del self._sent[line.path]
+        self._sealed.pop(line.path, None)
         self.uploaded += 1
         self.waiting -= 1
         if self._options.delete_after and not missing:
@@ -192,11 +219,34 @@ def waiting_in(archive: Archive) -> list[Line]:
     return [line for path, line in archive.chain.recordings().items() if path not in uploaded]
 
 
+def uploaded_event(archive: Archive, line: Line, where: str, event: Event | None = None) -> Event | None:
+    """Return the record of an event whose clip is at a server; None if it has no clip or its event is not known.
+
+    Args:
+        archive: the folder.
+        line: the recording's line of the ledger.
+        where: address of the folder at the server, without credentials.
+        event: the latest record of the event; None to read it from the sidecar.
+    """
+    suffix = next((suffix for suffix in line.files if suffix.startswith(".mp4")), None)
+    if event is None:
+        events = archive.events_of(line)
+        event = events[-1] if events else None
+    if suffix is None or event is None:
+        return None
+    clip = line.path + suffix
+    # The name of a later part ends in its number.
+    part = 1 if clip == event.clip else int(line.path.rpartition("-")[2])
+    return msgspec.structs.replace(
+        event,
+        phase="uploaded",
+        revision=_UPLOADED_REVISION + part,
+        time=utc_now(),
+        clip=clip,
+        clip_url=f"{where}/{clip}",
+    )
+
+
 def _score(archive: Archive, line: Line) -> float:
     """Return the peak score of an event; 0 if its sidecar cannot be read here, for example because it is sealed."""
-    try:
-        data = (archive.folder / f"{line.path}.json").read_bytes()
-        sidecar = msgspec.json.decode(data, type=Sidecar)
-    except (OSError, msgspec.MsgspecError):
-        return 0.0
-    return max((event.peak_score for event in sidecar.events), default=0.0)
+    return max((event.peak_score for event in archive.events_of(line)), default=0.0)

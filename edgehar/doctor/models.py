@@ -24,15 +24,13 @@ _BUSY_SHARE = 0.5
 def check_models(config: Config) -> Iterator[Finding]:
     """Check every model in use: its checksums, whether it loads, and the cost of a frame."""
     from edgehar.inspect import trial
-    from edgehar.model.bundle import ModelBundle
     from edgehar.model.network import Network
 
     cameras = [config.model_of(camera) for camera in config.cameras]
     for model in dict.fromkeys(cameras):
         check = f"model {model}"
         try:
-            bundle = ModelBundle.open(model)
-            trial.check(bundle)
+            bundle = trial.open_bundle(model)
             with Network(bundle, threads=config.threads, delegate=config.delegate) as network:
                 yield Finding(check, "ok", f"{network.bundle.path}: undamaged, and loads")
                 yield _speed(network, cameras.count(model))

@@ -74,6 +74,27 @@ class Decider:
         """The current options."""
         return self._options
 
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The threshold of every label that opens events."""
+        return {label: self._thresholds[label] for label in self._actions}
+
+    @property
+    def rules(self) -> Decision:
+        """The rules in force: the options over the defaults of the model."""
+        return self._rules
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The labels that open events."""
+        return tuple(self._actions)
+
+    @property
+    def threshold(self) -> float | None:
+        """The threshold of all actions; None if they differ."""
+        found = {self._thresholds[label] for label in self._actions}
+        return found.pop() if len(found) == 1 else None
+
     def reconfigure(self, options: DecisionOptions) -> None:
         """Use other options from the next prediction on. An open event stays open.
 

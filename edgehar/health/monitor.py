@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-GaugeName = Literal["queue_depth", "spool_depth", "spool_dropped", "spool_refused", "connected"]
+GaugeName = Literal[
+    "queue_depth", "queue_dropped", "spool_depth", "spool_dropped", "spool_refused", "connected",
+    "recordings", "recordings_failed", "uploads", "uploads_waiting", "notifications", "notifications_failed",
+]  # fmt: skip
 # Frame ages are those of this many predictions.
 _AGES = 512
 # Time between two measurements of the machine and the queues.
@@ -64,6 +67,7 @@ class StreamHealth:
         name: str,
         *,
         count_dropped: Callable[[], int] = lambda: 0,
+        count_damaged: Callable[[], int] = lambda: 0,
         monitor: Monitor | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -72,6 +76,7 @@ class StreamHealth:
         Args:
             name: name of the stream in its records.
             count_dropped: returns the frames dropped so far, from any thread. The capture counts them.
+            count_damaged: returns the damaged ones among them.
             monitor: gives the readings of the machine and of the queues; without it a status has none.
             clock: monotonic seconds.
         """
@@ -79,7 +84,8 @@ class StreamHealth:
         self.state = StreamState.OPENING
         self.frames = self.predictions = self.reconnects = self.inference_errors = 0
         self.rate_hz: float | None = None
-        self._count_dropped, self._monitor, self._clock = count_dropped, monitor, clock
+        self._count_dropped, self._count_damaged = count_dropped, count_damaged
+        self._monitor, self._clock = monitor, clock
         self._started_s: float | None = None
         # Guarded by the lock, because other threads iterate over these.
         self._lock = threading.Lock()
@@ -90,8 +96,13 @@ class StreamHealth:
 
     @property
     def dropped(self) -> int:
-        """Frames of a live source dropped so far."""
+        """Frames dropped so far."""
         return self._count_dropped()
+
+    @property
+    def damaged(self) -> int:
+        """Damaged frames among the dropped ones."""
+        return self._count_damaged()
 
     def frame(self) -> None:
         """Count a frame that was taken."""
@@ -157,13 +168,21 @@ class StreamHealth:
             frames=self.frames,
             predictions=self.predictions,
             dropped=self.dropped,
+            damaged=self.damaged,
             fps=round(self.fps, 2),
             frame_age_ms_p50=rounded(self.frame_age_ms(0.5), 2),
             frame_age_ms_p95=rounded(self.frame_age_ms(0.95), 2),
             queue_depth=total("queue_depth"),
+            queue_dropped=total("queue_dropped"),
             spool_depth=total("spool_depth"),
             spool_dropped=total("spool_dropped"),
             spool_refused=total("spool_refused"),
+            recordings=total("recordings"),
+            recordings_failed=total("recordings_failed"),
+            uploads=total("uploads"),
+            uploads_waiting=total("uploads_waiting"),
+            notifications=total("notifications"),
+            notifications_failed=total("notifications_failed"),
             reconnects=self.reconnects,
             inference_errors=self.inference_errors,
             rate_hz=self.rate_hz,
@@ -225,9 +244,16 @@ class Monitor:
             if self._closing.wait(_MEASURE_EVERY_S):
                 return
 
-    def add_stream(self, name: str, count_dropped: Callable[[], int] = lambda: 0) -> StreamHealth:
+    def add_stream(
+        self,
+        name: str,
+        count_dropped: Callable[[], int] = lambda: 0,
+        count_damaged: Callable[[], int] = lambda: 0,
+    ) -> StreamHealth:
         """Start counting for a stream; the arguments are those of `StreamHealth`."""
-        health = StreamHealth(name, count_dropped=count_dropped, monitor=self, clock=self._clock)
+        health = StreamHealth(
+            name, count_dropped=count_dropped, count_damaged=count_damaged, monitor=self, clock=self._clock
+        )
         with self._lock:
             self._streams[name] = health
         return health
@@ -251,8 +277,7 @@ class Monitor:
         """Add a number of a sink to statuses and metrics. It replaces one of the same name and sink.
 
         Args:
-            name: which number: records waiting in memory, events waiting on disk, events dropped undelivered, or
-                whether the receiver is connected.
+            name: which number: one of a status, or whether the receiver is connected.
             read: returns the number, from any thread. If it raises, the number is left out.
             sink: name of the sink, for example `mqtt`; empty for all sinks together.
         """
@@ -282,6 +307,7 @@ class Monitor:
         parts = [
             f"{stream.name}: {stream.state}, {stream.fps:.1f} frames/s, {stream.predictions} answers"
             + (f", {stream.dropped} dropped" if stream.dropped else "")
+            + (f" ({stream.damaged} damaged)" if stream.damaged else "")
             for stream in self.streams()
         ]
         waiting = int(sum(self.gauges("spool_depth").values()))

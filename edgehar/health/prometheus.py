@@ -40,9 +40,16 @@ _PER_STREAM: tuple[tuple[str, Kind, str, Callable[[StreamHealth], float | None]]
 _PER_SINK: tuple[tuple[GaugeName, str, Kind, str], ...] = (
     ("connected", "connected", "gauge", "Whether the receiver is connected."),
     ("queue_depth", "queue_messages", "gauge", "Results that wait in memory."),
+    ("queue_dropped", "queue_dropped_total", "counter", "Results dropped because an output was too slow."),
     ("spool_depth", "spool_messages", "gauge", "Events on disk that wait for delivery."),
     ("spool_dropped", "spool_dropped_total", "counter", "Events lost before delivery."),
     ("spool_refused", "spool_refused_total", "counter", "Events that the receiver refused, set aside on disk."),
+    ("recordings", "recordings_total", "counter", "Recordings of events finished."),
+    ("recordings_failed", "recordings_failed_total", "counter", "Recordings given up because the disk failed."),
+    ("uploads", "uploads_total", "counter", "Recordings that the server has got."),
+    ("uploads_waiting", "uploads_waiting", "gauge", "Recordings that wait to be uploaded."),
+    ("notifications", "notifications_total", "counter", "Messages sent to people."),
+    ("notifications_failed", "notifications_failed_total", "counter", "Messages given up."),
 )
 
 
@@ -62,8 +69,8 @@ def _of_streams(streams: list[StreamHealth]) -> Iterable[str]:
     yield _family(
         "edgehar_frames_dropped_total",
         "counter",
-        "Frames not classified; late: a newer frame had arrived.",
-        [({"camera": stream.name, "reason": "late"}, "", stream.dropped) for stream in streams],
+        "Frames not classified; late: it or the device was too late; damaged: broken data or lost packets.",
+        _joined(streams, _dropped),
     )
     yield _family("edgehar_windows_total", "counter", "Predictions by label.", _joined(streams, _windows))
     yield _family(
@@ -78,6 +85,12 @@ def _of_streams(streams: list[StreamHealth]) -> Iterable[str]:
         "Age of the newest frame when its prediction was ready.",
         _joined(streams, _ages),
     )
+
+
+def _dropped(stream: StreamHealth) -> list[Sample]:
+    # Read in this order, because a damaged frame is counted among the dropped ones too.
+    damaged, dropped = stream.damaged, stream.dropped
+    return [({"reason": "late"}, "", dropped - damaged), ({"reason": "damaged"}, "", damaged)]
 
 
 def _joined(streams: list[StreamHealth], samples_of: Callable[[StreamHealth], list[Sample]]) -> list[Sample]:

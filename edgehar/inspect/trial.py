@@ -31,6 +31,20 @@ _MOST_BYTES = 4 << 30
 _NETWORKS = ("encoder.tflite", "head.tflite", "window.tflite", "step.tflite")
 
 
+def open_bundle(model: str | os.PathLike[str]) -> ModelBundle:
+    """Open a bundle by its path or name, and refuse it if its networks crash the runtime or do not fit together.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+        ConfigError: there is no model of this name.
+    """
+    from edgehar.model.bundle import ModelBundle
+
+    bundle = ModelBundle.open(model)
+    check(bundle)
+    return bundle
+
+
 def check(
     bundle: ModelBundle,
     *,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import operator
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -18,12 +17,13 @@ from edgehar.model.history import History, StatefulHistory, WindowHistory
 from edgehar.model.masking import MaskedResizer
 from edgehar.model.network import Network
 from edgehar.model.timegrid import TimeGrid
+from edgehar.model.window_times import WindowTimes
 from edgehar.printable import valid_unicode
 from edgehar.records import Prediction, TimingMs, Window, utc_now
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import numpy.typing as npt
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from edgehar.masks import Polygon
     from edgehar.model.bundle import ModelBundle
 
-# A window that spans more than this factor of its nominal time was not seen at the model's rate.
-RATE_TOLERANCE = 1.1
 # "window": a prediction is about the latest window. "stateful": it is about all frames since the start.
 MODES = ("window", "stateful")
 
@@ -51,6 +49,9 @@ class Classifier:
         mode: "window" or "stateful".
         source_name: name of the source in predictions.
         frames_seen: frames on the model's time grid since the start or the last `reset`.
+        keep_features: whether predictions carry the encodings of their window (mode "window" only).
+        on_input: called with the encoder's input of each frame, int8 `(1, height, width, 3)`, which is valid during the
+            call only; None for nothing.
     """
 
     def __init__(
@@ -105,10 +106,13 @@ class Classifier:
         self._first_answer = self._window + manifest.temporal.lead_in
         self._history: History = (WindowHistory if mode == "window" else StatefulHistory)(self._network)
         self._grid = TimeGrid(manifest.temporal.rate_hz)
-        self._captured_s: deque[float] = deque(maxlen=self._window)
+        self._times = WindowTimes(self._window, manifest.temporal.rate_hz)
         self._first_captured_s, self._last_captured_s = 0.0, -math.inf
         self._answers = 0
+        self.on_input: Callable[[npt.NDArray[np.int8]], object] | None = None
         self._closed = False
+        self.keep_features = False
+        self._head_digest = manifest.files["head.tflite"][:8]
 
     @property
     def rate_hz(self) -> float:
@@ -124,6 +128,11 @@ class Classifier:
     def frames_seen(self) -> int:
         """Frames on the model's time grid since the start or the last `reset`."""
         return self._history.count
+
+    @property
+    def frames_lost(self) -> int:
+        """Frames that the source lost or dropped since its first frame, by the numbers of its frames."""
+        return self._times.lost
 
     def push(
         self, frame: Frame | npt.NDArray[np.uint8], *, captured_s: float | None = None, dropped: int = 0
@@ -159,6 +168,7 @@ class Classifier:
                 raise ConfigError("captured_s is for arrays; a Frame has its own")
             if frame.cut:
                 self.interrupt()
+            self._times.see(frame.sequence)
             on_grid = self._accepts(frame.captured_s)
         elif captured_s is None:
             frame, on_grid = self._next_on_grid(frame), True
@@ -168,9 +178,9 @@ class Classifier:
         if not on_grid:
             return None
         shrunk_ms, encoded_ms, kept_ms = self._encode(frame)
-        if not self._captured_s:
+        if not self._times.captured_s:
             self._first_captured_s = frame.captured_s
-        self._captured_s.append(frame.captured_s)
+        self._times.add(frame.captured_s)
         beyond_first_answer = self._history.count - self._first_answer
         if beyond_first_answer < 0 or beyond_first_answer % self.hop:
             return None
@@ -183,7 +193,7 @@ class Classifier:
         The last window may begin within the lead-in here. Returns None if there was a prediction, or no frame.
         """
         # After `restore` there is a history, but no frame.
-        if not self._captured_s or self._history.count >= self._first_answer:
+        if not self._times.captured_s or self._history.count >= self._first_answer:
             return None
         return self._classify(time.monotonic(), TimingMs(0.0, 0.0, 0.0), dropped)
 
@@ -206,10 +216,10 @@ class Classifier:
             with Classifier(self._network, source_name=source.name, **options) as fresh:
                 answers = [answer for frame in source if (answer := fresh.push(frame)) is not None]
                 answers += [answer] if (answer := fresh.flush()) is not None else []
-                frames = fresh.frames_seen
+                frames, lost = fresh.frames_seen, fresh.frames_lost
         if not answers:
             raise SourceError(f"{clip}: contains no frames")
-        return _mean(answers, frames)
+        return _mean(answers, frames, lost)
 
     def reset(self) -> None:
         """Forget all frames: the next frame starts a new stream, whose predictions are numbered from 0."""
@@ -221,7 +231,7 @@ class Classifier:
         self._resizer.reset()
         self._history.reset()
         self._grid.reset()
-        self._captured_s.clear()
+        self._times.clear()
         self._last_captured_s = -math.inf
 
     def set_rate(self, rate_hz: float) -> None:
@@ -263,7 +273,7 @@ class Classifier:
         history.restore(state)
         self._resizer.reset()
         self._grid.reset()
-        self._captured_s.clear()
+        self._times.clear()
         self._last_captured_s = -math.inf
 
     def _stateful(self) -> StatefulHistory:
@@ -298,7 +308,8 @@ class Classifier:
         return Frame(pixels, PixelFormat.BGR24, captured_s, time.monotonic(), self._history.count)
 
     def _next_on_grid(self, pixels: npt.NDArray[np.uint8]) -> Frame:
-        captured_s = self._captured_s[-1] + self._grid.period_s if self._captured_s else 0.0
+        before = self._times.captured_s
+        captured_s = before[-1] + self._grid.period_s if before else 0.0
         self._last_captured_s = max(self._last_captured_s, captured_s)
         return self._as_frame(pixels, captured_s)
 
@@ -310,6 +321,8 @@ class Classifier:
             self._resizer.resize_into(frame, encoder.input_view())
         except ValueError as error:
             raise SourceError(f"{self.source_name or 'frame'}: {error}") from error
+        if self.on_input is not None:
+            self.on_input(encoder.input_view())
         shrunk = time.perf_counter()
         encoder.invoke()
         encoded = time.perf_counter()
@@ -336,17 +349,19 @@ class Classifier:
             frame_age_ms=round(max(0.0, (time.monotonic() - arrived_s) * 1e3), 3),
             timing_ms=TimingMs(round(spent.shrink, 3), round(spent.encode, 3), round(classified_ms, 3)),
             dropped=dropped,
-            rate_ok=self._rate_ok(),
-        ).with_raw(raw)
+            rate_ok=self._times.rate_ok,
+        ).with_raw(raw, head=self._head_digest, features=self._kept_features())
+
+    def _kept_features(self) -> npt.NDArray[np.int8] | None:
+        if not self.keep_features or not isinstance(self._history, WindowHistory):
+            return None
+        return self._history.view().copy()
 
     def _span(self) -> Window:
+        times = self._times
         if self.mode == "window":
-            return Window(len(self._captured_s), self._captured_s[0], self._captured_s[-1])
-        return Window(self._history.count, self._first_captured_s, self._captured_s[-1])
-
-    def _rate_ok(self) -> bool:
-        nominal_s = (len(self._captured_s) - 1) / self.bundle.manifest.temporal.rate_hz
-        return self._captured_s[-1] - self._captured_s[0] <= RATE_TOLERANCE * nominal_s + 1e-9
+            return Window(len(times.captured_s), times.captured_s[0], times.captured_s[-1], times.lost_within)
+        return Window(self._history.count, self._first_captured_s, times.captured_s[-1], times.lost)
 
 
 def _check_hop(hop: object, window: int, model: str) -> int:
@@ -360,13 +375,16 @@ def _check_hop(hop: object, window: int, model: str) -> int:
     return whole
 
 
-def _mean(answers: list[Prediction], frames: int) -> Prediction:
-    """Return one prediction for all windows of a clip of `frames` frames."""
+def _mean(answers: list[Prediction], frames: int, lost: int) -> Prediction:
+    """Return one prediction for all windows of a clip of `frames` frames, of which `lost` others are missing."""
     import msgspec
 
     last = answers[-1]
     scores = {label: sum(answer.scores[label] for answer in answers) / len(answers) for label in last.scores}
     label = max(scores, key=scores.__getitem__)
-    whole = Window(frames, answers[0].window.start_s, last.window.end_s)
-    mean = msgspec.structs.replace(last, seq=0, label=label, score=scores[label], scores=scores, window=whole)
+    whole = Window(frames, answers[0].window.start_s, last.window.end_s, lost)
+    rate_ok = all(answer.rate_ok for answer in answers)
+    mean = msgspec.structs.replace(
+        last, seq=0, label=label, score=scores[label], scores=scores, window=whole, rate_ok=rate_ok
+    )
     return mean.with_raw(last.raw)

@@ -6,11 +6,11 @@ import contextlib
 import logging
 import threading
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
-from edgehar.capture.mailbox import Closed, Mailbox
+from edgehar.capture.mailbox import Closed
 from edgehar.errors import EdgeharError
+from edgehar.pipeline.record_queue import RecordQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +32,8 @@ class _SinkThread:
     def __init__(self, sink: Sink, capacity: int) -> None:
         self.sink = sink
         self.error: BaseException | None = None
-        self.records: Mailbox[Record] = Mailbox(capacity, drop_oldest=False)
+        self.records = RecordQueue(capacity)
+        self.is_behind = False
         self.thread = threading.Thread(target=self._work, name=f"edgehar-sink-{sink.name}", daemon=True)
 
     def _work(self) -> None:
@@ -59,7 +60,8 @@ class _Replacement:
     def __init__(
         self, leaving: list[_SinkThread], make_sinks: Callable[[], Iterable[Sink]], capacity: int, leave_by_s: float
     ) -> None:
-        self.kept: deque[Record] = deque(maxlen=capacity)
+        self.kept = RecordQueue(capacity)
+        self.kept.drop_when_full()
         self.sinks: list[Sink] | None = None
         self._leaving, self._make_sinks, self._leave_by_s = leaving, make_sinks, leave_by_s
         self._thread = threading.Thread(target=self._work, name="edgehar-sinks", daemon=True)
@@ -105,12 +107,19 @@ class Outputs:
         self._sinks = [_SinkThread(sink, capacity) for sink in sinks]
         self._replacement: _Replacement | None = None
         self._dropping = False
+        # Records dropped by queues that are gone.
+        self._dropped_before = 0
         self.failure: BaseException | None = None
 
     @property
     def queue_depth(self) -> int:
         """Records that wait for a sink: the largest number of all sinks."""
         return max((len(sink.records) for sink in self._sinks), default=0)
+
+    @property
+    def queue_dropped(self) -> int:
+        """Records dropped because a sink was too slow, over all sinks."""
+        return self._dropped_before + sum(sink.records.dropped for sink in self._sinks)
 
     def start(self) -> None:
         """Start the threads."""
@@ -126,7 +135,7 @@ class Outputs:
     def emit(self, records: Iterable[Record], is_stopping: Callable[[], bool]) -> None:
         """Put records into every queue, waiting for room where nothing may be lost, until `is_stopping()`."""
         if self._replacement is not None:
-            self._replacement.kept.extend(records)
+            self._replacement.kept.put_all(records)
             return
         for record in records:
             for sink in self._sinks:
@@ -134,19 +143,28 @@ class Outputs:
                 with contextlib.suppress(Closed):
                     while not sink.records.put(record, _POLL_S) and not is_stopping():
                         pass
+                if sink.records.dropped and not sink.is_behind:
+                    sink.is_behind = True
+                    _log.warning(
+                        "%s: too slow, or its disk or receiver has stalled: results are dropped, predictions and "
+                        "statuses before events, and counted in queue_dropped",
+                        sink.sink.name,
+                    )
 
     def replace(self, make_sinks: Callable[[], Iterable[Sink]]) -> None:
         """Change to other sinks, which `make_sinks` opens in a thread when the present ones are closed."""
         leaving = self._sinks if self._replacement is None else []
         for sink in leaving:
             sink.records.close()
+            self._dropped_before += sink.records.dropped
         self._sinks = []
         earlier, leave_by_s = self._replacement, time.monotonic() + self._stop_deadline_s
         if earlier is not None:
             earlier.cancel(0.0)
         self._replacement = _Replacement(leaving, make_sinks, self._capacity, leave_by_s)
         if earlier is not None:
-            self._replacement.kept.extend(earlier.kept)
+            self._replacement.kept.put_all(earlier.kept.take_all())
+            self._dropped_before += earlier.kept.dropped
 
     def check(self, is_stopping: Callable[[], bool]) -> None:
         """Take over new sinks once they are open, and remove failed sinks; raises the error of an essential sink."""
@@ -157,6 +175,7 @@ class Outputs:
                 raise sink.error
             _log.error("%s: %s; continuing without it", sink.sink.name, sink.error)
             self._sinks.remove(sink)
+            self._dropped_before += sink.records.dropped
             self.failure = sink.error
 
     def finish(self, deadline_s: float | None, is_stopping: Callable[[], bool]) -> None:
@@ -180,7 +199,8 @@ class Outputs:
             if sink.thread.is_alive():
                 _log.warning("%s: could not write all results before the deadline", sink.sink.name)
             if sink.records.dropped:
-                _log.warning("%s: too slow: %d results dropped", sink.sink.name, sink.records.dropped)
+                events = f", {sink.records.dropped_events} of them of events" if sink.records.dropped_events else ""
+                _log.warning("%s: too slow: %d results dropped%s", sink.sink.name, sink.records.dropped, events)
 
     def _take_over(self, is_stopping: Callable[[], bool]) -> None:
         replacement = self._replacement
@@ -188,7 +208,8 @@ class Outputs:
             return
         self._replacement, self._sinks = None, list(self._threads_of(replacement.sinks))
         self.start()
-        self.emit(replacement.kept, is_stopping)
+        self._dropped_before += replacement.kept.dropped
+        self.emit(replacement.kept.take_all(), is_stopping)
 
     def _threads_of(self, sinks: Iterable[Sink]) -> Iterator[_SinkThread]:
         for sink in sinks:

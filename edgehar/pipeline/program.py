@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from edgehar.config import Config
     from edgehar.health.metrics_server import MetricsServer
+    from edgehar.pipeline.pages import Pages
     from edgehar.pipeline.stream import Stream
     from edgehar.sinks.base import Sink
     from edgehar.sinks.mqtt.commands import Command
@@ -64,7 +65,8 @@ class Program:
         self._monitor, self._notifier = Monitor(), Notifier()
         self._shared = build.Shared.of(config, self._monitor)
         self._streams = build.make_streams(config, self._shared)
-        self._uploader = build.make_uploader(config, self._shared.recorder)
+        self._uploader = build.make_uploader(config, self._shared, lambda event: self._runner.insert(event))
+        self._pages = self._make_pages()
         self._runner = Runner(
             self._streams,
             self._make_sinks(config),
@@ -77,6 +79,7 @@ class Program:
             on_end=self._notifier.stopping,
         )
         self._monitor.add_gauge("queue_depth", lambda: self._runner.queue_depth)
+        self._monitor.add_gauge("queue_dropped", lambda: self._runner.queue_dropped)
         self._metrics = self._serve_metrics()
         self._ready = False
         self._measured_s = 0.0
@@ -85,9 +88,15 @@ class Program:
     def run(self) -> None:
         """Run until the end; raises as `Runner.run` does."""
         self._monitor.start()
+        if self._pages is not None:
+            self._pages.server.start()
+        if self._uploader is not None:
+            self._uploader.start()
         try:
             self._runner.run()
         finally:
+            if self._pages is not None:
+                self._pages.server.close()
             if self._shared.recorder is not None:
                 self._shared.recorder.close()
             if self._uploader is not None:
@@ -115,6 +124,16 @@ class Program:
         from edgehar.health.metrics_server import MetricsServer
 
         return MetricsServer(self._monitor, options)
+
+    def _make_pages(self) -> Pages | None:
+        if self._config.web.listen is None:
+            return None
+        from edgehar.web.server import check_installed
+
+        check_installed()
+        from edgehar.pipeline.pages import Pages
+
+        return Pages(self._config, self._streams)
 
     def _tick(self) -> None:
         """Report to systemd, adapt to the temperature, and return freed memory, each when it is due."""
@@ -188,6 +207,8 @@ class Program:
             self._runner.replace_sinks(lambda: self._replacement_sinks(config, before))
         for stream, decider in zip(self._streams, deciders, strict=True):
             stream.decider.reconfigure(decider.options)
+        if self._mqtt is not None:
+            self._mqtt.show_settings(build.settings_of(self._streams))
         self._config = config
         _log.info("configuration read again; changed: %s", ", ".join(change.section for change in changes))
 
@@ -204,7 +225,7 @@ class Program:
     def _make_sinks(self, config: Config) -> list[Sink]:
         sinks = build.make_sinks(config, self._streams, self._monitor, self._command)
         self._mqtt = sinks.mqtt
-        return sinks.all
+        return sinks.all if self._pages is None else [*sinks.all, self._pages.sink()]
 
     def _command(self, command: Command) -> None:
         """Execute a command from MQTT between two frames."""

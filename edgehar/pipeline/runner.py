@@ -42,7 +42,8 @@ class RunnerOptions:
         duration_s: stop after this much video (files), or this long after the start (live sources).
         max_predictions: stop after exactly this many predictions, over all streams.
         status_every_s: time between the statuses of a live stream.
-        records_waiting: records that may wait for a sink; a live run then drops the oldest, a file waits for room.
+        records_waiting: records that may wait for a sink; a live run then drops the oldest predictions and statuses,
+            and only after far more events; a file waits for room.
         stop_deadline_s: time for captures and sinks to finish after a stop or an error. At the end of a file there is
             no limit.
         capture_join_s: the part of that time for reads of sources that are under way.
@@ -90,6 +91,9 @@ class Runner:
         self._prediction_count = 0
         self._wake = threading.Event()
         self._requests: deque[Callable[[], object]] = deque()
+        self._inserting = threading.Lock()
+        # Guarded by the lock: records of other threads; None when the run ends.
+        self._inserted: list[Record] | None = []
 
     def stop(self) -> None:
         """Request a clean end. Takes no lock, so it is safe in a signal handler and from any thread."""
@@ -104,10 +108,24 @@ class Runner:
         if wake:
             self._wake.set()
 
+    def insert(self, record: Record) -> bool:
+        """Give a record of another thread to all sinks; returns False, and does nothing, once the run ends."""
+        with self._inserting:
+            if self._inserted is None:
+                return False
+            self._inserted.append(record)
+        self._wake.set()
+        return True
+
     @property
     def queue_depth(self) -> int:
         """Records that wait for a sink: the largest number of all sinks."""
         return self._outputs.queue_depth
+
+    @property
+    def queue_dropped(self) -> int:
+        """Records dropped because a sink was too slow, over all sinks."""
+        return self._outputs.queue_dropped
 
     def replace_sinks(self, make_sinks: Callable[[], Iterable[Sink]]) -> None:
         """Change to other sinks, opened by `make_sinks` in a thread once the present ones are closed.
@@ -137,6 +155,7 @@ class Runner:
             last = StreamState.STOPPED
             raise
         finally:
+            self._emit_inserted(last=True)
             self._on_end()
             self._finish(last, complete)
         self._outputs.check(self._is_stopping)
@@ -156,6 +175,8 @@ class Runner:
             self._wake.clear()
             while self._requests:
                 self._requests.popleft()()
+            if self._inserted:
+                self._emit_inserted()
             # One frame of each stream in turn, so that no stream delays the others.
             taken = [self._take_turn(stream) for stream in self.streams if not stream.done]
             if not any(taken):
@@ -236,6 +257,12 @@ class Runner:
 
     def _emit(self, records: Iterable[Record]) -> None:
         self._outputs.emit(records, self._is_stopping)
+
+    def _emit_inserted(self, *, last: bool = False) -> None:
+        """Emit the records of other threads; if `last`, take no more of them."""
+        with self._inserting:
+            records, self._inserted = self._inserted or [], None if last else []
+        self._emit(records)
 
     def _enter(self, stream: Stream, state: StreamState, reason: str) -> None:
         if stream.state in _ENDED:

@@ -101,7 +101,9 @@ class Stream:
         self._bad_for_s, self._waits_at_start = options.reconnect.frozen_s, options.reconnect.at_start
         self.classifier, self.decider = classifier, decider
         count = StreamHealth if monitor is None else monitor.add_stream
-        self.health = count(name, count_dropped=lambda: self.capture.dropped)
+        self.health = count(
+            name, count_dropped=lambda: self.capture.dropped, count_damaged=lambda: self.capture.damaged
+        )
         self.error: BaseException | None = None
         self.enabled, self.done, self.cut_short = True, False, False
         self.last_frame: Frame | None = None
@@ -109,6 +111,7 @@ class Stream:
         self.governor, self.view, self.recording = options.governor, options.view, options.recording
         self._hours = options.hours
         self._epoch = 0
+        self._paused = False
         self._errors_in_a_row = 0
         self._bad_since_s: float | None = None
         self._last_frame_s: float | None = None
@@ -179,7 +182,11 @@ class Stream:
         if self.recording is not None:
             self.recording.take(frame, live=self.capture.live)
         if not self.enabled:
+            # No window and no event spans a pause.
+            records += [] if self._paused else self._interrupt()
+            self._paused = True
             return records
+        self._paused = False
         started_s = time.monotonic()
         prediction = self._classify(frame)
         self._govern(frame, time.monotonic() - started_s)

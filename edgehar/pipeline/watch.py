@@ -9,6 +9,8 @@ from edgehar.credentials import without_credentials
 from edgehar.errors import ConfigError
 from edgehar.events.decider import Decider
 from edgehar.events.options import DecisionOptions
+from edgehar.inspect import trial
+from edgehar.model.bundle import ModelBundle
 from edgehar.model.classifier import Classifier
 from edgehar.pipeline.runner import Runner, RunnerOptions
 from edgehar.pipeline.stream import Stream
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar.frames import Frame
-    from edgehar.model.bundle import ModelBundle
     from edgehar.records import Event, Prediction, Status
     from edgehar.sources.base import Source
 
@@ -75,7 +76,8 @@ def watch(
         raise ConfigError(f"threshold is {threshold}, it must be 0 to 1")
     rules = decision or DecisionOptions(threshold=threshold)
     name = without_credentials(os.fspath(source)) if isinstance(source, str | os.PathLike) else _name(source)
-    with Classifier(model, hop=hop, source_name=name) as classifier:
+    bundle = model if isinstance(model, ModelBundle) else trial.open_bundle(model)
+    with Classifier(bundle, hop=hop, source_name=name) as classifier:
         manifest = classifier.bundle.manifest
         stream = Stream(
             lambda: open_source(source, **source_options),

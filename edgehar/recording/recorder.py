@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edgehar.recording.chain import Line
     from edgehar.recording.options import RecordOptions
     from edgehar.recording.sidecar import Model
+    from edgehar.records import Event
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +42,8 @@ class Recorder:
 
     Attributes:
         folder: the folder.
-        on_recorded: called by the recorder's thread with the ledger's line of each finished recording.
+        on_recorded: called by the recorder's thread with the ledger's line of each finished recording, and the latest
+            record of its event.
         recorded: recordings finished so far.
         failed: recordings that were given up, wholly or in part, because the disk failed.
     """
@@ -58,7 +60,7 @@ class Recorder:
         """
         if options.directory is None:
             raise ConfigError("record: directory is not set; name a folder for the clips")
-        self.on_recorded: Callable[[Line], object] = lambda _: None
+        self.on_recorded: Callable[[Line, Event], object] = lambda *_: None
         self.recorded = self.failed = 0
         self.folder = Path(options.directory).expanduser().resolve()
         self._options, self._clock = options, clock
@@ -185,11 +187,11 @@ class Recorder:
                 clip.camera.done(clip.recording)
         for line in lines:
             self.recorded += 1
-            self._tell(line)
+            self._tell(line, clip.recording.events[-1])
 
-    def _tell(self, line: Line) -> None:
+    def _tell(self, line: Line, event: Event) -> None:
         try:
-            self.on_recorded(line)
+            self.on_recorded(line, event)
         except Exception:
             _log.exception("%s: recorded, but not handed on", line.path)
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from edgehar.recording.seal import SUFFIX
-from edgehar.recording.sidecar import Sidecar
 from edgehar.recording.store import sha256_of
 
 if TYPE_CHECKING:
@@ -81,7 +78,7 @@ def _link_problems(archive: Archive, there: dict[str, Line]) -> Iterator[str]:
     for _, line, _ in archive.chain.lines():
         if line is None or line.kind != "clip" or not any(name.startswith(".json") for name in line.files):
             continue
-        sidecar = _read(archive, line) if line.path in there else None
+        sidecar = archive.sidecar_of(line) if line.path in there else None
         if sidecar is not None:
             if sidecar.previous_sha256 != previous:
                 yield f"{line.path}.json: does not name the sidecar before it; recordings were reordered or removed"
@@ -89,11 +86,3 @@ def _link_problems(archive: Archive, there: dict[str, Line]) -> Iterator[str]:
                 if part is not None and part.sha256 != line.files.get(suffix):
                     yield f"{line.path}{suffix}: its hash differs from the one in the sidecar"
         previous = line.files.get(".json", line.files.get(f".json{SUFFIX}"))
-
-
-def _read(archive: Archive, line: Line) -> Sidecar | None:
-    """Return a sidecar; None if it is encrypted, missing or altered."""
-    try:
-        return msgspec.json.decode((archive.folder / f"{line.path}.json").read_bytes(), type=Sidecar)
-    except (OSError, msgspec.MsgspecError):
-        return None

@@ -48,7 +48,7 @@ class TextSink(Sink):
 
 
 def _prediction(record: Prediction, now_s: float) -> str:
-    slow = "" if record.rate_ok else "  (fewer frames per second than the model was trained at)"
+    slow = "" if record.rate_ok else "  (not seen at the rate that the model was trained at)"
     window = record.window
     span = f"{window.start_s:7.2f} to {window.end_s:7.2f} s"
     if abs(now_s - window.end_s) < _LIVE_WITHIN_S:
@@ -57,12 +57,14 @@ def _prediction(record: Prediction, now_s: float) -> str:
 
 
 def _event(record: Event, now_s: float) -> str:
+    label, source = printable(record.label), printable(record.source)
+    if record.phase == "uploaded":
+        return f"event: {label} uploaded to {printable(record.clip_url or '')}  {source}"
     verb = {"start": "started", "update": "continues since", "end": "ended"}[record.phase]
     at_s = record.start_s if record.phase == "update" or record.end_s is None else record.end_s
     moment = f"{at_s:.2f} s"
     if abs(now_s - at_s) < _LIVE_WITHIN_S:
         moment = _local(record.time, before_s=now_s - at_s)
-    label, source = printable(record.label), printable(record.source)
     return f"event: {label} {verb} at {moment}, peak {record.peak_score:.2f}  {source}".replace("since at", "since")
 
 

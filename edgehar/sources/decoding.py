@@ -20,35 +20,40 @@ if TYPE_CHECKING:
 # After a loss, drop at most this many seconds of video until a key frame. Streams with intra refresh have none, and
 # repair themselves meanwhile.
 _REPAIR_S = 10.0
-# Most frames that a decoder holds back to put them in order.
-_REORDERED = 16
+# A key frame leaves the decoder within this many packets.
+_REORDERED = 64
 # A packet that took this long to arrive was waited for, in seconds.
 _WAIT_S = 0.002
+# Codecs whose decoder may begin with frames that are predicted from frames before the first one received.
+_PREDICTED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
 
 
 class Decoder:
-    """Frames of a video stream, without those that the decoder flags as corrupt.
+    """Frames of a video stream, without damaged ones.
 
     After a loss or an error, all frames up to the next key frame are predicted from wrong pixels, so they are dropped
     too.
 
     Attributes:
         frames: frames returned so far.
-        damaged: frames and packets dropped so far.
+        damaged: frames and packets dropped so far. What a live stream sends before its first key frame is not counted.
         waited: whether the reader had to wait for the newest packet.
     """
 
-    def __init__(self, stream: VideoStream, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Decode a stream; `clock` gives monotonic seconds."""
+    def __init__(self, stream: VideoStream, *, live: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        """Decode a stream, which may begin between two key frames if it is live; `clock` gives monotonic seconds."""
         self.frames = self.damaged = 0
         self.waited = False
-        self._stream, self._clock = stream, clock
-        self._loss = LossDetector(stream.codec_context.extradata) if stream.codec_context.name == "h264" else None
-        # Whether frames are predicted from wrong pixels, and the time of the first of them.
-        self._broken = False
+        self._stream, self._live, self._clock = stream, live, clock
+        codec = stream.codec_context
+        # The decoder then returns the number of a packet with the frame that it became.
+        codec.copy_opaque = True
+        self._loss = LossDetector(codec.extradata) if codec.name == "h264" else None
+        self._number = 0
+        self._was_corrupt = False
+        self._breaks = _Breaks(starts_broken=codec.name in _PREDICTED)
+        # Time of the first frame that was predicted from wrong pixels; None if the last frame was whole.
         self._broken_s: float | None = None
-        # Times of packets that are damaged themselves, so that not even a key frame is whole.
-        self._bad_pts: deque[int | None] = deque(maxlen=_REORDERED)
 
     def decode(self, packets: Iterable[Packet[VideoStream] | None]) -> Generator[VideoFrame]:
         """Yield the frames of packets. None flushes the decoder."""
@@ -61,7 +66,7 @@ class Decoder:
                     self.frames += 1
                     yield frame
                 else:
-                    self.damaged += 1
+                    self._count_damage()
             asked_s = self._clock()
 
     def release(self) -> None:
@@ -72,28 +77,66 @@ class Decoder:
         try:
             if packet is None:
                 return self._stream.codec_context.decode(None)
+            self._number += 1
+            packet.opaque = self._number
             self._look(packet)
             return packet.decode()
         except av.FFmpegError:
-            self.damaged += 1
-            self._broken = True
+            self._count_damage()
+            self._breaks.add(self._number)
             return []
+
+    def _count_damage(self) -> None:
+        self.damaged += not self._live or self.frames > 0
 
     def _look(self, packet: Packet[VideoStream]) -> None:
         """Notice what is missing before or within a packet."""
         loss = self._loss.look(bytes(packet)) if self._loss is not None and packet.size else Loss.NOTHING
-        if (packet.is_corrupt or loss is Loss.WITHIN) and packet.pts is not None:
-            self._bad_pts.append(packet.pts)
-        self._broken = self._broken or packet.is_corrupt or loss is not Loss.NOTHING
+        # A parser finds the end of a frame in the next packet, whose flag it then gives to the frame before it.
+        if packet.is_corrupt or self._was_corrupt or loss is Loss.WITHIN:
+            self._breaks.add(self._number)
+        elif loss is Loss.BEFORE:
+            self._breaks.add(self._number, before=True)
+        self._was_corrupt = packet.is_corrupt
 
     def _is_whole(self, frame: VideoFrame, now_s: float) -> bool:
+        number = frame.opaque if isinstance(frame.opaque, int) else self._number
+        if frame.is_corrupt:
+            self._breaks.add(number)
+        elif frame.key_frame:
+            self._breaks.heal(number)
+        if not self._breaks.harm(number):
+            self._broken_s = None
+            return True
         at_s = now_s if frame.time is None else frame.time
-        is_bad = frame.is_corrupt or frame.pts in self._bad_pts
-        self._broken = self._broken or is_bad
-        if self._broken and self._broken_s is None:
-            self._broken_s = at_s
-        if is_bad:
-            return False
-        if self._broken_s is not None and (frame.key_frame or not 0 <= at_s - self._broken_s < _REPAIR_S):
-            self._broken, self._broken_s = False, None
-        return not self._broken
+        self._broken_s = at_s if self._broken_s is None else self._broken_s
+        if not 0 <= at_s - self._broken_s < _REPAIR_S and not frame.is_corrupt:
+            self._breaks.heal(number)
+        return not self._breaks.harm(number)
+
+
+class _Breaks:
+    """The packets of a stream that are damaged, or before which one is missing, by their numbers in decoding order.
+
+    A frame is damaged if there is a break between the last key frame before it and its own packet. Frames leave the
+    decoder in another order than packets enter it, so breaks after the packet of a key frame outlast that key frame.
+    """
+
+    def __init__(self, *, starts_broken: bool) -> None:
+        self._first: float | None = 0.0 if starts_broken else None
+        self._recent: deque[float] = deque(maxlen=_REORDERED)
+
+    def add(self, number: int, *, before: bool = False) -> None:
+        """Note that a packet is damaged, or that one is missing before it."""
+        place = number - 0.5 if before else float(number)
+        self._recent.append(place)
+        self._first = place if self._first is None else min(self._first, place)
+
+    def heal(self, key: int) -> None:
+        """Forget the breaks before a key frame, unless its own packet is damaged."""
+        if float(key) not in self._recent:
+            self._first = min((place for place in self._recent if place > key), default=None)
+
+    def harm(self, number: int) -> bool:
+        """Return whether the frame of a packet is damaged."""
+        return self._first is not None and self._first <= number

@@ -99,6 +99,8 @@ def video_stream(container: InputContainer, name: str, options: VideoOptions) ->
         container.close()
         raise SourceError(f"{name}: no decoder for its video; re-encode it: ffmpeg -i IN OUT.mp4")
     lossy = container.format.name == "mpegts" or (container.format.name == "rtsp" and options.transport == "udp")
+    # The decoder of H.265 conceals errors without a flag on the frame.
+    lossy = lossy or stream.codec_context.name == "hevc"
     decoding = {"max_pixels": str(options.max_pixels)}
     # Report errors instead of concealing them.
     stream.codec_context.options = {**decoding, "err_detect": "explode"} if lossy else decoding

@@ -66,7 +66,7 @@ class ReplaySource(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         started_s = self._clock() if self.live else 0.0
-        for sequence, (frame, due_s) in enumerate(self._rounds()):
+        for frame, sequence, due_s in self._rounds():
             if self.live:
                 early_s = started_s + due_s - self._clock()
                 if self._wait(max(0.0, early_s)):
@@ -79,21 +79,22 @@ class ReplaySource(Source):
                 self.tap.shifted(started_s + due_s - frame.captured_s)
             yield dataclasses.replace(frame, captured_s=started_s + due_s, arrived_s=arrived_s, sequence=sequence)
 
-    def _rounds(self) -> Iterator[tuple[Frame, float]]:
-        """Yield the frames of all rounds, each with the seconds since the very first frame."""
-        begin_s = 0.0
+    def _rounds(self) -> Iterator[tuple[Frame, int, float]]:
+        """Yield the frames of all rounds, each with its number and the seconds since the very first frame."""
+        begin_s, begin = 0.0, 0
         while not self._closed.is_set():
-            at_s = None
+            at_s, last = None, 0
             period_s = self._period_s
             self._file.tap = self.tap
             for frame in self._file:
                 if at_s is not None:
                     period_s = frame.captured_s - at_s
-                at_s = frame.captured_s
-                yield frame, begin_s + at_s
+                at_s, last = frame.captured_s, frame.sequence
+                yield frame, begin + last, begin_s + at_s
             if at_s is None or not self._loop:
                 return
             begin_s += at_s + period_s
+            begin += last + 1
             self._reopen()
 
     def _reopen(self) -> None:

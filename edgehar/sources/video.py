@@ -77,9 +77,9 @@ class VideoSource(HandleSource):
         self._tick = None if tick is None else (tick.numerator, tick.denominator)
         self._clock = self._make_clock()
         self._reformatter = VideoReformatter()
-        self._decoder = Decoder(self._stream)
+        self._decoder = Decoder(self._stream, live=self.live)
         self._decoded = self._decoder.decode(self._packets())
-        self._sequence = 0
+        self._loss_is_logged = False
         self._cut = False
         self._feed: PacketFeed | None = None
         self._first_stamp_s: float | None = None
@@ -117,7 +117,11 @@ class VideoSource(HandleSource):
         captured_s = self._captured_s(stamp_s, arrived_s)
         if self._feed is not None and stamp_s is not None:
             self._feed.placed(stamp_s, captured_s)
-        self._sequence += 1
+        if self.live and self.damaged and not self._loss_is_logged:
+            self._loss_is_logged = True
+            _log.warning(
+                "%s: packets are lost or damaged; frames are dropped up to the next key frame, and counted", self.name
+            )
         return self._frame(decoded, captured_s, arrived_s)
 
     def _captured_s(self, stamp_s: float | None, arrived_s: float) -> float:
@@ -183,7 +187,8 @@ class VideoSource(HandleSource):
         """Return a frame rotated upright: a view of the decoder's memory if the kernel can read it."""
         turned, matrix = orientation(decoded), yuv_matrix(decoded)
         found = in_place(decoded) if matrix is not None and turned == UPRIGHT else None
-        sequence = self._sequence - 1
+        # Damaged frames have numbers too, so that a gap reveals them.
+        sequence = self._decoder.frames + self._decoder.damaged - 1
         if found is not None:
             data, layout = found
             full_range = is_full_range(decoded)

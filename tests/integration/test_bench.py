@@ -102,7 +102,7 @@ def test_threads_and_jpeg():
     ],
 )
 def test_wrong_usage_is_said_before_anything_is_measured(arguments, said, tmp_path):
-    done = run_command("edgehar", "bench", *arguments, timeout_s=20, cwd=tmp_path)
+    done = run_command("edgehar", "bench", *arguments, cwd=tmp_path)
     assert_one_line_error(done, 2, said)
     assert "measuring" not in done.stderr
 
@@ -112,7 +112,7 @@ def test_ctrl_c_ends_it_and_leaves_no_file(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert "measuring preprocess" in running.stderr.readline()
         running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=20)
+        out, err = running.communicate(timeout=300)
     assert running.returncode == 130
     assert out == ""
     assert err.splitlines() == ["edgehar: interrupted"]

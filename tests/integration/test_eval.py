@@ -457,7 +457,7 @@ def test_false_alarms_of_ordinary_footage_stand_beside_the_accuracy(clips, tmp_p
         write_video(tmp_path / "yard" / f"{name}.mp4", flat_frames(levels))
     bundle = write_tiny_bundle(tmp_path / "quiet.edgehar", background=["dark"])
     arguments = ("eval", bundle, "--data", clips, "--ordinary", tmp_path / "yard", "--out", tmp_path / "report")
-    done = run_command("edgehar", *arguments, "--jobs", 1, timeout_s=120)
+    done = run_command("edgehar", *arguments, "--jobs", 1)
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stdout.splitlines() if line.startswith("false alarms"))
     assert "1 in 0.3 min" in line

@@ -7,7 +7,7 @@ import time
 import urllib.request
 
 import pytest
-from support.helpers import environment, start_command
+from support.helpers import environment, start_command, wait_until
 from support.service_manager import ServiceManager
 
 WIDTH, HEIGHT, RATE_HZ = 64, 48, 20
@@ -59,10 +59,9 @@ def test_a_run_from_start_to_end(systemd, tmp_path, tiny_bundle, port):
         systemd.wait_for("WATCHDOG=1")
         first = scrape(port)
         assert first['edgehar_camera_up{camera="hall"}'] == "1"
-        time.sleep(0.5)
-        later = scrape(port)
         for name in ('edgehar_frames_captured_total{camera="hall"}', 'edgehar_frame_age_seconds_count{camera="hall"}'):
-            assert float(later[name]) > float(first[name]) > 0, name
+            assert float(first[name]) > 0, name
+            wait_until(lambda name=name: float(scrape(port)[name]) > float(first[name]))
 
         process.send_signal(signal.SIGHUP)
         heard = systemd.wait_for("RELOADING=1") + systemd.wait_for("READY=1")
@@ -70,7 +69,7 @@ def test_a_run_from_start_to_end(systemd, tmp_path, tiny_bundle, port):
 
         process.send_signal(signal.SIGTERM)
         systemd.wait_for("STOPPING=1")
-        assert process.wait(20) == 0
+        assert process.wait(300) == 0
         assert "WATCHDOG=1" not in systemd.heard()
 
 
@@ -80,13 +79,14 @@ def test_a_source_that_stands_still_starves_the_watchdog(systemd, tmp_path, tiny
         # Nothing is watched before there is a frame.
         push(process, 2)
         systemd.wait_for("READY=1")
-        systemd.wait_for("WATCHDOG=1", 5)
-        time.sleep(0.5)
+        systemd.wait_for("WATCHDOG=1")
+        wait_until(lambda: float(scrape(port)['edgehar_frames_captured_total{camera="hall"}']) == 2 * RATE_HZ)
+        time.sleep(WATCHDOG_S)
         systemd.heard()
         time.sleep(2 * WATCHDOG_S)
         assert "WATCHDOG=1" not in systemd.heard()
         push(process, 2)
-        assert "WATCHDOG=1" in systemd.heard()
+        systemd.wait_for("WATCHDOG=1")
         process.kill()
 
 
@@ -104,7 +104,7 @@ def test_a_port_that_is_taken_ends_the_start_with_one_line(systemd, tmp_path, ti
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with run(systemd, tmp_path, tiny_bundle, port, "synthetic:walking?realtime=1") as process:
-            _, said = process.communicate(timeout=30)
+            _, said = process.communicate(timeout=300)
     lines = [line for line in said.splitlines() if line.startswith("edgehar-run:")]
     assert process.returncode == 1
     (line,) = lines

@@ -1,10 +1,13 @@
 """What Home Assistant and people see and do over MQTT: discovery, several streams, commands."""
 
+import dataclasses
 import json
 import time
 
+import msgspec
 import pytest
-from support.brokers import BASE, event, mqtt_options, prediction, wait_until
+from support.brokers import BASE, event, mqtt_options, prediction
+from support.helpers import wait_until
 
 from edgehar import SinkError
 from edgehar.sinks.mqtt.commands import SetEnabled, SetThreshold, TakeSnapshot
@@ -25,10 +28,11 @@ HALL = PublishedStream(
 def sink_of(broker):
     sinks = []
 
-    def sink_of(*, streams=(HALL,), settings=None, on_command=None, timing=None, **more):
+    def sink_of(*, streams=(HALL,), settings=None, on_command=None, timing=None, clock=time.monotonic, **more):
         options = mqtt_options(broker, **more)
         timing = timing or MqttTiming()
-        sinks.append(MqttSink(options, streams=streams, settings=settings, on_command=on_command, timing=timing))
+        given = {"settings": settings, "on_command": on_command, "clock": clock}
+        sinks.append(MqttSink(options, streams=streams, timing=timing, **given))
         return sinks[-1]
 
     yield sink_of
@@ -71,7 +75,7 @@ def test_nothing_is_announced_unless_asked_to(broker, listen, sink_of):
     listener = listen(broker, EVERYTHING)
     sink_of().close()
     listener.wait(lambda: listener.of("availability") == ["online", "offline"])
-    assert {topic for topic, _, _ in listener.messages} == {"availability"}
+    assert {topic for topic, _, _ in listener.messages} == {"availability", "active"}
 
 
 def test_several_streams_have_topics_of_their_own(broker, listen, sink_of):
@@ -88,14 +92,89 @@ def test_several_streams_have_topics_of_their_own(broker, listen, sink_of):
     assert "exp_aft" not in hall["action"]
 
 
+def test_a_prediction_is_published_when_its_label_changes_and_else_twice_a_minute(broker, listen, sink_of):
+    listener = listen(broker)
+    now_s = [100.0]
+    sink = sink_of(clock=lambda: now_s[0])
+    wait_until(lambda: sink.connected)
+
+    def seen():
+        return [json.loads(payload)["seq"] for payload in listener.of("prediction")]
+
+    for number in range(200):
+        now_s[0] = 100 + number
+        label = "bright" if 55 <= number < 60 else "dark"
+        sink.write(msgspec.structs.replace(prediction(number), label=label))
+        # One at a time, because only the newest waits.
+        if number in (0, 30, 55, 60, 90, 120, 150, 180):
+            listener.wait(lambda number=number: number in seen())
+    sink.close()
+    # At the end the newest one is left at the broker.
+    listener.wait(lambda: 199 in seen())
+    assert seen() == [0, 30, 55, 60, 90, 120, 150, 180, 199]
+
+
+def test_the_newest_prediction_is_published_after_an_outage(make_broker, listen):
+    broker = make_broker().start()
+    sink = MqttSink(mqtt_options(broker), streams=[HALL])
+    sink.write(prediction(0))
+    wait_until(lambda: sink.connected)
+    broker.stop()
+    wait_until(lambda: not sink.connected)
+    sink.write(prediction(1))
+    broker.start()
+    listener = listen(broker)
+    listener.wait(lambda: listener.of("prediction"))
+    assert json.loads(listener.of("prediction")[0])["seq"] == 1
+    sink.close()
+
+
+def test_the_open_event_and_its_picture_stay_at_the_broker(broker, listen, sink_of):
+    asked = []
+
+    def picture_of(event):
+        asked.append(event.phase)
+        return b"JPEG of " + event.phase.encode()
+
+    sink = sink_of(streams=[dataclasses.replace(HALL, picture_of=picture_of)])
+    listener = listen(broker)
+    listener.wait(lambda: listener.of("active"))
+    assert json.loads(listener.of("active")[0])["active"] is None
+    sink.write(of_phase("start"))
+    listener.wait(lambda: len(listener.of("active")) == 2 and listener.of("event_picture"))
+    assert json.loads(listener.of("active")[1]) == {"active": "bright", "id": "e", "since": event(0).time}
+    sink.write(of_phase("update"))
+    sink.write(of_phase("end", clip="hall/a.mp4"))
+    sink.write(of_phase("uploaded", clip="hall/a.mp4"))
+    listener.wait(lambda: len(listener.of("event")) == 4)
+    late = listen(broker)
+    late.wait(lambda: late.of("active") and late.of("event_picture"))
+    assert json.loads(late.of("active")[0])["active"] is None
+    assert late.of("event_picture") == ["JPEG of end"]
+    assert asked == ["start", "end"]
+
+
+def test_without_a_recording_the_picture_is_that_of_the_start(broker, listen, sink_of):
+    listener = listen(broker)
+    sink = sink_of(streams=[dataclasses.replace(HALL, picture_of=lambda event: event.phase.encode())])
+    sink.write(of_phase("start"))
+    sink.write(of_phase("end"))
+    sink.close()
+    listener.wait(lambda: listener.of("availability") == ["online", "offline"])
+    assert listener.of("event_picture") == ["start"]
+
+
+def of_phase(phase, **more):
+    return msgspec.structs.replace(event(0), id="e", phase=phase, label="bright", **more)
+
+
 def test_every_prediction_is_published_when_asked_to(broker, listen, sink_of):
     listener = listen(broker)
     sink = sink_of(predictions=True)
     wait_until(lambda: sink.connected)
     for number in range(5):
         sink.write(prediction(number))
-        time.sleep(0.05)
-    listener.wait(lambda: len(listener.of("predictions")) == 5)
+        listener.wait(lambda number=number: len(listener.of("predictions")) == number + 1)
     assert [json.loads(payload)["seq"] for payload in listener.of("predictions")] == list(range(5))
 
 

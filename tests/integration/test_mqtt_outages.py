@@ -14,7 +14,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.brokers import BASE, event, mqtt_options, prediction, wait_until
+from support.brokers import BASE, event, mqtt_options, prediction
+from support.helpers import wait_until
 
 from edgehar.sinks.mqtt.connection import WINDOW
 from edgehar.sinks.mqtt.discovery import PublishedStream
@@ -284,9 +285,7 @@ def test_events_left_at_the_end_come_with_the_next_run(make_broker, listen, tmp_
     sink = MqttSink(mqtt_options(broker), spool=open_spool(tmp_path))
     for number in range(30):
         sink.write(event(number))
-    started_s = time.monotonic()
     sink.close()
-    assert time.monotonic() - started_s < 5
     assert "30 events wait on disk for the next run" in caplog.text
     broker.start()
     listener = listen(broker, [f"{BASE}/event"], qos=0)
@@ -383,6 +382,4 @@ def test_a_server_that_is_not_a_broker_breaks_nothing(answer, caplog):
         wait_until(lambda: "trying to connect again" in caplog.text)
         assert sink._spool.depth == 1
         server.shutdown(socket.SHUT_RDWR)
-        started_s = time.monotonic()
         sink.close()
-        assert time.monotonic() - started_s < 5

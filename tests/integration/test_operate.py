@@ -76,7 +76,7 @@ def others(tmp_path_factory):
 
 
 def operate(*arguments):
-    return run_command("edgehar", "operate", *arguments, "--background", "dark", timeout_s=120)
+    return run_command("edgehar", "operate", *arguments, "--background", "dark")
 
 
 def test_thresholds_are_measured_on_test_clips(runs, others, tmp_path):

@@ -2,17 +2,16 @@
 
 import fcntl
 import json
+import os
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 
 import cv2
 import numpy as np
 import pytest
-from support.brokers import BASE, wait_until
+from support.brokers import BASE
 from support.helpers import (
     assert_one_line_error,
     flat_frames,
@@ -20,6 +19,7 @@ from support.helpers import (
     records,
     run_command,
     start_command,
+    wait_until,
     write_video,
 )
 
@@ -192,7 +192,7 @@ def test_commands_over_mqtt(broker, listen, configured):
         listener.publish(f"{BASE}/set/enabled", "ON")
         listener.wait(lambda: len(listener.of("prediction")) > stopped_at + 3)
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(300) == 0
 
 
 def test_two_signals_at_once_are_one(configured, tmp_path):
@@ -202,26 +202,25 @@ def test_two_signals_at_once_are_one(configured, tmp_path):
         wait_until(lambda: answers_in(tmp_path / "first.jsonl"))
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(300) == 0
     phases = [line["phase"] for line in lines_of(tmp_path / "first.jsonl") if line["type"] == "event"]
     assert phases[-1] == "end"
 
 
-def unread_bytes(pipe):
-    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
-
-
-def test_a_second_signal_later_ends_it_at_once(configured):
-    path = configured(f'hop = 1\n[[camera]]\nsource = "{LIVE}"\n')
-    with start_command("edgehar-run", "--config", path) as process:
-        # Nobody reads the output: once its pipe is full, a clean end has to wait for its deadline.
-        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
-        wait_until(lambda: unread_bytes(process.stdout) > 3000)
-        time.sleep(1)
+def test_a_second_signal_later_ends_it_at_once(configured, tmp_path):
+    path = configured(RELOADABLE.replace("none", "jsonl"), live=LIVE, threshold=0.0, file="first")
+    # Nobody reads the output, whose pipe is full already: a clean end has to wait for its deadline.
+    unread, output = os.pipe()
+    fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(output, bytes(4096))
+    with start_command("edgehar-run", "--config", path, stdout=output) as process:
+        wait_until(lambda: answers_in(tmp_path / "first.jsonl"))
         process.send_signal(signal.SIGTERM)
         time.sleep(SAME_REQUEST_S + 0.5)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == -signal.SIGTERM
+        assert process.wait(300) == -signal.SIGTERM
+    os.close(unread)
+    os.close(output)
 
 
 def test_a_hangup_in_the_first_moment_does_not_end_it(configured, tmp_path):
@@ -234,7 +233,7 @@ def test_a_hangup_in_the_first_moment_does_not_end_it(configured, tmp_path):
     with subprocess.Popen([sys.executable, "-c", code, "--config", str(path)]) as process:
         wait_until(lambda: answers_in(tmp_path / "first.jsonl"))
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(300) == 0
 
 
 def test_duration_ends_the_wait_for_a_camera(tiny_bundle):
@@ -263,7 +262,7 @@ def test_a_snapshot_is_a_picture_of_now(broker, listen, configured):
         listener.publish(f"{BASE}/snapshot", "PRESS")
         listener.wait(lambda: listener.of("picture"))
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(300) == 0
     jpeg = listener.of("picture")[0].encode(errors="surrogateescape")
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (120, 160, 3)

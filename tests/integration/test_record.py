@@ -5,12 +5,18 @@ import os
 import signal
 import subprocess
 import textwrap
-import time
 
 import pytest
 from integration.test_rtsp import Camera, why_no_server
-from support.brokers import wait_until
-from support.helpers import assert_one_line_error, flat_frames, records, run_command, start_command, write_video
+from support.helpers import (
+    assert_one_line_error,
+    flat_frames,
+    records,
+    run_command,
+    start_command,
+    wait_until,
+    write_video,
+)
 from support.recordings import files_of, numbers_in, sidecars_of
 
 AGE = subprocess.run(["which", "age"], capture_output=True, text=True, check=False).stdout.strip()
@@ -214,7 +220,7 @@ def test_packets_of_a_network_camera_are_copied(tmp_path, tiny_bundle, network_c
     with start_recording(tmp_path, tiny_bundle, network_camera.port) as process:
         wait_until(lambda: growing(tmp_path / "rec"), 30)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0, process.stderr.read()
+        assert process.wait(300) == 0, process.stderr.read()
     assert run_command("edgehar", "clips", "verify", tmp_path / "rec").returncode == 0
     for clip, sidecar in zip(files_of(tmp_path / "rec", ".mp4"), sidecars_of(tmp_path / "rec"), strict=True):
         assert len(numbers_in(clip)) == sidecar["clip"]["frames"]
@@ -232,7 +238,7 @@ def test_kill_9_of_a_run_on_a_network_camera_is_recovered(tmp_path, tiny_bundle,
         assert any("1 recordings of an earlier run recovered" in line for line in process.stderr)
         wait_until(lambda: growing(tmp_path / "rec"), 30)
         process.terminate()
-        process.wait(20)
+        process.wait(300)
     assert run_command("edgehar", "clips", "verify", tmp_path / "rec").returncode == 0
     assert any(sidecar["recovered"] for sidecar in sidecars_of(tmp_path / "rec"))
     for clip in files_of(tmp_path / "rec", ".mp4"):
@@ -243,11 +249,10 @@ def test_a_camera_that_dies_in_mid_event_leaves_a_clip_that_plays(tmp_path, tiny
     with start_recording(tmp_path, tiny_bundle, network_camera.port) as process:
         wait_until(lambda: growing(tmp_path / "rec"), 30)
         network_camera.stop()
-        time.sleep(0.2)
         network_camera.start()
         wait_until(lambda: files_of(tmp_path / "rec", ".json"), 60)
         process.terminate()
-        process.wait(20)
+        process.wait(300)
     assert run_command("edgehar", "clips", "verify", tmp_path / "rec").returncode == 0
     for clip in files_of(tmp_path / "rec", ".mp4"):
         assert numbers_in(clip)
@@ -270,7 +275,7 @@ def test_another_stream_of_the_camera_is_recorded(tmp_path, tiny_bundle, network
             main.start(width=640, height=480)
             assert any("is back" in line for line in process.stderr)
             process.terminate()
-            assert process.wait(20) == 0
+            assert process.wait(300) == 0
     finally:
         main.stop()
     clips = [sidecar["clip"] for sidecar in sidecars_of(tmp_path / "rec") if sidecar["clip"] is not None]

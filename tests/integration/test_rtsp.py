@@ -35,7 +35,7 @@ OLDEST_S = OPTIONS.stale_after_s + 2 * rtsp_camera.STEP_S
 @functools.cache
 def why_no_server():
     try:
-        subprocess.run([PYTHON, "-c", NEEDED], check=True, capture_output=True, timeout=60)
+        subprocess.run([PYTHON, "-c", NEEDED], check=True, capture_output=True, timeout=300)
     except (OSError, subprocess.SubprocessError):
         return "needs GStreamer's RTSP server: run scripts/install_test_tools.sh"
     return None

@@ -16,6 +16,7 @@ from support.helpers import (
     COMMANDS,
     assert_one_line_error,
     environment,
+    fill_pipe,
     flat_frames,
     predictions,
     records,
@@ -145,11 +146,10 @@ def test_a_slow_source_is_told(run, tmp_path):
 
 
 def test_a_live_source_for_a_while(run):
-    started_s = time.monotonic()
-    done = run("--source", "synthetic:walking?realtime=1&duration_s=60&width=64&height=48", "--duration", 2)
+    done = run("--source", "synthetic:walking?realtime=1&duration_s=60&width=64&height=48", "--duration", 3)
     assert done.returncode == 0
-    assert time.monotonic() - started_s < 20
-    assert len(predictions(done.stdout)) >= 4
+    answers = predictions(done.stdout)
+    assert 1 <= answers[-1]["window"]["end_s"] - answers[0]["window"]["start_s"] < 30
 
 
 def live(tiny_bundle, *arguments):
@@ -161,11 +161,9 @@ def live(tiny_bundle, *arguments):
 def test_signals_end_the_run_cleanly(tiny_bundle, number, code):
     with live(tiny_bundle) as process:
         assert json.loads(process.stdout.readline())["type"] == "prediction"
-        started_s = time.monotonic()
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate()
     assert process.returncode == code, err
-    assert time.monotonic() - started_s < 3
     assert "Traceback" not in err
     assert records(out)[-1]["phase"] == "end"
     assert "stopped after" in err
@@ -178,7 +176,7 @@ def test_each_line_is_there_as_soon_as_it_is_known(tiny_bundle):
             line = json.loads(process.stdout.readline())
             ages_s.append(time.time() - np.datetime64(line["time"][:-1]).astype("datetime64[ms]").astype(float) / 1e3)
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=300)
     assert min(ages_s) < 0.2
 
 
@@ -186,7 +184,7 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(tiny_bundle):
     with live(tiny_bundle) as process:
         process.stdout.readline()
         process.stdout.close()
-        process.wait(timeout=20)
+        process.wait(300)
         err = process.stderr.read()
     assert process.returncode == 0, err
     assert "Traceback" not in err
@@ -195,7 +193,7 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(tiny_bundle):
 
 def test_head_takes_what_it_wants(tiny_bundle, clip):
     line = f'set -o pipefail; "{COMMANDS}/edgehar-run" --model "{tiny_bundle}" --source "{clip}" --hop 1 | head -1'
-    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["type"] == "prediction"
     assert "Traceback" not in done.stderr
@@ -210,7 +208,7 @@ def test_a_full_disk_is_one_line(tiny_bundle, clip):
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
     assert_one_line_error(done, 1, "standard output: cannot be written: No space left on device")
@@ -219,16 +217,15 @@ def test_a_full_disk_is_one_line(tiny_bundle, clip):
 
 def test_a_closed_stdout_is_one_line(tiny_bundle, clip):
     line = f'"{COMMANDS}/edgehar-run" --model "{tiny_bundle}" --source "{clip}" >&-'
-    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=300, check=False)
     assert_one_line_error(done, 1, "standard output is closed")
 
 
 def test_a_slow_reader_of_a_file_loses_nothing(tiny_bundle, tmp_path):
     long = write_video(tmp_path / "long.mp4", flat_frames([235] * 1200))
     with start_command("edgehar-run", "--model", tiny_bundle, "--source", long, "--hop", "1") as process:
-        # The pipe is full long before this.
-        time.sleep(2)
-        out, _ = process.communicate(timeout=60)
+        fill_pipe(process.stdout)
+        out, _ = process.communicate()
     assert process.returncode == 0
     assert [answer["seq"] for answer in predictions(out)] == list(range(477))
 
@@ -259,15 +256,6 @@ sys.exit(", ".join(name for name in {heavy} if name in sys.modules) or 0)
         assert option in done.stdout
 
 
-def test_help_is_quick():
-    def once_s():
-        started_s = time.perf_counter()
-        run_command("edgehar-run", "--help")
-        return time.perf_counter() - started_s
-
-    assert min(once_s() for _ in range(5)) < 0.25
-
-
 def test_version():
     assert run_command("edgehar-run", "--version").stdout == f"edgehar-run {edgehar.__version__}\n"
 
@@ -275,5 +263,5 @@ def test_version():
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 def test_ignored_signals_stay_ignored(tiny_bundle, clip):
     line = f'trap "" INT; "{COMMANDS}/edgehar-run" --model "{tiny_bundle}" --source "{clip}" & kill -INT $!; wait $!'
-    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

@@ -6,8 +6,15 @@ import socket
 import threading
 
 import pytest
-from support.brokers import wait_until
-from support.helpers import assert_one_line_error, flat_frames, records, run_command, start_command, write_video
+from support.helpers import (
+    assert_one_line_error,
+    flat_frames,
+    records,
+    run_command,
+    start_command,
+    wait_until,
+    write_video,
+)
 from support.recordings import event, files_of
 
 from edgehar.capture.reader import Capture, ReconnectOptions
@@ -100,7 +107,7 @@ def test_off_hours_no_connection_is_made_to_the_camera(configured):
             with pytest.raises(TimeoutError):
                 camera.accept()
             process.send_signal(signal.SIGTERM)
-            out, _ = process.communicate(timeout=20)
+            out, _ = process.communicate(timeout=300)
         assert process.returncode == 0
     assert all(record["type"] == "status" for record in records(out))
 

@@ -1,13 +1,16 @@
 """Recordings on their way to real servers, through outages, lies and restarts: none lost, none altered."""
 
+import json
+import re
 import shutil
 import subprocess
 import threading
+import urllib.request
 
+import jsonschema
 import pytest
 from support import upload_servers
-from support.brokers import wait_until
-from support.helpers import assert_one_line_error, flat_frames, run_command, start_command, write_video
+from support.helpers import assert_one_line_error, flat_frames, run_command, start_command, wait_until, write_video
 from support.recordings import encode, event, files_of, recording, watch
 
 from edgehar.credentials import Secret
@@ -16,6 +19,7 @@ from edgehar.delivery.uploader import Uploader, waiting_in
 from edgehar.errors import ConfigError
 from edgehar.recording.store import Archive
 from edgehar.recording.verify import problems
+from edgehar.schemas import schema_text
 
 QUICK = {"first_delay_s": 0.05, "max_delay_s": 0.2, "timeout_s": 3.0}
 
@@ -238,6 +242,90 @@ def test_an_expired_certificate_gets_nothing(archive, upload, tmp_path):
         assert server.files == {}
 
 
+def test_a_redirection_to_another_host_is_not_followed(archive, upload):
+    with upload_servers.liar(None) as other, upload_servers.liar("") as server:
+        server.behavior = f"http://127.0.0.1:{other.server_port}"
+        uploader = upload(
+            archive, url=Secret(f"http://127.0.0.1:{server.server_port}/"), user="edge", password=Secret("hunter2")
+        )
+        wait_until(lambda: uploader._told, 20)
+        assert "307" in next(iter(uploader._told))
+        assert other.asked == []
+        server.behavior = None
+        wait_until(lambda: uploader.uploaded == 5, 30)
+        assert all("Authorization" in headers for _, headers in server.asked)
+
+
+def test_a_server_that_reads_slowly_gets_all(archive, upload):
+    with upload_servers.liar(None) as server:
+        server.read_delay_s = 0.02
+        uploader = upload(archive, url=Secret(f"http://127.0.0.1:{server.server_port}/"))
+        wait_until(lambda: uploader.uploaded == 5, 60)
+    assert list(problems(archive)) == []
+    assert {name.removeprefix("/") for name in server.files} == {
+        str(path.relative_to(archive.folder)) for path in archive.folder.glob("*/*/*") if path.name[0] != "."
+    }
+
+
+def test_an_event_tells_the_address_of_its_clip_once_the_server_has_it(archive):
+    told = []
+    with upload_servers.liar(None) as server:
+        where = f"http://127.0.0.1:{server.server_port}/in"
+        options = UploadOptions(**QUICK, url=Secret(where.replace("//", "//edge:hunter2@")))
+        uploader = Uploader(archive, options, on_uploaded=lambda event: told.append(event) or True)
+        uploader.upload_all()
+        assert len(told) == 5
+        for event in told:
+            assert (event.phase, event.revision, event.label) == ("uploaded", 1_000_001, "bright")
+            assert event.clip_url == f"{where}/{event.clip}"
+            assert event.end_s == event.start_s + 1
+            body = server.files[event.clip_url.partition(str(server.server_port))[2]]
+            assert body == (archive.folder / event.clip).read_bytes()
+    assert {event.id for event in told} == {identifier(number) for number in range(5)}
+
+
+def test_a_receipt_is_not_written_before_its_event_is_taken(archive):
+    taken = []
+    with upload_servers.liar(None) as server:
+        options = UploadOptions(**QUICK, url=Secret(f"http://127.0.0.1:{server.server_port}/"))
+        ending = Uploader(archive, options, on_uploaded=lambda _: False)
+        ending.start()
+        ending._thread.join(30)
+        assert len(waiting_in(archive)) == 5
+        Uploader(archive, options, on_uploaded=lambda event: taken.append(event) or True).upload_all()
+    assert len({(event.id, event.revision) for event in taken}) == 5
+    assert waiting_in(archive) == []
+
+
+def test_each_part_of_a_long_event_has_an_address(tmp_path, video):
+    told = []
+    with recording(tmp_path / "rec", max_s=2) as (_, camera):
+        watch(camera, video, [(3.0, event("start", 3.0)), (9.0, event("end", 3.0, 9.0))])
+    with upload_servers.liar(None) as server:
+        options = UploadOptions(**QUICK, url=Secret(f"http://127.0.0.1:{server.server_port}/"))
+        archive = Archive(tmp_path / "rec")
+        Uploader(archive, options, on_uploaded=lambda event: told.append(event) or True).upload_all()
+    clips = {str(path.relative_to(archive.folder)) for path in files_of(archive.folder, ".mp4")}
+    assert {event.clip for event in told} == clips
+    assert sorted(event.revision for event in told) == [1_000_000 + part for part in range(1, len(clips) + 1)]
+
+
+def test_a_sealed_event_tells_its_address_while_the_program_runs(tmp_path, video):
+    pyrage = pytest.importorskip("pyrage", reason="needs the extra `seal`")
+    told = []
+    with upload_servers.liar(None) as server:
+        options = UploadOptions(**QUICK, url=Secret(f"http://127.0.0.1:{server.server_port}/"))
+        key = str(pyrage.x25519.Identity.generate().to_public())
+        with recording(tmp_path / "rec", seal_to=[key]) as (recorder, camera):
+            archive = Archive(recorder.folder)
+            uploader = Uploader(archive, options, on_uploaded=lambda event: told.append(event) or True)
+            recorder.on_recorded = uploader.add
+            watch(camera, video, [(3.0, event("start", 3.0)), (4.0, event("end", 3.0, 4.0))])
+        uploader.upload_all()
+    assert [event.clip_url.rpartition(".mp4")[2] for event in told] == [".age"]
+    assert told[0].end_s == 4.0
+
+
 def test_the_pace_is_kept(archive, upload):
     now = [0.0]
     uploader = Uploader(archive, UploadOptions(url=Secret("http://127.0.0.1:9/"), max_kb_s=50), clock=lambda: now[0])
@@ -294,13 +382,44 @@ def test_a_run_uploads_what_it_records_and_the_next_what_was_left(tmp_path, tiny
         assert "hunter2" not in done.stderr
         server.behavior = None
         with start_command("edgehar-run", "--config", config, "--wait") as process:
-            process.communicate(timeout=60)
+            process.communicate(timeout=300)
         archive = Archive(tmp_path / "rec")
         if waiting_in(archive):
             run_command("edgehar-run", "--config", config)
         names = {name.removeprefix("/in/") for name in server.files}
     assert {str(path.relative_to(tmp_path / "rec")) for path in files_of(tmp_path / "rec", ".mp4")} & names
     assert run_command("edgehar", "clips", "verify", tmp_path / "rec").returncode == 0
+
+
+def test_the_output_of_a_run_has_the_address_of_a_clip(tmp_path, tiny_bundle):
+    video = write_video(tmp_path / "a.mp4", flat_frames([20] * 50 + [235] * 50 + [20] * 50), codec="libx264")
+    config, port = tmp_path / "edgehar.toml", upload_servers.free_port()
+    with upload_servers.liar(None) as server:
+        config.write_text(
+            f'model = "{tiny_bundle}"\n[health]\nprometheus_port = {port}\n'
+            f'[[camera]]\nname = "hall"\nsource = "{video}"\nrealtime = true\nloop = true\n'
+            f'[record]\ndirectory = "{tmp_path / "rec"}"\nmin_free_mb = 0\npost_roll_s = 0.5\n'
+            f'[upload]\nurl = "http://edge:hunter2@127.0.0.1:{server.server_port}/in"\n'
+        )
+        config.chmod(0o600)
+        with start_command("edgehar-run", "--config", config) as process:
+            records = (json.loads(line) for line in process.stdout)
+            uploaded = next(record for record in records if record.get("phase") == "uploaded")
+            wait_until(lambda: "edgehar_uploads_total 1\n" in metrics(port))
+            shown = metrics(port)
+            process.terminate()
+            rest = process.communicate(timeout=60)[0]
+    assert "edgehar_recordings_failed_total 0\n" in shown
+    assert re.search(r"edgehar_recordings_total [1-9]", shown)
+    assert re.search(r"edgehar_uploads_waiting [01]\n", shown)
+    assert uploaded["clip_url"] == f"http://127.0.0.1:{server.server_port}/in/{uploaded['clip']}"
+    assert "hunter2" not in json.dumps(uploaded) + rest
+    jsonschema.validate(uploaded, json.loads(schema_text("record.schema.json")))
+
+
+def metrics(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return answer.read().decode()
 
 
 def test_upload_without_recording_is_a_wrong_setting(tmp_path, tiny_bundle):

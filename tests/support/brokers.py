@@ -12,18 +12,11 @@ import paho.mqtt.client as mqtt
 from edgehar.credentials import Secret
 from edgehar.records import Event, Prediction, TimingMs, Window
 from edgehar.sinks.mqtt.options import MqttOptions
+from support.helpers import wait_until
 
 BASE = "edgehar/test"
 _FOLDERS = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin:/opt/homebrew/bin"
 MOSQUITTO = shutil.which("mosquitto", path=_FOLDERS)
-
-
-def wait_until(condition, timeout_s=15, said=lambda: None):
-    """Wait until `condition()` holds; a failure shows what `said()` gives."""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, said()
-        time.sleep(0.01)
 
 
 class Broker:
@@ -73,7 +66,7 @@ class Broker:
     def start(self):
         with self._config.with_suffix(".log").open("a") as log:
             self._process = subprocess.Popen([MOSQUITTO, "-c", self._config], stdout=log, stderr=log)
-        deadline_s = time.monotonic() + 10
+        deadline_s = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
@@ -126,12 +119,12 @@ class Listener:
         self.messages.append((topic, message.payload.decode(errors="surrogateescape"), message.retain))
 
     def publish(self, topic, payload, *, retain=False):
-        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(5)
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(60)
 
     def of(self, topic):
         return [payload for name, payload, _ in self.messages if name == topic]
 
-    def wait(self, condition, timeout_s=15):
+    def wait(self, condition, timeout_s=120):
         wait_until(condition, timeout_s, lambda: self.messages[-20:])
 
     def close(self):

@@ -1,9 +1,13 @@
 """Small things that many tests need: videos made on the spot, and the real commands run as a user runs them."""
 
+import fcntl
 import json
 import os
+import struct
 import subprocess
 import sys
+import termios
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -49,7 +53,7 @@ def environment(**changes):
     return {name: value for name, value in merged.items() if value is not None}
 
 
-def run_command(name, *arguments, timeout_s=60, env=None, **options):
+def run_command(name, *arguments, timeout_s=600, env=None, **options):
     """Run an installed command to its end; returns the CompletedProcess with text output."""
     return subprocess.run(
         [COMMANDS / name, *map(str, arguments)],
@@ -66,6 +70,20 @@ def start_command(name, *arguments, **options):
     """Start an installed command; returns the Popen with text pipes. Use it as a context manager."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([COMMANDS / name, *map(str, arguments)], text=True, **{**pipes, **options})
+
+
+def wait_until(condition, timeout_s=120, said=lambda: None):
+    """Wait until `condition()` holds; a failure shows what `said()` gives."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, said()
+        time.sleep(0.01)
+
+
+def fill_pipe(pipe):
+    """Wait until a process has filled the pipe of its output, made small, so that its next write has to wait."""
+    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4096)
+    wait_until(lambda: struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0] > 3000)
 
 
 def records(output):

@@ -37,13 +37,14 @@ class Receiver:
                 receiver.got.append((self.path, dict(self.headers), body))
                 status = receiver.answers.pop(0) if receiver.answers else receiver.status_for(body)
                 status, headers = status if isinstance(status, tuple) else (status, {})
+                # Before the answer, because the next request comes on another thread as soon as this one is answered.
+                if 200 <= status < 300:
+                    receiver.taken.append(body)
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
-                if 200 <= status < 300:
-                    receiver.taken.append(body)
 
             def log_message(self, *_):
                 pass

@@ -22,7 +22,7 @@ class ServiceManager:
         except TimeoutError:
             return messages
 
-    def wait_for(self, beginning, timeout_s=30):
+    def wait_for(self, beginning, timeout_s=120):
         """All messages up to the first that begins so."""
         deadline_s, messages = time.monotonic() + timeout_s, []
         while not messages or not messages[-1].startswith(beginning):

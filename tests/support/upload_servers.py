@@ -123,8 +123,15 @@ class _Liar(http.server.BaseHTTPRequestHandler):
 
     def do_PUT(self):
         length = int(self.headers.get("Content-Length", 0))
-        body = self.rfile.read(length) if length else self._chunked()
+        body = self._slowly(length) if length else self._chunked()
         behavior = self.server.behavior
+        self.server.asked.append((self.path, dict(self.headers)))
+        if isinstance(behavior, str) and behavior.startswith("http://"):
+            self.send_response(307)
+            self.send_header("Location", behavior + self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         status = behavior if isinstance(behavior, int) else 201
         self.server.files[self.path] = body if behavior != "lose" else body[: len(body) // 2]
         self._answer(status)
@@ -135,6 +142,13 @@ class _Liar(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = self.server.files.get(self.path)
         self._answer(404 if body is None else 200, body or b"")
+
+    def _slowly(self, length):
+        body = b""
+        while len(body) < length:
+            time.sleep(self.server.read_delay_s)
+            body += self.rfile.read(min(4096, length - len(body)))
+        return body
 
     def _chunked(self):
         body = b""
@@ -156,9 +170,14 @@ class _Liar(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def liar(behavior, certificate=None):
-    """An HTTP server whose `behavior` is "lose", a status to refuse with, or None; `files` is what it has."""
+    """An HTTP server; `files` is what it has, `asked` the path and headers of every PUT.
+
+    Its `behavior` is "lose", a status to refuse with, an http:// address to redirect to, or None.
+    """
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Liar)
-    server.behavior, server.files = behavior, {}
+    server.behavior, server.files, server.asked = behavior, {}, []
+    # Seconds before each 4 kB of a file are read.
+    server.read_delay_s = 0.0
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)

@@ -76,7 +76,7 @@ def test_from_clips_to_an_int8_bundle(weights, tmp_path):
     command = ["--data", data, "--cache", tmp_path / "cache", "--model", "mobile", "--size", SIZE, "--window", 6]
     command += ["--no-augment", "--solver", "closed-form", "--components", 8, "--ridge", 0.1, "--head", "float"]
     command += ["--model-option", f"weights={weights}", "alpha=0.25", "blocks=5", "taps=3+5", "pool=mean+max"]
-    done = run_command("edgehar-train", *command, "head=statistics", "--int8", "--out", tmp_path / "run", timeout_s=300)
+    done = run_command("edgehar-train", *command, "head=statistics", "--int8", "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     metrics = read_metrics(tmp_path / "run" / "metrics.json")
     assert metrics["epochs"] == 1
@@ -84,9 +84,7 @@ def test_from_clips_to_an_int8_bundle(weights, tmp_path):
     differences = [np.abs(np.subtract(real["scores"], small["scores"])).max() for real, small in rows]
     assert max(differences) < 0.15
     assert ModelBundle.open(tmp_path / "run" / "model.edgehar").manifest.quantization.head == "float"
-    other = run_command(
-        "edgehar-convert", tmp_path / "run", "--head", "unrolled", "--out", tmp_path / "a.edgehar", timeout_s=300
-    )
+    other = run_command("edgehar-convert", tmp_path / "run", "--head", "unrolled", "--out", tmp_path / "a.edgehar")
     assert other.returncode == 2
     assert "has no unrolled form; use --head float" in other.stderr
 
@@ -129,6 +127,6 @@ def test_another_head_has_no_closed_form(weights, tmp_path):
     data = write_moving_bars(tmp_path / "bars", 4)
     command = ["--data", data, "--cache", tmp_path / "cache", "--model", "mobile", "--size", SIZE, "--window", 6]
     command += ["--no-augment", "--solver", "closed-form", "--out", tmp_path / "run", "--model-option"]
-    done = run_command("edgehar-train", *command, f"weights={weights}", "alpha=0.25", "blocks=5", timeout_s=300)
+    done = run_command("edgehar-train", *command, f"weights={weights}", "alpha=0.25", "blocks=5")
     assert done.returncode == 1 or done.returncode == 2
     assert "needs a head of statistics" in done.stderr

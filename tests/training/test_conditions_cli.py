@@ -31,7 +31,7 @@ def runs(tmp_path_factory):
 
 
 def test_folds_and_seeds_are_pooled_under_every_condition(runs, tmp_path):
-    done = run_command("edgehar", "eval", runs, "--conditions", "--out", tmp_path / "out", timeout_s=120)
+    done = run_command("edgehar", "eval", runs, "--conditions", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "out/conditions.json").read_text())
     rows = figures["conditions"]

@@ -174,7 +174,7 @@ def test_calibration_is_of_the_training_split_and_seeded(motion_run):
 def test_command_refuses_a_drop_and_leaves_the_old_bundle(rgb_run, tmp_path):
     out = tmp_path / "fight.edgehar"
     out.write_bytes(b"the old bundle")
-    done = run_command("edgehar-convert", rgb_run.path, "--out", out, timeout_s=200)
+    done = run_command("edgehar-convert", rgb_run.path, "--out", out)
     assert_one_line_error(done, 1, "int8 loses", "points of top-1 on 4 validation clips", "--max-drop")
     assert out.read_bytes() == b"the old bundle"
     assert [path.name for path in tmp_path.iterdir()] == ["fight.edgehar"]
@@ -183,7 +183,7 @@ def test_command_refuses_a_drop_and_leaves_the_old_bundle(rgb_run, tmp_path):
 def test_command_converts_and_replaces_the_old_bundle(rgb_run, tmp_path):
     out = tmp_path / "fight.edgehar"
     out.write_bytes(b"the old bundle")
-    done = run_command("edgehar-convert", rgb_run.path, "--out", out, "--max-drop", 100, timeout_s=200)
+    done = run_command("edgehar-convert", rgb_run.path, "--out", out, "--max-drop", 100)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     for said in ("encoder.tflite", "4 CONV_2D", "4 validation clips: top-1 float 100.0%", "wrote "):
@@ -194,10 +194,9 @@ def test_command_converts_and_replaces_the_old_bundle(rgb_run, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["fight.edgehar"]
 
 
-def worker_of(parent, timeout_s=100):
+def worker_of(parent):
     """Process id of the converter that `parent` (a Popen) started."""
-    deadline_s = time.monotonic() + timeout_s
-    while time.monotonic() < deadline_s and parent.poll() is None:
+    while parent.poll() is None:
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
                 father = int(stat.read_text().rpartition(")")[2].split()[1])
@@ -225,7 +224,7 @@ def test_converter_that_dies_is_an_error_and_leaves_nothing(motion_run, tmp_path
     environment = {**os.environ, "TMPDIR": str(temporary)}
     with start_command("edgehar-convert", motion_run.path, "--out", out, env=environment) as command:
         os.kill(worker_of(command), number)
-        _, said = command.communicate(timeout=60)
+        _, said = command.communicate(timeout=300)
     assert command.returncode == 1
     assert said_so in said.splitlines()[-1]
     assert "Traceback" not in said
@@ -239,7 +238,7 @@ def test_interrupt_ends_the_converter_too(motion_run, tmp_path):
     with start_command("edgehar-convert", motion_run.path, "--out", out) as command:
         worker = worker_of(command)
         command.send_signal(signal.SIGINT)
-        _, said = command.communicate(timeout=60)
+        _, said = command.communicate(timeout=300)
     assert command.returncode == 130
     assert said.splitlines()[-1] == "edgehar-convert: interrupted"
     assert not Path(f"/proc/{worker}").exists()  # reaped too: not even a zombie

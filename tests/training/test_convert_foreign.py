@@ -59,7 +59,7 @@ def test_command_makes_a_bundle_that_answers_as_the_network(folder, tmp_path):
     out = tmp_path / "outside.edgehar"
     done = run_command(
         "edgehar-convert", "--from", folder / "network.keras", "--labels", folder / "labels.txt", "--calibration",
-        folder / "clips", "--pixels", 255, "--rate-hz", 25, "--out", out, "--max-drop", 100, timeout_s=200,
+        folder / "clips", "--pixels", 255, "--rate-hz", 25, "--out", out, "--max-drop", 100,
         env=None,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

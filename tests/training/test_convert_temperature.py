@@ -28,7 +28,7 @@ def run(tmp_path_factory):
 
 
 def converted(run, path, *options):
-    done = run_command("edgehar-convert", run.path, "--out", path, "--max-drop", 100, *options, timeout_s=200)
+    done = run_command("edgehar-convert", run.path, "--out", path, "--max-drop", 100, *options)
     assert done.returncode == 0, done.stderr
     return path
 

@@ -47,7 +47,7 @@ def run(tmp_path_factory):
 
 
 def test_the_float_network_is_measured_on_its_own_split(run, tmp_path):
-    done = run_command("edgehar", "eval", run.path, "--out", tmp_path / "out", "--hop", 1, timeout_s=120)
+    done = run_command("edgehar", "eval", run.path, "--out", tmp_path / "out", "--hop", 1)
     assert done.returncode == 0, done.stderr
     assert "group-disjoint hold-out of 25%" in done.stdout
     found = json.loads((tmp_path / "out/eval.json").read_text())
@@ -89,7 +89,7 @@ def test_a_missing_clip_of_the_split_is_no_smaller_split(run, tmp_path):
     (tmp_path / "run/config.json").write_text(json.dumps(config))
     for name in ("splits.csv", "best.keras"):
         (tmp_path / "run" / name).symlink_to(run.path / name)
-    done = run_command("edgehar", "eval", tmp_path / "run", timeout_s=120)
+    done = run_command("edgehar", "eval", tmp_path / "run")
     assert_one_line_error(done, 1, ".mp4", "3 missing clips", "--stored")
 
 

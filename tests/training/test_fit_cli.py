@@ -35,7 +35,7 @@ def arguments(data, tmp_path_factory):
 @pytest.fixture(scope="module")
 def first(arguments, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "first"
-    done = run_command("edgehar-train", *arguments, "--tensorboard", "--out", out, timeout_s=200)
+    done = run_command("edgehar-train", *arguments, "--tensorboard", "--out", out)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -43,7 +43,7 @@ def first(arguments, tmp_path_factory):
 def test_a_dry_run_tells_the_plan_and_writes_nothing(arguments, data, tmp_path):
     cache, out = tmp_path / "cache", tmp_path / "run"
     command = [*arguments, "--cache", cache, "--out", out, "--windows-per-clip", 3, "--dry-run"]
-    done = run_command("edgehar-train", *command, timeout_s=100)
+    done = run_command("edgehar-train", *command)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     table = {
@@ -88,7 +88,7 @@ def test_a_new_class_continues_from_what_was_learned(first, arguments, data, tmp
         (more / "flicker" / path.name).write_bytes((data / "still" / path.name).read_bytes() + b"\0")
     command = [*arguments, "--data", more, "--epochs", 1, "--out", tmp_path / "run", "--init-from", first]
     # So small a rate leaves the weights where they began.
-    done = run_command("edgehar-train", *command, "--learning-rate", 1e-12, "--verbose", timeout_s=200)
+    done = run_command("edgehar-train", *command, "--learning-rate", 1e-12, "--verbose")
     assert done.returncode == 0, done.stderr
     assert (
         "took the weights of 5 of 6 layers; not of head/dense (new are flicker; kept are moving, still)" in done.stderr
@@ -133,12 +133,10 @@ def test_jax_trains_and_tensorflow_converts(arguments, tmp_path):
     jax = environment(KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
     out = tmp_path / "run"
     command = [*arguments, "--out", out, "--average-weights", 0.5, "--schedule", "cosine"]
-    done = run_command("edgehar-train", *command, timeout_s=200, env=jax)
+    done = run_command("edgehar-train", *command, env=jax)
     assert done.returncode == 0, done.stderr
     (out / "metrics.json").unlink()
-    assert run_command("edgehar-train", *command, "--resume", timeout_s=200, env=jax).returncode == 0
-    done = run_command(
-        "edgehar-convert", out, "--out", tmp_path / "a.edgehar", "--max-drop", 100, timeout_s=200, env=jax
-    )
+    assert run_command("edgehar-train", *command, "--resume", env=jax).returncode == 0
+    done = run_command("edgehar-convert", out, "--out", tmp_path / "a.edgehar", "--max-drop", 100, env=jax)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "a.edgehar").stat().st_size > 10_000

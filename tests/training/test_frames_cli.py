@@ -37,7 +37,7 @@ def test_a_second_stream_of_flow_with_everything_on(arguments, tmp_path):
     done = run_command(
         "edgehar-train", *arguments, "--input", "rgb+flow", "--scaling", "mean", "--sampling", "segments", "--crop",
         "center", "--mixup", 0.2, "--speed", 0.2, "--noise", 4, "--blur", 1, "--colour", 0.1, "--frame-dropout", 0.1,
-        "--temporal-crop", 0.3, timeout_s=200,
+        "--temporal-crop", 0.3,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "decoded 16 clips" in done.stderr
@@ -52,14 +52,14 @@ def test_a_second_stream_of_flow_with_everything_on(arguments, tmp_path):
 
 
 def test_a_control_says_so_beside_its_figures_and_is_not_for_devices(arguments, tmp_path):
-    done = run_command("edgehar-train", *arguments, "--frame-order", "single", "--input", "rgb", timeout_s=200)
+    done = run_command("edgehar-train", *arguments, "--frame-order", "single", "--input", "rgb")
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith(": group-disjoint hold-out of 20%, single-frame control, 1 seed")
     run = load_run(tmp_path / "run")
     assert run.config.network.frame_order == "single"
     figures = read_metrics(run.path / "metrics.json")
     assert figures["protocol"] == run.config.protocol == "group-disjoint hold-out of 20%, single-frame control"
-    done = run_command("edgehar", "eval", run.path, "--json", timeout_s=200)
+    done = run_command("edgehar", "eval", run.path, "--json")
     assert done.returncode == 0, done.stderr
     again = json.loads(done.stdout)
     assert again["protocol"] == run.config.protocol

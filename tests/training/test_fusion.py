@@ -138,7 +138,7 @@ def runs(tmp_path_factory):
     ]  # fmt: skip
     mobile = ["--model", "mobile", "--model-option", "blocks=2", "units=8"]
     for name, own in (("lrcn", ["--model-option", "units=8"]), ("mobile", mobile)):
-        done = run_command("edgehar-train", *common, *own, "--out", folder / name, timeout_s=200)
+        done = run_command("edgehar-train", *common, *own, "--out", folder / name)
         assert done.returncode == 0, done.stderr
     return folder, common
 
@@ -147,7 +147,7 @@ def test_fused_runs_are_runs(runs):
     folder, common = runs
     out = folder / "fused"
     command = ["edgehar", "fuse", folder / "lrcn", folder / "mobile", "--out", out]
-    done = run_command(*command, timeout_s=200)
+    done = run_command(*command)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("test accuracy ")
     assert {path.name for path in out.iterdir()} == {
@@ -173,7 +173,7 @@ def test_fused_runs_are_runs(runs):
 
     again = run_command(*command)
     assert_one_line_error(again, 2, str(out), "--resume")
-    done = run_command(*command, "--resume", "--int8", timeout_s=200)
+    done = run_command(*command, "--resume", "--int8")
     assert done.returncode == 0, done.stderr
     assert ", int8 " in done.stdout
     assert json.loads((out / "metrics.json").read_text())["int8"]["part"] == "test"
@@ -192,7 +192,7 @@ def test_the_head_of_a_fused_network_is_trained_on(runs):
     folder, _ = runs
     out = folder / "trained"
     command = ["edgehar", "fuse", folder / "lrcn", folder / "mobile", "--out", out, "--qat", "--head", "float"]
-    done = run_command(*command, timeout_s=280)
+    done = run_command(*command)
     assert done.returncode == 0, done.stderr
     told = json.loads((out / "metrics.json").read_text())["quantization"]
     assert told["qat"]["window_agreement"] > 0.99
@@ -203,7 +203,7 @@ def test_the_head_of_a_fused_network_is_trained_on(runs):
         x = np.random.default_rng(0).random((3, 64, 64, 3), np.float32)
         assert after.get_layer("encoder")(x).numpy() == pytest.approx(before.get_layer("encoder")(x).numpy(), abs=1e-3)
     written = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
-    again = run_command(*command, "--resume", timeout_s=200)
+    again = run_command(*command, "--resume")
     assert again.returncode == 0, again.stderr
     assert written == {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
 
@@ -225,7 +225,7 @@ def test_seeds_are_fused_one_by_one_and_pooled(runs, tmp_path):
         for seed in (0, 1):
             copied(folder / name, tmp_path / name / f"seed-{seed}", seed)
     command = ["edgehar", "fuse", tmp_path / "lrcn", tmp_path / "mobile", "--out", tmp_path / "fused"]
-    done = run_command(*command, timeout_s=200)
+    done = run_command(*command)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "fused/metrics.json").read_text())
     assert metrics["seeds"] == [0, 1]

@@ -121,12 +121,12 @@ def test_weights_named_from_one_folder_are_found_from_another(published, tmp_pat
     options = [f"blocks={BLOCKS}", "units=8", "alpha=0.25", "weights=here.tflite"]
     command = ["--data", write_moving_bars(tmp_path / "bars", 4), "--cache", tmp_path / "cache", "--model", "mobile"]
     command += ["--size", SIZE, "--window", 4, "--epochs", 1, "--no-augment", "--out", tmp_path / "run"]
-    done = run_command("edgehar-train", *command, "--model-option", *options, cwd=tmp_path, timeout_s=200)
+    done = run_command("edgehar-train", *command, "--model-option", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "oneDNN" not in done.stderr
     told = load_run(tmp_path / "run").config.network.options["weights"]
     assert told == str(tmp_path / "here.tflite")
     options[-1] = f"weights={told}"
     more = ["--resume", "--epochs", 2, "--model-option", *options]
-    done = run_command("edgehar-train", *command, *more, cwd=tmp_path / "elsewhere", timeout_s=200)
+    done = run_command("edgehar-train", *command, *more, cwd=tmp_path / "elsewhere")
     assert done.returncode == 0, done.stderr

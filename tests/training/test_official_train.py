@@ -52,7 +52,6 @@ def test_kth_is_trained_and_tested_on_its_persons(kth, tmp_path):
         tmp_path / "c",
         "--out",
         out,
-        timeout_s=200,
     )
     assert done.returncode == 0, done.stderr
     assert "official split (KTH, by person)" in done.stdout

@@ -60,7 +60,7 @@ def test_a_public_set_is_trained_and_reported_with_one_command(tmp_path):
                 write_video(folder / f"{part}{number}_0.avi", list(frames))
     done = run_command(
         "edgehar-train", "--recipe", "rwf2000", "--data", tmp_path, "--cache", tmp_path / "cache", *SHORTER,
-        "--window", "4", "--seeds", "1", "--no-int8", "--out", tmp_path / "run", timeout_s=280,
+        "--window", "4", "--seeds", "1", "--no-int8", "--out", tmp_path / "run",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "official split (RWF-2000, val is tested)" in done.stdout
@@ -76,7 +76,7 @@ def test_a_recipe_runs_on_its_layout(name, tmp_path):
         changes += ["--classes", *UCF_CLASSES[name]]
     done = run_command(
         "edgehar-train", "--recipe", name, "--data", data, "--cache", tmp_path / "cache", *changes,
-        "--out", tmp_path / "run", timeout_s=280,
+        "--out", tmp_path / "run",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert recipe.paper.claim in done.stderr
@@ -110,7 +110,7 @@ def test_a_recipe_of_ones_own_and_options_over_it(tmp_path):
     data = _write_ucf(tmp_path / "data", ("TaiChi", "HorseRace"))
     done = run_command(
         "edgehar-train", "--recipe", tmp_path / "mine.toml", "--data", data, "--cache", tmp_path / "cache", *SHORTER,
-        "--window", "4", "--model-option", "units=8", "--out", tmp_path / "run", timeout_s=200,
+        "--window", "4", "--model-option", "units=8", "--out", tmp_path / "run",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert load_run(tmp_path / "run").config.network.options == {"units": 8, "dropout": 0.1}

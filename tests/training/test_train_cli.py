@@ -44,7 +44,7 @@ def arguments(data, cache):
 
 def test_a_run_learns_and_leaves_everything(arguments, tmp_path):
     out = tmp_path / "run"
-    done = run_command("edgehar-train", *arguments, "--out", out, timeout_s=200)
+    done = run_command("edgehar-train", *arguments, "--out", out)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("test accuracy ")
     assert "group-disjoint hold-out of 20%" in done.stdout
@@ -75,9 +75,9 @@ def test_a_run_learns_and_leaves_everything(arguments, tmp_path):
 
 def test_int8_can_be_tested_afterwards(arguments, tmp_path):
     command = [*arguments, "--epochs", 3, "--out", tmp_path / "run"]
-    assert run_command("edgehar-train", *command, timeout_s=200).returncode == 0
+    assert run_command("edgehar-train", *command).returncode == 0
     checkpoint = (tmp_path / "run/last.npz").stat().st_mtime_ns
-    done = run_command("edgehar-train", *command, "--resume", "--int8", timeout_s=200)
+    done = run_command("edgehar-train", *command, "--resume", "--int8")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     assert metrics["int8"]["part"] == "test"
@@ -90,7 +90,7 @@ def test_int8_can_be_tested_afterwards(arguments, tmp_path):
 
 def test_folds_and_seeds_are_pooled_and_finished_ones_skipped(arguments, tmp_path):
     command = [*arguments, "--epochs", 1, "--folds", 2, "--seeds", 2, "--jobs", 2, "--out", tmp_path / "runs"]
-    done = run_command("edgehar-train", *command, timeout_s=200)
+    done = run_command("edgehar-train", *command)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "runs/metrics.json").read_text())
     assert metrics["clips"] == 16
@@ -102,7 +102,7 @@ def test_folds_and_seeds_are_pooled_and_finished_ones_skipped(arguments, tmp_pat
     checkpoint = tmp_path / "runs/seed-1/fold-0/last.npz"
     before = checkpoint.stat().st_mtime_ns
     (tmp_path / "runs/seed-0/fold-1/metrics.json").unlink()
-    resumed = run_command("edgehar-train", *command, "--resume", timeout_s=200)
+    resumed = run_command("edgehar-train", *command, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert checkpoint.stat().st_mtime_ns == before
     assert resumed.stdout == done.stdout
@@ -118,7 +118,7 @@ def test_control_c_leaves_a_run_that_resumes(arguments, tmp_path):
             assert time.monotonic() < deadline_s
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        output, messages = process.communicate(timeout=60)
+        output, messages = process.communicate(timeout=300)
     assert process.returncode == 130, messages
     assert output == ""
     assert "Traceback" not in messages
@@ -126,7 +126,7 @@ def test_control_c_leaves_a_run_that_resumes(arguments, tmp_path):
     assert "leaky" in messages
     assert not list(out.glob("*.tmp*"))
     epochs = len((out / "history.csv").read_text().splitlines()) - 1
-    done = run_command("edgehar-train", *command[:-4], "--epochs", epochs + 1, "--out", out, "--resume", timeout_s=200)
+    done = run_command("edgehar-train", *command[:-4], "--epochs", epochs + 1, "--out", out, "--resume")
     assert done.returncode == 0, done.stderr
     assert "random (leaky)" in done.stdout
     assert json.loads((out / "metrics.json").read_text())["protocol"].startswith("random (leaky)")
@@ -137,7 +137,7 @@ def test_an_unreadable_clip_is_skipped_counted_and_named(arguments, tmp_path):
     data = write_moving_bars(tmp_path / "data")
     (data / "moving/3.mp4").write_text("not a video")
     arguments[1] = data
-    done = run_command("edgehar-train", *arguments, "--epochs", 1, "--out", tmp_path / "run", timeout_s=200)
+    done = run_command("edgehar-train", *arguments, "--epochs", 1, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "moving/3.mp4" in done.stderr
     assert "1 of 16 clips" in done.stderr

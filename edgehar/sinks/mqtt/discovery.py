@@ -1,13 +1,16 @@
 """Home Assistant discovery: the messages that make it show the device without any configuration there.
 
-One message would be 73 kB for 16 cameras, more than many brokers take. So each camera has a message of its own, all
-keys are abbreviated (Home Assistant's `components/mqtt/abbreviations.py`), and readings of the device come once.
+One message would be over 100 kB for 16 cameras, more than many brokers take. So each camera has messages of its own,
+all keys are abbreviated (Home Assistant's `components/mqtt/abbreviations.py`), and readings of the device come once.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +20,19 @@ from edgehar._version import __version__
 from edgehar.records import UNKNOWN, StreamState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
+    from edgehar.records import Event
     from edgehar.sinks.mqtt.options import Broker
 
 # Readings become unavailable if three in a row are missing, but not sooner than this.
 _MIN_EXPIRY_S = 30
-_STATES = [state.value for state in StreamState]
+# Size of a discovery message in bytes. A camera with many actions has several.
+_MESSAGE_BYTES = 2900
+# Longest part of a label in a name or an identity.
+_NAME_LENGTH = 60
+# Entities as they are in a message, each with its key there.
+Entities = Iterable[tuple[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,24 +42,30 @@ class PublishedStream:
     Attributes:
         source: `source` of its records.
         labels: labels of its model, without "unknown".
+        actions: the labels that open events.
         model: name of the bundle.
         name: its level in the topics; empty if it is the only stream.
-        answer_every_s: seconds between two predictions; None if unknown.
-        status_every_s: seconds between two status records; None if they only follow changes.
+        answer_every_s: seconds between two published predictions; None if unknown.
+        status_every_s: seconds between two published status records; None if they only follow changes.
+        snapshots: whether pictures of the stream may be published when asked for.
+        picture_of: returns the picture of an event as JPEG, None if there is none; None to publish no such pictures.
     """
 
     source: str
     labels: Sequence[str]
+    actions: Sequence[str] = ()
     model: str = ""
     name: str = ""
     answer_every_s: float | None = None
     status_every_s: float | None = None
+    snapshots: bool = True
+    picture_of: Callable[[Event], bytes | None] | None = None
 
 
 def discovery_messages(
     prefix: str, broker: Broker, streams: Sequence[PublishedStream], *, commands: bool
 ) -> dict[str, bytes]:
-    """Return topics and payloads: one for the device, and one for each stream.
+    """Return topics and payloads: one for the device, and some for each stream.
 
     Args:
         prefix: the topic under which Home Assistant looks for devices.
@@ -59,43 +74,34 @@ def discovery_messages(
         commands: whether the device accepts commands.
     """
     messages = {}
+    node = f"{prefix}/device/{broker.device_id}"
+    models = ", ".join(sorted({stream.model for stream in streams if stream.model}))
     for stream in streams:
-        topic = f"{prefix}/device/{broker.device_id}/{stream.name or 'stream'}/config"
-        entities = (*_answers(broker, stream), *_readings(stream, _STREAM_READINGS))
-        messages[topic] = _message(broker, stream, streams, entities)
+        frame = _Frame(broker, stream, models)
+        name = stream.name or "stream"
+        messages[f"{node}/{name}/config"] = frame.message(
+            (*_answers(broker, stream), *_readings(stream, _STREAM_READINGS))
+        )
+        if shown := list(_images(broker, stream, commands=commands)):
+            messages[f"{node}/_{name}_pictures/config"] = frame.message(shown)
+        # The name of a camera never begins with "_".
+        for number, message in enumerate(frame.split(_actions(broker, stream)), 1):
+            messages[f"{node}/_{name}_actions_{number}/config"] = message
     if streams:
+        frame = _Frame(broker, streams[0], models, of_device=True)
         entities = (*_readings(streams[0], _DEVICE_READINGS), *(_controls(broker) if commands else ()))
-        topic = f"{prefix}/device/{broker.device_id}/config"
-        messages[topic] = _message(broker, streams[0], streams, entities, of_device=True)
+        messages[f"{node}/config"] = frame.message(entities)
     return messages
 
 
-def _message(
-    broker: Broker,
-    stream: PublishedStream,
-    streams: Sequence[PublishedStream],
-    entities: Iterable[tuple[str, dict[str, Any]]],
-    *,
-    of_device: bool = False,
-) -> bytes:
-    """Return a discovery message as JSON. Its entities read the stream's status unless they name another topic."""
-    name = "" if of_device else stream.name
-    device = broker.device_id
-    components = {}
-    for key, entity in entities:
-        full = f"{name}_{key}" if name else key
-        entity_id = re.sub("[^a-z0-9]+", "_", f"{device}_{full}".lower())
-        components[key] = {
-            **entity,
-            "name": f"{name} {entity['name']}" if name else entity["name"],
-            "uniq_id": f"edgehar_{device}_{full}",
-            "def_ent_id": f"{entity['p']}.{entity_id}",
-        }
-    models = ", ".join(sorted({stream.model for stream in streams if stream.model}))
-    return msgspec.json.encode(
-        {
+class _Frame:
+    """What the messages of one stream, or those of the device, have in common."""
+
+    def __init__(self, broker: Broker, stream: PublishedStream, models: str, *, of_device: bool = False) -> None:
+        self._device, self._name = broker.device_id, "" if of_device else stream.name
+        self._shared: dict[str, Any] = {
             "dev": {
-                "ids": [f"edgehar_{device}"],
+                "ids": [f"edgehar_{broker.device_id}"],
                 "name": broker.base_topic.removeprefix("edgehar/"),
                 "mf": "edgehar",
                 "sw": __version__,
@@ -105,16 +111,47 @@ def _message(
             "avty": [{"t": broker.topic("availability")}],
             "stat_t": broker.topic(stream.name, "status"),
             "qos": 1,
-            "cmps": components,
         }
-    )
+
+    def message(self, entities: Entities) -> bytes:
+        """Return a message as JSON. Its entities read the stream's status unless they name another topic."""
+        components = {key: self._identified(key, entity) for key, entity in entities}
+        return msgspec.json.encode({**self._shared, "cmps": components})
+
+    def split(self, entities: Entities) -> list[bytes]:
+        """Return messages of a limited size, each with as many of the entities as fit."""
+        messages: list[bytes] = []
+        waiting: list[tuple[str, dict[str, Any]]] = []
+        for entity in entities:
+            if waiting and len(self.message([*waiting, entity])) > _MESSAGE_BYTES:
+                messages.append(self.message(waiting))
+                waiting = []
+            waiting.append(entity)
+        return [*messages, self.message(waiting)] if waiting else messages
+
+    def _identified(self, key: str, entity: dict[str, Any]) -> dict[str, Any]:
+        """Return an entity with its name and its identities."""
+        full = f"{self._name}_{key}" if self._name else key
+        name = f"{self._name} {entity['name']}" if self._name else entity["name"]
+        words = f"{self._shared['dev']['name']} {name}"
+        object_id = re.sub("[^a-z0-9]+", "_", words.lower()).strip("_")
+        # Versions from 2025.10 on read the entity id. Earlier ones make it of the two names, and each spells other
+        # letters in its own way.
+        plain = re.fullmatch("[A-Za-z0-9_ /-]+", words)
+        return {
+            **entity,
+            "name": name,
+            "uniq_id": f"edgehar_{self._device}_{full}",
+            "def_ent_id": f"{entity['p']}.{object_id}",
+            **({} if plain else {"obj_id": object_id}),
+        }
 
 
 def _expiry(every_s: float | None) -> dict[str, int]:
     return {} if every_s is None else {"exp_aft": max(math.ceil(3 * every_s), _MIN_EXPIRY_S)}
 
 
-def _answers(broker: Broker, stream: PublishedStream) -> Iterable[tuple[str, dict[str, Any]]]:
+def _answers(broker: Broker, stream: PublishedStream) -> Entities:
     topic = broker.topic(stream.name, "prediction")
     latest = {"stat_t": topic, **_expiry(stream.answer_every_s)}
     yield (
@@ -146,11 +183,46 @@ def _answers(broker: Broker, stream: PublishedStream) -> Iterable[tuple[str, dic
             "p": "event",
             "name": "Event",
             "stat_t": broker.topic(stream.name, "event"),
-            "evt_typ": ["start", "update", "end"],
+            "evt_typ": ["start", "update", "end", "uploaded"],
             # All fields become attributes of the event; its type is the phase.
             "val_tpl": "{{ dict(value_json, event_type=value_json.phase) | to_json }}",
         },
     )
+
+
+def _images(broker: Broker, stream: PublishedStream, *, commands: bool) -> Entities:
+    """Yield the pictures of a stream."""
+    if stream.picture_of is not None:
+        yield "event_picture", {"p": "image", "name": "Event", "img_t": broker.topic(stream.name, "event_picture")}
+    if stream.snapshots and commands:
+        yield "snapshot_picture", {"p": "image", "name": "Snapshot", "img_t": broker.topic(stream.name, "picture")}
+
+
+def _actions(broker: Broker, stream: PublishedStream) -> Entities:
+    """Yield for each action whether an event of it is open."""
+    used: set[str] = set()
+    for label in stream.actions:
+        name = label[:_NAME_LENGTH]
+        key = f"is_{re.sub('[^a-z0-9]+', '_', name.lower())}"
+        if key in used or name != label:
+            # Labels that differ in other characters only.
+            key, name = f"{key}_{_digest(label)}", f"{name} {_digest(label)}"
+        used.add(key)
+        # Escapes of JSON mean the same in Jinja.
+        text = json.dumps(label, ensure_ascii=False)
+        yield (
+            key,
+            {
+                "p": "binary_sensor",
+                "name": name,
+                "stat_t": broker.topic(stream.name, "active"),
+                "val_tpl": f"{{{{ 'ON' if value_json.active == {text} else 'OFF' }}}}",
+            },
+        )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
 _MEASURED, _COUNTED = {"stat_cla": "measurement"}, {"stat_cla": "total_increasing"}
@@ -178,7 +250,7 @@ _DEVICE_READINGS: tuple[_Reading, ...] = (
 )
 
 
-def _readings(stream: PublishedStream, readings: Iterable[_Reading]) -> Iterable[tuple[str, dict[str, Any]]]:
+def _readings(stream: PublishedStream, readings: Iterable[_Reading]) -> Entities:
     """Yield diagnostic entities, one for each of some fields of the status."""
     for field, platform, name, more in readings:
         switch = {"pl_on": "True", "pl_off": "False"} if platform == "binary_sensor" else {}
@@ -196,7 +268,7 @@ def _readings(stream: PublishedStream, readings: Iterable[_Reading]) -> Iterable
         )
 
 
-def _controls(broker: Broker) -> Iterable[tuple[str, dict[str, Any]]]:
+def _controls(broker: Broker) -> Entities:
     settings = {"stat_t": broker.topic("settings")}
     yield (
         "enabled",
@@ -222,3 +294,4 @@ def _controls(broker: Broker) -> Iterable[tuple[str, dict[str, Any]]]:
             **settings,
         },
     )
+    yield "snapshot", {"p": "button", "name": "Snapshot", "cmd_t": broker.topic("snapshot")}

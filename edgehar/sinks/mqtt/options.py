@@ -82,6 +82,22 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     predictions: Annotated[
         bool, Meta(description="Publish every prediction in `predictions`, with QoS 0. Lost during an outage.")
     ] = False
+    pictures: Annotated[
+        bool,
+        Meta(
+            description="Publish the picture of the latest event in `event_picture`, retained, as `pictures` of the "
+            "camera allows; never with `record.seal_to`."
+        ),
+    ] = False
+    update_every_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="Publish `prediction` when the label changes and `status` when the state changes, and "
+            "otherwise at most this often, in seconds; 0 publishes each.",
+        ),
+    ] = 30.0
 
     def __repr__(self) -> str:
         """Return the options without credentials."""

@@ -68,11 +68,12 @@ class MqttOutbox:
         self._left_out: dict[str, int] = {}
         self._set_aside_s, self._set_aside = -_SET_ASIDE_EVERY_S, 0
 
-    def hold(self, topic: str, payload: bytes) -> None:
-        """Set the payload of a retained topic, now and on every later connection. Only the newest is kept."""
+    def hold(self, topic: str, payload: bytes, *, now: bool = True) -> None:
+        """Set the payload of a retained topic, for now (unless not `now`) and for every later connection."""
         with self._lock:
             self._retained[topic] = payload
-            self._stale[topic] = None
+            if now:
+                self._stale[topic] = None
 
     def pass_on(self, topic: str, payload: bytes) -> None:
         """Add a message of QoS 0, which is dropped if the broker does not keep up."""

@@ -104,10 +104,17 @@ class MqttSession:
         self._thread = threading.Thread(target=self._work, args=(first,), name="edgehar-mqtt", daemon=True)
         self._thread.start()
 
-    def hold(self, topic: str, payload: bytes) -> None:
-        """Set the payload of a retained topic, now and on every later connection. Only the newest is kept."""
-        self._outbox.hold(topic, payload)
-        self._nudge()
+    def hold(self, topic: str, payload: bytes, *, now: bool = True) -> None:
+        """Set the payload of a retained topic. Only the newest is kept.
+
+        Args:
+            topic: the topic.
+            payload: the payload.
+            now: whether to publish it at once; it is published on every later connection in any case.
+        """
+        self._outbox.hold(topic, payload, now=now)
+        if now:
+            self._nudge()
 
     def pass_on(self, topic: str, payload: bytes) -> None:
         """Publish with QoS 0 if the broker is there and keeps up, else drop it."""

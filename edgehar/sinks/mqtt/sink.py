@@ -1,12 +1,14 @@
 """Records published to an MQTT broker (MQTT 3.1.1 or 5, OASIS standards), each in the topic of its name.
 
 Under the base topic, with QoS 1: `availability` (retained; `online` or, also as last will, `offline`), `prediction`
-(retained, the latest prediction), `status` (retained, the latest status record) and `event` (every event, in order).
+(retained, the latest prediction), `status` (retained, the latest status record), `active` (retained, the action of the
+open event) and `event` (every event, in order).
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -24,18 +26,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from edgehar.records import Record
+    from edgehar.sinks.mqtt.device import DeviceReport
     from edgehar.sinks.mqtt.discovery import PublishedStream
 
 _log = logging.getLogger(__name__)
 
 # Interval of log lines about invalid commands, in seconds.
 _REFUSALS_EVERY_S = 60.0
+# Interval of the `device` record while nothing changes, in seconds.
+_DEVICE_EVERY_S = 600.0
 
 
 class _Origin(msgspec.Struct):
     """The source of an event that waits on disk."""
 
     source: str = ""
+
+
+class _Active(msgspec.Struct):
+    """Payload of `active`: the action of the open event of a stream; all are None if there is none."""
+
+    active: str | None = None
+    id: str | None = None
+    since: str | None = None
 
 
 class MqttSink(Sink):
@@ -56,7 +69,9 @@ class MqttSink(Sink):
         streams: Sequence[PublishedStream] = (),
         settings: Mapping[str, bool | float] | None = None,
         on_command: Callable[[Command], None] | None = None,
+        device: DeviceReport | None = None,
         timing: MqttTiming = MqttTiming(),  # noqa: B008 - frozen
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start to connect, in the background.
 
@@ -68,7 +83,9 @@ class MqttSink(Sink):
             settings: current values of `enabled` and `threshold`, for `<base>/settings`. Only used with commands.
             on_command: called with each valid command, on the thread of the connection, so it must return quickly.
                 Only used if the options allow commands.
+            device: makes the record for `<base>/device`; None to publish none.
             timing: timeouts and delays, for tests.
+            clock: monotonic seconds.
 
         Raises:
             ConfigError: an option is not valid.
@@ -78,9 +95,14 @@ class MqttSink(Sink):
         self._options = options
         self._encoder = msgspec.json.Encoder()
         self._origin = msgspec.json.Decoder(_Origin)
-        self._names = {stream.source: stream.name for stream in streams}
+        self._streams = {stream.source: stream for stream in streams}
+        self._clock = clock
+        # By topic, what was published last of `prediction` and `status`, and when.
+        self._shown: dict[str, tuple[str, float]] = {}
+        # Newer records that were not published, because nothing had changed.
+        self._unshown: dict[str, bytes] = {}
         self._on_command = on_command if options.commands else None
-        self._settings = dict(settings or {})
+        self._settings, self._device = dict(settings or {}), device
         self._refused_at_s, self._refusals = -_REFUSALS_EVERY_S, 0
         self._spool = spool if spool is not None else Spool.in_memory(self.name)
         self._session = MqttSession(
@@ -109,23 +131,37 @@ class MqttSink(Sink):
     def write(self, record: Record) -> None:
         """Publish a record, without waiting for the broker. An event is in the spool when this returns."""
         payload = self._encoder.encode(record)
-        name = self._names.get(record.source, "")
         if isinstance(record, Event):
             self._spool.append(payload, f"{record.id}:{record.revision}")
+            if record.phase == "start" and self._device is not None:
+                self._device.alarm()
+                self._show_device(self._device)
+            # Before the event, so that whoever acts on it finds its picture.
+            self._show_event(record)
             self._session.events_wait()
         elif isinstance(record, Prediction):
-            self._session.hold(self._broker.topic(name, "prediction"), payload)
+            self._show(self._topic(record.source, "prediction"), payload, record.label)
             if self._options.predictions:
-                self._session.pass_on(self._broker.topic(name, "predictions"), payload)
+                self._session.pass_on(self._topic(record.source, "predictions"), payload)
         else:
-            self._session.hold(self._broker.topic(name, "status"), payload)
+            self._show(self._topic(record.source, "status"), payload, record.state)
+            if self._device is not None:
+                self._show_device(self._device)
 
     def send_picture(self, source: str, jpeg: bytes) -> None:
         """Publish a picture of a stream in `<base>/picture`, once and with QoS 0. It is lost during an outage."""
-        self._session.pass_on(self._broker.topic(self._names.get(source, ""), "picture"), jpeg)
+        self._session.pass_on(self._topic(source, "picture"), jpeg)
+
+    def show_settings(self, settings: Mapping[str, bool | float]) -> None:
+        """Publish the values of `enabled` and `threshold`, if commands are allowed."""
+        self._settings = dict(settings)
+        if self._on_command is not None:
+            self._session.hold(self._broker.topic("settings"), self._encoder.encode(self._settings))
 
     def close(self) -> None:
         """Publish what is left and `offline`, as far as the broker takes it in time, and disconnect."""
+        for topic, payload in self._unshown.items():
+            self._session.hold(topic, payload)
         self._session.close()
         self._spool.close()
         if self._spool.on_disk:
@@ -134,8 +170,50 @@ class MqttSink(Sink):
         if lost:
             _log.warning("%s: %d events could not be published", self._broker.where, lost)
 
+    def _topic(self, source: str, kind: str) -> str:
+        stream = self._streams.get(source)
+        return self._broker.topic("" if stream is None else stream.name, kind)
+
+    def _show(self, topic: str, payload: bytes, value: str, every_s: float | None = None) -> None:
+        """Publish a retained record if its value has changed or the last one is old; keep it for later if not."""
+        now_s, every_s = self._clock(), self._options.update_every_s if every_s is None else every_s
+        shown, shown_s = self._shown.get(topic, (None, -math.inf))
+        now = value != shown or now_s - shown_s >= every_s
+        if now:
+            self._shown[topic] = (value, now_s)
+            self._unshown.pop(topic, None)
+        else:
+            self._unshown[topic] = payload
+        self._session.hold(topic, payload, now=now)
+
+    def _show_device(self, report: DeviceReport) -> None:
+        record = report.record()
+        self._show(
+            self._broker.topic("device"),
+            self._encoder.encode(record),
+            f"{record.alarms} {record.models}",
+            _DEVICE_EVERY_S,
+        )
+
+    def _show_event(self, event: Event) -> None:
+        """Publish which event is open, and the picture of an event at its start and, if recorded, of its peak."""
+        if event.phase not in ("start", "end"):
+            return
+        active = _Active() if event.phase == "end" else _Active(event.label, event.id, event.time)
+        self._session.hold(self._topic(event.source, "active"), self._encoder.encode(active))
+        stream = self._streams.get(event.source)
+        if stream is None or stream.picture_of is None or not (event.phase == "start" or event.clip):
+            return
+        # Without a recording there is no frame of the peak, and the latest one may be from after the event.
+        jpeg = stream.picture_of(event)
+        if jpeg is not None:
+            self._session.hold(self._topic(event.source, "event_picture"), jpeg)
+
     def _first_messages(self, streams: Sequence[PublishedStream]) -> dict[str, bytes]:
-        messages: dict[str, bytes] = {}
+        idle = self._encoder.encode(_Active())
+        messages = {self._broker.topic(stream.name, "active"): idle for stream in streams}
+        if self._device is not None:
+            messages[self._broker.topic("device")] = self._encoder.encode(self._device.record())
         if self._options.discovery:
             from edgehar.sinks.mqtt.discovery import discovery_messages
 
@@ -159,7 +237,7 @@ class MqttSink(Sink):
             source = self._origin.decode(payload).source
         except msgspec.DecodeError:
             source = ""
-        return self._broker.topic(self._names.get(source, ""), "event")
+        return self._topic(source, "event")
 
     def _on_message(self, topic: str, payload: bytes, retained: bool) -> None:
         # A retained message is old: we have announced ourselves since then, and a command is for its moment.
@@ -191,7 +269,7 @@ class MqttSink(Sink):
                 self._settings["threshold"] = threshold
             case _:
                 return
-        self._session.hold(self._broker.topic("settings"), self._encoder.encode(self._settings))
+        self.show_settings(self._settings)
 
     def _reject(self, why: str) -> None:
         """Log an invalid command, at most once a minute."""

@@ -24,7 +24,6 @@ TABLES = sorted({path[0] for path in PATHS if len(path) > 1})
 
 many = settings(
     max_examples=EXAMPLES // 4,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgehar.events import poisson
@@ -40,7 +40,6 @@ def test_more_seeds_are_no_more_hours():
     assert poisson.rate(0, 1.0, seeds=2).interval_95[1] < high < poisson.rate(2, 1.0, seeds=2).interval_95[1]
 
 
-@settings(deadline=None)  # the first call imports scipy
 @given(st.one_of(st.integers(0, 5000), st.floats(0.1, 500)))
 def test_the_interval_is_that_of_the_incomplete_gamma_function(count):
     special = pytest.importorskip("scipy.special", reason="scipy comes with the train extra")

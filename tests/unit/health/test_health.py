@@ -32,7 +32,7 @@ def write(root, files):
 
 def test_a_stream_alone_counts_and_makes_its_status():
     clock = Clock()
-    health = StreamHealth("hall", count_dropped=lambda: 10, clock=clock)
+    health = StreamHealth("hall", count_dropped=lambda: 10, count_damaged=lambda: 4, clock=clock)
     assert health.status().frame_age_ms_p50 is None
     health.state = "running"
     for _ in range(101):
@@ -44,7 +44,7 @@ def test_a_stream_alone_counts_and_makes_its_status():
     health.inference_error()
     status = health.status()
     assert (status.source, status.state, status.frames, status.predictions) == ("hall", "running", 101, 100)
-    assert (status.dropped, status.reconnects, status.inference_errors) == (10, 1, 1)
+    assert (status.dropped, status.damaged, status.reconnects, status.inference_errors) == (10, 4, 1, 1)
     assert (status.frame_age_ms_p50, status.frame_age_ms_p95) == (50, 95)
     assert status.fps == pytest.approx(100 / (101 * 0.04), abs=0.01)
     assert (status.rss_mb, status.temperature_c, status.queue_depth) == (None, None, 0)
@@ -65,11 +65,13 @@ def test_a_monitor_joins_streams_queues_and_machine(tmp_path):
     monitor = Monitor(Machine(root))
     assert monitor.line() == "starting"
     monitor.add_gauge("queue_depth", lambda: 3)
+    monitor.add_gauge("queue_dropped", lambda: 9)
     monitor.add_gauge("spool_depth", lambda: 40, "mqtt")
     monitor.add_gauge("spool_depth", lambda: 2, "webhook")
     monitor.add_gauge("spool_dropped", lambda: 1 / 0, "mqtt")
     monitor.add_stream("hall").frame()
     status = monitor.status("hall")
+    assert status.queue_dropped == 9
     assert (status.queue_depth, status.spool_depth, status.spool_dropped) == (3, 42, 0)
     assert status.rss_mb == round(250 * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
     assert (status.temperature_c, status.throttled, status.under_voltage) == (61.2, None, None)
@@ -145,21 +147,19 @@ def test_vcgencmd_is_asked_where_the_kernel_does_not_say(tmp_path, monkeypatch):
     for script, bits in [
         ('echo "throttled=0x50005"', 0x50005),
         ("echo VCHI initialization failed; exit 1", None),
-        ("/bin/sleep 30", None),
+        # The end of a command that hangs is not waited for.
+        (f"echo asked >> {tmp_path}/asked; /bin/sleep 3600", None),
     ]:
         command.write_text(f"#!/bin/sh\n{script}\n")
         command.chmod(0o755)
-        started_s = time.monotonic()
         assert throttled_bits() == bits
-        assert time.monotonic() - started_s < 5
-    # It hangs still, and is asked once only.
     clock = Clock()
     machine = Machine(clock=clock)
-    started_s = time.monotonic()
     for _ in range(5):
         assert machine.read().throttled is None
         clock.now_s += 2
-    assert time.monotonic() - started_s < 2
+    # Once above, and by the machine once only.
+    assert (tmp_path / "asked").read_text().split() == ["asked"] * 2
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_what_is_no_model_is_refused(content):
         read_graph(content, "other")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_damaged_model_is_an_error_of_ours_or_still_a_model(data):
     content = bytearray(head_graph())
@@ -139,7 +139,7 @@ def test_memory_of_a_chain(sizes, arena):
     assert live_bytes(graph) <= arena_bytes(graph) == arena
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 400), min_size=2, max_size=9))
 def test_memory_is_between_what_is_needed_at_once_and_all_of_it(sizes):
     graph = read_graph(chain(*sizes), "chain")

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from support.helpers import environment, run_command
+from support.helpers import environment, flat_frames, run_command, write_video
 
 from edgehar import BundleError, ModelBundle
 from edgehar.inspect import trial
@@ -65,19 +65,27 @@ def test_a_child_that_crashes_does_not_take_the_caller_along(tiny_bundle, env, m
 
 
 @pytest.mark.parametrize("name", ["encoder.tflite", "head.tflite", "window.tflite"])
-def test_run_inspect_and_bench_refuse_the_same_bundle_with_one_line(tiny_bundle, tmp_path, name):
+def test_every_command_refuses_the_same_bundle_with_one_line(tiny_bundle, tmp_path, name):
     damaged(ModelBundle.open(tiny_bundle), tmp_path / "bad.edgehar", name, cut=-200)
     env = environment(XDG_CACHE_HOME=str(tmp_path / "cache"))
+    clips = tmp_path / "clips"
+    for label in ("bright", "dark"):
+        (clips / label).mkdir(parents=True)
+        write_video(clips / label / "a.mp4", flat_frames([20] * 30))
     commands = (
         ("run", "--source", "synthetic:walking?duration_s=2", "--model", tmp_path / "bad.edgehar"),
         ("inspect", tmp_path / "bad.edgehar"),
         ("bench", "model", "--quick", "--model", tmp_path / "bad.edgehar"),
+        ("predict", clips / "dark" / "a.mp4", "--model", tmp_path / "bad.edgehar"),
+        ("teach", tmp_path / "bad.edgehar", "--data", clips, "--out", tmp_path / "new.edgehar"),
+        ("eval", tmp_path / "bad.edgehar", "--data", clips),
     )
     said = set()
     for command in commands:
         done = run_command("edgehar", *command, env=env)
         assert done.returncode == 1, done.stderr
-        (line,) = done.stderr.splitlines()
+        line = done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
         said.add(line.partition(": ")[2])
     assert len(said) == 1
     assert f"bad.edgehar: {name}: is damaged" in said.pop()

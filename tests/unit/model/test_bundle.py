@@ -111,7 +111,7 @@ def test_no_manifest_and_no_json(bundle):
         ModelBundle.open(bundle)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_no_damage_goes_unnoticed_or_crashes(data, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "damaged.edgehar"

@@ -33,7 +33,7 @@ def frame_at(captured_s, level=128):
     return Frame(np.full((24, 32, 3), level, np.uint8), PixelFormat.BGR24, captured_s, 0.0, 0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(hop=st.integers(1, WINDOW), count=st.integers(1, 20), start=st.integers(0, 5), seed=st.integers(0, 99))
 def test_streaming_equals_the_whole_window_model(bundle, hop, count, start, seed):
     whole = TfliteModel(bundle.read("window.tflite"), name="window.tflite")

@@ -27,7 +27,7 @@ def shipped(request):
     return bundle, TfliteModel(bundle.read("window.tflite"), name="window.tflite"), pixels
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_streaming_is_the_window_model_to_the_byte(shipped, data):
     bundle, whole, pixels = shipped

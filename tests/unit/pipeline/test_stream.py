@@ -145,3 +145,26 @@ def test_a_cut_of_a_recording_ends_its_window(tiny_bundle):
         frames[6] = dataclasses.replace(frames[6], cut=True)
         records = [record for frame in frames for record in stream.take(frame, 0)]
     assert [answer.window.start_s for answer in of(Prediction, records)] == pytest.approx([0, 0.1, 0.2, 0.6, 0.7, 0.8])
+
+
+def test_no_window_and_no_event_spans_a_pause(tiny_bundle):
+    with Classifier(tiny_bundle, hop=1) as classifier:
+        stream = stream_of(classifier)
+        before = taken(stream, range(6))
+        assert [event.phase for event in of(Event, before)] == ["start"]
+        stream.enabled = False
+        paused = taken(stream, range(6, 20))
+        assert [event.phase for event in paused] == ["end"]
+        stream.enabled = True
+        after = of(Prediction, taken(stream, range(20, 26)))
+    assert [answer.window.start_s for answer in after] == [2.0, 2.1, 2.2]
+    assert all(answer.rate_ok and not answer.window.lost for answer in after)
+
+
+def test_a_window_that_lost_frames_says_so(tiny_bundle):
+    with Classifier(tiny_bundle, hop=1) as classifier:
+        stream = stream_of(classifier)
+        answers = of(Prediction, taken(stream, [0, 1, 2, 3, 4, 6, 7, 8, 9, 10]))
+    assert [(answer.window.lost, answer.rate_ok) for answer in answers] == [
+        *[(0, True)] * 2, *[(1, False)] * 3, *[(0, True)] * 2
+    ]  # fmt: skip

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.brokers import wait_until
 from support.disks import fill_up, small_disk
+from support.helpers import wait_until
 from support.recordings import MODEL, encode, event, files_of, numbers_in, recording, sidecars_of, watch
 
 from edgehar.errors import ConfigError
@@ -249,7 +249,9 @@ def test_kill_9_leaves_clips_that_play_and_a_chain_that_holds(tmp_path, video, s
     here = Path(__file__).parent
     path = os.pathsep.join([str(here), str(here.parents[1])])
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(video), str(tmp_path / "rec"), str(stop_s)]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False, capture_output=True, timeout=60)
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, check=False, capture_output=True, timeout=300
+    )
     assert done.returncode == -9, done.stderr.decode()
     Recorder(RecordOptions(directory=str(tmp_path / "rec"), min_free_mb=0)).close(30)
     assert found(tmp_path / "rec") == ""

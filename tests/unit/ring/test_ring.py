@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import tracemalloc
+from collections import deque
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from support.pictures import bgr_frame, random_frame
 from edgehar import FrameRing, PixelFormat
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 6), st.integers(1, 25), st.sampled_from(["int8", "uint8", "float32"]))
 def test_the_window_is_the_last_frames_in_order(window: int, pushes: int, dtype: str) -> None:
     ring = FrameRing(window, 3, 4, dtype=dtype)
@@ -103,25 +104,28 @@ def test_a_push_allocates_nothing(pixel_format: PixelFormat, motion: str) -> Non
 def test_the_gil_is_released_while_a_frame_is_shrunk() -> None:
     ring = FrameRing(1, 60, 60)
     image = np.broadcast_to(np.uint8([[[1, 2, 3]]]).repeat(8191, axis=1), (8191, 8191, 3))
-    spans: list[tuple[float, float]] = []
+    ticks: deque[float] = deque(maxlen=100_000)
     done = threading.Event()
-    ticks: list[float] = []
 
-    def push() -> None:
-        for _ in range(3):
-            start = time.perf_counter()
-            ring.push(image)
-            spans.append((start, time.perf_counter()))
-        done.set()
+    def tick() -> None:
+        while not done.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(0.001)
 
-    worker = threading.Thread(target=push)
-    worker.start()
-    while not done.is_set():
-        ticks.append(time.perf_counter())
-        time.sleep(0.001)
-    worker.join()
-    # A tick well inside a push: away from both ends, where the pushing thread holds the GIL.
-    assert any(start + (end - start) / 4 < tick < end - (end - start) / 4 for start, end in spans for tick in ticks)
+    def seen_within_a_push() -> bool:
+        """Whether the other thread ran well inside a push: away from both ends, where this thread holds the GIL."""
+        start = time.perf_counter()
+        ring.push(image)
+        quarter = (time.perf_counter() - start) / 4
+        return any(start + quarter < at < start + 3 * quarter for at in list(ticks))
+
+    ticking = threading.Thread(target=tick)
+    ticking.start()
+    # On a busy machine the other thread may get no processor during a push.
+    seen = any(seen_within_a_push() for _ in range(100))
+    done.set()
+    ticking.join()
+    assert seen
 
 
 def test_threads_may_push_at_once() -> None:

@@ -26,7 +26,7 @@ def assert_equals_the_oracle(frame: Frame, height: int, width: int) -> None:
     np.testing.assert_allclose(got, averages, rtol=0, atol=FLOAT_TOLERANCE)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(FRAMES, TARGETS, TARGETS)
 def test_any_frame_equals_the_oracle(frame: Frame, height: int, width: int) -> None:
     assert_equals_the_oracle(frame, height, width)
@@ -134,7 +134,7 @@ def test_the_largest_sum_below_half_a_step_of_luma_is_rounded_down() -> None:
         assert (got == ones - below).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from(oracle.YUV_FORMATS),
     st.sampled_from(YuvMatrix),

@@ -23,7 +23,7 @@ REGIONS = st.one_of(
 DTYPES = st.sampled_from(["int8", "uint8", "float32"])
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(FRAMES, TARGETS, TARGETS, st.sampled_from(CROPS), REGIONS, DTYPES)
 def test_crop_and_region_equal_the_oracle(
     frame: Frame, height: int, width: int, crop: str, region: Any, dtype: str
@@ -34,7 +34,7 @@ def test_crop_and_region_equal_the_oracle(
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-4 / 255 if dtype == "float32" else 0)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(SEEDS, SIDES, SIDES, st.data())
 def test_a_region_of_whole_pixels_is_a_slice(seed: int, h: int, w: int, data: st.DataObject) -> None:
     image = bgr_image(seed, h, w)

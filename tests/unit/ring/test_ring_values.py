@@ -17,7 +17,7 @@ POSITIVE_THREE = st.tuples(*[st.floats(0.01, 2)] * 3)
 MOTION = "grey-difference"
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(FRAMES, st.floats(1e-4, 2.0), ZERO_POINTS)
 def test_int8_is_quantised_with_scale_and_zero_point(frame: Frame, scale: float, zero_point: int) -> None:
     got = shrunk(frame, 9, 10, "int8", scale=scale, zero_point=zero_point)
@@ -37,7 +37,7 @@ def test_scale_and_zero_point_do_not_touch_uint8_and_float32() -> None:
         np.testing.assert_array_equal(plain, scaled)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(FRAMES, THREE, POSITIVE_THREE)
 def test_floats_are_normalised(frame: Frame, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     got = shrunk(frame, 7, 13, "float32", mean=mean, std=std)
@@ -53,7 +53,7 @@ def test_mean_and_deviation_are_those_of_red_green_blue() -> None:
     np.testing.assert_allclose(got[0, 0], [-0.1, -0.1, 0.7 / 4], rtol=1e-6)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     SEEDS,
     st.lists(st.sampled_from(PixelFormat), min_size=1, max_size=7),

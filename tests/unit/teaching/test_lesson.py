@@ -26,7 +26,7 @@ def three_kinds(groups=5):
     ]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 6)), min_size=2, max_size=40))
 def test_folds_share_no_group_and_hold_out_every_clip_once(members):
     clips = [clip(label, f"group {group}", np.zeros(6)) for label, group in members]

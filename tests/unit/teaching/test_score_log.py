@@ -42,7 +42,7 @@ def same(first, second):
     return facts[0] == facts[1] and np.array_equal(first.codes, second.codes)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 300), st.integers(1, 6)), max_size=5))
 def test_blocks_come_back(tmp_path_factory, kinds):
     path = tmp_path_factory.mktemp("history") / "a.scores"
@@ -55,7 +55,7 @@ def test_blocks_come_back(tmp_path_factory, kinds):
     assert scan.damaged == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_one_damaged_bit_costs_at_most_its_block(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("history") / "a.scores"
@@ -71,7 +71,7 @@ def test_one_damaged_bit_costs_at_most_its_block(tmp_path_factory, data):
     assert all(any(same(one, other) for other in blocks) for one in found)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_a_file_cut_anywhere_gives_its_whole_blocks_and_can_be_gone_on_with(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("history") / "a.scores"

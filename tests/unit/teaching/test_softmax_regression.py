@@ -24,7 +24,7 @@ def loss_of(data, table, l2):
     return -data.weights @ scores[np.arange(len(scores)), data.targets] + l2 / 2 * (table[:-1] ** 2).sum()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.sampled_from([0.001, 0.01, 0.1]))
 def test_it_reaches_the_minimum_that_scipy_finds(seed, l2):
     optimize = pytest.importorskip("scipy.optimize", reason="scipy is the oracle (the train extra)")

@@ -142,12 +142,13 @@ def _hop(args: argparse.Namespace) -> int:
 
 
 def _bundle(target: str) -> ModelBundle:
-    from edgehar.model.bundle import SUFFIX, ModelBundle
+    from edgehar.inspect import trial
+    from edgehar.model.bundle import SUFFIX
 
     path = Path(target)
     if len(path.parts) > 1 and not path.exists():
         raise ConfigError(f"{path}: no such folder or file; give a run of edgehar-train or a {SUFFIX} bundle")
-    return ModelBundle.open(target)
+    return trial.open_bundle(target)
 
 
 def _of_folder(folder: Path, args: argparse.Namespace) -> Evaluated:

@@ -34,12 +34,14 @@ def annotate_video(
         SinkError: `out` cannot be written.
     """
     from edgehar.annotate import AnnotatedVideo
+    from edgehar.inspect import trial
     from edgehar.model.classifier import Classifier
     from edgehar.sources import open_source
 
     frames = answers = 0
     answer: Prediction | None = None
-    with Classifier(model, hop=hop, source_name=video) as classifier, open_source(video) as source:
+    bundle = trial.open_bundle(model)
+    with Classifier(bundle, hop=hop, source_name=video) as classifier, open_source(video) as source:
         least = classifier.bundle.manifest.decision.threshold if threshold is None else threshold
         with AnnotatedVideo(out, rate_hz=25.0) as written:
             for frame, is_last in _with_last(iter(source)):

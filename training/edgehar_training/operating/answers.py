@@ -11,6 +11,7 @@ import numpy as np
 
 from edgehar import Classifier
 from edgehar.errors import ConfigError, DatasetError, SourceError
+from edgehar.inspect import trial
 from edgehar.model.bundle import ModelBundle
 from edgehar_training.evaluation.scored import clip_name
 from edgehar_training.evaluation.stored import runs_in
@@ -138,7 +139,7 @@ def open_bundle(run: Run) -> ModelBundle:
         BundleError: it cannot be read.
         DatasetError: it is not of this run.
     """
-    bundle = ModelBundle.open(run.path / BUNDLE_FILE)
+    bundle = trial.open_bundle(run.path / BUNDLE_FILE)
     shape, size = bundle.manifest.input, run.config.network.size
     if bundle.manifest.labels != run.config.labels or (shape.height, shape.width) != (size, size):
         raise DatasetError(f"{bundle.path}: does not belong to its run; convert the run again with edgehar-convert")

@@ -1,8 +1,10 @@
 """The discovery payload beside the records it is about, and the commands it offers."""
 
+import dataclasses
 import json
 import re
 
+import jinja2
 import msgspec
 import pytest
 from hypothesis import given
@@ -21,15 +23,18 @@ from edgehar.sinks.mqtt.discovery import PublishedStream, discovery_messages
 from edgehar.sinks.mqtt.options import MqttOptions, read_broker
 
 BROKER = read_broker(MqttOptions(url="mqtt://host/edgehar/Hall"))
-HALL = PublishedStream(source="camera:0", labels=("fight", "noFight"), model="m", answer_every_s=20, status_every_s=1)
+HALL = PublishedStream(
+    source="camera:0", labels=("fight", "noFight"), actions=("fight",), model="m", answer_every_s=20, status_every_s=1
+)
 
 
 # Keys that are abbreviated, as in Home Assistant's components/mqtt/abbreviations.py.
 ABBREVIATIONS = {
     "avty": "availability", "cmd_t": "command_topic", "cmps": "components", "def_ent_id": "default_entity_id",
     "dev": "device", "dev_cla": "device_class", "ent_cat": "entity_category", "evt_typ": "event_types",
-    "exp_aft": "expire_after", "ids": "identifiers", "json_attr_t": "json_attributes_topic", "mdl": "model",
-    "mf": "manufacturer", "o": "origin", "ops": "options", "p": "platform", "pl_off": "payload_off",
+    "exp_aft": "expire_after", "ids": "identifiers", "img_t": "image_topic", "json_attr_t": "json_attributes_topic",
+    "mdl": "model", "mf": "manufacturer", "o": "origin", "obj_id": "object_id", "ops": "options", "p": "platform",
+    "pl_off": "payload_off",
     "pl_on": "payload_on", "stat_cla": "state_class", "stat_t": "state_topic", "sw": "sw_version", "t": "topic",
     "uniq_id": "unique_id", "unit_of_meas": "unit_of_measurement", "val_tpl": "value_template",
 }  # fmt: skip
@@ -62,7 +67,10 @@ def components(*streams, commands=False):
 def test_the_topics():
     porch = PublishedStream(source="camera:1", labels=("a", "b"), name="porch-2")
     device = "homeassistant/device/edgehar-Hall"
-    assert set(messages()) == {f"{device}/stream/config", f"{device}/config"}
+    actions = f"{device}/_stream_actions_1/config"
+    assert set(messages()) == {f"{device}/stream/config", actions, f"{device}/config"}
+    pictures = f"{device}/_stream_pictures/config"
+    assert set(messages(commands=True)) == {f"{device}/stream/config", actions, pictures, f"{device}/config"}
     assert set(messages(porch)) == {f"{device}/porch-2/config", f"{device}/config"}
     # As Home Assistant reads them.
     pattern = r"homeassistant/device/(?:[a-zA-Z0-9_-]+/)?[a-zA-Z0-9_-]+/config"
@@ -86,15 +94,43 @@ def test_16_cameras_fit_common_limits_of_brokers():
     labels = ("standing", "walking", "running", "falling", "fighting", "pushing", "waving", "sitting", "lying", "none")
     streams = [
         PublishedStream(
-            source=f"rtsp://camera-{number}.example/stream", labels=labels, model="interactions",
-            name=f"parking-garage-{number}", answer_every_s=0.2, status_every_s=10,
+            source=f"rtsp://camera-{number}.example/stream", labels=labels, actions=labels[:9], model="interactions",
+            name=f"parking-garage-{number}", answer_every_s=30, status_every_s=30, picture_of=lambda _: b"",
         )
         for number in range(16)
     ]  # fmt: skip
     found = discovery_messages("homeassistant", BROKER, streams, commands=True)
-    assert len(found) == 17
     assert max(map(len, found.values())) < 3000
-    assert len(components(*streams, commands=True)) == 16 * 8 + 6 + 2
+    # Records, pictures, and the actions in two parts; and the device.
+    assert len(found) == 16 * 4 + 1
+    assert len(components(*streams, commands=True)) == 16 * (8 + 2 + 9) + 6 + 3
+
+
+LABELS = ("fight", "Fight", "hand shake", "hand_shake", "pelea", "драка", "<b>&'\"\\{{ 1 }}%}", "a/b", "x" * 200)
+
+
+def test_each_action_has_a_sensor_whatever_its_label():
+    stream = PublishedStream(source="camera:0", labels=LABELS, actions=LABELS)
+    found = components(stream)
+    sensors = [entity for key, entity in found.items() if key.startswith("is_")]
+    assert len(sensors) == len({e["default_entity_id"] for e in sensors}) == len(LABELS)
+    for label, sensor in zip(LABELS, sensors, strict=True):
+        assert sensor["state_topic"] == "edgehar/Hall/active"
+        template = jinja2.Template(sensor["value_template"])
+        shown = [template.render(value_json={"active": active}) for active in (*LABELS, None)]
+        assert shown == ["ON" if active == label else "OFF" for active in (*LABELS, None)]
+
+
+def test_background_has_no_sensor():
+    assert [key for key in components() if key.startswith("is_")] == ["is_fight"]
+
+
+def test_pictures_are_shown_only_where_they_are_published():
+    with_events = dataclasses.replace(HALL, picture_of=lambda _: b"")
+    assert not {"event_picture", "snapshot_picture"} & components().keys()
+    assert components(with_events)["event_picture"]["image_topic"] == "edgehar/Hall/event_picture"
+    assert components(commands=True)["snapshot_picture"]["image_topic"] == "edgehar/Hall/picture"
+    assert "snapshot_picture" not in components(dataclasses.replace(HALL, snapshots=False), commands=True)
 
 
 def test_every_entity_has_an_identity_in_the_present_form():
@@ -103,6 +139,9 @@ def test_every_entity_has_an_identity_in_the_present_form():
     assert len({entity["unique_id"] for entity in entities.values()}) == len(entities)
     for entity in entities.values():
         assert re.fullmatch(rf"{entity['platform']}\.[a-z0-9_]+", entity["default_entity_id"])
+        # As earlier versions make it of the names of device and entity.
+        made = re.sub("[^a-z0-9]+", "_", f"Hall {entity['name']}".lower())
+        assert entity["default_entity_id"] == f"{entity['platform']}.{made}"
         assert "object_id" not in entity
         assert entity["name"]
 
@@ -119,7 +158,7 @@ def test_the_action_is_one_of_the_labels_and_expires():
 def test_an_event_entity_knows_all_phases():
     entity = components()["event"]
     assert entity["platform"] == "event"
-    assert entity["event_types"] == ["start", "update", "end"]
+    assert entity["event_types"] == ["start", "update", "end", "uploaded"]
     assert entity["state_topic"] == "edgehar/Hall/event"
 
 
@@ -134,12 +173,12 @@ def test_diagnostics_are_fields_of_the_status():
 
 
 def test_controls_only_where_there_are_commands():
-    controls = {"enabled": "switch", "threshold": "number"}
+    controls = {"enabled": "switch", "threshold": "number", "snapshot": "button"}
     assert not controls.keys() & components().keys()
     offered = components(commands=True)
     assert {name: offered[name]["platform"] for name in controls} == controls
     topics = {offered[name]["command_topic"].removeprefix("edgehar/Hall/") for name in controls}
-    assert topics < set(COMMAND_TOPICS)
+    assert topics == set(COMMAND_TOPICS)
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ class Bounded(RuleBasedStateMachine):
 
 
 TestBounded = Bounded.TestCase
-TestBounded.settings = settings(max_examples=25, stateful_step_count=30, deadline=None, derandomize=True)
+TestBounded.settings = settings(max_examples=25, stateful_step_count=30, derandomize=True)
 
 
 def test_what_is_too_old_is_not_delivered(options):

@@ -29,7 +29,7 @@ def make_clips(groups=12, per_group=2, labels=("fight", "calm")):
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     groups=st.lists(st.integers(0, 14), min_size=40, max_size=80).filter(lambda g: len(set(g)) >= 12),
     seed=st.integers(0, 1000),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.errors import ConfigError, DatasetError
+from edgehar.inspect import trial
 from edgehar.model.bundle import ModelBundle
 from edgehar_training.data.datasets import describe_data
 from edgehar_training.evaluation.conditions.changes import RECORDED
@@ -171,7 +172,7 @@ def _tested(run: Run, part: Part) -> BundleClips:
             f"{run.path}: holds no {BUNDLE_FILE}; make it with edgehar-train --resume --int8, or convert the run with "
             "edgehar-convert and give that bundle with --run"
         )
-    bundle = ModelBundle.open(path)
+    bundle = trial.open_bundle(path)
     return BundleClips(
         bundle, clips_for_bundle(bundle, run, part), _root(run.config.data), run.config.split.seed, run.config.fold
     )
