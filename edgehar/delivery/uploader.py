@@ -93,6 +93,7 @@ class Uploader:
     def add(self, line: Line, event: Event) -> None:
         """Take a new recording: its line of the ledger, and the latest record of its event."""
         with self._changed:
+            self.waiting += 1
             if any(suffix.endswith(SUFFIX) for suffix in line.files):
                 self._sealed[line.path] = event
                 if len(self._sealed) > _MOST_SEALED:

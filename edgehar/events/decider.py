@@ -75,6 +75,11 @@ class Decider:
         return self._options
 
     @property
+    def thresholds(self) -> dict[str, float]:
+        """The threshold of every label that opens events."""
+        return {label: self._thresholds[label] for label in self._actions}
+
+    @property
     def rules(self) -> Decision:
         """The rules in force: the options over the defaults of the model."""
         return self._rules

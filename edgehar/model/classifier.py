@@ -49,6 +49,7 @@ class Classifier:
         mode: "window" or "stateful".
         source_name: name of the source in predictions.
         frames_seen: frames on the model's time grid since the start or the last `reset`.
+        keep_features: whether predictions carry the encodings of their window (mode "window" only).
         on_input: called with the encoder's input of each frame, int8 `(1, height, width, 3)`, which is valid during the
             call only; None for nothing.
     """
@@ -110,6 +111,8 @@ class Classifier:
         self._answers = 0
         self.on_input: Callable[[npt.NDArray[np.int8]], object] | None = None
         self._closed = False
+        self.keep_features = False
+        self._head_digest = manifest.files["head.tflite"][:8]
 
     @property
     def rate_hz(self) -> float:
@@ -347,7 +350,12 @@ class Classifier:
             timing_ms=TimingMs(round(spent.shrink, 3), round(spent.encode, 3), round(classified_ms, 3)),
             dropped=dropped,
             rate_ok=self._times.rate_ok,
-        ).with_raw(raw)
+        ).with_raw(raw, head=self._head_digest, features=self._kept_features())
+
+    def _kept_features(self) -> npt.NDArray[np.int8] | None:
+        if not self.keep_features or not isinstance(self._history, WindowHistory):
+            return None
+        return self._history.view().copy()
 
     def _span(self) -> Window:
         times = self._times

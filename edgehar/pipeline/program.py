@@ -68,7 +68,7 @@ class Program:
         self._monitor, self._notifier = Monitor(), Notifier()
         self._shared = build.Shared.of(config, self._monitor)
         self._streams = build.make_streams(config, self._shared)
-        self._uploader = build.make_uploader(config, self._shared.recorder, lambda event: self._runner.insert(event))
+        self._uploader = build.make_uploader(config, self._shared, lambda event: self._runner.insert(event))
         self._pages = self._make_pages(make_tools)
         self._runner = Runner(
             self._streams,

@@ -9,11 +9,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from edgehar.errors import ConfigError
 from edgehar.recording.seal import SUFFIX
-from edgehar.recording.sidecar import Sidecar
 from edgehar.recording.store import Archive, safe_name
 from edgehar.teaching.labels import read_label
 from edgehar.web.answers import EventInfo, EventPage, LabelInfo
@@ -23,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgehar.recording.chain import Line
+    from edgehar.recording.sidecar import Sidecar
 
 # The name of a recording: time, label unless it is sealed, id of the event, part if there are several.
 _NAME = re.compile(r"(\d{6})Z-(?:(.*)-)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(-\d+)?")
@@ -189,10 +187,8 @@ class Recordings:
         if line.path in self._sidecars:
             self._sidecars.move_to_end(line.path)
             return self._sidecars[line.path]
-        try:
-            content = (self.folder / f"{line.path}.json").read_bytes()
-            sidecar = msgspec.json.decode(content, type=Sidecar)
-        except (OSError, msgspec.MsgspecError):
+        sidecar = self._archive.sidecar_of(line)
+        if sidecar is None:
             return None
         self._sidecars[line.path] = sidecar
         while len(self._sidecars) > _MOST_CACHED:

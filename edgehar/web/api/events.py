@@ -168,7 +168,7 @@ def _info(event: Event) -> EventInfo:
         time=event.time,
         duration_s=None if event.end_s is None else round(event.end_s - event.start_s, 2),
         peak_score=round(event.peak_score, 3),
-        going_on=event.phase != "end",
+        going_on=event.phase in ("start", "update"),
     )
 
 
