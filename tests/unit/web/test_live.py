@@ -208,16 +208,3 @@ def test_a_blurred_input_is_no_finer_than_a_blurred_picture():
     codes = np.random.default_rng(0).integers(-128, 128, (80, 60, 3)).astype(np.int8)
     assert decoded(input_png(codes, sample_manifest(), View(pictures="blurred"))).shape == (40, 30, 3)
     assert decoded(input_png(codes, sample_manifest(), View())).shape == (80, 60, 3)
-
-
-def test_two_looks_stand_side_by_side_but_only_the_whole_is_blurred():
-    from support.samples import sample_manifest
-
-    codes = np.stack([np.full((20, 30, 3), level, np.int8) for level in (-100, 100)])
-    motion = sample_manifest(motion="grey-difference")
-    shown = decoded(input_png(codes, motion, View()))
-    assert shown.shape == (20, 60, 3)
-    assert shown[:, :30].max() < 128 < shown[:, 30:].min()
-    blurred = decoded(input_png(codes, motion, View(pictures="blurred")))
-    assert blurred.shape == (20, 30, 3)
-    assert blurred.max() < 128
