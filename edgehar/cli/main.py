@@ -15,6 +15,7 @@ from edgehar.cli import (
     demo,
     devices,
     doctor,
+    fleet,
     history,
     inspect,
     label,
@@ -49,12 +50,14 @@ EXAMPLES = """\
   edgehar data check clips              check clips before training
   edgehar doctor                        check that everything a device needs is there
   edgehar teach fight --data clips --out hall.edgehar   teach a model from labelled clips, on this machine
+  edgehar fleet list --mqtt mqtt://ops@broker/edgehar   devices at a broker, their health, models and alarms
   edgehar label                         label what a run has kept in its inbox, to teach from it
   edgehar history --at-most 1/week      find the threshold that keeps a camera quiet, from its own scores
   edgehar service install               run it with systemd from boot
   edgehar web password                  password for the pages of edgehar run --web"""
 
 _COMMANDS = (
+    fleet,
     batch,
     bench,
     bundle,

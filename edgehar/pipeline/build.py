@@ -293,6 +293,8 @@ def _local_sinks(config: Config) -> list[Sink]:
 def _mqtt_sink(
     config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[Command], None]
 ) -> MqttSink:
+    from edgehar.recording.store import sha256_of
+    from edgehar.sinks.mqtt.device import DeviceReport, ModelInUse
     from edgehar.sinks.mqtt.discovery import PublishedStream
     from edgehar.sinks.mqtt.options import read_broker
     from edgehar.sinks.mqtt.sink import MqttSink
@@ -315,7 +317,18 @@ def _mqtt_sink(
         )
         for stream, camera in zip(streams, config.cameras, strict=True)
     ]
-    sink = MqttSink(config.mqtt, spool=spool, streams=published, settings=settings_of(streams), on_command=on_command)
+    models = [
+        ModelInUse(stream.model, sha256_of(running.classifier.bundle.path), stream.name)
+        for stream, running in zip(published, streams, strict=True)
+    ]
+    sink = MqttSink(
+        config.mqtt,
+        spool=spool,
+        streams=published,
+        settings=settings_of(streams),
+        on_command=on_command,
+        device=DeviceReport(lambda: models),
+    )
     _add_gauges(monitor, "mqtt", spool, lambda: sink.connected)
     return sink
 

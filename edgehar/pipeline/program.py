@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edgehar.pipeline.stream import Stream
     from edgehar.sinks.base import Sink
     from edgehar.sinks.mqtt.commands import Command
+    from edgehar.web.services import Tools
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Program:
         max_predictions: int | None = None,
         read_config: Callable[[], Config] | None = None,
         release_every_s: float = RELEASE_EVERY_S,
+        make_tools: Callable[[], Tools] | None = None,
     ) -> None:
         """Load the models and open the sinks; `run` opens the cameras.
 
@@ -59,6 +61,7 @@ class Program:
             max_predictions: stop after exactly this many predictions.
             read_config: reads the configuration again, for `reload`.
             release_every_s: time between two returns of freed memory to the system, in seconds.
+            make_tools: makes what the pages need of the command line.
 
         Raises:
             EdgeharError: a model or output cannot be used.
@@ -68,7 +71,7 @@ class Program:
         self._shared = build.Shared.of(config, self._monitor)
         self._streams = build.make_streams(config, self._shared)
         self._uploader = build.make_uploader(config, self._shared, lambda event: self._runner.insert(event))
-        self._pages = self._make_pages()
+        self._pages = self._make_pages(make_tools)
         self._runner = Runner(
             self._streams,
             self._make_sinks(config),
@@ -94,7 +97,7 @@ class Program:
         """Run until the end; raises as `Runner.run` does."""
         self._monitor.start()
         if self._pages is not None:
-            self._pages.server.start()
+            self._pages.start()
         if self._uploader is not None:
             self._uploader.start()
         if self._keeper is not None:
@@ -105,7 +108,7 @@ class Program:
             if self._keeper is not None:
                 self._keeper.close()
             if self._pages is not None:
-                self._pages.server.close()
+                self._pages.close()
             if self._shared.recorder is not None:
                 self._shared.recorder.close()
             if self._uploader is not None:
@@ -134,15 +137,17 @@ class Program:
 
         return MetricsServer(self._monitor, options)
 
-    def _make_pages(self) -> Pages | None:
+    def _make_pages(self, make_tools: Callable[[], Tools] | None) -> Pages | None:
         if self._config.web.listen is None:
             return None
         from edgehar.web.server import check_installed
 
         check_installed()
         from edgehar.pipeline.pages import Pages
+        from edgehar.web.services import Tools
 
-        return Pages(self._config, self._streams)
+        tools = Tools() if make_tools is None else make_tools()
+        return Pages(self._config, self._streams, self._monitor, tools)
 
     def _tick(self) -> None:
         """Report to systemd, adapt to the temperature, and return freed memory, each when it is due."""
