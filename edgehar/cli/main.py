@@ -15,6 +15,7 @@ from edgehar.cli import (
     demo,
     devices,
     doctor,
+    fleet,
     history,
     inspect,
     label,
@@ -23,7 +24,9 @@ from edgehar.cli import (
     predict,
     seal,
     service,
+    sign,
     teach,
+    trust,
     web,
 )
 from edgehar.cli.common import EXIT_USAGE, make_parser, run_command
@@ -47,12 +50,14 @@ EXAMPLES = """\
   edgehar data check clips              check clips before training
   edgehar doctor                        check that everything a device needs is there
   edgehar teach fight --data clips --out hall.edgehar   teach a model from labelled clips, on this machine
+  edgehar fleet list --mqtt mqtt://ops@broker/edgehar   devices at a broker, their health, models and alarms
   edgehar label                         label what a run has kept in its inbox, to teach from it
   edgehar history --at-most 1/week      find the threshold that keeps a camera quiet, from its own scores
   edgehar service install               run it with systemd from boot
   edgehar web password                  password for the pages of edgehar run --web"""
 
 _COMMANDS = (
+    fleet,
     batch,
     bench,
     bundle,
@@ -69,7 +74,9 @@ _COMMANDS = (
     predict,
     seal,
     service,
+    sign,
     teach,
+    trust,
     web,
 )
 # Commands that are also programs of their own, with all options there.

@@ -90,6 +90,7 @@ def _of_outputs(config: Config) -> Iterator[str]:
 
 def _of_camera(config: Config, number: int, camera: CameraOptions) -> Iterator[str]:
     from edgehar.events.decider import Decider
+    from edgehar.model import signature
     from edgehar.model.bundle import ModelBundle
 
     path = plain_settings(type(camera))["source"].is_path(camera.source)
@@ -99,7 +100,10 @@ def _of_camera(config: Config, number: int, camera: CameraOptions) -> Iterator[s
     yield from _of_hours(number, camera)
     where = "model" if camera.model is None else dotted(("camera", number, "model"))
     try:
-        manifest = ModelBundle.open(config.model_of(camera)).manifest
+        bundle = ModelBundle.open(config.model_of(camera))
+        if config.models.require_signed:
+            signature.require(bundle, config.models.trusted_keys)
+        manifest = bundle.manifest
     except EdgeharError as error:
         yield f"{where}: {error}"
         return

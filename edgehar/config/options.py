@@ -13,6 +13,7 @@ from edgehar.delivery.options import NotifyOptions, UploadOptions
 from edgehar.events.options import DecisionOptions
 from edgehar.health.options import HealthOptions
 from edgehar.model.edgetpu import CPU, PATTERN
+from edgehar.model.options import ModelsOptions
 from edgehar.paths import InputFile, ModelText, SourceText
 from edgehar.recording.options import Pictures, RecordOptions
 from edgehar.sinks.mqtt.options import MqttOptions
@@ -251,6 +252,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     history: Annotated[
         HistoryOptions, Meta(description="The scores of every answer, kept to choose thresholds and to teach.")
     ] = HistoryOptions()
+    models: Annotated[
+        ModelsOptions, Meta(description="Which bundles may run, and whether a running program takes over new ones.")
+    ] = ModelsOptions()
     inbox: Annotated[
         InboxOptions, Meta(description="Moments that are worth a label, kept to teach the model; off unless `enabled`.")
     ] = InboxOptions()
@@ -268,6 +272,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("upload.url is set without record.directory; name a folder for the clips to upload")
         if self.inbox.enabled and self.mode == "stateful":
             raise ValueError('inbox.enabled needs mode "window"; a model in mode "stateful" cannot be taught')
+        if self.models.swap and self.mode == "stateful":
+            raise ValueError(
+                'models.swap needs mode "window"; a model in mode "stateful" cannot be replaced while it runs'
+            )
         if self.inbox.enabled and self.inbox.keep == "clips" and self.record.seal_to:
             raise ValueError(
                 'inbox.keep = "clips" would keep pictures in clear although record.seal_to is set; use "features"'

@@ -53,10 +53,11 @@ def test_answers_and_events_of_a_clip_reach_the_broker(broker, listen, tiny_bund
 def test_the_latest_state_waits_at_the_broker_and_events_do_not(broker, listen, tiny_bundle, clip):
     run_command("edgehar-run", "--model", tiny_bundle, "--source", clip, "--mqtt", url(broker))
     late = listen(broker)
-    late.wait(lambda: len(late.messages) == 4)
+    late.wait(lambda: len(late.messages) == 5)
     assert {(topic, retained) for topic, _, retained in late.messages} == {
         ("availability", True),
         ("active", True),
+        ("device", True),
         ("prediction", True),
         ("status", True),
     }

@@ -14,6 +14,7 @@ from support.tiny_bundle import write_tiny_bundle
 from edgehar import records
 from edgehar.bench import results as bench_results
 from edgehar.model import manifest
+from edgehar.sinks.mqtt.device import Device
 
 PAGES = {
     path.relative_to(ROOT).as_posix(): path
@@ -129,7 +130,7 @@ def test_the_pages_that_explain_records_show_some():
 
 @pytest.mark.parametrize(("page", "line"), RECORDS_SHOWN)
 def test_every_record_shown_is_one(page, line):
-    msgspec.json.decode(line, type=records.Record)
+    msgspec.json.decode(line, type=records.Record | Device)
 
 
 @pytest.mark.parametrize(
