@@ -21,6 +21,10 @@ class RuntimeUnavailableError(EdgeharError):
     """No TFLite runtime can be used, or it cannot run the model."""
 
 
+class FleetError(EdgeharError):
+    """The broker of a fleet cannot be reached or refuses, or a device does not do what was asked."""
+
+
 class SinkError(EdgeharError):
     """Results cannot be written or published."""
 

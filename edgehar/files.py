@@ -1,4 +1,4 @@
-"""Files that are written completely or not at all."""
+"""Files that are written completely or not at all, and flushed to the disk."""
 
 from __future__ import annotations
 
@@ -26,3 +26,21 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text, completely or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def sync_file(path: Path) -> None:
+    """Flush a file that was written to the disk; OSError if the disk fails."""
+    _sync(path, os.O_RDONLY)
+
+
+def sync_folder(path: Path) -> None:
+    """Flush the names in a folder to the disk, so that a power cut keeps them; OSError if the disk fails."""
+    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

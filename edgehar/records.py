@@ -105,11 +105,24 @@ class Prediction(_Record, frozen=True, dict=True, tag_field="type", tag="predict
         """
         return self.__dict__.get("raw")
 
-    def with_raw(self, raw: npt.NDArray[np.int8] | None) -> Self:
-        """Return a copy that carries the output of the head."""
+    @property
+    def head(self) -> str:
+        """First eight digits of the SHA-256 of the head that answered; "" if the prediction was decoded from JSON."""
+        head: str = self.__dict__.get("head", "")
+        return head
+
+    @property
+    def features(self) -> npt.NDArray[np.int8] | None:
+        """Encodings of the window, int8 `(window, features)`; None unless the classifier was asked to keep them."""
+        return self.__dict__.get("features")
+
+    def with_raw(
+        self, raw: npt.NDArray[np.int8] | None, *, head: str = "", features: npt.NDArray[np.int8] | None = None
+    ) -> Self:
+        """Return a copy that carries the output of the head, and what it is made of."""
         copy = msgspec.structs.replace(self)
-        if raw is not None:
-            copy.__dict__["raw"] = raw
+        carried = {"raw": raw, "head": head or None, "features": features}
+        copy.__dict__.update({name: value for name, value in carried.items() if value is not None})
         return copy
 
     def decided(self, label: str, score: float, scores: dict[str, float]) -> Prediction:
@@ -177,6 +190,12 @@ class Status(_Record, frozen=True, tag_field="type", tag="status"):
         spool_depth: events that wait for delivery.
         spool_dropped: events lost before delivery: beyond a limit of the spool, too old, damaged, or not on disk.
         spool_refused: events that a receiver refused, set aside in the dead-letter file.
+        recordings: recordings of events finished, of all streams.
+        recordings_failed: recordings given up, wholly or in part, because the disk failed.
+        uploads: recordings that the server has got.
+        uploads_waiting: recordings that it has not.
+        notifications: messages sent to people.
+        notifications_failed: messages given up.
         reconnects: times the source was reopened.
         inference_errors: times the network failed and was reloaded.
         rate_hz: frames per second that are classified. Lower than the model's rate on a hot or slow device.
@@ -202,6 +221,12 @@ class Status(_Record, frozen=True, tag_field="type", tag="status"):
     spool_depth: int = 0
     spool_dropped: int = 0
     spool_refused: int = 0
+    recordings: int = 0
+    recordings_failed: int = 0
+    uploads: int = 0
+    uploads_waiting: int = 0
+    notifications: int = 0
+    notifications_failed: int = 0
     reconnects: int = 0
     inference_errors: int = 0
     rate_hz: float | None = None

@@ -100,7 +100,7 @@ def _chosen(args: argparse.Namespace, archive: Archive) -> Iterator[tuple[Line, 
 
     since = _since(args.since)
     for line in archive.chain.recordings().values():
-        sidecar = _sidecar(archive, line)
+        sidecar = archive.sidecar_of(line)
         if args.camera is not None and line.path.partition("/")[0] != safe_name(args.camera):
             continue
         if args.label is not None and (sidecar is None or not _has_label(sidecar, args.label)):
@@ -124,17 +124,6 @@ def _since(text: str | None) -> str | None:
         raise ConfigError(f"--since {text}: not a time; write it as 2026-11-21 or 2026-11-21T05:40") from None
     utc = moment if moment.tzinfo is None else moment.astimezone(datetime.UTC)
     return utc.strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def _sidecar(archive: Archive, line: Line) -> Sidecar | None:
-    import msgspec
-
-    from edgehar.recording.sidecar import Sidecar
-
-    try:
-        return msgspec.json.decode((archive.folder / f"{line.path}.json").read_bytes(), type=Sidecar)
-    except (OSError, msgspec.MsgspecError):
-        return None
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
 
     _check(args)
     bundle = trial.open_bundle(args.model)
+    # Whatever is shown: a signature that does not hold is an error.
+    signature = _signature(bundle)
     if args.json:
         print(manifest_json(bundle.manifest).decode(), end="")
     elif args.card:
@@ -82,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.html is not None:
         _write_page(bundle, args)
     else:
-        for line in _lines(bundle, args):
+        for line in _lines(bundle, args, signature):
             print(line)
     return EXIT_DONE
 
@@ -99,7 +101,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"{args.data}: no such file or folder")
 
 
-def _lines(bundle: ModelBundle, args: argparse.Namespace) -> Iterator[str]:
+def _lines(bundle: ModelBundle, args: argparse.Namespace, signature: str) -> Iterator[str]:
     from edgehar.inspect import report
 
     if args.ops:
@@ -111,7 +113,25 @@ def _lines(bundle: ModelBundle, args: argparse.Namespace) -> Iterator[str]:
     else:
         for key, value in (*_summary(bundle.manifest).items(), *_networks(bundle)):
             yield f"{key:<{_WIDTH}} {printable(value)}"
+        yield f"{'signature':<{_WIDTH}} {signature}"
         yield f"{'file':<{_WIDTH}} {bundle.path} (checksums verified)"
+
+
+def _signature(bundle: ModelBundle) -> str:
+    """Return who signed the bundle. Raises BundleError if the signature does not hold."""
+    from edgehar.errors import RuntimeUnavailableError
+    from edgehar.model.signature import Trust, signer_of
+
+    try:
+        signer = signer_of(bundle)
+        if signer is None:
+            return "none"
+        known = next((key for key in Trust.at(None).read() if key.key == signer.key), None)
+    except RuntimeUnavailableError as error:
+        return f"not checked: {error}"
+    if known is None:
+        return f"{signer.fingerprint}, which this machine does not trust"
+    return f"{known.name or 'a trusted key'} ({known.fingerprint}), trusted"
 
 
 def _networks(bundle: ModelBundle) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from edgehar.cli import (
+    batch,
     bench,
     bundle,
     clips,
@@ -14,14 +15,19 @@ from edgehar.cli import (
     demo,
     devices,
     doctor,
+    fleet,
     history,
     inspect,
+    label,
     models,
     notify,
     predict,
     seal,
     service,
+    sign,
     teach,
+    trust,
+    web,
 )
 from edgehar.cli.common import EXIT_USAGE, make_parser, run_command
 
@@ -33,6 +39,7 @@ EXAMPLES = """\
   edgehar demo                          run a shipped model on built-in scenes, and write demo.mp4
   edgehar run --source clip.mp4         classify a camera, stream or file
   edgehar predict clips/*.mp4           name the action of each clip
+  edgehar batch archive --out r.parquet   classify many files, into one table
   edgehar models                        shipped and installed models, and what they recognize
   edgehar inspect my.edgehar --card     model card of a bundle; --verify checks it on this machine
   edgehar bundle unpack fight f/        extract the files of a model
@@ -43,11 +50,15 @@ EXAMPLES = """\
   edgehar data check clips              check clips before training
   edgehar doctor                        check that everything a device needs is there
   edgehar teach fight --data clips --out hall.edgehar   teach a model from labelled clips, on this machine
-  edgehar teach fight --data clips --out hall.edgehar   teach a model from labelled clips, on this machine
+  edgehar fleet list --mqtt mqtt://ops@broker/edgehar   devices at a broker, their health, models and alarms
+  edgehar label                         label what a run has kept in its inbox, to teach from it
   edgehar history --at-most 1/week      find the threshold that keeps a camera quiet, from its own scores
-  edgehar service install               run it with systemd from boot"""
+  edgehar service install               run it with systemd from boot
+  edgehar web password                  password for the pages of edgehar run --web"""
 
 _COMMANDS = (
+    fleet,
+    batch,
     bench,
     bundle,
     clips,
@@ -57,12 +68,16 @@ _COMMANDS = (
     doctor,
     history,
     inspect,
+    label,
     models,
     notify,
     predict,
     seal,
     service,
+    sign,
     teach,
+    trust,
+    web,
 )
 # Commands that are also programs of their own, with all options there.
 _PROGRAMS = {

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgehar.config import Config
+    from edgehar.web.services import Tools
 
 DEFAULT_MODEL = "fight"
 
@@ -32,6 +33,7 @@ _EXAMPLES = """\
   edgehar-run --config edgehar.toml                        all settings from a file
   edgehar-run --source rtsp://user:password@camera/stream --duration 3600
   edgehar-run --camera 0 --record clips                    a clip of each event
+  edgehar-run --camera 0 --web                             live page at http://127.0.0.1:8088/
   edgehar-run --output none --mqtt mqtt://user@broker/edgehar/hall
                                                           publish only; password in EDGEHAR_MQTT_PASSWORD"""
 
@@ -118,6 +120,14 @@ def _make_parser(prog: str) -> argparse.ArgumentParser:
     for option, path, metavar, text in _SETTINGS:
         parser.add_argument(option, dest=".".join(path), metavar=metavar, help=text)
     parser.add_argument(
+        "--web",
+        nargs="?",
+        const="",
+        metavar="[HOST:]PORT",
+        help="serve pages with live pictures and events; on port 8088 of this machine only unless told otherwise; see "
+        "docs/web.md",
+    )
+    parser.add_argument(
         "--duration", type=_positive, metavar="S", help="stop after S seconds: of video for files, else of watching"
     )
     parser.add_argument("--max-predictions", type=_count, metavar="N", help="stop after exactly N predictions")
@@ -161,12 +171,19 @@ def _run(args: argparse.Namespace, signals: Signals) -> int:
             duration_s=args.duration,
             max_predictions=args.max_predictions,
             read_config=None if args.config is None else read_config,
+            make_tools=lambda: _make_tools(args),
         )
         signals.attach(program.stop, program.reload)
         program.run()
     if signals.interrupted:
         raise KeyboardInterrupt
     return EXIT_DONE
+
+
+def _make_tools(args: argparse.Namespace) -> Tools:
+    from edgehar.cli.page_tools import make_tools
+
+    return make_tools(args)
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:
@@ -185,4 +202,8 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
             for name in path[:-1]:
                 overrides_of_table = overrides_of_table.setdefault(name, {})
             overrides_of_table[path[-1]] = Text(text, option)
+    if args.web is not None:
+        from edgehar.web.options import DEFAULT_LISTEN
+
+        overrides["web"] = {"listen": Text(args.web or DEFAULT_LISTEN, "--web")}
     return overrides

@@ -1,4 +1,4 @@
-"""`edgehar teach`: teach a model new classes, or what is ordinary here, from a folder of labelled clips.
+"""`edgehar teach`: teach a model new classes, or what is ordinary here, from labelled clips or a labelled inbox.
 
 The encoder stays as it is; only the head is fitted, on this machine, without TensorFlow. The new bundle is written only
 if it answers held-out clips better than the old one. The old bundle is not changed.
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
+from edgehar.errors import ConfigError
 
 if TYPE_CHECKING:
     from typing import Any
@@ -21,6 +22,8 @@ _EXAMPLES = """\
 examples:
   clips/fall/*.mp4 and clips/ordinary/*.mp4 hold ten clips or more each; clips/groups.csv names their cameras or days
   edgehar teach fight --data clips --out hall.edgehar        a fight detector that also knows falls
+  edgehar label                                              label what edgehar-run has kept under [inbox]
+  edgehar teach fight --inbox ~/.local/state/edgehar/inbox --out hall.edgehar
   edgehar-run --camera 0 --model hall.edgehar
   edgehar inspect hall.edgehar --card                        what was taught, and how good it is on held-out clips"""
 
@@ -29,14 +32,27 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "teach",
-        help="teach a model from a folder of labelled clips, on this machine",
+        help="teach a model from labelled clips or a labelled inbox, on this machine",
         description=__doc__,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", help="path of the bundle to start from, or the name of a shipped model")
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="a folder of <label>/<clip>, optionally with groups.csv"
+        "--data",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder of <label>/<clip>, optionally with groups.csv; may be given several times",
+    )
+    parser.add_argument(
+        "--inbox",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a labelled inbox, or a folder of recordings with labels; may be given several times",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new bundle, NAME.edgehar")
     parser.add_argument(
@@ -58,16 +74,19 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edgehar.inspect import trial
     from edgehar.progress import Progress
-    from edgehar.teaching.clips import read_clips
+    from edgehar.teaching.clips import combined, read_clips, read_inbox
     from edgehar.teaching.teach import RECOMMENDED_CLIPS, NotBetterError, teach
 
     log = logging.getLogger(__name__)
-    bundle, clips = trial.open_bundle(args.model), read_clips(args.data)
+    if not args.data and not args.inbox:
+        raise ConfigError("nothing to teach from; give --data DIR or --inbox DIR")
+    bundle = trial.open_bundle(args.model)
+    clips = combined([*map(read_clips, args.data), *map(read_inbox, args.inbox)])
     if not clips.grouped:
         log.warning(
             "%s: no groups.csv, so clips are held out at random; if clips share a camera or person, the result below "
             "is too high",
-            args.data,
+            ", ".join(map(str, args.data)),
         )
     with Progress("encoding", len(clips.clips), unit="clips", lines=10) as progress:
         try:

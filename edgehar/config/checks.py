@@ -34,12 +34,13 @@ def problems_here(config: Config) -> list[str]:
 def _of_receivers(config: Config) -> Iterator[str]:
     """Yield problems of addresses, credentials and certificates."""
     from edgehar.sinks.mqtt.options import read_broker
-    from edgehar.sinks.webhook.options import read_receiver
+    from edgehar.sinks.webhook.options import read_body, read_receiver
 
     if config.mqtt.url is not None:
         yield from _error_of(lambda: read_broker(config.mqtt))
     if config.webhook.url is not None:
         yield from _error_of(lambda: read_receiver(config.webhook))
+        yield from _error_of(lambda: read_body(config.webhook))
     yield from _of_recordings(config)
 
 
@@ -89,6 +90,7 @@ def _of_outputs(config: Config) -> Iterator[str]:
 
 def _of_camera(config: Config, number: int, camera: CameraOptions) -> Iterator[str]:
     from edgehar.events.decider import Decider
+    from edgehar.model import signature
     from edgehar.model.bundle import ModelBundle
 
     path = plain_settings(type(camera))["source"].is_path(camera.source)
@@ -98,7 +100,10 @@ def _of_camera(config: Config, number: int, camera: CameraOptions) -> Iterator[s
     yield from _of_hours(number, camera)
     where = "model" if camera.model is None else dotted(("camera", number, "model"))
     try:
-        manifest = ModelBundle.open(config.model_of(camera)).manifest
+        bundle = ModelBundle.open(config.model_of(camera))
+        if config.models.require_signed:
+            signature.require(bundle, config.models.trusted_keys)
+        manifest = bundle.manifest
     except EdgeharError as error:
         yield f"{where}: {error}"
         return

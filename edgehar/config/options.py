@@ -13,13 +13,15 @@ from edgehar.delivery.options import NotifyOptions, UploadOptions
 from edgehar.events.options import DecisionOptions
 from edgehar.health.options import HealthOptions
 from edgehar.model.edgetpu import CPU, PATTERN
+from edgehar.model.options import ModelsOptions
 from edgehar.paths import InputFile, ModelText, SourceText
 from edgehar.recording.options import Pictures, RecordOptions
 from edgehar.sinks.mqtt.options import MqttOptions
 from edgehar.sinks.options import FileOptions
 from edgehar.sinks.spool.options import SpoolOptions
 from edgehar.sinks.webhook.options import WebhookOptions
-from edgehar.teaching.options import HistoryOptions
+from edgehar.teaching.options import HistoryOptions, InboxOptions
+from edgehar.web.options import WebOptions
 
 if TYPE_CHECKING:
     from edgehar.masks import View
@@ -181,7 +183,7 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return f"CameraOptions({', '.join(shown)})"
 
     def open_options(self) -> dict[str, Any]:
-        """Return the options for `edgehar.sources.open_source`: only those that are set, as no source accepts all."""
+        """Return the options for `edgehar.sources.open_source`: no source accepts all, so only set ones."""
         defaults = CameraOptions()
         names = (
             *("rate_hz", "width", "height", "transport", "tls_verify", "ca_file"),
@@ -250,9 +252,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     history: Annotated[
         HistoryOptions, Meta(description="The scores of every answer, kept to choose thresholds and to teach.")
     ] = HistoryOptions()
+    models: Annotated[
+        ModelsOptions, Meta(description="Which bundles may run, and whether a running program takes over new ones.")
+    ] = ModelsOptions()
+    inbox: Annotated[
+        InboxOptions, Meta(description="Moments that are worth a label, kept to teach the model; off unless `enabled`.")
+    ] = InboxOptions()
     notify: Annotated[
         NotifyOptions, Meta(description="Messages to people about events; off without an address in `urls`.")
     ] = NotifyOptions()
+    web: Annotated[WebOptions, Meta(description="Pages in the browser; off without `listen`.")] = WebOptions()
     health: Annotated[HealthOptions, Meta(description="Statuses and metrics.")] = HealthOptions()
 
     def __post_init__(self) -> None:
@@ -261,6 +270,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("camera is an empty list; leave it out for camera:0")
         if self.upload.url is not None and self.record.directory is None:
             raise ValueError("upload.url is set without record.directory; name a folder for the clips to upload")
+        if self.inbox.enabled and self.mode == "stateful":
+            raise ValueError('inbox.enabled needs mode "window"; a model in mode "stateful" cannot be taught')
+        if self.models.swap and self.mode == "stateful":
+            raise ValueError(
+                'models.swap needs mode "window"; a model in mode "stateful" cannot be replaced while it runs'
+            )
+        if self.inbox.enabled and self.inbox.keep == "clips" and self.record.seal_to:
+            raise ValueError(
+                'inbox.keep = "clips" would keep pictures in clear although record.seal_to is set; use "features"'
+            )
         self._check_record_sources()
         names = [camera.name for camera in self.cameras]
         if len(names) > 1 and None in names:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgehar.errors import ConfigError
+from edgehar.templates import Template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from edgehar.delivery.options import NotifyOptions
     from edgehar.records import Event
 
-FIELDS = ("label", "camera", "score", "time", "duration_s", "clip", "id", "model")
 _INSTALL = "notify needs apprise; run: pip install 'edgehar[notify]'"
 # A service that hangs is given up after so long, in seconds.
 TIMEOUT_S = 20
@@ -42,23 +41,12 @@ class Messages:
 
     def __init__(self, options: NotifyOptions) -> None:
         """Check the templates; ConfigError if one has an unknown field."""
-        self._title = _checked("title", options.title)
-        self._body = _checked("body", options.body)
+        self._title = Template("notify: title", options.title, longest=_LONGEST)
+        self._body = Template("notify: body", options.body, longest=_LONGEST)
 
     def of(self, event: Event, picture: bytes | None) -> Message:
         """Return the message about an event."""
-        duration_s = "" if event.end_s is None else f"{event.end_s - event.start_s:.1f}"
-        values = {
-            "label": event.label[:_LONGEST],
-            "camera": event.source[:_LONGEST],
-            "score": f"{event.peak_score:.2f}",
-            "time": event.time,
-            "duration_s": duration_s,
-            "clip": event.clip or "",
-            "id": event.id,
-            "model": event.model,
-        }
-        return Message(" ".join(self._title.format(**values).split()), self._body.format(**values), picture)
+        return Message(" ".join(self._title.fill(event).split()), self._body.fill(event), picture)
 
     def digest(self, left_out: Mapping[tuple[str, str], int]) -> Message:
         """Return the message about events that had none of their own, by label and camera."""
@@ -66,18 +54,6 @@ class Messages:
         rows = sorted(left_out.items(), key=lambda item: -item[1])
         body = "\n".join(f"{count} x {label[:_LONGEST]} at {camera[:_LONGEST]}" for (label, camera), count in rows)
         return Message(f"{total} more events", body)
-
-
-def _checked(name: str, template: str) -> str:
-    try:
-        parsed = list(string.Formatter().parse(template))
-    except ValueError as error:
-        raise ConfigError(f"notify: {name}: {error}; write {{{{ and }}}} for braces") from None
-    for _, field, specification, conversion in parsed:
-        if field is not None and (field not in FIELDS or specification or conversion):
-            known = ", ".join(f"{{{known}}}" for known in FIELDS)
-            raise ConfigError(f"notify: {name}: {{{field}}} is not known; there are {known}")
-    return template
 
 
 def apprise_sender(options: NotifyOptions) -> Callable[[Message], str | None]:

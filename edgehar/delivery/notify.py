@@ -15,6 +15,7 @@ from edgehar.delivery.messages import Message, Messages
 from edgehar.hours import Hours
 from edgehar.records import Event
 from edgehar.sinks.base import Sink
+from edgehar.templates import is_wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,11 +123,7 @@ class NotifySink(Sink):
         options, hours = self._options, self._hours.get(event.source)
         if hours is not None and not hours.hold(self._now()):
             return False
-        return (
-            (not options.labels or event.label in options.labels)
-            and (not options.cameras or event.source in options.cameras)
-            and event.peak_score >= options.min_score
-        )
+        return is_wanted(event, labels=options.labels, cameras=options.cameras, min_score=options.min_score)
 
     def _has_budget(self, planned: int = 0) -> bool:
         """Whether one more message may be sent within this hour."""

@@ -103,8 +103,11 @@ class NotifyOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Meta(description="A file with one Apprise address a line.", examples=["/etc/edgehar/notify-urls"]),
     ] = None
     when: Annotated[
-        Literal["start", "end"],
-        Meta(description="Send at the start of an event, or at its end, when the peak and the clip are known."),
+        Literal["start", "end", "uploaded"],
+        Meta(
+            description="Send at the start of an event, at its end, when the peak is known, or when a server has its "
+            "clip, with the address in {clip_url}."
+        ),
     ] = "start"
     labels: Annotated[
         list[str], Meta(description="Events with these labels only; all if empty.", examples=[["fight"]])
@@ -117,8 +120,8 @@ class NotifyOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         str,
         Meta(
             min_length=1,
-            description="Title, with {label}, {camera}, {score}, {time}, {duration_s}, {clip}, {id} and {model} "
-            "filled in.",
+            description="Title, with {label}, {camera}, {score}, {time}, {duration_s}, {clip}, {clip_url}, {id}, "
+            "{model} and {phase} filled in.",
         ),
     ] = "{label} at {camera}"
     body: Annotated[str, Meta(min_length=1, description="Text, filled in like the title.")] = "Score {score} at {time}."

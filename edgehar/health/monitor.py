@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-GaugeName = Literal["queue_depth", "queue_dropped", "spool_depth", "spool_dropped", "spool_refused", "connected"]
+GaugeName = Literal[
+    "queue_depth", "queue_dropped", "spool_depth", "spool_dropped", "spool_refused", "connected",
+    "recordings", "recordings_failed", "uploads", "uploads_waiting", "notifications", "notifications_failed",
+]  # fmt: skip
 # Frame ages are those of this many predictions.
 _AGES = 512
 # Time between two measurements of the machine and the queues.
@@ -174,6 +177,12 @@ class StreamHealth:
             spool_depth=total("spool_depth"),
             spool_dropped=total("spool_dropped"),
             spool_refused=total("spool_refused"),
+            recordings=total("recordings"),
+            recordings_failed=total("recordings_failed"),
+            uploads=total("uploads"),
+            uploads_waiting=total("uploads_waiting"),
+            notifications=total("notifications"),
+            notifications_failed=total("notifications_failed"),
             reconnects=self.reconnects,
             inference_errors=self.inference_errors,
             rate_hz=self.rate_hz,
@@ -268,8 +277,7 @@ class Monitor:
         """Add a number of a sink to statuses and metrics. It replaces one of the same name and sink.
 
         Args:
-            name: which number: records waiting in memory or dropped there, events waiting on disk or dropped
-                undelivered, or whether the receiver is connected.
+            name: which number: one of a status, or whether the receiver is connected.
             read: returns the number, from any thread. If it raises, the number is left out.
             sink: name of the sink, for example `mqtt`; empty for all sinks together.
         """

@@ -44,6 +44,12 @@ _PER_SINK: tuple[tuple[GaugeName, str, Kind, str], ...] = (
     ("spool_depth", "spool_messages", "gauge", "Events on disk that wait for delivery."),
     ("spool_dropped", "spool_dropped_total", "counter", "Events lost before delivery."),
     ("spool_refused", "spool_refused_total", "counter", "Events that the receiver refused, set aside on disk."),
+    ("recordings", "recordings_total", "counter", "Recordings of events finished."),
+    ("recordings_failed", "recordings_failed_total", "counter", "Recordings given up because the disk failed."),
+    ("uploads", "uploads_total", "counter", "Recordings that the server has got."),
+    ("uploads_waiting", "uploads_waiting", "gauge", "Recordings that wait to be uploaded."),
+    ("notifications", "notifications_total", "counter", "Messages sent to people."),
+    ("notifications_failed", "notifications_failed_total", "counter", "Messages given up."),
 )
 
 

@@ -23,7 +23,7 @@ from edgehar.records import Prediction, TimingMs, Window, utc_now
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import numpy.typing as npt
 
@@ -44,11 +44,13 @@ class Classifier:
     ...             print(prediction.label)
 
     Attributes:
-        bundle: the model.
         hop: frames between predictions.
         mode: "window" or "stateful".
         source_name: name of the source in predictions.
         frames_seen: frames on the model's time grid since the start or the last `reset`.
+        keep_features: whether predictions carry the encodings of their window (mode "window" only).
+        on_input: called with the encoder's input of each frame, int8 `(1, height, width, 3)`, which is valid during the
+            call only; None for nothing.
     """
 
     def __init__(
@@ -88,7 +90,6 @@ class Classifier:
             raise ConfigError(f"mode is {mode!r}, it must be {' or '.join(MODES)}")
         self._network = model if isinstance(model, Network) else Network(model, threads=threads, delegate=delegate)
         self._owns_network = self._network is not model
-        self.bundle = self._network.bundle
         manifest = self.bundle.manifest
         self._window = manifest.temporal.window
         self.hop = _check_hop(manifest.temporal.hop if hop is None else hop, self._window, manifest.name)
@@ -106,7 +107,14 @@ class Classifier:
         self._times = WindowTimes(self._window, manifest.temporal.rate_hz)
         self._first_captured_s, self._last_captured_s = 0.0, -math.inf
         self._answers = 0
+        self.on_input: Callable[[npt.NDArray[np.int8]], object] | None = None
         self._closed = False
+        self.keep_features = False
+
+    @property
+    def bundle(self) -> ModelBundle:
+        """The model. It changes when another head takes over."""
+        return self._network.bundle
 
     @property
     def rate_hz(self) -> float:
@@ -215,6 +223,16 @@ class Classifier:
             raise SourceError(f"{clip}: contains no frames")
         return _mean(answers, frames, lost)
 
+    def features(self) -> npt.NDArray[np.int8]:
+        """Return the encodings of the latest window, int8 `(window, features)`, a view that the next frame changes.
+
+        Raises:
+            ConfigError: the mode is "stateful".
+        """
+        if not isinstance(self._history, WindowHistory):
+            raise ConfigError('mode "stateful" keeps no window of features; use mode "window"')
+        return self._history.view()
+
     def reset(self) -> None:
         """Forget all frames: the next frame starts a new stream, whose predictions are numbered from 0."""
         self.interrupt()
@@ -315,6 +333,8 @@ class Classifier:
             self._resizer.resize_into(frame, encoder.input_view())
         except ValueError as error:
             raise SourceError(f"{self.source_name or 'frame'}: {error}") from error
+        if self.on_input is not None:
+            self.on_input(encoder.input_view())
         shrunk = time.perf_counter()
         encoder.invoke()
         encoded = time.perf_counter()
@@ -342,7 +362,11 @@ class Classifier:
             timing_ms=TimingMs(round(spent.shrink, 3), round(spent.encode, 3), round(classified_ms, 3)),
             dropped=dropped,
             rate_ok=self._times.rate_ok,
-        ).with_raw(raw)
+        ).with_raw(
+            raw,
+            head=self.bundle.manifest.files["head.tflite"][:8],
+            features=self.features().copy() if self.keep_features else None,
+        )
 
     def _span(self) -> Window:
         times = self._times

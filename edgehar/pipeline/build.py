@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import hashlib
 import math
+from collections import ChainMap
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.capture.governor import Governor
@@ -15,16 +17,17 @@ from edgehar.events.decider import Decider
 from edgehar.hours import Hours
 from edgehar.model.bundle import ModelBundle
 from edgehar.model.classifier import Classifier
-from edgehar.model.network import Network
-from edgehar.pipeline.stream import Stream, StreamOptions
+from edgehar.pipeline.models import LoadedModel, load_models
+from edgehar.pipeline.stream import Stream, StreamOptions, recorded_model
 from edgehar.printable import valid_unicode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from edgehar.config import CameraOptions, Config
     from edgehar.delivery.uploader import Uploader
     from edgehar.health.monitor import Monitor
+    from edgehar.model.manifest import Manifest
     from edgehar.recording.camera import CameraRecorder
     from edgehar.recording.recorder import Recorder
     from edgehar.records import Event
@@ -38,33 +41,27 @@ if TYPE_CHECKING:
 _LEAST_SHARE = 0.01
 
 
-def load_networks(config: Config) -> dict[str, Network]:
-    """Load every model of the configuration once; returns networks by the name or path that the configuration gives."""
-    from edgehar.inspect import trial
-
-    networks = {}
-    for model in dict.fromkeys(config.model_of(camera) for camera in config.cameras):
-        networks[model] = Network(trial.open_bundle(model), threads=config.threads, delegate=config.delegate)
-    return networks
-
-
-def make_recorder(config: Config) -> Recorder | None:
+def make_recorder(config: Config, monitor: Monitor) -> Recorder | None:
     """Return the recorder of events; None if recording is off."""
     if config.record.directory is None:
         return None
     from edgehar.recording.recorder import Recorder
 
-    return Recorder(config.record)
+    recorder = Recorder(config.record)
+    monitor.add_gauge("recordings", lambda: recorder.recorded)
+    monitor.add_gauge("recordings_failed", lambda: recorder.failed)
+    return recorder
 
 
-def make_uploader(config: Config, recorder: Recorder | None, on_uploaded: Callable[[Event], bool]) -> Uploader | None:
+def make_uploader(config: Config, shared: Shared, on_uploaded: Callable[[Event], bool]) -> Uploader | None:
     """Return the uploader of recordings; None if nothing is uploaded.
 
     Args:
         config: the configuration.
-        recorder: makes the recordings.
+        shared: has the recorder, and the monitor that counts uploads.
         on_uploaded: takes the record of each clip that the server has; False if the program ends.
     """
+    recorder = shared.recorder
     if recorder is None or config.upload.url is None:
         return None
     from edgehar.delivery.uploader import Uploader
@@ -72,6 +69,8 @@ def make_uploader(config: Config, recorder: Recorder | None, on_uploaded: Callab
 
     uploader = Uploader(Archive(recorder.folder), config.upload, on_uploaded=on_uploaded)
     recorder.on_recorded = uploader.add
+    shared.monitor.add_gauge("uploads", lambda: uploader.uploaded)
+    shared.monitor.add_gauge("uploads_waiting", lambda: uploader.waiting)
     return uploader
 
 
@@ -80,13 +79,13 @@ class Shared:
     """What the streams of a run share.
 
     Attributes:
-        networks: the models, by the name or path that the configuration gives.
+        models: the models, by the name or path that the configuration gives.
         governors: one for each rate, by the rate in Hz, because all streams run on one thread.
         monitor: gets the counts of all streams.
         recorder: records events; None if recording is off.
     """
 
-    networks: dict[str, Network]
+    models: dict[str, LoadedModel]
     governors: dict[float, Governor]
     monitor: Monitor
     recorder: Recorder | None
@@ -94,10 +93,10 @@ class Shared:
     @classmethod
     def of(cls, config: Config, monitor: Monitor) -> Shared:
         """Load the models of a configuration, and make the other parts."""
-        networks = load_networks(config)
-        rates_hz = dict.fromkeys(network.bundle.manifest.temporal.rate_hz for network in networks.values())
+        models = load_models(config)
+        rates_hz = dict.fromkeys(model.network.bundle.manifest.temporal.rate_hz for model in models.values())
         governors = {rate_hz: Governor(rate_hz, config.governor) for rate_hz in rates_hz}
-        return cls(networks, governors, monitor, make_recorder(config))
+        return cls(models, governors, monitor, make_recorder(config, monitor))
 
 
 def make_streams(config: Config, shared: Shared) -> list[Stream]:
@@ -106,9 +105,9 @@ def make_streams(config: Config, shared: Shared) -> list[Stream]:
 
 
 def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Stream:
-    network = shared.networks[config.model_of(camera)]
+    network = shared.models[config.model_of(camera)].network
     name, bundle, view = source_name(camera), network.bundle, config.view_of(camera)
-    recording = None if shared.recorder is None else _recording(config, camera, bundle, shared.recorder)
+    recording = _recorder_of(config, camera, bundle, shared)
     classifier = Classifier(
         network,
         hop=config.hop_of(camera),
@@ -132,6 +131,26 @@ def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Strea
             hours=hours,
         ),
     )
+
+
+def _recorder_of(config: Config, camera: CameraOptions, bundle: ModelBundle, shared: Shared) -> CameraRecorder | None:
+    """Return what keeps the last seconds of video, for recordings, for clips of the inbox, or for both."""
+    if shared.recorder is not None:
+        return _recording(config, camera, bundle, shared.recorder)
+    if not _keeps_clips(config, camera):
+        return None
+    from edgehar.recording.camera import CameraRecorder
+    from edgehar.recording.options import RecordOptions
+
+    options = RecordOptions(pre_roll_s=2 * config.inbox.seconds)
+    view = config.view_of(camera)
+    return CameraRecorder(
+        source_name(camera), recorded_model(bundle), view, options, accepts=lambda: False, realtime=camera.realtime
+    )
+
+
+def _keeps_clips(config: Config, camera: CameraOptions) -> bool:
+    return config.inbox.enabled and config.inbox.keep == "clips" and config.view_of(camera).pictures != "none"
 
 
 def source_name(camera: CameraOptions) -> str:
@@ -170,6 +189,8 @@ def make_sinks(config: Config, streams: list[Stream], monitor: Monitor, on_comma
             sinks.append(_notify_sink(config, streams, monitor))
         if config.history.enabled:
             sinks.append(_history_sink(config, streams))
+        if config.inbox.enabled:
+            sinks.append(_inbox_sink(config, streams))
     except BaseException:
         for sink in sinks:
             sink.close()
@@ -186,7 +207,9 @@ def _notify_sink(config: Config, streams: list[Stream], monitor: Monitor) -> Sin
     def picture_of(event: Event) -> bytes | None:
         stream = by_name.get(event.source)
         # Sealed pictures leave the device sealed or not at all.
-        return None if stream is None or config.record.seal_to else stream.picture_of(event)
+        if stream is None or config.record.seal_to:
+            return None
+        return _recorded_picture(config, event) if event.phase == "uploaded" else stream.picture_of(event)
 
     hours = {
         source_name(camera): Hours(f"camera {source_name(camera)}: notify_hours", camera.notify_hours)
@@ -195,14 +218,24 @@ def _notify_sink(config: Config, streams: list[Stream], monitor: Monitor) -> Sin
     }
     sink = NotifySink(config.notify, apprise_sender(config.notify), picture_of=picture_of, hours=hours)
     monitor.add_gauge("connected", lambda: sink.connected, sink.name)
+    monitor.add_gauge("notifications", lambda: sink.sent)
+    monitor.add_gauge("notifications_failed", lambda: sink.failed)
     return sink
 
 
-def _recording(config: Config, camera: CameraOptions, bundle: ModelBundle, recorder: Recorder) -> CameraRecorder:
-    from edgehar.recording.sidecar import Model
-    from edgehar.recording.store import sha256_of
+def _recorded_picture(config: Config, event: Event) -> bytes | None:
+    """Return the picture that was recorded of an event; None if it is not there any more."""
+    assert config.record.directory is not None
+    assert event.clip is not None
+    path = Path(config.record.directory).expanduser() / event.clip
+    try:
+        return path.with_suffix(".jpg").read_bytes()
+    except OSError:
+        return None
 
-    model = Model(bundle.manifest.name, sha256_of(bundle.path), tuple(bundle.manifest.labels))
+
+def _recording(config: Config, camera: CameraOptions, bundle: ModelBundle, recorder: Recorder) -> CameraRecorder:
+    model = recorded_model(bundle)
     hours = Hours(f"camera {source_name(camera)}: record_hours", camera.record_hours)
     recording = recorder.camera(
         source_name(camera),
@@ -260,6 +293,8 @@ def _local_sinks(config: Config) -> list[Sink]:
 def _mqtt_sink(
     config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[Command], None]
 ) -> MqttSink:
+    from edgehar.recording.store import sha256_of
+    from edgehar.sinks.mqtt.device import DeviceReport, ModelInUse
     from edgehar.sinks.mqtt.discovery import PublishedStream
     from edgehar.sinks.mqtt.options import read_broker
     from edgehar.sinks.mqtt.sink import MqttSink
@@ -282,7 +317,18 @@ def _mqtt_sink(
         )
         for stream, camera in zip(streams, config.cameras, strict=True)
     ]
-    sink = MqttSink(config.mqtt, spool=spool, streams=published, settings=settings_of(streams), on_command=on_command)
+    models = [
+        ModelInUse(stream.model, sha256_of(running.classifier.bundle.path), stream.name)
+        for stream, running in zip(published, streams, strict=True)
+    ]
+    sink = MqttSink(
+        config.mqtt,
+        spool=spool,
+        streams=published,
+        settings=settings_of(streams),
+        on_command=on_command,
+        device=DeviceReport(lambda: models),
+    )
     _add_gauges(monitor, "mqtt", spool, lambda: sink.connected)
     return sink
 
@@ -312,8 +358,32 @@ def _history_sink(config: Config, streams: list[Stream]) -> Sink:
     from edgehar.teaching.history import history_folder
     from edgehar.teaching.history_sink import HistorySink
 
-    models = {stream.name: stream.classifier.bundle.manifest for stream in streams}
-    return HistorySink(history_folder(config.history, config.spool.directory), config.history, models)
+    folder = history_folder(config.history, config.spool.directory)
+    return HistorySink(folder, config.history, _manifests(streams))
+
+
+def _inbox_sink(config: Config, streams: list[Stream]) -> Sink:
+    from edgehar.teaching.inbox import Inbox, inbox_folder
+    from edgehar.teaching.inbox_clips import RingClips
+    from edgehar.teaching.inbox_sink import InboxSink, WatchedCamera
+
+    cameras = {}
+    for camera, stream in zip(config.cameras, streams, strict=True):
+        stream.classifier.keep_features = True
+        wanted = _keeps_clips(config, camera) and stream.recording is not None
+        clips = RingClips(stream.recording.ring) if wanted and stream.recording is not None else None
+        cameras[stream.name] = WatchedCamera(stream.classifier.hop, partial(_thresholds, stream), clips)
+    inbox = Inbox(inbox_folder(config.inbox, config.spool.directory))
+    return InboxSink(inbox, config.inbox, cameras, _manifests(streams))
+
+
+def _thresholds(stream: Stream) -> dict[str, float]:
+    return stream.decider.thresholds
+
+
+def _manifests(streams: list[Stream]) -> Mapping[str, Manifest]:
+    """Return the manifests by the first digits of the SHA-256 of their head; it grows when another head takes over."""
+    return ChainMap(*(stream.models for stream in streams))
 
 
 def _add_gauges(monitor: Monitor, name: str, spool: Spool, connected: Callable[[], bool]) -> None:

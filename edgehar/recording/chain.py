@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from edgehar.errors import SinkError
+from edgehar.files import sync_folder
 from edgehar.records import utc_now
 
 if TYPE_CHECKING:
@@ -176,6 +177,8 @@ class Chain:
             if written < len(data):
                 raise OSError(28, os.strerror(28))
             os.fsync(descriptor)
+            if not size:
+                sync_folder(self.path.parent)
         except OSError:
             os.ftruncate(descriptor, size)
             raise

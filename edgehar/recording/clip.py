@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from edgehar.errors import SinkError
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from edgehar.recording.sidecar import Answer
     from edgehar.recording.store import Draft, Store
     from edgehar.records import Event
+
+
+# How often a growing clip is flushed to the disk: a power cut loses no more than this and the last fragment.
+_FLUSH_EVERY_S = 2.0
 
 
 class ClipInProgress:
@@ -36,6 +41,7 @@ class ClipInProgress:
         self._draft: Draft | None = None
         self._writer: ClipWriter | None = None
         self._shown: float | None = None
+        self._flushed_s = -math.inf
 
     def advance(self, now_s: float) -> list[Line]:
         """Write what is there; return the lines of the parts that were finished.
@@ -68,6 +74,9 @@ class ClipInProgress:
         if over:
             lines.append(self._finish_part())
             self.finished = True
+        elif self._writer is not None and now_s - self._flushed_s >= _FLUSH_EVERY_S:
+            self._flushed_s = now_s
+            self._writer.flush()
         return lines
 
     def salvage(self) -> list[Line]:
@@ -139,7 +148,7 @@ class ClipInProgress:
             part=self._part,
             events=events,
             answers=answers,
-            model=camera.model,
+            model=self.recording.model,
             clip=None,
             picture=None,
             pictures=camera.view.pictures,

@@ -31,6 +31,9 @@ class Output(Protocol):
     def write(self, data: bytes) -> int:
         """Append bytes; OSError if the disk fails."""
 
+    def flush(self) -> None:
+        """Flush what was written to the disk; OSError if the disk fails."""
+
     def close(self) -> None:
         """Flush to the disk and close; OSError if the disk fails."""
 
@@ -58,6 +61,10 @@ class PlainOutput:
             self.size += written
             rest = rest[written:]
         return len(data)
+
+    def flush(self) -> None:
+        """Flush what was written to the disk; OSError if the disk fails."""
+        os.fdatasync(self._descriptor)
 
     def close(self) -> None:
         """Flush to the disk and close. Safe to call twice."""
@@ -146,6 +153,10 @@ class ClipWriter:
         self._frames += 1
         self._end_s = max(self._end_s, captured_s)
         self._guard(lambda: self._container.mux(copy))
+
+    def flush(self) -> None:
+        """Flush the whole fragments so far to the disk, so that a power cut does not lose them."""
+        self._guard(self.output.flush)
 
     def close(self) -> ClipFacts:
         """Finish the file and flush it to the disk."""

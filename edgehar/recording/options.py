@@ -8,7 +8,6 @@ import msgspec
 from msgspec import Meta
 
 Pictures = Literal["none", "blurred", "full"]
-ENCODERS = ("auto", "h264_v4l2m2m", "libx264", "mjpeg")
 
 
 class RecordOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgehar.files import sync_file
 from edgehar.recording.seal import SUFFIX
 from edgehar.recording.sidecar import Clip, Picture, Sidecar
 from edgehar.recording.store import Draft, sha256_of
@@ -69,6 +70,7 @@ def _finish_clip(final: Path, *, sealed: bool) -> None:
     if not sealed:
         whole = whole_fragments(growing)
         os.truncate(growing, whole)
+    sync_file(growing)
     if growing.stat().st_size:
         growing.rename(final)
     else:
@@ -95,8 +97,7 @@ def _write_sidecar(store: Store, journal: Path, files: dict[str, Path], *, seale
         )
     temporary = files[".json"].with_name(f".{files['.json'].name}.new")
     temporary.write_bytes(msgspec.json.format(document, indent=1) + b"\n")
-    with temporary.open("rb") as written:
-        os.fsync(written.fileno())
+    sync_file(temporary)
     temporary.rename(files[".json"])
 
 

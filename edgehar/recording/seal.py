@@ -90,6 +90,10 @@ class SealedOutput:
             rest = rest[written:]
         return len(data)
 
+    def flush(self) -> None:
+        """Flush what was encrypted to the disk; OSError if the disk fails."""
+        os.fdatasync(self._file)
+
     def close(self) -> None:
         """Write the rest, flush to the disk and close. Safe to call twice."""
         if self._pipe < 0:

@@ -18,6 +18,7 @@ import msgspec
 
 from edgehar._version import __version__
 from edgehar.errors import ConfigError
+from edgehar.files import sync_folder
 from edgehar.recording.chain import Chain, Line
 from edgehar.recording.clip_file import PlainOutput
 from edgehar.recording.seal import SUFFIX, Sealer
@@ -124,6 +125,8 @@ class Store(Archive):
         make_folder((self.folder / base).parent)
         draft = Draft(self, base, sealed=self.sealer is not None)
         draft.note(sidecar)
+        # Before any other file: without these facts nobody would know what that file is.
+        sync_folder((self.folder / base).parent)
         return draft
 
     def _newest_sidecar(self) -> str | None:
@@ -210,7 +213,7 @@ class Draft:
             path = self._file(suffix)
             if path.exists():
                 files[suffix + self._suffix] = sha256_of(path)
-        _sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
         line = store.chain.append("clip", self.base, files)
         store.last_sidecar = files[".json" + self._suffix]
         self._temporary(".json").unlink(missing_ok=True)
@@ -252,24 +255,18 @@ def safe_name(text: str) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, for this user only; OSError if that fails."""
+    """Make a folder and those above it, for this user only, and flush that to the disk; OSError if that fails."""
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True, mode=0o700)
+        # Or a power cut may lose the folder, and with it the files that were flushed.
+        sync_folder(folder.parent)
 
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal; OSError if it cannot be read."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _lock(folder: Path) -> int:

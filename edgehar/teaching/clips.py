@@ -1,15 +1,28 @@
-"""Labelled clips to teach from: `<label>/<clip>` folders, with an optional table of groups."""
+"""Labelled clips to teach from: `<label>/<clip>` folders, and moments and recordings that a person has labelled."""
 
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from edgehar.errors import ConfigError
+from edgehar.recording.sidecar import Sidecar
 from edgehar.sources.address import VIDEO_SUFFIXES
+from edgehar.teaching.inbox import Inbox, Item, day_of
+from edgehar.teaching.labels import SUFFIX as LABEL_SUFFIX
+from edgehar.teaching.labels import read_label
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 GROUPS_FILE = "groups.csv"
+# What is shown of a contradiction.
+_MOST_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -17,27 +30,37 @@ class LabelledClip:
     """A clip with its label.
 
     Attributes:
-        path: the video file.
-        label: the name of its folder.
-        group: the camera, person or day it shares with other clips; its own path where no table names one.
+        path: the video file; of a moment without a clip, its facts.
+        label: the class that it shows.
+        group: the camera, person or day it shares with other clips; its own path where nothing is known of that.
+        item: the moment of the inbox that it is; None for a video file.
+        span_s: the part of the video that the label is about, in seconds from its start; None for all of it.
     """
 
     path: Path
     label: str
     group: str
+    item: Item | None = None
+    span_s: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class LabelledClips:
-    """The clips of a folder, in the order of their paths.
+    """Clips with labels, and what else was found.
 
     Attributes:
         clips: all of them.
-        grouped: whether a table names the groups.
+        held_out: what the groups are, for the protocol: "groups held out", "days held out" and so on.
+        grouped: whether groups are known; if not, clips are held out at random.
+        ordinary: moments that were chosen by chance and have no label: a fair sample of the time watched.
+        skipped: labels without a clip, with why.
     """
 
     clips: list[LabelledClip]
-    grouped: bool
+    held_out: str
+    grouped: bool = True
+    ordinary: list[Item] = field(default_factory=list)
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_clips(folder: Path) -> LabelledClips:
@@ -46,7 +69,7 @@ def read_clips(folder: Path) -> LabelledClips:
     `groups.csv` in the folder, if there is one, has the columns `clip` (path below the folder) and `group`.
 
     Raises:
-        ConfigError: there is no such folder, no clip in it, or the table cannot be used.
+        ConfigError: there is no such folder, no clip in it, the table cannot be used, or a clip has two labels.
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder; give a folder that holds <label>/<clip> files")
@@ -59,7 +82,128 @@ def read_clips(folder: Path) -> LabelledClips:
                 clips.append(LabelledClip(path, label.name, name if groups is None else groups.get(name, name)))
     if not clips:
         raise ConfigError(f"{folder}: holds no clip; put video files into {folder}/<label>/")
-    return LabelledClips(clips, groups is not None)
+    what = "random by clip, without groups.csv" if groups is None else "groups held out"
+    return LabelledClips(clips, what, groups is not None)
+
+
+def read_inbox(folder: Path) -> LabelledClips:
+    """List what has a label below a folder: moments of an inbox, and recordings of `edgehar-run --record`.
+
+    A group is one camera on one day, or in one hour if there is only one such day.
+
+    Raises:
+        ConfigError: there is no such folder, nothing in it has a label, or a moment has two.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder; set enabled = true under [inbox] and let edgehar-run watch")
+    items = {item.base: item for item in Inbox(folder).items()}
+    clips, skipped = [], {}
+    for path in sorted(folder.rglob(f"*{LABEL_SUFFIX}")):
+        base = path.with_name(path.name.removesuffix(LABEL_SUFFIX))
+        try:
+            clips.append(_labelled(base, items.get(base)))
+        except ConfigError as error:
+            skipped[str(path)] = str(error)
+    if not clips:
+        raise ConfigError(_why_nothing(folder, items, skipped))
+    ordinary = [item for item in items.values() if item.facts.why == "random" and not item.labelled]
+    what = "days held out"
+    if len({clip.group for clip in clips}) == 1:
+        clips, what = [_by_hour(clip) for clip in clips], "hours held out"
+    return LabelledClips(clips, what, ordinary=ordinary, skipped=skipped)
+
+
+def combined(parts: Sequence[LabelledClips]) -> LabelledClips:
+    """Return the clips of several folders.
+
+    Raises:
+        ConfigError: a clip has two labels.
+    """
+    clips = [clip for part in parts for clip in part.clips]
+    _check_contradictions(clips)
+    return LabelledClips(
+        clips,
+        "; ".join(dict.fromkeys(part.held_out for part in parts)),
+        all(part.grouped for part in parts),
+        [item for part in parts for item in part.ordinary],
+        {path: why for part in parts for path, why in part.skipped.items()},
+    )
+
+
+def _labelled(base: Path, item: Item | None) -> LabelledClip:
+    label = read_label(base)
+    # Read a moment ago; someone may have withdrawn it since.
+    if label is None:
+        raise ConfigError(f"{base}: the label was withdrawn")
+    if item is not None:
+        group = f"{item.base.parent.name}/{day_of(item.facts)}"
+        return LabelledClip(item.clip or item.base, label.label, group, item)
+    clip = base.with_name(f"{base.name}.mp4")
+    if not clip.is_file():
+        raise ConfigError(f"{base}: has a label, but the clip is gone; delete the label")
+    span_s, group = _of_recording(base)
+    return LabelledClip(clip, label.label, group or base.parent.as_posix(), span_s=span_s)
+
+
+def _of_recording(base: Path) -> tuple[tuple[float, float] | None, str]:
+    """Return the part of a recording that its event spans, and its camera and day."""
+    path = base.with_name(f"{base.name}.json")
+    try:
+        sidecar = msgspec.json.decode(path.read_bytes(), type=Sidecar)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None, ""
+    started = sidecar.events[0]
+    group = f"{sidecar.source}/{started.time[:10]}"
+    if sidecar.clip is None or sidecar.clip.start_s is None:
+        return None, group
+    end_s = next((event.end_s for event in sidecar.events if event.end_s is not None), None)
+    last_s = sidecar.clip.end_s if end_s is None else end_s
+    begin_s = sidecar.clip.start_s
+    # The first window of an event reaches back before its start by the time of a window, about two seconds.
+    span_s = (max(0.0, started.start_s - 2.0 - begin_s), (last_s or started.start_s) - begin_s)
+    return span_s, group
+
+
+def _by_hour(clip: LabelledClip) -> LabelledClip:
+    if clip.item is None:
+        return clip
+    facts = clip.item.facts
+    return LabelledClip(clip.path, clip.label, f"{clip.group}T{facts.time[11:13]}", clip.item, clip.span_s)
+
+
+def _why_nothing(folder: Path, items: Mapping[Path, Item], skipped: Mapping[str, str]) -> str:
+    if skipped:
+        return f"{folder}: {len(skipped)} labels, but no clip can be used: {next(iter(skipped.values()))}"
+    if items:
+        return f"{folder}: {len(items)} moments, none has a label; label them with: edgehar label {folder}"
+    return f"{folder}: holds nothing with a label; give the folder of [inbox], or of edgehar-run --record"
+
+
+def _check_contradictions(clips: Sequence[LabelledClip]) -> None:
+    """Raise ConfigError if the same clip, or the same event, has two labels."""
+    seen: dict[str, LabelledClip] = {}
+    contradictions = []
+    for clip in clips:
+        for key in _identities(clip):
+            other = seen.setdefault(key, clip)
+            if other.label != clip.label:
+                contradictions.append(f"{other.path} is {other.label!r}, {clip.path} is {clip.label!r}")
+    if contradictions:
+        shown, more = contradictions[:_MOST_SHOWN], len(contradictions) - _MOST_SHOWN
+        raise ConfigError(
+            f"contradicting labels of the same clip: {'; '.join(shown)}{f' and {more} more' if more > 0 else ''}; "
+            "keep one label of each"
+        )
+
+
+def _identities(clip: LabelledClip) -> Iterator[str]:
+    if clip.item is None:
+        with clip.path.open("rb") as file:
+            yield hashlib.file_digest(file, "sha256").hexdigest()
+        return
+    yield clip.item.facts.sha256
+    if clip.item.facts.event is not None:
+        yield clip.item.facts.event
 
 
 def _read_groups(path: Path) -> dict[str, str] | None:

@@ -19,50 +19,94 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar.model.network import Network
+    from edgehar.teaching.clips import LabelledClip
+
+    Windows = npt.NDArray[np.int8]
 
 # The difference to frames before the first one is 0: these frames of a clip look like none of a running camera.
 _STARTING_FRAMES = 2
 
 
-def windows_of(network: Network, clip: str | os.PathLike[str], hop: int) -> npt.NDArray[np.int8]:
-    """Encode a clip and cut its features into windows, one every `hop` frames.
+def windows_of(network: Network, clip: LabelledClip, hop: int) -> Windows:
+    """Return the windows of a labelled clip, one every `hop` frames, int8 `(windows, window, features)`.
 
-    The first two frames are left out where the clip is long enough for that. A clip shorter than one window gives one
-    window, filled up in front with its first features.
+    The features of a moment are used as they were kept, if this encoder made them; else its clip is encoded.
+
+    Raises:
+        SourceError: the clip cannot be read or holds no frame; or there is no clip, and features of another encoder.
+    """
+    window, item = network.bundle.manifest.temporal.window, clip.item
+    if item is None:
+        return cut(encode(network, clip.path, clip.span_s), window, hop, skip=_STARTING_FRAMES)
+    if item.facts.encoder == network.bundle.manifest.files["encoder.tflite"]:
+        return cut(item.features(), window, hop)
+    if item.clip is None:
+        raise SourceError(
+            f"{item.base}: its features are of model {item.facts.model!r}, which has another encoder, and no clip was "
+            "kept; teach that model, or one taught from it"
+        )
+    span_s = (item.facts.clip_offset_s, item.facts.clip_offset_s + item.facts.end_s - item.facts.start_s)
+    return cut(encode(network, item.clip, span_s), window, hop, skip=_STARTING_FRAMES)
+
+
+def cut(frames: npt.NDArray[np.int8], window: int, hop: int, *, skip: int = 0) -> Windows:
+    """Cut the features of consecutive frames into windows.
+
+    The first `skip` frames are left out if enough follow. Fewer frames than a window give one window, filled up in
+    front with the first frame.
+
+    Args:
+        frames: int8 `(frames, features)`.
+        window: frames of a window.
+        hop: frames between windows.
+        skip: frames to leave out.
+    """
+    if len(frames) < window + skip:
+        history = FeatureRing(window, frames.shape[1])
+        for features in frames:
+            history.push(features)
+        return history.view()[np.newaxis].copy()
+    starts = range(skip, len(frames) - window + 1, hop)
+    return np.stack([frames[start : start + window] for start in starts])
+
+
+def encode(
+    network: Network, clip: str | os.PathLike[str], span_s: tuple[float, float] | None = None
+) -> npt.NDArray[np.int8]:
+    """Encode the frames of a video on the model's time grid, int8 `(frames, features)`.
 
     Args:
         network: encoder and manifest.
         clip: a video file, or what else `open_source` takes.
-        hop: frames between windows.
-
-    Returns:
-        int8 `(windows, window, features)`.
+        span_s: use only this part, in seconds from the first frame.
 
     Raises:
         SourceError: the clip cannot be read, or holds no frame.
     """
     bundle, encoder = network.bundle, network.encoder
-    window, grid = bundle.manifest.temporal.window, TimeGrid(bundle.manifest.temporal.rate_hz)
-    resizer, found = bundle.make_resizer(), []
+    grid, resizer, first_s = TimeGrid(bundle.manifest.temporal.rate_hz), bundle.make_resizer(), None
+    found = []
     try:
         with open_source(clip) as source:
             for frame in source:
-                if not grid.accepts(frame.captured_s):
+                first_s = frame.captured_s if first_s is None else first_s
+                if not grid.accepts(frame.captured_s) or _is_outside(frame.captured_s - first_s, span_s):
                     continue
-                resizer.resize_into(frame, encoder.input_view())
+                try:
+                    resizer.resize_into(frame, encoder.input_view())
+                except ValueError as error:
+                    raise SourceError(f"{clip}: {error}") from error
                 encoder.invoke()
                 found.append(encoder.output_view().reshape(-1).copy())
     finally:
         resizer.close()
     if not found:
         raise SourceError(f"{clip}: holds no frame")
-    if len(found) < window + _STARTING_FRAMES:
-        history = FeatureRing(window, found[0].size)
-        for features in found:
-            history.push(features)
-        return history.view()[np.newaxis].copy()
-    starts = range(_STARTING_FRAMES, len(found) - window + 1, hop)
-    return np.stack([np.stack(found[start : start + window]) for start in starts])
+    return np.stack(found)
+
+
+def _is_outside(at_s: float, span_s: tuple[float, float] | None) -> bool:
+    return span_s is not None and not span_s[0] <= at_s <= span_s[1]
 
 
 class Probe:

@@ -66,7 +66,7 @@ class HistorySink(Sink):
         Args:
             folder: where the folders of the cameras go.
             options: how long history is kept.
-            models: the manifest of the model of each source.
+            models: manifests by the first eight digits of the SHA-256 of their head; may grow during the run.
             now_s: the wall clock, in seconds since 1970 UTC.
         """
         self._folder, self._options, self._models, self._now_s = folder, options, models, now_s
@@ -76,9 +76,11 @@ class HistorySink(Sink):
 
     def write(self, record: Record) -> None:
         """Add an answer; never raises for what the disk does."""
-        if not isinstance(record, Prediction) or record.raw is None:
+        if not isinstance(record, Prediction) or record.raw is None or record.head not in self._models:
             return
-        camera = self._cameras.get(record.source) or self._new_camera(record.source)
+        camera = self._cameras.get(record.source)
+        if camera is None or camera.head != record.head:
+            camera = self._new_camera(record.source, record.head)
         unix_ms = round(self._now_s() * 1e3)
         if not camera.builder.fits(record.window.end_s, unix_ms):
             self._flush(camera)
@@ -91,9 +93,12 @@ class HistorySink(Sink):
         if self.dropped:
             _log.warning("history: %d answers were not written", self.dropped)
 
-    def _new_camera(self, source: str) -> _Camera:
-        manifest = self._models[source]
-        head, output = manifest.files["head.tflite"][:8], manifest.quantization.output
+    def _new_camera(self, source: str, head: str) -> _Camera:
+        if source in self._cameras:
+            # Another head has taken over.
+            self._flush(self._cameras[source])
+        manifest = self._models[head]
+        output = manifest.quantization.output
         builder = BlockBuilder(manifest.name, head, tuple(manifest.labels), output.scale, output.zero_point)
         camera = self._cameras[source] = _Camera(self._folder / folder_name(source), builder, head)
         return camera

@@ -123,10 +123,12 @@ def teach(
     _check_counts(Counter(names[clip.label] for clip in clips.clips), manifest.labels)
     with Network(bundle) as network:
         data, unreadable = _encode(network, clips, names, labels, on_clip)
+    if not data:
+        raise ConfigError(f"no clip can be used: {next(iter(unreadable.values()))}")
     lesson = Lesson(data, len(labels))
     counts = Counter(labels[clip.label] for clip in data)
     _check_counts(counts, manifest.labels)
-    verdict = _judge(lesson, data, labels, grouped=clips.grouped, unreadable=unreadable)
+    verdict = _judge(lesson, data, labels, clips.held_out, unreadable)
     if not verdict.better:
         raise NotBetterError(
             f"{out}: not written: the new head gets {verdict.after:.0%} of held-out clips right, the old one "
@@ -177,10 +179,10 @@ def _encode(
     on_clip: Callable[[], None],
 ) -> tuple[list[ClipData], dict[str, str]]:
     probe, hop = Probe(network), network.bundle.manifest.temporal.hop
-    data, unreadable = [], {}
+    data, unreadable = [], dict(clips.skipped)
     for clip in clips.clips:
         try:
-            old, pooled = probe.run(windows_of(network, clip.path, hop))
+            old, pooled = probe.run(windows_of(network, clip, hop))
         except SourceError as error:
             unreadable[str(clip.path)] = str(error)
         else:
@@ -192,7 +194,7 @@ def _encode(
 
 
 def _judge(
-    lesson: Lesson, data: list[ClipData], labels: list[str], *, grouped: bool, unreadable: Mapping[str, str]
+    lesson: Lesson, data: list[ClipData], labels: list[str], held_out_what: str, unreadable: Mapping[str, str]
 ) -> Verdict:
     """Answer every clip by a head that was fitted without its group; the penalty too is chosen without it."""
     everything = range(len(data))
@@ -207,10 +209,9 @@ def _judge(
             before[labels[label]] += lesson.predicted(index, None) == label
             after[labels[label]] += lesson.predicted(index, correction) == label
     counts = Counter(labels[clip.label] for clip in data)
-    what = "groups held out" if grouped else "random by clip, without groups.csv"
     return Verdict(
         {label: LabelResult(counts[label], before[label], after[label]) for label in labels if label in counts},
-        f"{len(folds)} folds, {what}",
+        f"{len(folds)} folds, {held_out_what}",
         lesson.best_penalty(everything),
         unreadable,
     )

@@ -4,7 +4,7 @@
 
 Each round runs `edgehar-run --record` on a video that gets bright and dark every second, and kills it (SIGKILL) at a
 random moment. Now and then it is stopped, the folder is copied, and the growing clips of the copy are cut at a random
-byte. Then the recorder is started on it, which recovers what is there. A lost write cache of a disk is not modeled.
+byte. Then the recorder is started on it, which recovers what is there. power_cut.py loses unflushed writes too.
 
 Checked after each: the chain holds, every clip decodes, and no recording that was on the chain before is missing. At
 the end single recordings are removed and altered, and must be found.

@@ -73,7 +73,7 @@ def test_a_transport_stream_that_lost_packets_gives_no_damaged_picture(tmp_path,
 
 
 def test_a_stream_that_is_joined_between_two_key_frames(tmp_path):
-    """What came before the first key frame of a live stream is dropped, and is no damage."""
+    """What came before the first key frame of a live stream is dropped, and does not count as damage."""
     path = tmp_path / "whole.ts"
     encode(path, "mpeg4", {})
     with av.open(str(path)) as container:

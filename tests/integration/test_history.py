@@ -29,7 +29,7 @@ def manifest_of(labels=("fight", "idle")):
 def answer(number, code, source="hall", every_s=0.4):
     prediction = make_prediction({"fight": 0.5, "idle": 0.5}, 0.0)
     prediction = msgspec.structs.replace(prediction, source=source, window=Window(4, 0.0, number * every_s))
-    return prediction.with_raw(np.array([code, -1 - code], np.int8))
+    return prediction.with_raw(np.array([code, -1 - code], np.int8), head="0" * 8)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def make_sink(folder, clock, **options):
     return HistorySink(
         folder,
         HistoryOptions(**options),
-        {"hall": manifest_of(), "yard": manifest_of()},
+        {"0" * 8: manifest_of()},
         now_s=lambda: next(clock) / 1e3,
     )
 

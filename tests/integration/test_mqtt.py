@@ -53,10 +53,11 @@ def test_answers_and_events_of_a_clip_reach_the_broker(broker, listen, tiny_bund
 def test_the_latest_state_waits_at_the_broker_and_events_do_not(broker, listen, tiny_bundle, clip):
     run_command("edgehar-run", "--model", tiny_bundle, "--source", clip, "--mqtt", url(broker))
     late = listen(broker)
-    late.wait(lambda: len(late.messages) == 4)
+    late.wait(lambda: len(late.messages) == 5)
     assert {(topic, retained) for topic, _, retained in late.messages} == {
         ("availability", True),
         ("active", True),
+        ("device", True),
         ("prediction", True),
         ("status", True),
     }
@@ -109,7 +110,7 @@ def test_a_broker_that_starts_later_gets_the_events(make_broker, listen, tiny_bu
         process.terminate()
         _, err = process.communicate(timeout=300)
     assert process.returncode == 0
-    assert err.count("cannot be reached: Connection refused; classifying goes on") == 1
+    assert err.count("cannot be reached: Connection refused; retrying, classification continues") == 1
     assert err.count("connected again as") == 1
 
 
@@ -130,7 +131,7 @@ def test_a_broker_that_comes_back_hears_online_again(make_broker, listen, tiny_b
         assert json.loads(second.of("prediction")[-1])["seq"] > before["seq"]
         process.terminate()
         _, err = process.communicate(timeout=300)
-    assert err.count("classifying goes on") == 1
+    assert err.count("classification continues") == 1
     assert err.count("connected again as") == 1
 
 

@@ -7,6 +7,7 @@ import socketserver
 import threading
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from support.helpers import assert_one_line_error, flat_frames, run_command, wait_until, write_video
@@ -203,6 +204,15 @@ def test_pictures_are_of_the_event(notify):
     sink.write(event("start", 1.0))
     wait_until(lambda: len(sent) == 1)
     assert sent[0].picture is None
+
+
+def test_a_message_may_wait_for_the_address_of_the_clip(notify):
+    sink, _, sent = notify(when="uploaded", body="{clip_url}")
+    sink.write(event("start", 1.0))
+    sink.write(event("end", 1.0, 2.5))
+    sink.write(msgspec.structs.replace(event("end", 1.0, 2.5), phase="uploaded", clip_url="https://host/a.mp4"))
+    wait_until(lambda: len(sent) == 1)
+    assert sent[0].body == "https://host/a.mp4"
 
 
 def test_templates_are_filled_in(notify):

@@ -11,6 +11,11 @@ from pathlib import Path
 import pytest
 from support.helpers import environment, start_command, wait_until
 
+from edgehar.recording.options import RecordOptions
+from edgehar.recording.recorder import Recorder
+from edgehar.recording.store import Archive
+from edgehar.recording.verify import problems
+
 LIVE = "synthetic:all?realtime=1&duration_s=600"
 SHIM = Path(__file__).parents[1] / "support" / "stalled.c"
 
@@ -59,6 +64,11 @@ def test_predictions_go_on_while_the_disk_is_stalled_and_sigterm_ends_the_run(tm
         url = "http://127.0.0.1:9/"
         [spool]
         directory = "{disk}/spool"
+        [record]
+        directory = "{disk}/clips"
+        min_free_mb = 0
+        pre_roll_s = 0.5
+        post_roll_s = 0.5
         [health]
         status_every_s = 1
     """)
@@ -67,6 +77,8 @@ def test_predictions_go_on_while_the_disk_is_stalled_and_sigterm_ends_the_run(tm
         output = Output(process.stdout)
         wait_until(lambda: len(output.predictions) >= 10, 60)
         wait_until((disk / "results.jsonl").exists, 60)
+        # A clip is growing when the disk stops.
+        wait_until(lambda: any(path.stat().st_size for path in disk.glob("clips/*/*/.*.mp4.part")), 60, log.read_text)
         flag.touch()
         stalled_at = len(output.predictions)
         # Four seconds of video: more than any queue holds, and statuses fall into it.
@@ -80,3 +92,10 @@ def test_predictions_go_on_while_the_disk_is_stalled_and_sigterm_ends_the_run(tm
     # No frame of the model's rate, 10 Hz, was missed.
     assert max(gaps_s) < 1.0
     assert "could not write all results before the deadline" in log.read_text()
+    assert "the next start finishes them" in log.read_text()
+    # The next start recovers what was recorded before the stall.
+    flag.unlink()
+    Recorder(RecordOptions(directory=str(disk / "clips"), min_free_mb=0)).close(60)
+    archive = Archive(disk / "clips")
+    assert archive.chain.recordings()
+    assert list(problems(archive)) == []

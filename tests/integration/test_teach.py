@@ -60,12 +60,21 @@ def test_a_new_class_is_taught_and_runs(tiny_bundle, clips, tmp_path):
 def test_what_does_not_help_is_refused_and_nothing_is_written(tiny_bundle, clips, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(clips / "bright", data / "bright")
-    shutil.copytree(clips / "bright", data / "dark")
+    for number in range(6):
+        write_clip(data / "dark" / f"{number}.mp4", [224 - 3 * number] * 11)
     done = teach(tiny_bundle, data, tmp_path / "taught.edgehar")
     assert done.returncode == 1
     assert "not written" in done.stderr
     assert "old head" in done.stdout
     assert list(tmp_path.glob("*.edgehar")) == []
+
+
+def test_one_clip_under_two_labels_is_refused(tiny_bundle, clips, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(clips, data)
+    shutil.copy(clips / "bright" / "2.mp4", data / "ordinary" / "again.mp4")
+    done = teach(tiny_bundle, data, tmp_path / "taught.edgehar")
+    assert_one_line_error(done, 2, "contradicting labels", "bright/2.mp4", "ordinary/again.mp4")
 
 
 def test_a_damaged_clip_is_left_out_and_named(tiny_bundle, clips, tmp_path):

@@ -1,9 +1,11 @@
 """Recordings on their way to real servers, through outages, lies and restarts: none lost, none altered."""
 
 import json
+import re
 import shutil
 import subprocess
 import threading
+import urllib.request
 
 import jsonschema
 import pytest
@@ -391,10 +393,11 @@ def test_a_run_uploads_what_it_records_and_the_next_what_was_left(tmp_path, tiny
 
 def test_the_output_of_a_run_has_the_address_of_a_clip(tmp_path, tiny_bundle):
     video = write_video(tmp_path / "a.mp4", flat_frames([20] * 50 + [235] * 50 + [20] * 50), codec="libx264")
-    config = tmp_path / "edgehar.toml"
+    config, port = tmp_path / "edgehar.toml", upload_servers.free_port()
     with upload_servers.liar(None) as server:
         config.write_text(
-            f'model = "{tiny_bundle}"\n[[camera]]\nname = "hall"\nsource = "{video}"\nrealtime = true\nloop = true\n'
+            f'model = "{tiny_bundle}"\n[health]\nprometheus_port = {port}\n'
+            f'[[camera]]\nname = "hall"\nsource = "{video}"\nrealtime = true\nloop = true\n'
             f'[record]\ndirectory = "{tmp_path / "rec"}"\nmin_free_mb = 0\npost_roll_s = 0.5\n'
             f'[upload]\nurl = "http://edge:hunter2@127.0.0.1:{server.server_port}/in"\n'
         )
@@ -402,11 +405,21 @@ def test_the_output_of_a_run_has_the_address_of_a_clip(tmp_path, tiny_bundle):
         with start_command("edgehar-run", "--config", config) as process:
             records = (json.loads(line) for line in process.stdout)
             uploaded = next(record for record in records if record.get("phase") == "uploaded")
+            wait_until(lambda: "edgehar_uploads_total 1\n" in metrics(port))
+            shown = metrics(port)
             process.terminate()
             rest = process.communicate(timeout=60)[0]
+    assert "edgehar_recordings_failed_total 0\n" in shown
+    assert re.search(r"edgehar_recordings_total [1-9]", shown)
+    assert re.search(r"edgehar_uploads_waiting [01]\n", shown)
     assert uploaded["clip_url"] == f"http://127.0.0.1:{server.server_port}/in/{uploaded['clip']}"
     assert "hunter2" not in json.dumps(uploaded) + rest
     jsonschema.validate(uploaded, json.loads(schema_text("record.schema.json")))
+
+
+def metrics(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return answer.read().decode()
 
 
 def test_upload_without_recording_is_a_wrong_setting(tmp_path, tiny_bundle):

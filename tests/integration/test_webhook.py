@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 
+import msgspec
 import pytest
 from support.brokers import event
 from support.helpers import flat_frames, run_command, write_video
@@ -68,6 +69,75 @@ def make_sink(tmp_path):
     yield make
     for sink in sinks:
         sink.close()
+
+
+def test_the_body_is_made_of_a_template(receive, make_sink):
+    receiver = receive()
+    sink = make_sink(receiver, body='{{"text": "{label} at {camera}", "score": {score}}}')
+    sink.write(msgspec.structs.replace(event(1), label='<b>"a/b"\n' + "x" * 200))
+    sink.close()
+    (body,) = receiver.taken
+    assert json.loads(body) == {"text": '<b>"a/b"\n' + "x" * 200 + " at camera:0", "score": 0.9}
+    assert receiver.got[0][1]["Content-Type"] == "application/json"
+    assert receiver.got[0][1]["Idempotency-Key"] == "000001:0"
+
+
+def test_a_body_may_be_plain_text(receive, make_sink):
+    receiver = receive()
+    sink = make_sink(receiver, body="{label}, {phase}", content_type="text/plain; charset=utf-8")
+    sink.write(event(1))
+    sink.close()
+    assert receiver.taken == [b"bright, start"]
+    assert receiver.got[0][1]["Content-Type"] == "text/plain; charset=utf-8"
+
+
+def test_events_that_waited_get_the_template_of_now(receive, make_sink):
+    receiver = receive()
+    receiver.answers = [503] * 1000
+    sink = make_sink(receiver)
+    sink.write(event(1))
+    wait_for(lambda: receiver.got)
+    sink.close()
+    receiver.answers = []
+    make_sink(receiver, body='"{label}"').close()
+    assert receiver.taken == [b'"bright"']
+
+
+def test_only_events_that_pass_the_filters_are_posted(receive, make_sink):
+    receiver = receive()
+    sink = make_sink(receiver, phases=["start", "uploaded"], labels=["bright"], cameras=["camera:0"], min_score=0.5)
+    for number, change in enumerate(
+        [{}, {"phase": "end"}, {"label": "dark"}, {"source": "porch"}, {"peak_score": 0.4}, {"phase": "uploaded"}]
+    ):
+        sink.write(msgspec.structs.replace(event(number), **change))
+    sink.close()
+    assert numbers(receiver.taken) == [0, 5]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"body": "{nothing}"}, "webhook: body: {nothing} is not known"),
+        ({"body": "{label}"}, "webhook: body: not JSON"),
+        ({"content_type": "text/plain"}, "content_type is set without body"),
+    ],
+)
+def test_templates_that_cannot_be_used_are_refused(make_sink, options, message):
+    with pytest.raises(ConfigError, match=message):
+        make_sink(None, url="http://127.0.0.1:9/", **options)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirection_to_another_host_is_not_followed(receive, make_sink, status):
+    receiver, other = receive(), receive()
+    receiver.answers = [(status, {"Location": f"http://127.0.0.1:{other.port}/hook"})]
+    sink = make_sink(receiver, token=Secret("t0ken"))
+    sink.write(event(1))
+    # It is sent to the first address again.
+    wait_for(lambda: receiver.taken)
+    sink.close()
+    assert other.got == []
+    assert len(receiver.got) == 2
 
 
 def test_events_are_posted_in_order_over_one_connection(receive, make_sink):
@@ -235,7 +305,7 @@ def test_a_server_killed_and_started_again_gets_every_event_in_order(program, ma
     assert sorted(set(taken)) == list(range(300))
     assert taken == sorted(taken)
     assert len(taken) <= 301
-    assert caplog.text.count("classifying goes on") == 1
+    assert caplog.text.count("classification continues") == 1
 
 
 def test_a_frozen_server_is_left_after_the_timeout_and_gets_every_event(program, make_sink, caplog):
@@ -247,7 +317,7 @@ def test_a_frozen_server_is_left_after_the_timeout_and_gets_every_event(program,
     program.signal(signal.SIGSTOP)
     for number in range(20, 40):
         sink.write(event(number))
-    wait_for(lambda: "no complete answer within 0.3 s; classifying goes on" in caplog.text)
+    wait_for(lambda: "no complete answer within 0.3 s; classification continues" in caplog.text)
     program.signal(signal.SIGCONT)
     # It takes again what had reached it while it was frozen.
     wait_for(lambda: sorted(set(numbers(program.taken))) == list(range(40)))
@@ -399,7 +469,7 @@ def test_edgehar_run_posts_what_an_earlier_run_could_not(program, tiny_bundle, t
         assert "s3cret" not in done.stderr
         outputs += [line for line in done.stdout.splitlines() if json.loads(line)["type"] == "event"]
         if count == 1:
-            assert "cannot be reached: Connection refused; classifying goes on, and events wait" in done.stderr
+            assert "cannot be reached: Connection refused; classification continues, and events wait" in done.stderr
             assert f"{len(outputs)} events wait on disk for the next run" in done.stderr
             program.start()
     assert [body.decode() for body in program.taken] == outputs

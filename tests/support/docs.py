@@ -10,12 +10,15 @@ COMMANDS = (
     *("edgehar bundle unpack", "edgehar bundle add-edgetpu"),
     *("edgehar run", "edgehar train", "edgehar convert"),
     *("edgehar devices", "edgehar doctor", "edgehar history", "edgehar models", "edgehar predict"),
-    "edgehar teach",
+    *("edgehar fleet list", "edgehar fleet watch"),
+    *("edgehar batch", "edgehar teach", "edgehar label", "edgehar sign"),
+    *("edgehar models swap", "edgehar models rollback", "edgehar models status"),
+    *("edgehar trust add", "edgehar trust list", "edgehar trust remove"),
     *("edgehar data check", "edgehar data list", "edgehar data preview", "edgehar eval", "edgehar compare"),
     *("edgehar operate", "edgehar fuse"),
     *("edgehar service install", "edgehar service uninstall", "edgehar service status"),
     *("edgehar clips list", "edgehar clips verify", "edgehar clips export", "edgehar clips prune"),
-    *("edgehar seal keygen", "edgehar seal open", "edgehar notify test"),
+    *("edgehar seal keygen", "edgehar seal open", "edgehar notify test", "edgehar web password"),
     *("edgehar config init", "edgehar config check", "edgehar config show"),
 )
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")

@@ -14,6 +14,7 @@ from support.tiny_bundle import write_tiny_bundle
 from edgehar import records
 from edgehar.bench import results as bench_results
 from edgehar.model import manifest
+from edgehar.sinks.mqtt.device import Device
 
 PAGES = {
     path.relative_to(ROOT).as_posix(): path
@@ -35,6 +36,7 @@ SUBJECTS = {
     "docs/evaluate.md": "edgehar eval",
     "docs/operating-points.md": "edgehar operate",
     "docs/inspect.md": "edgehar inspect",
+    "docs/batch.md": "edgehar batch",
     "docs/bench.md": "edgehar bench",
     "docs/experiments/2026-11-21-benchmark.md": "edgehar bench",
 }
@@ -128,7 +130,7 @@ def test_the_pages_that_explain_records_show_some():
 
 @pytest.mark.parametrize(("page", "line"), RECORDS_SHOWN)
 def test_every_record_shown_is_one(page, line):
-    msgspec.json.decode(line, type=records.Record)
+    msgspec.json.decode(line, type=records.Record | Device)
 
 
 @pytest.mark.parametrize(

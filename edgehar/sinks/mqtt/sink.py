@@ -26,12 +26,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from edgehar.records import Record
+    from edgehar.sinks.mqtt.device import DeviceReport
     from edgehar.sinks.mqtt.discovery import PublishedStream
 
 _log = logging.getLogger(__name__)
 
 # Interval of log lines about invalid commands, in seconds.
 _REFUSALS_EVERY_S = 60.0
+# Interval of the `device` record while nothing changes, in seconds.
+_DEVICE_EVERY_S = 600.0
 
 
 class _Origin(msgspec.Struct):
@@ -66,6 +69,7 @@ class MqttSink(Sink):
         streams: Sequence[PublishedStream] = (),
         settings: Mapping[str, bool | float] | None = None,
         on_command: Callable[[Command], None] | None = None,
+        device: DeviceReport | None = None,
         timing: MqttTiming = MqttTiming(),  # noqa: B008 - frozen
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -79,6 +83,7 @@ class MqttSink(Sink):
             settings: current values of `enabled` and `threshold`, for `<base>/settings`. Only used with commands.
             on_command: called with each valid command, on the thread of the connection, so it must return quickly.
                 Only used if the options allow commands.
+            device: makes the record for `<base>/device`; None to publish none.
             timing: timeouts and delays, for tests.
             clock: monotonic seconds.
 
@@ -97,7 +102,7 @@ class MqttSink(Sink):
         # Newer records that were not published, because nothing had changed.
         self._unshown: dict[str, bytes] = {}
         self._on_command = on_command if options.commands else None
-        self._settings = dict(settings or {})
+        self._settings, self._device = dict(settings or {}), device
         self._refused_at_s, self._refusals = -_REFUSALS_EVERY_S, 0
         self._spool = spool if spool is not None else Spool.in_memory(self.name)
         self._session = MqttSession(
@@ -128,6 +133,9 @@ class MqttSink(Sink):
         payload = self._encoder.encode(record)
         if isinstance(record, Event):
             self._spool.append(payload, f"{record.id}:{record.revision}")
+            if record.phase == "start" and self._device is not None:
+                self._device.alarm()
+                self._show_device(self._device)
             # Before the event, so that whoever acts on it finds its picture.
             self._show_event(record)
             self._session.events_wait()
@@ -137,6 +145,8 @@ class MqttSink(Sink):
                 self._session.pass_on(self._topic(record.source, "predictions"), payload)
         else:
             self._show(self._topic(record.source, "status"), payload, record.state)
+            if self._device is not None:
+                self._show_device(self._device)
 
     def send_picture(self, source: str, jpeg: bytes) -> None:
         """Publish a picture of a stream in `<base>/picture`, once and with QoS 0. It is lost during an outage."""
@@ -164,17 +174,26 @@ class MqttSink(Sink):
         stream = self._streams.get(source)
         return self._broker.topic("" if stream is None else stream.name, kind)
 
-    def _show(self, topic: str, payload: bytes, value: str) -> None:
+    def _show(self, topic: str, payload: bytes, value: str, every_s: float | None = None) -> None:
         """Publish a retained record if its value has changed or the last one is old; keep it for later if not."""
-        now_s = self._clock()
+        now_s, every_s = self._clock(), self._options.update_every_s if every_s is None else every_s
         shown, shown_s = self._shown.get(topic, (None, -math.inf))
-        now = value != shown or now_s - shown_s >= self._options.update_every_s
+        now = value != shown or now_s - shown_s >= every_s
         if now:
             self._shown[topic] = (value, now_s)
             self._unshown.pop(topic, None)
         else:
             self._unshown[topic] = payload
         self._session.hold(topic, payload, now=now)
+
+    def _show_device(self, report: DeviceReport) -> None:
+        record = report.record()
+        self._show(
+            self._broker.topic("device"),
+            self._encoder.encode(record),
+            f"{record.alarms} {record.models}",
+            _DEVICE_EVERY_S,
+        )
 
     def _show_event(self, event: Event) -> None:
         """Publish which event is open, and the picture of an event at its start and, if recorded, of its peak."""
@@ -193,6 +212,8 @@ class MqttSink(Sink):
     def _first_messages(self, streams: Sequence[PublishedStream]) -> dict[str, bytes]:
         idle = self._encoder.encode(_Active())
         messages = {self._broker.topic(stream.name, "active"): idle for stream in streams}
+        if self._device is not None:
+            messages[self._broker.topic("device")] = self._encoder.encode(self._device.record())
         if self._options.discovery:
             from edgehar.sinks.mqtt.discovery import discovery_messages
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import urllib.parse
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -13,6 +13,7 @@ from edgehar._version import __version__
 from edgehar.credentials import Secret, read_secret, tls_context
 from edgehar.errors import ConfigError
 from edgehar.paths import InputFile, SecretFile
+from edgehar.templates import Template
 
 if TYPE_CHECKING:
     import ssl
@@ -46,6 +47,33 @@ class WebhookOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             examples=["/etc/edgehar/ca.pem"],
         ),
     ] = None
+    phases: Annotated[
+        list[Literal["start", "update", "end", "uploaded"]],
+        msgspec.Meta(description="Records of these phases only; all if empty.", examples=[["start", "uploaded"]]),
+    ] = msgspec.field(default_factory=list)
+    labels: Annotated[
+        list[str], msgspec.Meta(description="Events with these labels only; all if empty.", examples=[["fight"]])
+    ] = msgspec.field(default_factory=list)
+    cameras: Annotated[
+        list[str], msgspec.Meta(description="Events of these cameras only; all if empty.", examples=[["hall"]])
+    ] = msgspec.field(default_factory=list)
+    min_score: Annotated[float, msgspec.Meta(ge=0, le=1, description="Least peak score so far of an event.")] = 0.0
+    body: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1)] | None,
+        msgspec.Meta(
+            description="Body of the request, with {label}, {camera}, {score}, {time}, {duration_s}, {clip}, "
+            "{clip_url}, {id}, {model} and {phase} filled in; {{ and }} are braces. By default the event record.",
+            examples=['{{"text": "{label} at {camera}, score {score}"}}'],
+        ),
+    ] = None
+    content_type: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[A-Za-z0-9._-]+)?$",
+            description="Type of the body. In a JSON type, what is filled in is escaped as JSON.",
+            extra={"words": "a media type such as application/json or text/plain"},
+        ),
+    ] = "application/json"
     timeout_s: Annotated[
         float,
         msgspec.Meta(ge=0.1, le=600, description="Deadline of a request, from connecting to the end of its answer."),
@@ -96,7 +124,7 @@ def read_receiver(options: WebhookOptions) -> Receiver:
         ConfigError: an option is not valid. The message repeats neither URL nor token.
     """
     parts, host, port = _split("" if options.url is None else options.url.reveal())
-    headers = {"Content-Type": "application/json", "User-Agent": f"edgehar/{__version__}"}
+    headers = {"Content-Type": options.content_type, "User-Agent": f"edgehar/{__version__}"}
     if (authorization := _authorization(parts, options)) is not None:
         headers["Authorization"] = authorization
     target = urllib.parse.quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
@@ -107,6 +135,16 @@ def read_receiver(options: WebhookOptions) -> Receiver:
             raise ConfigError("webhook: ca_file is for TLS; start the address with https://")
         return Receiver(host, port or 80, target, headers, None)
     return Receiver(host, port or 443, target, headers, tls_context("webhook", ca_file=options.ca_file))
+
+
+def read_body(options: WebhookOptions) -> Template | None:
+    """Return the template of the body; None to post the record itself. ConfigError if it cannot be used."""
+    if options.body is None:
+        if options.content_type != "application/json":
+            raise ConfigError("webhook: content_type is set without body; the event record is application/json")
+        return None
+    is_json = options.content_type.partition(";")[0].endswith(("/json", "+json"))
+    return (Template.of_json if is_json else Template)("webhook: body", options.body)
 
 
 def _split(url: str) -> tuple[urllib.parse.SplitResult, str, int | None]:

@@ -16,7 +16,8 @@ from edgehar.records import Event
 from edgehar.sinks.base import Sink
 from edgehar.sinks.spool.queue import Spool
 from edgehar.sinks.webhook.connection import PostResult, WebhookConnection
-from edgehar.sinks.webhook.options import read_receiver
+from edgehar.sinks.webhook.options import read_body, read_receiver
+from edgehar.templates import is_wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +66,7 @@ class WebhookSink(Sink):
         Raises:
             ConfigError: an option is not valid.
         """
-        self._receiver = read_receiver(options)
+        self._options, self._receiver, self._body = options, read_receiver(options), read_body(options)
         self._backoff = Backoff(options.first_delay_s, options.max_delay_s, jitter=jitter)
         self._drain_timeout_s = drain_timeout_s
         self._spool = spool if spool is not None else Spool.in_memory(self.name)
@@ -88,11 +89,17 @@ class WebhookSink(Sink):
 
     def write(self, record: Record) -> None:
         """Post an event, without waiting for the receiver. It is in the spool when this returns."""
-        if isinstance(record, Event):
+        if isinstance(record, Event) and self._is_wanted(record):
             self._spool.append(self._encoder.encode(record), f"{record.id}:{record.revision}")
             with self._changed:
                 self._news, self._idle = True, False
                 self._changed.notify_all()
+
+    def _is_wanted(self, event: Event) -> bool:
+        options = self._options
+        return (not options.phases or event.phase in options.phases) and is_wanted(
+            event, labels=options.labels, cameras=options.cameras, min_score=options.min_score
+        )
 
     def close(self) -> None:
         """Post what is left, as far as the receiver takes it in time, and end."""
@@ -145,7 +152,7 @@ class WebhookSink(Sink):
 
     def _deliver(self, event: SpooledEvent) -> PostResult:
         try:
-            result = self._connection.post(event.payload, event.id)
+            result = self._connection.post(self._body_of(event), event.id)
         except Exception as error:
             # Whatever it is, the other sinks go on, and so does this one.
             _log.debug("%s: unexpected", self._receiver.where, exc_info=True)
@@ -159,6 +166,12 @@ class WebhookSink(Sink):
             self._down = not (result.taken or result.refused)
             self._changed.notify_all()
         return result
+
+    def _body_of(self, event: SpooledEvent) -> bytes:
+        # Made now, so that events that waited get the present template.
+        if self._body is None:
+            return event.payload
+        return self._body.fill(msgspec.json.decode(event.payload, type=Event)).encode()
 
     def _set_aside(self, event: SpooledEvent, reason: str) -> None:
         self._spool.set_aside(event, reason)
@@ -176,7 +189,7 @@ class WebhookSink(Sink):
             self._logged.clear()
             _log.info("%s: takes events again", where)
         elif not (result.taken or result.refused) and result.what not in self._logged and not self._closing:
-            consequence = "" if self._logged else "; classifying goes on, and events wait"
+            consequence = "" if self._logged else "; classification continues, and events wait"
             _log.warning("%s: %s%s", where, result.what, consequence)
             self._logged.add(result.what)
 

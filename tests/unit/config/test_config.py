@@ -179,7 +179,7 @@ def test_what_is_wrong_is_said_with_file_key_and_remedy(written, text, problem):
     (found,) = problems(path)
     assert found.startswith(f"{path}: ")
     assert problem in found
-    assert len(found) < len(str(path)) + 200
+    assert len(found) < len(str(path)) + 300
 
 
 def test_text_that_is_not_utf_8(tmp_path):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from typing import TYPE_CHECKING, Any
 
-from edgehar.files import whole_file, write_text
+from edgehar.files import write_text
 from edgehar_training.alarms.page import alarms_page
 from edgehar_training.file_names import printable_values
+from edgehar_training.pages.tables import write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
 _CURVE_HEADER = (
@@ -40,11 +40,11 @@ def write_files(out: Path, summary: Mapping[str, Any]) -> list[Path]:
     page = alarms_page(summary)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "alarms.json", json.dumps(summary, indent=2) + "\n")
-    _write_csv(out / "alarms.csv", _CURVE_HEADER, map(_curve_row, summary["curve"]))
+    write_csv(out / "alarms.csv", _CURVE_HEADER, map(_curve_row, summary["curve"]))
     cameras = summary["as_decided"]["per_camera"]
-    _write_csv(out / "cameras.csv", _CAMERA_HEADER, ([row[name] for name in _CAMERA_HEADER] for row in cameras))
+    write_csv(out / "cameras.csv", _CAMERA_HEADER, ([row[name] for name in _CAMERA_HEADER] for row in cameras))
     recordings = map(_recording_row, summary["as_decided"]["per_recording"])
-    _write_csv(out / "recordings.csv", _RECORDING_HEADER, recordings)
+    write_csv(out / "recordings.csv", _RECORDING_HEADER, recordings)
     write_text(out / "alarms.html", page)
     return [out / name for name in ("alarms.json", "alarms.csv", "cameras.csv", "recordings.csv", "alarms.html")]
 
@@ -68,16 +68,3 @@ def _curve_row(row: Mapping[str, Any]) -> list[Any]:
     cells.append(None if late is None else late["share"])
     delay = {"median": None, "p90": None} if found is None else found["delay_s"]
     return [*cells, delay["median"], delay["p90"]]
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows([_cell(value) for value in row] for row in rows)
-
-
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    return round(value, 6) if isinstance(value, float) else value

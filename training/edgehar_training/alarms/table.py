@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgehar_training.evaluation.table import columns
+from edgehar_training.pages.tables import interval_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     Figures = Mapping[str, Any]
 
@@ -115,9 +116,9 @@ def curve_row(row: Figures) -> list[str]:
     alarms, found, late = row["false_alarms"], row["found"], row["found_from_quiet"]
     cells = [f"{row['threshold']:.3f}"]
     cells += ["-"] * 3 if alarms is None else [
-        f"{alarms['per_hour']:.1f}", _range(alarms["interval_95"], 1), f"{alarms['share_of_time']:.3f}"
+        f"{alarms['per_hour']:.1f}", interval_text(alarms["interval_95"], 1), f"{alarms['share_of_time']:.3f}"
     ]  # fmt: skip
-    cells += ["-"] * 2 if found is None else [f"{found['share']:.3f}", _range(found["interval_95"], 3)]
+    cells += ["-"] * 2 if found is None else [f"{found['share']:.3f}", interval_text(found["interval_95"], 3)]
     cells.append("-" if late is None else f"{late['share']:.3f}")
     delay = (found or {}).get("delay_s", {})
     return [*cells, *("-" if delay.get(key) is None else f"{delay[key]:.2f}" for key in ("median", "p90"))]
@@ -137,7 +138,3 @@ def _counts(row: Figures) -> list[str]:
     per_hour = "-" if row["per_hour"] is None else f"{row['per_hour']:.1f}"
     incidents = [str(row["incidents"]), str(row["found"])] if row["incidents"] else ["-", "-"]
     return [f"{row['minutes']:.1f}", str(row["false_alarms"]), per_hour, *incidents]
-
-
-def _range(interval: Sequence[float], decimals: int) -> str:
-    return f"{interval[0]:.{decimals}f} to {interval[1]:.{decimals}f}"

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,12 +78,6 @@ def prediction_of(labels: Sequence[str], scores: Sequence[float], start_s: float
         dropped=0,
         rate_ok=True,
     ).with_raw(_NO_RAW)
-
-
-def default_cache() -> Path:
-    """Return `edgehar/scores` under `XDG_CACHE_HOME`, or under `~/.cache` (XDG Base Directory Specification)."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "edgehar" / "scores"
 
 
 class ScoreCache:

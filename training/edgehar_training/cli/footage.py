@@ -73,9 +73,9 @@ def beside_accuracy(
     """Return the summary of an evaluation with the false alarms, facts for its table, and a part of its report."""
     from edgehar_training.alarms.summary import AlarmOptions
     from edgehar_training.alarms.table import ordinary_facts
-    from edgehar_training.alarms.watching import default_cache
+    from edgehar_training.data.frames_cache import default_folder
 
-    cache = default_cache() if args.cache is None else Path(args.cache) / "scores"
+    cache = default_folder("scores") if args.cache is None else Path(args.cache) / "scores"
     found = measure(
         Path(args.target),
         args.ordinary,
@@ -118,9 +118,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def options_of(args: argparse.Namespace, **given: Any) -> AlarmOptions:
-    """Return the options of the command line; those that are not given keep their defaults."""
+    """Return the options of the command line; options that are not given keep their defaults."""
     from edgehar_training.alarms.summary import AlarmOptions
-    from edgehar_training.alarms.watching import default_cache
+    from edgehar_training.data.frames_cache import default_folder
 
     chosen = {name: tuple(value) for name, value in given.items() if value}
     if "thresholds" in chosen:
@@ -131,7 +131,7 @@ def options_of(args: argparse.Namespace, **given: Any) -> AlarmOptions:
         most_per_hour=MOST_PER_HOUR if most is None else most,
         tolerance_s=getattr(args, "tolerance_s", 3.0),
         hop=args.hop,
-        cache=default_cache() if args.cache is None else Path(args.cache),
+        cache=default_folder("scores") if args.cache is None else Path(args.cache),
         jobs=args.jobs,
         **chosen,
     )

@@ -50,10 +50,10 @@ class SmallClip:
     times_s: npt.NDArray[np.float64]
 
 
-def default_folder() -> Path:
-    """Return `edgehar/frames` in `XDG_CACHE_HOME`, or in `~/.cache` (XDG Base Directory Specification)."""
+def default_folder(cache: str = "frames") -> Path:
+    """Return `edgehar/<cache>` in `XDG_CACHE_HOME`, or in `~/.cache` (XDG Base Directory Specification)."""
     home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "edgehar" / "frames"
+    return (Path(home) if home else Path.home() / ".cache") / "edgehar" / cache
 
 
 class Shards:

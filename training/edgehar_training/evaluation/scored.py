@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import functools
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgehar.files import whole_file
 from edgehar.printable import printable
+from edgehar_training.pages.tables import write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +100,7 @@ def clip_name(clip: Clip, root: Path | None) -> str:
 def write_predictions(path: Path, scored: ScoredClips) -> None:
     """Write a CSV table of clips: clip, group, seed, fold, label, predicted, right, and the score of every label."""
     header = ["clip", "group", "seed", "fold", "label", "predicted", "right", *map(_score_column, scored.labels)]
-    _write(path, header, [[row.name, *_answer(scored.labels, row, row.scores)] for row in _all(scored)])
+    write_csv(path, header, [[row.name, *_answer(scored.labels, row, row.scores)] for row in _all(scored)])
 
 
 def write_windows(path: Path, scored: ScoredClips) -> None:
@@ -113,7 +112,7 @@ def write_windows(path: Path, scored: ScoredClips) -> None:
         if row.windows is not None
         for number, scores in enumerate(row.windows)
     ]
-    _write(path, ["clip", "window", *columns], lines)
+    write_csv(path, ["clip", "window", *columns], lines)
 
 
 def _all(scored: ScoredClips) -> list[ScoredClip]:
@@ -129,10 +128,3 @@ def _answer(labels: Sequence[str], row: ScoredClip, scores: npt.NDArray[np.float
     seed, fold = ("" if value is None else value for value in (row.seed, row.fold))
     values = [f"{score:.5f}" for score in scores]
     return [row.clip.group, seed, fold, row.clip.label, predicted, int(predicted == row.clip.label), *values]
-
-
-def _write(path: Path, header: list[str], lines: Sequence[list[Any]]) -> None:
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(lines)

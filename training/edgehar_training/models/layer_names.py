@@ -66,11 +66,6 @@ def freeze(model: keras.Model, patterns: Sequence[str]) -> list[str]:
     return [name for name in layers if name in frozen]
 
 
-def is_frozen(network: keras.Model) -> bool:
-    """Return whether no weight of a network, such as the encoder, learns: its output for a frame never changes."""
-    return not network.trainable_variables
-
-
 def _fits(name: str, pattern: str) -> bool:
     part, own = name.split("/", 1)
     return any(fnmatch.fnmatchcase(text, pattern) for text in (name, part, own))

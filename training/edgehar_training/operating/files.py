@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from typing import TYPE_CHECKING, Any
 
-from edgehar.files import whole_file, write_text
+from edgehar.files import write_text
 from edgehar_training.operating.page import operating_page
+from edgehar_training.pages.tables import write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
 _ROC_HEADER = ("of", "score_at_least", "false_positive_rate", "true_positive_rate")
@@ -39,18 +39,14 @@ def write_files(out: Path, summary: Mapping[str, Any]) -> list[Path]:
     """
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "operate.json", json.dumps(summary, indent=2) + "\n")
-    _write_csv(
+    write_csv(
         out / "roc.csv",
         _ROC_HEADER,
-        (
-            [kind, *(_cell(value) for value in point)]
-            for kind in summary["roc"]
-            for point in summary["roc"][kind]["points"]
-        ),
+        ([kind, *point] for kind in summary["roc"] for point in summary["roc"][kind]["points"]),
     )
     unknown = summary["unknown_clips"] is not None
     header = (*_THRESHOLD_HEADER, *(_UNKNOWN_HEADER if unknown else ()))
-    _write_csv(out / "thresholds.csv", header, (_threshold_row(row) for row in summary["thresholds"]))
+    write_csv(out / "thresholds.csv", header, (_threshold_row(row) for row in summary["thresholds"]))
     write_text(out / "operate.html", operating_page(summary))
     return [out / name for name in ("operate.json", "roc.csv", "thresholds.csv", "operate.html")]
 
@@ -64,17 +60,4 @@ def _threshold_row(row: Mapping[str, Any]) -> list[Any]:
     ]  # fmt: skip
     if (unknown := row["unknown"]) is not None:
         values += [unknown["events"]["share"], *(unknown["answers"][k] for k in ("unknown", "background", "event"))]
-    return [_cell(value) for value in values]
-
-
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    return round(value, 6) if isinstance(value, float) else value
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    return values

@@ -9,6 +9,7 @@ import numpy as np
 from edgehar_training.operating.table import CUTS, facts
 from edgehar_training.pages.charts import DIAGONAL, Line, LineChart, color
 from edgehar_training.pages.render import render
+from edgehar_training.pages.tables import interval_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,8 +100,8 @@ def _threshold_rows(summary: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     return [
         (
             f"{row['threshold']:g}", row["false_alarms"]["events"], f"{row['false_alarms']['per_hour']:.1f}",
-            _between(row["false_alarms"]["interval_95"], 1), row["share_of_time"], row["within"]["share"],
-            _between(row["within"]["interval_95"]), row["alone"]["share"], row["open_before"],
+            interval_text(row["false_alarms"]["interval_95"], 1), row["share_of_time"], row["within"]["share"],
+            interval_text(row["within"]["interval_95"]), row["alone"]["share"], row["open_before"],
             row["latency_s"]["median"], row["latency_s"]["p90"],
         )
         for row in summary["thresholds"]
@@ -121,8 +122,9 @@ def _calibration(found: Mapping[str, Any]) -> dict[str, Any]:
     rows = [
         (
             row["of"], row["temperature"], row["rows"], row["before"]["ece"],
-            _between(row["before"]["ece_interval_95"]), row["after"]["ece"], _between(row["after"]["ece_interval_95"]),
-            _between(row["change_interval_95"]), row["after"]["ece_of_perfect"], row["before"]["cross_entropy"],
+            interval_text(row["before"]["ece_interval_95"]), row["after"]["ece"],
+            interval_text(row["after"]["ece_interval_95"]), interval_text(row["change_interval_95"]),
+            row["after"]["ece_of_perfect"], row["before"]["cross_entropy"],
             row["after"]["cross_entropy"],
         )
         for row in found["rows"]
@@ -163,13 +165,9 @@ def _unknown(summary: Mapping[str, Any]) -> dict[str, Any]:
         "rows": [
             (
                 f"{row['threshold']:g}", row["unknown"]["events"]["share"],
-                _between(row["unknown"]["events"]["interval_95"]),
+                interval_text(row["unknown"]["events"]["interval_95"]),
                 *(row["unknown"]["answers"][kind] for kind in ("unknown", "background", "event")),
             )
             for row in summary["thresholds"]
         ],
     }  # fmt: skip
-
-
-def _between(interval: Sequence[float], decimals: int = 3) -> str:
-    return f"{interval[0]:.{decimals}f} to {interval[1]:.{decimals}f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgehar_training.evaluation.table import columns
+from edgehar_training.pages.tables import interval_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,9 +73,9 @@ def _calibration(found: Mapping[str, Any]) -> list[list[str]]:
         before, after = row["before"], row["after"]
         rows.append(
             [
-                row["of"], row["temperature"], f"{before['ece']:.3f}", _range(before["ece_interval_95"]),
-                f"{after['ece']:.3f}", _range(after["ece_interval_95"]), f"{after['ece_of_perfect']:.3f}",
-                _range(row["change_interval_95"]),
+                row["of"], row["temperature"], f"{before['ece']:.3f}", interval_text(before["ece_interval_95"]),
+                f"{after['ece']:.3f}", interval_text(after["ece_interval_95"]), f"{after['ece_of_perfect']:.3f}",
+                interval_text(row["change_interval_95"]),
             ]
         )  # fmt: skip
     values = [row["int8"] for row in found["temperatures"]]
@@ -90,7 +91,7 @@ def _thresholds(summary: Mapping[str, Any]) -> list[list[str]]:
     for row in summary["thresholds"]:
         alarms, delay = row["false_alarms"], row["latency_s"]
         cells = [
-            f"{row['threshold']:.3g}", f"{alarms['per_hour']:.1f}", _range(alarms["interval_95"], 1),
+            f"{row['threshold']:.3g}", f"{alarms['per_hour']:.1f}", interval_text(alarms["interval_95"], 1),
             f"{row['share_of_time']:.3f}", f"{row['within']['share']:.3f}", f"{row['alone']['share']:.3f}",
             number(delay["median"]), number(delay["p90"]),
         ]  # fmt: skip
@@ -121,7 +122,3 @@ def _with_interval(share: Mapping[str, Any]) -> str:
 
 def _interval(interval: Sequence[float]) -> str:
     return f"(95 % interval {interval[0]:.3f} to {interval[1]:.3f})"
-
-
-def _range(interval: Sequence[float], decimals: int = 3) -> str:
-    return f"{interval[0]:.{decimals}f} to {interval[1]:.{decimals}f}"

@@ -1,0 +1,180 @@
+"""`edgehar fleet`: many devices, seen through the MQTT broker that they publish to.
+
+The address of the broker ends in the part of the topics that all devices share: with `mqtt://ops@broker/edgehar`, the
+device `hall` publishes under `edgehar/hall`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from edgehar.cli.common import EXIT_DONE, Parser
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from edgehar.fleet.client import FleetClient
+    from edgehar.fleet.view import DeviceView, FleetView
+    from edgehar.sinks.mqtt.options import MqttOptions
+
+URL_VARIABLE = "EDGEHAR_FLEET_URL"
+_EXAMPLES = f"""\
+examples:
+  edgehar fleet list --mqtt mqtt://ops@broker.local/edgehar       every device: health, model, alarms a day
+  export {URL_VARIABLE}=mqtts://ops@broker.local/edgehar EDGEHAR_MQTT_PASSWORD=secret
+  edgehar fleet list --problems                                  only devices that need attention
+  edgehar fleet list --json | jq '.[] | select(.online | not) | .name'
+  edgehar fleet watch                                            print changes and alarms as they happen"""
+
+# The retained messages of all devices have arrived when none came for this long.
+_QUIET_S = 0.7
+_log = logging.getLogger(__name__)
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add the subcommands."""
+    parser = subparsers.add_parser(
+        "fleet",
+        help="list and watch many devices through their MQTT broker",
+        description=__doc__,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="fleet_command", required=True, metavar="COMMAND", parser_class=Parser)
+    listing = commands.add_parser("list", help="list devices, their health, models and alarms")
+    _add_broker(listing)
+    listing.add_argument("--problems", action="store_true", help="only devices that need attention")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    listing.add_argument(
+        "--wait", type=float, default=10.0, metavar="S", help="longest time to wait for the broker's messages (10)"
+    )
+    listing.set_defaults(run=_list)
+    watching = commands.add_parser("watch", help="print changes and alarms as they happen, until Ctrl-C")
+    _add_broker(watching)
+    watching.add_argument("--json", action="store_true", help="print one JSON object a line")
+    watching.set_defaults(run=_watch)
+
+
+def _add_broker(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mqtt", metavar="URL", default=os.environ.get(URL_VARIABLE), help=f"broker and prefix (${URL_VARIABLE})"
+    )
+    parser.add_argument("--password-file", metavar="FILE", help="file with the password (or $EDGEHAR_MQTT_PASSWORD)")
+    parser.add_argument("--ca-file", metavar="FILE", help="authorities to trust, as PEM")
+    parser.add_argument("--cert-file", metavar="FILE", help="client certificate, as PEM")
+    parser.add_argument("--key-file", metavar="FILE", help="key of the client certificate, as PEM")
+
+
+def _options(args: argparse.Namespace) -> MqttOptions:
+    from edgehar.errors import ConfigError
+    from edgehar.sinks.mqtt.options import MqttOptions
+
+    if not args.mqtt:
+        raise ConfigError(f"give the broker with --mqtt mqtt://user@host/prefix, or in ${URL_VARIABLE}")
+    names = ("password_file", "ca_file", "cert_file", "key_file")
+    return MqttOptions(url=args.mqtt, **{name: getattr(args, name) for name in names})
+
+
+def _list(args: argparse.Namespace) -> int:
+    from edgehar.errors import FleetError
+    from edgehar.fleet.client import FleetClient
+    from edgehar.fleet.view import STATE_TOPICS, FleetView
+
+    view = FleetView()
+    with FleetClient(_options(args), STATE_TOPICS) as client:
+        _read_retained(client, view, args.wait)
+        where = client.where
+    if not view.devices:
+        raise FleetError(f"{where}: no device has published here; check the prefix and the access rules of this user")
+    devices = sorted(view.devices.values(), key=lambda device: device.name)
+    shown = [device for device in devices if not args.problems or device.problems(view.now())]
+    if args.json:
+        print(json.dumps([_as_json(device, view) for device in shown], indent=1))
+    else:
+        print(_table(shown, view))
+        print(_summary(devices, view))
+    return EXIT_DONE
+
+
+def _read_retained(client: FleetClient, view: FleetView, most_s: float) -> None:
+    """Read messages until none arrives for a moment, and the connection stands."""
+    from edgehar.fleet.client import Message
+
+    end_s = time.monotonic() + most_s
+    received = False
+    while (left_s := end_s - time.monotonic()) > 0:
+        message = client.receive(min(left_s, _QUIET_S))
+        if message is None and (received or client.subscribed):
+            return
+        if isinstance(message, Message):
+            received = True
+            view.take(message)
+
+
+def _watch(args: argparse.Namespace) -> int:
+    from edgehar.fleet.client import FleetClient, Outage
+    from edgehar.fleet.view import EVENT_TOPICS, STATE_TOPICS, FleetView
+    from edgehar.records import utc_now
+
+    view = FleetView()
+    with FleetClient(_options(args), (*STATE_TOPICS, *EVENT_TOPICS)) as client:
+        _read_retained(client, view, _QUIET_S * 10)
+        print(_summary(list(view.devices.values()), view), file=sys.stderr)
+        while True:
+            message = client.receive(1.0)
+            if isinstance(message, Outage):
+                _log.warning("%s: %s", client.where, message.reason or "connected again")
+            elif message is not None and (change := view.take(message)) is not None:
+                line = {"time": utc_now(), "device": change.device, "what": change.what}
+                print(json.dumps(line) if args.json else "  ".join(line.values()), flush=True)
+
+
+def _as_json(device: DeviceView, view: FleetView) -> dict[str, Any]:
+    import msgspec
+
+    return {
+        "name": device.name,
+        "online": bool(device.online),
+        "problems": device.problems(view.now()),
+        "alarms_per_day": device.alarms_per_day(),
+        "device": msgspec.to_builtins(device.device),
+        "statuses": msgspec.to_builtins(device.statuses),
+    }
+
+
+def _table(devices: list[DeviceView], view: FleetView) -> str:
+    from edgehar.fleet.view import models_text
+    from edgehar.printable import printable
+
+    rows: list[tuple[str, ...]] = [("DEVICE", "FPS", "TEMP", "ALARMS/DAY", "EDGEHAR", "MODEL", "HEALTH")]
+    for device in devices:
+        statuses, about = device.statuses.values(), device.device
+        per_day, temperatures = (
+            device.alarms_per_day(),
+            [s.temperature_c for s in statuses if s.temperature_c is not None],
+        )
+        row = (
+            device.name,
+            f"{sum(status.fps for status in statuses):.1f}" if statuses else "-",
+            f"{max(temperatures):.0f}" if temperatures else "-",
+            "-" if per_day is None else f"{per_day:.1f}",
+            "-" if about is None else about.edgehar,
+            "-" if about is None else models_text(about),
+            "; ".join(device.problems(view.now())) or "ok",
+        )
+        rows.append(tuple(map(printable, row)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _summary(devices: list[DeviceView], view: FleetView) -> str:
+    online = sum(bool(device.online) for device in devices)
+    ill = sum(bool(device.problems(view.now())) for device in devices)
+    ignored = f"; {view.ignored} messages not understood" if view.ignored else ""
+    return f"{len(devices)} devices: {online} online, {len(devices) - online} offline, {ill} need attention{ignored}"

@@ -1,0 +1,72 @@
+"""A Ray cluster: one that runs at an address, or one of this machine, started for this program."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import socket
+from typing import TYPE_CHECKING, Any
+
+from edgehar.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CONNECT_TIMEOUT_S = 5.0
+
+
+@contextlib.contextmanager
+def ray_cluster(address: str, cpus: int | None = None) -> Iterator[Any]:
+    """Connect to a cluster, and disconnect at the end.
+
+    Args:
+        address: `HOST:PORT` or `ray://HOST:PORT` of a cluster; `$RAY_ADDRESS` if empty. Without either, a cluster is
+            started on this machine, for this program.
+        cpus: processors of a cluster that is started; None for those of this process.
+
+    Yields:
+        The module `ray`.
+
+    Raises:
+        ConfigError: Ray is not installed, nothing answers at the address, or its version differs.
+    """
+    # Ray sends usage statistics to its makers by default.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise ConfigError("--ray needs Ray; run: pip install 'edgehar[cluster]'") from None
+    address = address or os.environ.get("RAY_ADDRESS", "")
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address:
+        _check_address(address)
+        options["address"] = address
+    else:
+        cores = cpus or len(os.sched_getaffinity(0))
+        options |= {"address": "local", "num_cpus": cores, "include_dashboard": False}
+    try:
+        ray.init(**options)
+    except (RuntimeError, ConnectionError, ValueError, OSError) as error:
+        text = " ".join(str(error).split())
+        raise ConfigError(f"--ray {address}: cannot join the cluster: {text}" if address else f"Ray: {text}") from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Raise ConfigError if nothing answers at the address; Ray itself would try for minutes."""
+    if address in ("auto", "local"):
+        return
+    found = re.fullmatch(r"(?:ray://)?(\[[^\]]+\]|[^:/]+):([0-9]+)/?", address)
+    if found is None or not 0 < int(found[2]) < 65536:
+        raise ConfigError(f"--ray {address}: not an address; write HOST:PORT, for example 10.0.0.5:6379")
+    host = found[1].strip("[]")
+    try:
+        socket.create_connection((host, int(found[2])), _CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"--ray {address}: no cluster answers: {reason}; start one with: ray start --head") from None

@@ -1,0 +1,1 @@
+"""Many devices, seen through the MQTT broker that they publish to."""

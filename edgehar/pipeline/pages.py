@@ -1,0 +1,97 @@
+"""The pages of a run: what they may see of its streams."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgehar.recording.store import safe_name
+from edgehar.web.board import Board, BoardSink
+from edgehar.web.camera import WebCamera
+from edgehar.web.server import WebServer
+from edgehar.web.services import Parts
+from edgehar.web.site import Site
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from edgehar.config import Config
+    from edgehar.health.monitor import Monitor
+    from edgehar.pipeline.stream import Stream
+    from edgehar.web.camera import TakeInput
+    from edgehar.web.services import Tools
+
+
+class Pages:
+    """The web server of a run, and the sink that keeps it up to date.
+
+    Attributes:
+        server: listens from construction on.
+    """
+
+    def __init__(self, config: Config, streams: list[Stream], monitor: Monitor, tools: Tools) -> None:
+        """Make the pages of some streams.
+
+        Args:
+            config: the configuration.
+            streams: what is shown.
+            monitor: counts of the outputs.
+            tools: what the command line gives.
+
+        Raises:
+            ConfigError: the password or certificate cannot be used.
+            SinkError: the address or port cannot be used.
+        """
+        cameras = [_camera(stream) for stream in streams]
+        self._board = Board(cameras)
+        folder = config.record.directory
+        parts = Parts(
+            cameras=cameras,
+            board=self._board,
+            monitor=monitor,
+            folder=None if folder is None else Path(folder).expanduser(),
+            uploads=config.upload.url is not None,
+            tools=tools,
+        )
+        self._log = parts.log
+        self.server = WebServer(Site(config.web, parts), config.web)
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._log.start()
+        self.server.start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self.server.close()
+        self._log.stop()
+
+    def sink(self) -> BoardSink:
+        """Return a sink that shows records on the pages. The pages outlive it."""
+        return BoardSink(self._board)
+
+
+def _camera(stream: Stream) -> WebCamera:
+    return WebCamera(
+        name=stream.name,
+        key=safe_name(stream.name),
+        manifest=stream.classifier.bundle.manifest,
+        view=stream.view,
+        frame=lambda: stream.last_frame,
+        take_input=partial(_take_input, stream),
+        state=lambda: stream.state,
+        status=stream.status,
+        rules=lambda: stream.decider.rules,
+    )
+
+
+def _take_input(stream: Stream, take: TakeInput) -> None:
+    """Have the next input of the network taken, once, because its copy costs time while frames wait."""
+
+    def once(codes: npt.NDArray[np.int8]) -> None:
+        stream.classifier.on_input = None
+        take(codes)
+
+    stream.classifier.on_input = once

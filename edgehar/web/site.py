@@ -1,0 +1,169 @@
+"""The site: pages, API and files, behind the guard."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from edgehar.web import pages
+from edgehar.web.answers import Problem
+from edgehar.web.api import cameras, events, openapi, session, status
+from edgehar.web.api.operation import BASE, Operation
+from edgehar.web.guard import Guard, RefusedError, json_response
+from edgehar.web.live import LiveFeed
+from edgehar.web.passwords import Password, Throttle
+from edgehar.web.recordings import Recordings
+from edgehar.web.services import Services
+from edgehar.web.sessions import Sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+    from edgehar.web.api.operation import Handler
+    from edgehar.web.options import WebOptions
+    from edgehar.web.services import Parts
+
+_log = logging.getLogger(__name__)
+
+OPERATIONS: tuple[Operation, ...] = (
+    *session.OPERATIONS,
+    *cameras.OPERATIONS,
+    *events.OPERATIONS,
+    *status.OPERATIONS,
+)
+
+
+class Site:
+    """All pages of one run."""
+
+    def __init__(
+        self,
+        options: WebOptions,
+        parts: Parts,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make the pages.
+
+        Args:
+            options: settings of `[web]`.
+            parts: what is shown.
+            clock: monotonic seconds.
+
+        Raises:
+            ConfigError: the password cannot be read.
+        """
+        executor = ThreadPoolExecutor(2, thread_name_prefix="edgehar-web-work")
+        self._services = Services(
+            options=options,
+            parts=parts,
+            feed=LiveFeed(
+                parts.cameras,
+                parts.board,
+                executor,
+                rate_hz=options.pictures_per_s,
+                picture_px=options.picture_px,
+                clock=clock,
+            ),
+            sessions=Sessions(options.session_days * 86_400, clock),
+            password=Password.of(options),
+            throttle=Throttle(clock),
+            recordings=None if parts.folder is None else Recordings(parts.folder),
+            executor=executor,
+        )
+
+    @property
+    def feed(self) -> LiveFeed:
+        """The live pictures."""
+        return self._services.feed
+
+    def app(self) -> ASGIApp:
+        """Return the ASGI application."""
+        services = self._services
+        routes = [
+            Route("/", self._page("live")),
+            Route("/login", self._page("login")),
+            Route("/events", self._page("events")),
+            Route("/events/{id}", self._page("event")),
+            Route("/status", self._page("status")),
+            Route("/manifest.webmanifest", self._bound(_manifest)),
+            Route(f"{BASE}/openapi.json", _openapi),
+            *(Route(BASE + o.path, self._bound(o.handler), methods=[o.method]) for o in OPERATIONS),
+            Mount("/static", _Static(packages=[("edgehar.web", "static")])),
+        ]
+        app = Starlette(routes=routes, exception_handlers={HTTPException: self._not_found, Exception: _failed})
+        app.router.redirect_slashes = False
+        has_password = services.password is not None
+        return Guard(app, services.sessions, has_password=has_password, prefix=services.options.prefix)
+
+    async def end_streams(self) -> None:
+        """End the live streams, so that the server can stop."""
+        await self.feed.close()
+
+    def close(self) -> None:
+        """End a check that goes on, and free the threads."""
+        examiner = self._services.parts.tools.examiner
+        if examiner is not None:
+            examiner.stop()
+        self._services.executor.shutdown(wait=False, cancel_futures=True)
+
+    def _page(self, name: str) -> Callable[[Request], Response]:
+        async def show(request: Request) -> Response:
+            return pages.page(request, self._services, name)
+
+        return show  # type: ignore[return-value]
+
+    def _bound(self, handler: Handler) -> Callable[[Request], Response]:
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request, self._services)
+            except RefusedError as refused:
+                return refused.response()
+
+        return answer  # type: ignore[return-value]
+
+    async def _not_found(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if request.scope["path"].startswith("/api/"):
+            return json_response(Problem(str(error.detail), "http"), error.status_code)
+        return pages.page(request, self._services, "missing", status=error.status_code)
+
+
+class _Static(StaticFiles):
+    """Files of the package; a browser asks whether they have changed."""
+
+    def file_response(self, *args: object, **options: object) -> Response:
+        """Return a file."""
+        response: Response = super().file_response(*args, **options)  # type: ignore[arg-type]
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+async def _manifest(request: Request, services: Services) -> Response:
+    return pages.manifest(request, services)
+
+
+async def _openapi(_: Request) -> Response:
+    return json_response(_document())
+
+
+@functools.cache
+def _document() -> dict[str, object]:
+    return openapi.document(OPERATIONS)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    _log.error("web: %s failed: %r", request.scope["path"], error)
+    return json_response(Problem("the page has failed; the log says why", "failed"), 500)

@@ -1,0 +1,91 @@
+"""A Ray cluster of two nodes on this machine. These tests need an environment with the extra `cluster`."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+RAY = Path(sys.executable).with_name("ray")
+STORE_BYTES = 100_000_000
+
+
+class Node:
+    """A node of a cluster, with one processor: a process and its children."""
+
+    def __init__(self, folder, *arguments):
+        command = [RAY, "start", "--num-cpus=1", f"--object-store-memory={STORE_BYTES}", "--disable-usage-stats"]
+        self.log = folder / f"node-{time.monotonic_ns()}.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*command, "--block", *arguments],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+            )
+
+    def kill(self):
+        """Kill the node's processes, children first, as a power cut would."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(self.process.pid)
+            for child in [*parent.children(recursive=True), parent]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+        self.process.wait()
+
+
+class Cluster:
+    """A head and the nodes that joined it."""
+
+    def __init__(self):
+        # Ray's sockets lie in this folder, and their paths must be short.
+        self.folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
+        self.host = socket.gethostbyname(socket.gethostname())
+        with socket.socket() as probe:
+            probe.bind((self.host, 0))
+            port = probe.getsockname()[1]
+        self.address = f"{self.host}:{port}"
+        head = ("--head", f"--port={port}", f"--temp-dir={self.folder}", "--include-dashboard=false")
+        self.nodes = [Node(self.folder, *head, f"--node-ip-address={self.host}")]
+        self.wait(1)
+
+    def add_node(self):
+        """Start a node and wait until it has joined; returns it."""
+        self.nodes.append(Node(self.folder, f"--address={self.address}", f"--node-ip-address={self.host}"))
+        self.wait(len(self.nodes))
+        return self.nodes[-1]
+
+    def wait(self, count):
+        """Wait until as many nodes are alive."""
+        from ray._raylet import GcsClient
+
+        while True:
+            for node in self.nodes:
+                assert node.process.poll() is None, node.log.read_text()
+            with contextlib.suppress(Exception):
+                infos = GcsClient(address=self.address).get_all_node_info()
+                if sum(info.state == 0 for info in infos.values()) >= count:
+                    return
+            time.sleep(0.2)
+
+    def stop(self):
+        """Kill every node, the head last."""
+        for node in reversed(self.nodes):
+            node.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A cluster with one node besides its head."""
+    made = Cluster()
+    made.add_node()
+    yield made
+    made.stop()

@@ -1,0 +1,25 @@
+"""Power cuts while events are recorded: what was acknowledged is there, and the chain holds."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from support.paths import ROOT
+
+SCRIPT = ROOT / "scripts" / "faults" / "power_cut.py"
+
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler for the log of writes")
+
+
+@pytest.mark.parametrize("sealed", [[], ["--sealed"]])
+def test_unflushed_writes_that_are_lost_cost_no_recording_that_was_acknowledged(sealed):
+    if sealed:
+        pytest.importorskip("pyrage", reason="needs the extra `seal`")
+    command = [sys.executable, SCRIPT, "--cuts", "12", "--seconds", "3", *sealed]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    acknowledged = re.search(r"'acknowledged': (\d+)", done.stdout)
+    assert int(acknowledged[1]) > 0
+    assert f"'acknowledged that play': {acknowledged[1]}" in done.stdout
