@@ -42,14 +42,21 @@ class Decoder:
     """
 
     def __init__(
-        self, stream: VideoStream, name: str, *, live: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        stream: VideoStream,
+        name: str,
+        *,
+        live: bool = False,
+        joined: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Decode a stream.
 
         Args:
             stream: the stream.
             name: name of its source in errors.
-            live: whether it may begin between two key frames.
+            live: whether it is a live stream.
+            joined: whether it may begin between two key frames, as live streams and cut recordings do.
             clock: monotonic seconds.
         """
         self.frames = self.damaged = 0
@@ -62,7 +69,7 @@ class Decoder:
         self._loss = LossDetector(codec.extradata) if codec.name == "h264" else None
         self._number = 0
         self._was_corrupt = False
-        self._breaks = _Breaks(starts_broken=codec.name in _PREDICTED)
+        self._breaks = _Breaks(starts_broken=joined and codec.name in _PREDICTED)
         # Time of the first frame that was predicted from wrong pixels; None if the last frame was whole.
         self._broken_s: float | None = None
 
