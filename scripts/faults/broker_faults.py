@@ -4,8 +4,8 @@
     python scripts/faults/broker_faults.py --events 2000 --protocol 5
 
 A process of its own writes numbered events into the MQTT sink. In turn, the broker is killed and restarted empty,
-ended, frozen, refuses the log-in, and the writing process is killed. A subscriber must get every event whose `write` had
-returned, in order. Exits with 1 if one is missing or out of order. Needs mosquitto.
+ended, frozen, refuses the log-in, and the writing process is killed. A subscriber must get every event whose `write`
+had returned, in order. Exits with 1 if one is missing or out of order. Needs mosquitto.
 """
 
 from __future__ import annotations
