@@ -186,9 +186,7 @@ def _encode(
         except SourceError as error:
             unreadable[str(clip.path)] = str(error)
         else:
-            offsets = np.zeros((len(old), len(labels)))
-            offsets[:, : old.shape[1]] = old
-            data.append(ClipData(labels.index(names[clip.label]), clip.group, offsets, pooled))
+            data.append(ClipData(labels.index(names[clip.label]), clip.group, old, pooled))
         on_clip()
     return data, unreadable
 
