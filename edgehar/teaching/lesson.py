@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 COMPONENTS = 128
 PENALTIES = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01)
 FOLDS = 5
-# Middles of what was taught, and the share of held-out windows that lie within the radius around them.
-CENTRES, NEAR_SHARE = 32, 0.9
+# Middles of what was taught, and the share of held-out windows that lie within the radius around them. A new label must
+# be found in scenes that differ; a correction of known labels that reaches too far costs real events.
+CENTRES, NEAR_NEW, NEAR_KNOWN = 32, 0.9, 0.5
 _GATE_WINDOWS, _GATE_ROUNDS = 1000, 3
 # A clip that the old head gets wrong counts this many times.
 _MISTAKE_WEIGHT = 2.0
@@ -124,7 +125,9 @@ class Lesson:
         for train, held_out in parts:
             centres = middles(self._clips_windows(train) * scale)
             distances.append(squared_distances(self._clips_windows(held_out) * scale, centres).min(axis=1))
-        radius = float(np.quantile(np.concatenate(distances), NEAR_SHARE)) if distances else 1.0
+        known = max(self._clips[i].label for i in indices) < self._clips[indices[0]].old.shape[1]
+        near = NEAR_KNOWN if known else NEAR_NEW
+        radius = float(np.quantile(np.concatenate(distances), near)) if distances else 1.0
         return Gate(scale, middles(every * scale), max(radius, 1e-6))
 
     def _clips_windows(self, indices: Sequence[int]) -> npt.NDArray[np.float32]:
