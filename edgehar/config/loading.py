@@ -36,7 +36,7 @@ class Loaded:
     Attributes:
         config: the configuration.
         given: tree of tables with a `Given` for each value that was set; all others are defaults.
-        warnings: what is allowed but unwise, one line each.
+        warnings: settings that are allowed but unwise, one line each.
     """
 
     config: Config
@@ -62,11 +62,11 @@ class ConfigProblemsError(ConfigError):
 def load(
     path: Path | None, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Config:
-    """Read the configuration, and log what is allowed but unwise.
+    """Read the configuration, and log settings that are allowed but unwise.
 
     Args:
         path: the TOML file, or None. Relative paths in it start at its folder.
-        environ: environment variables; those that start with `EDGEHAR_` are used.
+        environ: environment variables; only names that start with `EDGEHAR_` are used.
         overrides: the command line, as nested dicts like those of the file, with values or `Text`; None is not set. A
             dict for `camera`, in place of a list of tables, changes every camera; with a `source` it is the only
             camera. `model`, `hop` and `decision.threshold` apply to every camera, over its own table in the file.

@@ -41,7 +41,7 @@ class CameraInfo(msgspec.Struct, frozen=True):
         name: its name in records.
         model: name of its model.
         labels: the classes of its model.
-        actions: those that may open an event.
+        actions: labels that may open an event.
         thresholds: score that each label needs.
         pictures: "full", "blurred" or "none".
         state: state of its stream.
