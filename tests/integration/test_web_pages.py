@@ -289,20 +289,20 @@ def test_a_visitor_sees_what_a_threshold_would_have_done_and_changes_it(browser,
             time = (now - datetime.timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%S")
             record(store, hours, time, score=score, clip=False)
     cameras = FakeCamera("hall", labels=("fight", "noFight")), FakeCamera("yard")
-    with site(*cameras, tools=tools, folder=tmp_path / "rec") as server:
-        with window(browser, server.port, **size) as visitor:
-            page = visitor.open("cameras/hall")
-            page.get_by_text("fired 3 times in the last week, 2 in the last day").wait_for()
-            slider = page.get_by_role("slider", name="fight", exact=True)
-            slider.fill("0.7")
-            page.get_by_text("fired 2 times in the last week, 1 in the last day").wait_for()
-            page.get_by_label("Record", exact=True).fill("22:00-06:00")
-            page.get_by_label("Record", exact=True).blur()
-            page.get_by_text("2 changes not saved").wait_for()
-            page.get_by_role("button", name="Save").click()
-            page.get_by_text("Restart edgehar to apply: camera").wait_for()
-            assert saved(tools).cameras[0].thresholds == {"fight": 0.7}
-            assert saved(tools).cameras[0].record_hours == ["22:00-06:00"]
+    folder = tmp_path / "rec"
+    with site(*cameras, tools=tools, folder=folder) as server, window(browser, server.port, **size) as visitor:
+        page = visitor.open("cameras/hall")
+        page.get_by_text("fired 3 times in the last week, 2 in the last day").wait_for()
+        slider = page.get_by_role("slider", name="fight", exact=True)
+        slider.fill("0.7")
+        page.get_by_text("fired 2 times in the last week, 1 in the last day").wait_for()
+        page.get_by_label("Record", exact=True).fill("22:00-06:00")
+        page.get_by_label("Record", exact=True).blur()
+        page.get_by_text("2 changes not saved").wait_for()
+        page.get_by_role("button", name="Save").click()
+        page.get_by_text("Restart edgehar to apply: camera").wait_for()
+        assert saved(tools).cameras[0].thresholds == {"fight": 0.7}
+        assert saved(tools).cameras[0].record_hours == ["22:00-06:00"]
 
 
 PAGES = (
