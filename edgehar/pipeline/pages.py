@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.recording.store import safe_name
 from edgehar.web.board import Board, BoardSink
 from edgehar.web.camera import WebCamera
 from edgehar.web.server import WebServer
+from edgehar.web.services import Parts
 from edgehar.web.site import Site
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     import numpy.typing as npt
 
     from edgehar.config import Config
+    from edgehar.health.monitor import Monitor
     from edgehar.pipeline.stream import Stream
     from edgehar.web.camera import TakeInput
+    from edgehar.web.services import Tools
 
 
 class Pages:
@@ -27,8 +33,22 @@ class Pages:
         server: listens from construction on.
     """
 
-    def __init__(self, config: Config, streams: list[Stream]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        streams: list[Stream],
+        monitor: Monitor,
+        tools: Tools,
+        reload: Callable[[], object],
+    ) -> None:
         """Make the pages of some streams.
+
+        Args:
+            config: the configuration.
+            streams: what is shown.
+            monitor: counts of the outputs.
+            tools: what the command line gives.
+            reload: has the run read its configuration again; safe from any thread.
 
         Raises:
             ConfigError: the password or certificate cannot be used.
@@ -36,7 +56,28 @@ class Pages:
         """
         cameras = [_camera(stream) for stream in streams]
         self._board = Board(cameras)
-        self.server = WebServer(Site(config.web, cameras, self._board), config.web)
+        folder = config.record.directory
+        parts = Parts(
+            cameras=cameras,
+            board=self._board,
+            monitor=monitor,
+            folder=None if folder is None else Path(folder).expanduser(),
+            uploads=config.upload.url is not None,
+            tools=tools,
+            reload=reload,
+        )
+        self._log = parts.log
+        self.server = WebServer(Site(config.web, parts), config.web)
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._log.start()
+        self.server.start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self.server.close()
+        self._log.stop()
 
     def sink(self) -> BoardSink:
         """Return a sink that shows records on the pages. The pages outlive it."""

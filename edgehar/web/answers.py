@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -41,7 +41,7 @@ class CameraInfo(msgspec.Struct, frozen=True):
         name: its name in records.
         model: name of its model.
         labels: the classes of its model.
-        actions: those that may open an event.
+        actions: labels that may open an event.
         thresholds: score that each label needs.
         pictures: "full", "blurred" or "none".
         state: state of its stream.
@@ -106,3 +106,274 @@ class Strip(msgspec.Struct, frozen=True):
     step_s: float
     scores: dict[str, list[int]]
     events: list[dict[str, Any]]
+
+
+class LabelInfo(msgspec.Struct, frozen=True):
+    """What a person said about an event.
+
+    Attributes:
+        verdict: "right", "wrong" (nothing was to report), or "other".
+        label: what it was: the label of the event, "ordinary", or another class.
+        time: when that was said (UTC, ISO 8601).
+    """
+
+    verdict: Literal["right", "wrong", "other"]
+    label: str
+    time: str
+
+
+class EventInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One event.
+
+    Attributes:
+        id: of the event; "-2", "-3" follow for the later parts of a long one.
+        camera: name of the camera in paths.
+        camera_name: its name in records.
+        label: the action; "" if the recording is sealed.
+        time: when it began (UTC, ISO 8601).
+        duration_s: how long it lasted, in seconds; None while it goes on.
+        peak_score: its highest score, 0 to 1.
+        going_on: whether it goes on now.
+        picture: whether there is a picture of the peak.
+        clip: whether there is a clip.
+        clip_s: length of the clip in seconds.
+        codec: of the clip, as FFmpeg names it.
+        sealed: whether the files are encrypted.
+        uploaded: whether a server has a copy.
+        note: what is missing of the recording, and why.
+        verdict: what a person said; None if nobody did.
+    """
+
+    id: str
+    camera: str
+    camera_name: str
+    label: str
+    time: str
+    duration_s: float | None
+    peak_score: float | None
+    going_on: bool
+    picture: bool = False
+    clip: bool = False
+    clip_s: float | None = None
+    codec: str = ""
+    sealed: bool = False
+    uploaded: bool = False
+    note: str = ""
+    verdict: LabelInfo | None = None
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """Some events, newest first.
+
+    Attributes:
+        events: the events.
+        next: what to pass as `before` for the following ones; None if there are no more.
+    """
+
+    events: list[EventInfo]
+    next: str | None
+
+
+class EventChoices(msgspec.Struct, frozen=True):
+    """What events can be filtered by.
+
+    Attributes:
+        cameras: names of cameras in paths, with their names in records.
+        labels: actions.
+        recorded: whether events are recorded; otherwise the list has only the latest, and forgets them at the end.
+    """
+
+    cameras: dict[str, str]
+    labels: list[str]
+    recorded: bool
+
+
+class EventDetail(msgspec.Struct, frozen=True):
+    """An event with its scores.
+
+    Attributes:
+        event: the event.
+        labels: the classes, in the order of `scores`.
+        times_s: for each answer, seconds from the begin of the clip to the newest frame of its window.
+        scores: for each answer, the score of each class.
+        start_s: begin of the event, in seconds from the begin of the clip; None if unknown.
+        end_s: end of the event, likewise.
+        model: name of the model.
+    """
+
+    event: EventInfo
+    labels: list[str]
+    times_s: list[float]
+    scores: list[list[float]]
+    start_s: float | None
+    end_s: float | None
+    model: str
+
+
+class LabelPeaks(msgspec.Struct, frozen=True):
+    """Peak scores of the events with one label.
+
+    Attributes:
+        day: of the last 24 hours.
+        week: of the last 7 days.
+    """
+
+    day: list[float]
+    week: list[float]
+
+
+class Peaks(msgspec.Struct, frozen=True):
+    """What would have fired: events whose peak reaches a threshold.
+
+    Attributes:
+        source: "recordings": recorded events, which say nothing about thresholds below the one they were recorded
+            with. "none": nothing is recorded.
+        labels: the peaks, by label.
+    """
+
+    source: Literal["recordings", "none"]
+    labels: dict[str, LabelPeaks]
+
+
+class Output(msgspec.Struct, frozen=True):
+    """Where records go.
+
+    Attributes:
+        name: of the output.
+        connected: whether its receiver can be reached; None if that is not known.
+        waiting: events that wait on disk.
+        dropped: events that were lost.
+    """
+
+    name: str
+    connected: bool | None
+    waiting: int
+    dropped: int
+
+
+class Storage(msgspec.Struct, frozen=True):
+    """The folder of the recordings.
+
+    Attributes:
+        folder: its path.
+        recordings: how many there are.
+        bytes: what they take.
+        free_bytes: what is free on the disk.
+        uploaded: recordings that a server has.
+        uploading: whether recordings are uploaded.
+    """
+
+    folder: str
+    recordings: int
+    bytes: int
+    free_bytes: int
+    uploaded: int
+    uploading: bool
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """One line of the log.
+
+    Attributes:
+        time: when it was written (UTC, ISO 8601).
+        level: "info", "warning" or "error".
+        text: what it says, without passwords.
+    """
+
+    time: str
+    level: str
+    text: str
+
+
+class StatusInfo(msgspec.Struct, frozen=True):
+    """How the run is.
+
+    Attributes:
+        version: of edgehar.
+        started: when it began (UTC, ISO 8601).
+        cameras: the newest status of each camera, as in the records.
+        outputs: where records go.
+        storage: the recordings; None if nothing is recorded.
+        log: the latest lines, oldest first.
+    """
+
+    version: str
+    started: str
+    cameras: list[dict[str, Any]]
+    outputs: list[Output]
+    storage: Storage | None
+    log: list[LogLine]
+
+
+class SettingInfo(msgspec.Struct, frozen=True):
+    """One setting.
+
+    Attributes:
+        path: its keys, and numbers of tables: ["camera", 0, "threshold"].
+        description: one sentence, in English.
+        words: the values it accepts, in words that follow "it must be".
+        value: its value; None if it is not set. Passwords are masked.
+        default: what holds without it; None if that is left to the model or to nothing.
+        origin: "default", or the file, variable or option that sets it.
+        editable: whether it can be changed here.
+        kind: of its value: "boolean", "integer", "number", "choice", "texts", or "other".
+        choices: of a choice.
+        least: of a number; None without a bound.
+        most: likewise.
+    """
+
+    path: list[str | int]
+    description: str
+    words: str
+    value: Any
+    default: Any
+    origin: str
+    editable: bool
+    kind: Literal["boolean", "integer", "number", "choice", "texts", "other"]
+    choices: list[str]
+    least: float | None
+    most: float | None
+
+
+class SettingsTable(msgspec.Struct, frozen=True):
+    """The settings of one table.
+
+    Attributes:
+        title: as in the file, for example "[[camera]] hall"; "" for the top.
+        description: one sentence, in English.
+        settings: its keys.
+    """
+
+    title: str
+    description: str
+    settings: list[SettingInfo]
+
+
+class SettingsInfo(msgspec.Struct, frozen=True):
+    """All settings.
+
+    Attributes:
+        file: the configuration file; None if there is none, and nothing can be changed.
+        version: of the file; changes are refused if it is another by then.
+        can_undo: whether there is an earlier version to go back to.
+        tables: the settings.
+    """
+
+    file: str | None
+    version: str
+    can_undo: bool
+    tables: list[SettingsTable]
+
+
+class SettingsResult(msgspec.Struct, frozen=True):
+    """What became of a change.
+
+    Attributes:
+        version: of the file now.
+        changed: tables and keys that differ now.
+        restart: those of them that need a restart of the program.
+    """
+
+    version: str
+    changed: list[str]
+    restart: list[str]

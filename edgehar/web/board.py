@@ -36,7 +36,7 @@ class Strip:
         self._advance()
         row = self._scores[self._newest % BINS]
         for number, label in enumerate(self._labels):
-            # 0 is no answer.
+            # 0 means no answer.
             row[number] = max(row[number], 1 + min(max(round(scores.get(label, 0.0) * 254), 0), 254))
 
     def rows(self) -> tuple[float, dict[str, list[int]]]:
@@ -98,7 +98,7 @@ class CameraBoard:
         """The event that goes on now; None if there is none."""
         with self._lock:
             newest = self._events[-1] if self._events else None
-        return newest if newest is not None and newest.phase != "end" else None
+        return newest if newest is not None and newest.phase in ("start", "update") else None
 
     def strip(self) -> tuple[float, dict[str, list[int]]]:
         """Return the last hour, as `Strip.rows` does."""

@@ -26,7 +26,7 @@ from edgehar.masks import View
 from edgehar.model.bundle import ModelBundle
 from edgehar.model.classifier import Classifier
 
-# A mask over the upper left, and one that is no rectangle.
+# A mask over the upper left, and one that is not a rectangle.
 MASKS = (((0.0, 0.0), (0.5, 0.0), (0.5, 0.5), (0.0, 0.5)), ((0.6, 0.6), (0.95, 0.7), (0.7, 0.95)))
 STORY = ((2.0, event("start", 2.0)), (3.0, event("end", 2.0, 3.0)))
 

@@ -305,7 +305,7 @@ def test_a_server_killed_and_started_again_gets_every_event_in_order(program, ma
     assert sorted(set(taken)) == list(range(300))
     assert taken == sorted(taken)
     assert len(taken) <= 301
-    assert caplog.text.count("classifying goes on") == 1
+    assert caplog.text.count("classification continues") == 1
 
 
 def test_a_frozen_server_is_left_after_the_timeout_and_gets_every_event(program, make_sink, caplog):
@@ -317,7 +317,7 @@ def test_a_frozen_server_is_left_after_the_timeout_and_gets_every_event(program,
     program.signal(signal.SIGSTOP)
     for number in range(20, 40):
         sink.write(event(number))
-    wait_for(lambda: "no complete answer within 0.3 s; classifying goes on" in caplog.text)
+    wait_for(lambda: "no complete answer within 0.3 s; classification continues" in caplog.text)
     program.signal(signal.SIGCONT)
     # It takes again what had reached it while it was frozen.
     wait_for(lambda: sorted(set(numbers(program.taken))) == list(range(40)))
@@ -469,7 +469,7 @@ def test_edgehar_run_posts_what_an_earlier_run_could_not(program, tiny_bundle, t
         assert "s3cret" not in done.stderr
         outputs += [line for line in done.stdout.splitlines() if json.loads(line)["type"] == "event"]
         if count == 1:
-            assert "cannot be reached: Connection refused; classifying goes on, and events wait" in done.stderr
+            assert "cannot be reached: Connection refused; classification continues, and events wait" in done.stderr
             assert f"{len(outputs)} events wait on disk for the next run" in done.stderr
             program.start()
     assert [body.decode() for body in program.taken] == outputs

@@ -19,9 +19,10 @@ class Receiver:
         taken: the bodies answered with 2xx, in order.
     """
 
-    def __init__(self, port=0, *, certificate=None, key=None, delay_s=0.0, keep_alive=True):
+    def __init__(self, port=0, *, certificate=None, key=None, delay_s=0.0, keep_alive=True, taken=None):
         receiver = self
-        self.answers, self.got, self.taken, self.delay_s = [], [], [], delay_s
+        self.answers, self.got, self.delay_s = [], [], delay_s
+        self.taken = [] if taken is None else taken
         self.connections = 0
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -107,8 +108,8 @@ def _main(port, path):
             with pathlib.Path(path).open("ab") as log:
                 log.write(body + b"\n")
 
-    receiver = Receiver(int(port))
-    receiver.taken = Lines()
+    # A sender may retry from the first moment on.
+    Receiver(int(port), taken=Lines())
     print("ready", flush=True)
     threading.Event().wait()
 

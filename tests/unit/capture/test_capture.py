@@ -46,7 +46,7 @@ class Script(Source):
 
 
 class Told(list):
-    """What a capture told of its states; `wait_for` waits until it told one."""
+    """The states that a capture reported; `wait_for` waits for one."""
 
     def __init__(self):
         super().__init__()
