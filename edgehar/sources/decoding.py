@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import av
 
+from edgehar.errors import SourceError
 from edgehar.sources.h264 import Loss, LossDetector
 
 if TYPE_CHECKING:
@@ -40,14 +41,24 @@ class Decoder:
         waited: whether the reader had to wait for the newest packet.
     """
 
-    def __init__(self, stream: VideoStream, *, live: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
-        """Decode a stream, which may begin between two key frames if it is live; `clock` gives monotonic seconds."""
+    def __init__(
+        self, stream: VideoStream, name: str, *, live: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Decode a stream.
+
+        Args:
+            stream: the stream.
+            name: name of its source in errors.
+            live: whether it may begin between two key frames.
+            clock: monotonic seconds.
+        """
         self.frames = self.damaged = 0
         self.waited = False
         self._stream, self._live, self._clock = stream, live, clock
         codec = stream.codec_context
         # The decoder then returns the number of a packet with the frame that it became.
         codec.copy_opaque = True
+        self._name = name
         self._loss = LossDetector(codec.extradata) if codec.name == "h264" else None
         self._number = 0
         self._was_corrupt = False
@@ -56,7 +67,10 @@ class Decoder:
         self._broken_s: float | None = None
 
     def decode(self, packets: Iterable[Packet[VideoStream] | None]) -> Generator[VideoFrame]:
-        """Yield the frames of packets. None flushes the decoder."""
+        """Yield the frames of packets. None flushes the decoder.
+
+        Raises SourceError if they would take too much memory.
+        """
         asked_s = self._clock()
         for packet in packets:
             now_s = self._clock()
@@ -92,6 +106,11 @@ class Decoder:
     def _look(self, packet: Packet[VideoStream]) -> None:
         """Notice what is missing before or within a packet."""
         loss = self._loss.look(bytes(packet)) if self._loss is not None and packet.size else Loss.NOTHING
+        if self._loss is not None and self._loss.too_large:
+            raise SourceError(
+                f"{self._name}: the decoder would have to keep too many large pictures (H.264 beyond level 5.2); send "
+                "smaller ones"
+            )
         # A parser finds the end of a frame in the next packet, whose flag it then gives to the frame before it.
         if packet.is_corrupt or self._was_corrupt or loss is Loss.WITHIN:
             self._breaks.add(self._number)

@@ -21,6 +21,8 @@ _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 
 _SLICE_BYTES, _SPS_BYTES = 24, 512
 # After so many frames cut into the same slices, a frame with fewer slices has lost some.
 _ALIKE = 10
+# Most macroblocks of reference frames of level 5.2 (table A-1).
+_MOST_BUFFERED = 184_320
 _START = re.compile(rb"\x00\x00\x01")
 
 
@@ -33,10 +35,15 @@ class Loss(enum.Enum):
 
 
 class LossDetector:
-    """Watch the frame numbers and slices of a stream. Streams that it cannot read are taken to be whole."""
+    """Watch the frame numbers and slices of a stream. Streams that it cannot read are taken to be whole.
+
+    Attributes:
+        too_large: whether the decoder would have to keep more pictures than level 5.2 allows.
+    """
 
     def __init__(self, extradata: bytes | None) -> None:
         """Start a stream, with the parameter sets of its container, if it has any."""
+        self.too_large = False
         self._bits: int | None = None
         self._gaps_allowed = False
         self._number: int | None = None
@@ -102,14 +109,14 @@ class LossDetector:
         bits.read(16)
         bits.exp_golomb()
         if profile in _HIGH_PROFILES:
-            if bits.exp_golomb() == 3:
+            chroma = bits.exp_golomb()
+            if chroma == 3:
                 bits.read(1)
             bits.exp_golomb()
             bits.exp_golomb()
             bits.read(1)
             if bits.read(1):
-                self._bits = None  # scaling matrices: rare, and long to skip
-                return
+                _skip_scaling_lists(bits, 12 if chroma == 3 else 8)
         frame_number_bits = bits.exp_golomb() + 4
         kind = bits.exp_golomb()
         if kind == 0:
@@ -120,8 +127,10 @@ class LossDetector:
                 bits.exp_golomb()
             for _ in range(min(bits.exp_golomb(), 255)):
                 bits.exp_golomb()
-        bits.exp_golomb()
+        references = bits.exp_golomb()
         self._gaps_allowed = bool(bits.read(1))
+        columns, rows = bits.exp_golomb() + 1, bits.exp_golomb() + 1
+        self.too_large = references * columns * rows * (1 if bits.read(1) else 2) > _MOST_BUFFERED
         self._bits = frame_number_bits if frame_number_bits <= 16 else None
 
     def _units(self, data: bytes) -> Iterator[bytes]:
@@ -137,6 +146,18 @@ class LossDetector:
         for found in _START.finditer(data):
             if found.end() < len(data):
                 yield data[found.end() : found.end() + _SPS_BYTES]
+
+
+def _skip_scaling_lists(bits: _Bits, count: int) -> None:
+    for number in range(count):
+        if not bits.read(1):
+            continue
+        last = following = 8
+        for _ in range(16 if number < 6 else 64):
+            if following:
+                code = bits.exp_golomb()
+                following = (last + (-(code // 2) if code % 2 == 0 else (code + 1) // 2)) % 256
+            last = following or last
 
 
 class _Bits:

@@ -77,7 +77,7 @@ class VideoSource(HandleSource):
         self._tick = None if tick is None else (tick.numerator, tick.denominator)
         self._clock = self._make_clock()
         self._reformatter = VideoReformatter()
-        self._decoder = Decoder(self._stream, live=self.live)
+        self._decoder = Decoder(self._stream, self.name, live=self.live)
         self._decoded = self._decoder.decode(self._packets())
         self._loss_is_logged = False
         self._cut = False
@@ -139,9 +139,9 @@ class VideoSource(HandleSource):
         return captured_s
 
     def _stamp_s(self, decoded: VideoFrame) -> float | None:
-        # AVI stores no presentation times. FFmpeg's invented ones are out of order with packed B-frames (as in UCF101
-        # and UT-Interaction). The decode times that come out with the frames are in display order.
-        stamp = decoded.dts if self._container.format.name == "avi" else decoded.pts
+        # AVI and MXF need not store presentation times. FFmpeg's invented ones are out of order with B-frames (as in
+        # UCF101 and UT-Interaction). The decode times that come out with the frames are in display order.
+        stamp = decoded.dts if self._container.format.name in ("avi", "mxf") else decoded.pts
         return None if stamp is None or self._tick is None else stamp * self._tick[0] / self._tick[1]
 
     def _release(self) -> None:
