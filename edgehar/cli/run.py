@@ -183,7 +183,7 @@ def _run(args: argparse.Namespace, signals: Signals) -> int:
 def _make_tools(args: argparse.Namespace) -> Tools:
     from edgehar.cli.page_tools import make_tools
 
-    return make_tools(args)
+    return make_tools(args, _overrides(args))
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:
