@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from edgehar.errors import ConfigError
+from edgehar.recording.sidecar import LABEL_SUFFIX as SUFFIX
 from edgehar.records import utc_now
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SUFFIX = ".label.json"
 # The label that means "nothing to report", whatever the model calls it.
 ORDINARY = "ordinary"
 
