@@ -79,7 +79,7 @@ def test_a_stream_that_is_joined_between_two_key_frames(tmp_path):
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         packets = [packet for packet in container.demux(stream) if packet.size]
-        decoder = Decoder(stream, "clip", live=True)
+        decoder = Decoder(stream, "clip", live=True, joined=True)
         frames = list(decoder.decode([*packets[5:], None]))
     assert (len(frames), decoder.damaged) == (80, 0)
     assert frames[0].key_frame
