@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from edgehar.errors import ConfigError
-from edgehar.recording.sidecar import LABEL_SUFFIX as SUFFIX
+from edgehar.recording.sidecar import LABEL_SUFFIX
 from edgehar.records import utc_now
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def check_label(label: str) -> None:
 
 def label_path(base: Path) -> Path:
     """Return the path of the label of the files `base.mp4`, `base.json` and so on; `base` has no suffix."""
-    return base.with_name(base.name + SUFFIX)
+    return base.with_name(base.name + LABEL_SUFFIX)
 
 
 def write_label(base: Path, label: Label) -> None:
