@@ -169,6 +169,14 @@ def _jobs(template: RunConfig, options: ExperimentOptions, clips: Sequence[Clip]
 
 
 def _train_all(jobs: Sequence[Job], clips: Sequence[Clip], options: ExperimentOptions) -> None:
+    if options.ray is not None:
+        from edgehar.cluster import ray_cluster
+        from edgehar_training.training.ray_runs import make_runs
+
+        cpus = None if options.jobs == 1 else options.jobs * options.cpus_per_run
+        with ray_cluster(options.ray, cpus) as ray:
+            make_runs(ray, jobs, clips, options, lambda job: say_done(job.folder))
+        return
     if options.jobs == 1 or len(jobs) == 1:
         run_options = dataclasses.replace(options.run, bar=sys.stderr.isatty())
         for job in jobs:

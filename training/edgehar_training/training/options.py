@@ -32,11 +32,17 @@ class ExperimentOptions:
     Attributes:
         out: folder of the run, or of all runs.
         seeds: one run, or one set of folds, for each seed.
-        jobs: number of runs made at the same time.
+        jobs: number of runs made at the same time, without Ray.
+        ray: address of a Ray cluster that makes the runs, "" for one of this machine; None to make them without Ray.
+        cpus_per_run: processors of a run on a cluster.
+        gpus_per_run: GPUs of a run on a cluster; a part such as 0.5 shares one.
         run: how to make each run.
     """
 
     out: Path
     seeds: list[int]
     jobs: int = 1
+    ray: str | None = None
+    cpus_per_run: int = 1
+    gpus_per_run: float = 0.0
     run: RunOptions = RunOptions()
