@@ -303,6 +303,17 @@ void area_shrink_bytes(area_plan *plan, const area_image *image, const area_outp
     }
 }
 
+void area_shrink_greys(area_plan *plan, const area_image *image, const area_output *output, uint8_t *out)
+{
+    const lanes rgb = rgb_lanes(plan, output->reversed);
+    const fixed_yuv yuv = has_chroma(&plan->geometry) ? fixed_of(&output->yuv) : (fixed_yuv){0};
+
+    for (int y = 0; y < plan->geometry.height; y++, out += output->row_stride) {
+        make_levels(plan, image, &yuv, y);
+        greys_of_levels(plan->levels, plan->geometry.width, &rgb, out);
+    }
+}
+
 /* Sums under the pixels of output row y, into plan->wide_sums, whether wide or not. */
 static void make_wide_sums(const area_plan *plan, const area_image *image, int y)
 {

@@ -69,6 +69,10 @@ typedef struct {
 void area_shrink_bytes(area_plan *plan, const area_image *image, const area_output *output, const uint8_t map[256],
                        uint8_t *out);
 
+/* The grey level, (77 R + 150 G + 29 B + 128) >> 8, of each pixel whose levels area_shrink_bytes stores; a row has
+ * `width` of them. */
+void area_shrink_greys(area_plan *plan, const area_image *image, const area_output *output, uint8_t *out);
+
 /* Each average, unrounded and (YUV) clipped to 0..255, is stored as average * gain[c] + bias[c]. */
 void area_shrink_floats(area_plan *plan, const area_image *image, const area_output *output, const double gain[3],
                         const double bias[3], float *out);

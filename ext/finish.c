@@ -127,6 +127,27 @@ CLONED void map_levels(const int32_t *levels, int width, const lanes *lanes, con
     }
 }
 
+INLINED void weigh_levels(const int32_t *levels, int width, const lanes *lanes, ptrdiff_t step, uint8_t *restrict out)
+{
+    const int32_t *red = levels + lanes->channel[0], *green = levels + lanes->channel[1];
+    const int32_t *blue = levels + lanes->channel[2];
+
+    for (int x = 0; x < width; x++)
+        out[x] = (uint8_t)((77 * red[step * x] + 150 * green[step * x] + 29 * blue[step * x] + 128) >> 8);
+}
+
+CLONED void greys_of_levels(const int32_t *levels, int width, const lanes *lanes, uint8_t *restrict out)
+{
+    if (lanes->step == 4) {
+        weigh_levels(levels, width, lanes, 4, out);
+    } else if (lanes->channel[0] == lanes->channel[1]) { /* grey itself: the weights sum to 1 */
+        for (int x = 0; x < width; x++)
+            out[x] = (uint8_t)levels[lanes->channel[0] + x];
+    } else {
+        weigh_levels(levels, width, lanes, 1, out);
+    }
+}
+
 void floats_of_rgb(const double *sums, int width, const lanes *lanes, double share, const double gain[3],
                    const double bias[3], float *out)
 {

@@ -40,6 +40,9 @@ void wide_levels_of_yuv(const double *sums, int width, double luma_share, double
 /* out[3 * x + c] = map[level]. */
 void map_levels(const int32_t *levels, int width, const lanes *lanes, const level_map *map, uint8_t *out);
 
+/* out[x] = grey level of the levels of R, G and B, (77 R + 150 G + 29 B + 128) >> 8. */
+void greys_of_levels(const int32_t *levels, int width, const lanes *lanes, uint8_t *out);
+
 /* Sums times the shares, not rounded, times gain plus bias. */
 void floats_of_rgb(const double *sums, int width, const lanes *lanes, double share, const double gain[3],
                    const double bias[3], float *out);

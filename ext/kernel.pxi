@@ -33,6 +33,7 @@ cdef extern from "area.h" nogil:
     void area_shrink_bytes(
         area_plan *plan, const area_image *image, const area_output *output, const uint8_t *map, uint8_t *out
     )
+    void area_shrink_greys(area_plan *plan, const area_image *image, const area_output *output, uint8_t *out)
     void area_shrink_floats(
         area_plan *plan, const area_image *image, const area_output *output, const double *gain, const double *bias,
         float *out

@@ -43,44 +43,48 @@ cdef class LookResizer:
 
     cdef object _lock
     cdef bint _closed
-    cdef Resizer _base         # frame to the RGB levels of the base picture
-    cdef Resizer _whole        # base picture to the first look
-    cdef Resizer _cut          # square of a base picture to levels
+    cdef Resizer _base         # frame to the base picture
+    cdef Resizer _whole        # base picture to grey levels
+    cdef Resizer _cut          # square of a base picture to grey levels
     cdef size_t _pixel_count   # of a look
     cdef int64_t _seen         # frames
     cdef int _top, _left       # of the last square, in pixels of the base picture
     cdef bint _masked
 
-    cdef uint8_t *_levels      # RGB of the base picture
     cdef uint8_t *_bases       # of the last three frames, frame i at i % 3
     cdef uint8_t *_cells       # of the last two frames, frame i at i % 2
     cdef int32_t *_energy
-    cdef uint8_t *_cut_levels  # RGB of a resized square
-    cdef uint8_t *_cut_greys   # of the squares of t, t-1 and t-2
+    cdef uint8_t *_wholes      # grey levels of the first look at the last three frames, frame i at i % 3
+    cdef uint8_t *_cuts        # grey levels of the squares of t, t-1 and t-2
+    cdef uint8_t _difference_map[511]
     cdef uint8_t *_open        # 255 for each pixel of the base picture that is seen, 0 for a masked one
 
     def __cinit__(
         self, height, width, scale=1.0 / 255.0, zero_point=0, *, crop_side=120, crop="stretch", region=None,
     ):
-        self._whole = Resizer(height, width, 3, "int8", scale, zero_point, motion="grey-difference")
+        self._whole = Resizer(height, width, 3, "uint8")
         self._cut = Resizer(height, width, 3, "uint8")
         self._base = Resizer(LOOKS_HEIGHT, LOOKS_WIDTH, 3, "uint8", crop=crop, region=region)
         self.height, self.width = self._whole.height, self._whole.width
         self.crop_side = _whole_number("crop_side", crop_side, 2 * LOOKS_CELL, LOOKS_HEIGHT)
         if self.crop_side % LOOKS_CELL:
             raise ValueError(f"crop_side must be a multiple of {LOOKS_CELL}; got {self.crop_side}")
+        if not (_is_finite(scale) and scale > 0):
+            raise ValueError(f"scale must be a positive number; got {scale!r}")
+        _whole_number("zero_point", zero_point, -128, 127)
+        for i in range(-255, 256):
+            self._difference_map[i + 255] = _quantize(i, scale, zero_point)
         self._lock = threading.Lock()
         self._pixel_count = <size_t>self.height * self.width
-        self._levels = <uint8_t *>malloc(3 * LOOKS_HEIGHT * LOOKS_WIDTH)
         self._bases = <uint8_t *>malloc(3 * LOOKS_HEIGHT * LOOKS_WIDTH)
         self._cells = <uint8_t *>malloc(2 * LOOKS_ROWS * LOOKS_COLUMNS)
         self._energy = <int32_t *>malloc(LOOKS_ROWS * LOOKS_COLUMNS * sizeof(int32_t))
-        self._cut_levels = <uint8_t *>malloc(3 * self._pixel_count)
-        self._cut_greys = <uint8_t *>malloc(3 * self._pixel_count)
+        self._wholes = <uint8_t *>malloc(3 * self._pixel_count)
+        self._cuts = <uint8_t *>malloc(3 * self._pixel_count)
         self._open = <uint8_t *>malloc(LOOKS_HEIGHT * LOOKS_WIDTH)
         if (
-            self._levels == NULL or self._bases == NULL or self._cells == NULL or self._energy == NULL
-            or self._cut_levels == NULL or self._cut_greys == NULL or self._open == NULL
+            self._bases == NULL or self._cells == NULL or self._energy == NULL or self._wholes == NULL
+            or self._cuts == NULL or self._open == NULL
         ):
             raise MemoryError("not enough memory for the pictures of two looks")
         self._forget()
@@ -89,19 +93,17 @@ cdef class LookResizer:
         self._free()
 
     cdef void _free(self) noexcept:
-        free(self._levels)
         free(self._bases)
         free(self._cells)
         free(self._energy)
-        free(self._cut_levels)
-        free(self._cut_greys)
+        free(self._wholes)
+        free(self._cuts)
         free(self._open)
-        self._levels = self._bases = self._cells = self._cut_levels = self._cut_greys = self._open = NULL
+        self._bases = self._cells = self._wholes = self._cuts = self._open = NULL
         self._energy = NULL
 
     cdef void _forget(self) noexcept:
         self._seen = 0
-        self._whole._greys_seen = 0
         self._top = (LOOKS_HEIGHT - self.crop_side) // 2
         self._left = (LOOKS_WIDTH - self.crop_side) // 2
         memset(self._energy, 0, LOOKS_ROWS * LOOKS_COLUMNS * sizeof(int32_t))
@@ -222,15 +224,22 @@ cdef class LookResizer:
 
     cdef void _look(self, const Image *image, Image *whole, Image *square, uint8_t *out) noexcept nogil:
         cdef uint8_t *base = self._base_of(self._seen)
-        self._base._shrink(image, self._levels)
-        motion_grey(self._levels, LOOKS_HEIGHT * LOOKS_WIDTH, base)
+        self._base._shrink_greys(image, base)
         if self._masked:
             self._blacken(base)
         whole.samples.planes[0] = base
-        self._whole._shrink(whole, out)
+        self._whole._shrink_greys(whole, self._whole_of(self._seen))
+        self._store(
+            self._whole_of(self._seen), self._whole_of(self._aged(1)), self._whole_of(self._aged(2)), out
+        )
         self._find(base)
         self._crop(square, out + 3 * self._pixel_count)
         self._seen += 1
+
+    cdef inline void _store(
+        self, const uint8_t *now, const uint8_t *before, const uint8_t *earlier, uint8_t *out
+    ) noexcept nogil:
+        motion_bytes(now, before, earlier, self._pixel_count, self._difference_map, out)
 
     cdef void _blacken(self, uint8_t *base) noexcept nogil:
         cdef size_t i
@@ -249,17 +258,18 @@ cdef class LookResizer:
         self._top, self._left = top * LOOKS_CELL, left * LOOKS_CELL
 
     cdef void _crop(self, Image *square, uint8_t *out) noexcept nogil:
-        cdef int64_t frame
         cdef int age
         for age in range(3):
-            frame = self._seen - age if self._seen > age else 0
-            square.samples.planes[0] = self._base_of(frame) + self._top * LOOKS_WIDTH + self._left
-            self._cut._shrink(square, self._cut_levels)
-            motion_grey(self._cut_levels, self._pixel_count, self._cut_greys + age * self._pixel_count)
-        motion_bytes(
-            self._cut_greys, self._cut_greys + self._pixel_count, self._cut_greys + 2 * self._pixel_count,
-            self._pixel_count, self._whole._difference_map, out,
-        )
+            square.samples.planes[0] = self._base_of(self._aged(age)) + self._top * LOOKS_WIDTH + self._left
+            self._cut._shrink_greys(square, self._cuts + age * self._pixel_count)
+        self._store(self._cuts, self._cuts + self._pixel_count, self._cuts + 2 * self._pixel_count, out)
+
+    cdef inline int64_t _aged(self, int age) noexcept nogil:
+        # The frame `age` frames ago; the first one if there were fewer.
+        return self._seen - age if self._seen > age else 0
+
+    cdef inline uint8_t *_whole_of(self, int64_t frame) noexcept nogil:
+        return self._wholes + <size_t>(frame % 3) * self._pixel_count
 
     cdef inline uint8_t *_base_of(self, int64_t frame) noexcept nogil:
         return self._bases + <size_t>(frame % 3) * (LOOKS_HEIGHT * LOOKS_WIDTH)

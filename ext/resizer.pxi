@@ -213,11 +213,7 @@ cdef class Resizer:
     cdef void _shrink(self, const Image *image, uint8_t *out) noexcept nogil:
         cdef area_output output
         cdef uint8_t *levels = self._levels if self._has_motion else out
-        output.reversed = image.reversed
-        output.row_stride = 3 * self.width
-        output.yuv = area_yuv_matrix(
-            0.2126 if image.is_bt709 else 0.299, 0.0722 if image.is_bt709 else 0.114, image.full_range
-        )
+        self._describe_output(image, &output)
         if self._is_float and not self._has_motion:
             if self._has_border:
                 self._blacken(<float *>out)
@@ -230,6 +226,22 @@ cdef class Resizer:
         area_shrink_bytes(self._plan, &image.samples, &output, self._level_map, levels + self._first_value)
         if self._has_motion:
             self._difference(out)
+
+    cdef void _shrink_greys(self, const Image *image, uint8_t *out) noexcept nogil:
+        # The grey levels of what `_shrink` gives for uint8.
+        cdef area_output output
+        self._describe_output(image, &output)
+        output.row_stride = self.width
+        if self._has_border:
+            memset(out, 0, self._pixel_count)
+        area_shrink_greys(self._plan, &image.samples, &output, out + self._first_value // 3)
+
+    cdef void _describe_output(self, const Image *image, area_output *output) noexcept nogil:
+        output.reversed = image.reversed
+        output.row_stride = 3 * self.width
+        output.yuv = area_yuv_matrix(
+            0.2126 if image.is_bt709 else 0.299, 0.0722 if image.is_bt709 else 0.114, image.full_range
+        )
 
     cdef void _blacken(self, float *out) noexcept nogil:
         cdef size_t i

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install what the tests need beyond Python packages: the mosquitto broker, openssl for its certificates, GStreamer's
 # RTSP server with the bindings of the system's Python, libfaketime, which sets a program's clock, and servers that
-# recordings are uploaded to.
+# recordings are uploaded to; Chromium and axe-core for the pages.
 set -eu
 wanted=""
 if ! command -v mosquitto >/dev/null && [ ! -x /usr/sbin/mosquitto ]; then
@@ -18,6 +18,10 @@ fi
 if ! ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1; then
     wanted="$wanted faketime"
 fi
+# A browser for the tests of the pages. Playwright brings none, and downloads none.
+if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then
+    wanted="$wanted chromium"
+fi
 for pair in rclone:rclone age:age ps:procps sshd:openssh-server; do
     if ! PATH="$PATH:/usr/sbin" command -v "${pair%%:*}" >/dev/null; then
         wanted="$wanted ${pair#*:}"
@@ -27,6 +31,10 @@ done
 if command -v npm >/dev/null && ! command -v s3rver >/dev/null &&
     [ ! -x "$HOME/.local/share/edgehar-tests/node_modules/.bin/s3rver" ]; then
     npm install --silent --no-audit --no-fund --prefix "$HOME/.local/share/edgehar-tests" s3rver || true
+fi
+# Finds what a screen reader cannot read, in the tests of the pages.
+if command -v npm >/dev/null && [ ! -f "$HOME/.local/share/edgehar-tests/node_modules/axe-core/axe.min.js" ]; then
+    npm install --silent --no-audit --no-fund --prefix "$HOME/.local/share/edgehar-tests" axe-core || true
 fi
 if [ -z "$wanted" ]; then
     exit 0

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgehar.config import Config
+    from edgehar.web.services import Tools
 
 DEFAULT_MODEL = "fight"
 
@@ -170,12 +171,19 @@ def _run(args: argparse.Namespace, signals: Signals) -> int:
             duration_s=args.duration,
             max_predictions=args.max_predictions,
             read_config=None if args.config is None else read_config,
+            make_tools=lambda: _make_tools(args),
         )
         signals.attach(program.stop, program.reload)
         program.run()
     if signals.interrupted:
         raise KeyboardInterrupt
     return EXIT_DONE
+
+
+def _make_tools(args: argparse.Namespace) -> Tools:
+    from edgehar.cli.page_tools import make_tools
+
+    return make_tools(args)
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:

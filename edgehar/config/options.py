@@ -272,6 +272,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("upload.url is set without record.directory; name a folder for the clips to upload")
         if self.inbox.enabled and self.mode == "stateful":
             raise ValueError('inbox.enabled needs mode "window"; a model in mode "stateful" cannot be taught')
+        if self.models.swap and self.mode == "stateful":
+            raise ValueError(
+                'models.swap needs mode "window"; a model in mode "stateful" cannot be replaced while it runs'
+            )
         if self.inbox.enabled and self.inbox.keep == "clips" and self.record.seal_to:
             raise ValueError(
                 'inbox.keep = "clips" would keep pictures in clear although record.seal_to is set; use "features"'

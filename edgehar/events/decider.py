@@ -75,6 +75,11 @@ class Decider:
         return self._options
 
     @property
+    def is_open(self) -> bool:
+        """Whether an event is open."""
+        return self._open is not None
+
+    @property
     def thresholds(self) -> dict[str, float]:
         """The threshold of every label that opens events."""
         return {label: self._thresholds[label] for label in self._actions}

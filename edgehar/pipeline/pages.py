@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.recording.store import safe_name
 from edgehar.web.board import Board, BoardSink
 from edgehar.web.camera import WebCamera
 from edgehar.web.server import WebServer
+from edgehar.web.services import Parts
 from edgehar.web.site import Site
 
 if TYPE_CHECKING:
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar.config import Config
+    from edgehar.health.monitor import Monitor
     from edgehar.pipeline.stream import Stream
     from edgehar.web.camera import TakeInput
+    from edgehar.web.services import Tools
 
 
 class Pages:
@@ -27,8 +31,14 @@ class Pages:
         server: listens from construction on.
     """
 
-    def __init__(self, config: Config, streams: list[Stream]) -> None:
+    def __init__(self, config: Config, streams: list[Stream], monitor: Monitor, tools: Tools) -> None:
         """Make the pages of some streams.
+
+        Args:
+            config: the configuration.
+            streams: what is shown.
+            monitor: counts of the outputs.
+            tools: what the command line gives.
 
         Raises:
             ConfigError: the password or certificate cannot be used.
@@ -36,7 +46,27 @@ class Pages:
         """
         cameras = [_camera(stream) for stream in streams]
         self._board = Board(cameras)
-        self.server = WebServer(Site(config.web, cameras, self._board), config.web)
+        folder = config.record.directory
+        parts = Parts(
+            cameras=cameras,
+            board=self._board,
+            monitor=monitor,
+            folder=None if folder is None else Path(folder).expanduser(),
+            uploads=config.upload.url is not None,
+            tools=tools,
+        )
+        self._log = parts.log
+        self.server = WebServer(Site(config.web, parts), config.web)
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._log.start()
+        self.server.start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self.server.close()
+        self._log.stop()
 
     def sink(self) -> BoardSink:
         """Return a sink that shows records on the pages. The pages outlive it."""

@@ -13,6 +13,7 @@ from edgehar.config import diff
 from edgehar.errors import EdgeharError
 from edgehar.health.monitor import Monitor
 from edgehar.pipeline import build, memory
+from edgehar.pipeline.models import make_keeper
 from edgehar.pipeline.runner import Runner, RunnerOptions
 from edgehar.sinks.mqtt.commands import SetEnabled, SetThreshold, TakeSnapshot
 from edgehar.systemd.notify import Notifier
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 
     from edgehar.config import Config
     from edgehar.health.metrics_server import MetricsServer
+    from edgehar.model.bundle import ModelBundle
     from edgehar.pipeline.pages import Pages
     from edgehar.pipeline.stream import Stream
     from edgehar.sinks.base import Sink
     from edgehar.sinks.mqtt.commands import Command
+    from edgehar.web.services import Tools
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ class Program:
         max_predictions: int | None = None,
         read_config: Callable[[], Config] | None = None,
         release_every_s: float = RELEASE_EVERY_S,
+        make_tools: Callable[[], Tools] | None = None,
     ) -> None:
         """Load the models and open the sinks; `run` opens the cameras.
 
@@ -57,6 +61,7 @@ class Program:
             max_predictions: stop after exactly this many predictions.
             read_config: reads the configuration again, for `reload`.
             release_every_s: time between two returns of freed memory to the system, in seconds.
+            make_tools: makes what the pages need of the command line.
 
         Raises:
             EdgeharError: a model or output cannot be used.
@@ -66,7 +71,7 @@ class Program:
         self._shared = build.Shared.of(config, self._monitor)
         self._streams = build.make_streams(config, self._shared)
         self._uploader = build.make_uploader(config, self._shared, lambda event: self._runner.insert(event))
-        self._pages = self._make_pages()
+        self._pages = self._make_pages(make_tools)
         self._runner = Runner(
             self._streams,
             self._make_sinks(config),
@@ -77,6 +82,9 @@ class Program:
             ),
             on_tick=self._tick,
             on_end=self._notifier.stopping,
+        )
+        self._keeper = make_keeper(
+            config, self._shared.models, self._streams, self._runner, build.make_decider, self._model_changed
         )
         self._monitor.add_gauge("queue_depth", lambda: self._runner.queue_depth)
         self._monitor.add_gauge("queue_dropped", lambda: self._runner.queue_dropped)
@@ -89,14 +97,18 @@ class Program:
         """Run until the end; raises as `Runner.run` does."""
         self._monitor.start()
         if self._pages is not None:
-            self._pages.server.start()
+            self._pages.start()
         if self._uploader is not None:
             self._uploader.start()
+        if self._keeper is not None:
+            self._keeper.start()
         try:
             self._runner.run()
         finally:
+            if self._keeper is not None:
+                self._keeper.close()
             if self._pages is not None:
-                self._pages.server.close()
+                self._pages.close()
             if self._shared.recorder is not None:
                 self._shared.recorder.close()
             if self._uploader is not None:
@@ -106,8 +118,8 @@ class Program:
             self._monitor.close()
             for stream in self._streams:
                 stream.classifier.close()
-            for network in self._shared.networks.values():
-                network.close()
+            for model in self._shared.models.values():
+                model.network.close()
 
     def stop(self) -> None:
         """Request a clean end. Safe in a signal handler and from any thread."""
@@ -125,15 +137,17 @@ class Program:
 
         return MetricsServer(self._monitor, options)
 
-    def _make_pages(self) -> Pages | None:
+    def _make_pages(self, make_tools: Callable[[], Tools] | None) -> Pages | None:
         if self._config.web.listen is None:
             return None
         from edgehar.web.server import check_installed
 
         check_installed()
         from edgehar.pipeline.pages import Pages
+        from edgehar.web.services import Tools
 
-        return Pages(self._config, self._streams)
+        tools = Tools() if make_tools is None else make_tools()
+        return Pages(self._config, self._streams, self._monitor, tools)
 
     def _tick(self) -> None:
         """Report to systemd, adapt to the temperature, and return freed memory, each when it is due."""
@@ -221,6 +235,12 @@ class Program:
         except EdgeharError as error:
             _log.error("outputs unchanged: %s", error)
             return self._make_sinks(before)
+
+    def _model_changed(self, before: ModelBundle, after: ModelBundle) -> None:
+        """Open the sinks again if they announce labels that have changed."""
+        config = self._config
+        if before.manifest.labels != after.manifest.labels and config.mqtt.url is not None:
+            self._runner.replace_sinks(lambda: self._replacement_sinks(config, config))
 
     def _make_sinks(self, config: Config) -> list[Sink]:
         sinks = build.make_sinks(config, self._streams, self._monitor, self._command)

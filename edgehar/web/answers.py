@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -106,3 +106,175 @@ class Strip(msgspec.Struct, frozen=True):
     step_s: float
     scores: dict[str, list[int]]
     events: list[dict[str, Any]]
+
+
+class LabelInfo(msgspec.Struct, frozen=True):
+    """What a person said about an event.
+
+    Attributes:
+        verdict: "right", "wrong" (nothing was to report), or "other".
+        label: what it was: the label of the event, "ordinary", or another class.
+        time: when that was said (UTC, ISO 8601).
+    """
+
+    verdict: Literal["right", "wrong", "other"]
+    label: str
+    time: str
+
+
+class EventInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One event.
+
+    Attributes:
+        id: of the event; "-2", "-3" follow for the later parts of a long one.
+        camera: name of the camera in paths.
+        camera_name: its name in records.
+        label: the action; "" if the recording is sealed.
+        time: when it began (UTC, ISO 8601).
+        duration_s: how long it lasted, in seconds; None while it goes on.
+        peak_score: its highest score, 0 to 1.
+        going_on: whether it goes on now.
+        picture: whether there is a picture of the peak.
+        clip: whether there is a clip.
+        clip_s: length of the clip in seconds.
+        codec: of the clip, as FFmpeg names it.
+        sealed: whether the files are encrypted.
+        uploaded: whether a server has a copy.
+        note: what is missing of the recording, and why.
+        verdict: what a person said; None if nobody did.
+    """
+
+    id: str
+    camera: str
+    camera_name: str
+    label: str
+    time: str
+    duration_s: float | None
+    peak_score: float | None
+    going_on: bool
+    picture: bool = False
+    clip: bool = False
+    clip_s: float | None = None
+    codec: str = ""
+    sealed: bool = False
+    uploaded: bool = False
+    note: str = ""
+    verdict: LabelInfo | None = None
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """Some events, newest first.
+
+    Attributes:
+        events: the events.
+        next: what to pass as `before` for the following ones; None if there are no more.
+    """
+
+    events: list[EventInfo]
+    next: str | None
+
+
+class EventChoices(msgspec.Struct, frozen=True):
+    """What events can be filtered by.
+
+    Attributes:
+        cameras: names of cameras in paths, with their names in records.
+        labels: actions.
+        recorded: whether events are recorded; otherwise the list has only the latest, and forgets them at the end.
+    """
+
+    cameras: dict[str, str]
+    labels: list[str]
+    recorded: bool
+
+
+class EventDetail(msgspec.Struct, frozen=True):
+    """An event with its scores.
+
+    Attributes:
+        event: the event.
+        labels: the classes, in the order of `scores`.
+        times_s: for each answer, seconds from the begin of the clip to the newest frame of its window.
+        scores: for each answer, the score of each class.
+        start_s: begin of the event, in seconds from the begin of the clip; None if unknown.
+        end_s: end of the event, likewise.
+        model: name of the model.
+    """
+
+    event: EventInfo
+    labels: list[str]
+    times_s: list[float]
+    scores: list[list[float]]
+    start_s: float | None
+    end_s: float | None
+    model: str
+
+
+class Output(msgspec.Struct, frozen=True):
+    """Where records go.
+
+    Attributes:
+        name: of the output.
+        connected: whether its receiver can be reached; None if that is not known.
+        waiting: events that wait on disk.
+        dropped: events that were lost.
+    """
+
+    name: str
+    connected: bool | None
+    waiting: int
+    dropped: int
+
+
+class Storage(msgspec.Struct, frozen=True):
+    """The folder of the recordings.
+
+    Attributes:
+        folder: its path.
+        recordings: how many there are.
+        bytes: what they take.
+        free_bytes: what is free on the disk.
+        uploaded: recordings that a server has.
+        uploading: whether recordings are uploaded.
+    """
+
+    folder: str
+    recordings: int
+    bytes: int
+    free_bytes: int
+    uploaded: int
+    uploading: bool
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """One line of the log.
+
+    Attributes:
+        time: when it was written (UTC, ISO 8601).
+        level: "info", "warning" or "error".
+        text: what it says, without passwords.
+    """
+
+    time: str
+    level: str
+    text: str
+
+
+class StatusInfo(msgspec.Struct, frozen=True):
+    """How the run is.
+
+    Attributes:
+        version: of edgehar.
+        started: when it began (UTC, ISO 8601).
+        cameras: the newest status of each camera, as in the records.
+        outputs: where records go.
+        storage: the recordings; None if nothing is recorded.
+        log: the latest lines, oldest first.
+    """
+
+    version: str
+    started: str
+    cameras: list[dict[str, Any]]
+    outputs: list[Output]
+    storage: Storage | None
+    log: list[LogLine]

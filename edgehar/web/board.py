@@ -98,7 +98,7 @@ class CameraBoard:
         """The event that goes on now; None if there is none."""
         with self._lock:
             newest = self._events[-1] if self._events else None
-        return newest if newest is not None and newest.phase != "end" else None
+        return newest if newest is not None and newest.phase in ("start", "update") else None
 
     def strip(self) -> tuple[float, dict[str, list[int]]]:
         """Return the last hour, as `Strip.rows` does."""

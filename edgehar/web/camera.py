@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from edgehar.model.manifest import Decision, Manifest
     from edgehar.records import Status, StreamState
 
-    # Takes the encoder's input: int8 (1, height, width, 3), which is valid during the call only.
+    # Takes the encoder's input, which is valid during the call only: int8 (1, height, width, 3), or (1, 2, height,
+    # width, 3) of a model with two looks.
     TakeInput: TypeAlias = Callable[[npt.NDArray[np.int8]], object]
 
 

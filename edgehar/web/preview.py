@@ -82,15 +82,18 @@ def input_png(codes: npt.NDArray[np.int8], manifest: Manifest, view: View) -> by
     """Return what the network sees as a PNG file; None if pictures are off.
 
     Args:
-        codes: int8 `(height, width, 3)`, the encoder's input.
+        codes: int8 `(height, width, 3)`, the encoder's input; or `(2, height, width, 3)`, the two looks at a frame,
+            which are shown side by side.
         manifest: of the model. The three differences of a model with motion input become red, green and blue: gray is
             no change.
-        view: what may be shown. Blurred pictures are no finer than other blurred pictures.
+        view: what may be shown. If pictures are blurred, only the whole one is, no finer than other blurred pictures.
     """
     if view.pictures == "none":
         return None
     import cv2
 
+    looks = codes if codes.ndim == 4 else codes[np.newaxis]
+    codes = np.hstack(list(looks[:1] if view.pictures == "blurred" else looks))
     quantization = manifest.quantization.input
     values = (codes.astype(np.float32) - quantization.zero_point) * quantization.scale
     if manifest.input.motion != "none":

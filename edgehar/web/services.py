@@ -2,20 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from edgehar.records import utc_now
+from edgehar.web.log import LogKeeper
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Sequence
     from concurrent.futures import ThreadPoolExecutor
+    from pathlib import Path
 
+    from edgehar.health.monitor import Monitor
     from edgehar.web.board import Board
     from edgehar.web.camera import WebCamera
     from edgehar.web.live import LiveFeed
     from edgehar.web.options import WebOptions
     from edgehar.web.passwords import Password, Throttle
+    from edgehar.web.recordings import Recordings
     from edgehar.web.sessions import Sessions
+
+
+class Examiner(Protocol):
+    """Checks the device."""
+
+    def run(self) -> bytes:
+        """Return the findings, as the JSON of `edgehar doctor`. Takes seconds."""
+
+    def stop(self) -> None:
+        """End a check that goes on."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the command line gives to the pages of a run.
+
+    Attributes:
+        examiner: checks the device; None if that is not possible.
+    """
+
+    examiner: Examiner | None = None
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run gives to its pages.
+
+    Attributes:
+        cameras: in the order of the configuration.
+        board: the newest answers and events.
+        monitor: counts of the outputs.
+        folder: where events are recorded; None if they are not.
+        uploads: whether recordings are uploaded.
+        tools: what the command line gives.
+        log: the latest lines of the log.
+    """
+
+    cameras: Sequence[WebCamera]
+    board: Board
+    monitor: Monitor
+    folder: Path | None = None
+    uploads: bool = False
+    tools: Tools = Tools()
+    log: LogKeeper = field(default_factory=LogKeeper)
 
 
 @dataclass(frozen=True)
@@ -24,22 +74,38 @@ class Services:
 
     Attributes:
         options: the settings of `[web]`.
-        cameras: in the order of the configuration.
-        board: the newest answers and events.
+        parts: what the run gives.
         feed: live pictures.
         sessions: who is logged in.
         password: what visitors must know; None if everyone may see the pages.
         throttle: waiting times after wrong passwords.
-        checking: held while a password is checked, because each check takes 19 MiB.
+        recordings: the recorded events; None if nothing is recorded.
         executor: threads for work that would block the event loop.
+        checking: held while a password is checked, because each check takes 19 MiB.
+        reading: held while recordings are read.
+        examining: held while the device is checked.
+        started: when the run began (UTC, ISO 8601).
     """
 
     options: WebOptions
-    cameras: Sequence[WebCamera]
-    board: Board
+    parts: Parts
     feed: LiveFeed
     sessions: Sessions
     password: Password | None
     throttle: Throttle
-    checking: asyncio.Lock
+    recordings: Recordings | None
     executor: ThreadPoolExecutor
+    checking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    examining: asyncio.Lock = field(default_factory=asyncio.Lock)
+    started: str = field(default_factory=utc_now)
+
+    @property
+    def cameras(self) -> Sequence[WebCamera]:
+        """The cameras, in the order of the configuration."""
+        return self.parts.cameras
+
+    @property
+    def board(self) -> Board:
+        """The newest answers and events."""
+        return self.parts.board

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 import time
@@ -17,28 +16,33 @@ from starlette.staticfiles import StaticFiles
 
 from edgehar.web import pages
 from edgehar.web.answers import Problem
-from edgehar.web.api import cameras, openapi, session
+from edgehar.web.api import cameras, events, openapi, session, status
 from edgehar.web.api.operation import BASE, Operation
 from edgehar.web.guard import Guard, RefusedError, json_response
 from edgehar.web.live import LiveFeed
 from edgehar.web.passwords import Password, Throttle
+from edgehar.web.recordings import Recordings
 from edgehar.web.services import Services
 from edgehar.web.sessions import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
     from edgehar.web.api.operation import Handler
-    from edgehar.web.board import Board
-    from edgehar.web.camera import WebCamera
     from edgehar.web.options import WebOptions
+    from edgehar.web.services import Parts
 
 _log = logging.getLogger(__name__)
 
-OPERATIONS: tuple[Operation, ...] = (*session.OPERATIONS, *cameras.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (
+    *session.OPERATIONS,
+    *cameras.OPERATIONS,
+    *events.OPERATIONS,
+    *status.OPERATIONS,
+)
 
 
 class Site:
@@ -47,8 +51,7 @@ class Site:
     def __init__(
         self,
         options: WebOptions,
-        cameras: Sequence[WebCamera],
-        board: Board,
+        parts: Parts,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -56,8 +59,7 @@ class Site:
 
         Args:
             options: settings of `[web]`.
-            cameras: what is shown.
-            board: the newest answers.
+            parts: what is shown.
             clock: monotonic seconds.
 
         Raises:
@@ -66,15 +68,19 @@ class Site:
         executor = ThreadPoolExecutor(2, thread_name_prefix="edgehar-web-work")
         self._services = Services(
             options=options,
-            cameras=cameras,
-            board=board,
+            parts=parts,
             feed=LiveFeed(
-                cameras, board, executor, rate_hz=options.pictures_per_s, picture_px=options.picture_px, clock=clock
+                parts.cameras,
+                parts.board,
+                executor,
+                rate_hz=options.pictures_per_s,
+                picture_px=options.picture_px,
+                clock=clock,
             ),
             sessions=Sessions(options.session_days * 86_400, clock),
             password=Password.of(options),
             throttle=Throttle(clock),
-            checking=asyncio.Lock(),
+            recordings=None if parts.folder is None else Recordings(parts.folder),
             executor=executor,
         )
 
@@ -89,6 +95,9 @@ class Site:
         routes = [
             Route("/", self._page("live")),
             Route("/login", self._page("login")),
+            Route("/events", self._page("events")),
+            Route("/events/{id}", self._page("event")),
+            Route("/status", self._page("status")),
             Route("/manifest.webmanifest", self._bound(_manifest)),
             Route(f"{BASE}/openapi.json", _openapi),
             *(Route(BASE + o.path, self._bound(o.handler), methods=[o.method]) for o in OPERATIONS),
@@ -104,7 +113,10 @@ class Site:
         await self.feed.close()
 
     def close(self) -> None:
-        """Free the threads."""
+        """End a check that goes on, and free the threads."""
+        examiner = self._services.parts.tools.examiner
+        if examiner is not None:
+            examiner.stop()
         self._services.executor.shutdown(wait=False, cancel_futures=True)
 
     def _page(self, name: str) -> Callable[[Request], Response]:

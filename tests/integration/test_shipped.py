@@ -1,6 +1,7 @@
 """The shipped models: found by name, whole, honest about themselves, and right about what they were made for."""
 
 import itertools
+from collections import deque
 
 import numpy as np
 import pytest
@@ -46,16 +47,17 @@ def test_it_is_found_by_name_and_says_where_it_comes_from(name):
 def test_streaming_equals_its_whole_window_model(name):
     bundle = ModelBundle.open(name)
     whole = TfliteModel(bundle.read("window.tflite"), name="window.tflite")
-    ring, window = bundle.make_ring(), bundle.manifest.temporal.window
-    frames = itertools.islice(open_source("synthetic:running?duration_s=4"), 2 * window)
+    temporal = bundle.manifest.temporal
+    resizer, recent = bundle.make_resizer(), deque(maxlen=temporal.window)
+    frames = itertools.islice(open_source("synthetic:running?duration_s=4"), 2 * temporal.window + temporal.lead_in)
     compared = 0
     with Classifier(bundle, hop=3) as classifier:
         for frame in frames:
-            ring.push(frame.data)
+            recent.append(resizer.resize(frame.data))
             if (prediction := classifier.push(frame.data)) is not None:
-                assert prediction.raw.tobytes() == whole.run(ring.window()).tobytes()
+                assert prediction.raw.tobytes() == whole.run(np.stack(recent)).tobytes()
                 compared += 1
-    assert compared == 1 + window // 3
+    assert compared == 1 + temporal.window // 3
 
 
 def test_strangers_are_named_right():
@@ -71,8 +73,9 @@ def test_strangers_are_named_right():
 def test_a_still_scene_is_no_fight():
     with Classifier("fight", hop=1) as classifier:
         frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
-        window = classifier.bundle.manifest.temporal.window
-        answers = [answer.label for _ in range(window + 5) if (answer := classifier.push(frame)) is not None]
+        temporal = classifier.bundle.manifest.temporal
+        pushes = temporal.window + temporal.lead_in + 5
+        answers = [answer.label for _ in range(pushes) if (answer := classifier.push(frame)) is not None]
     assert answers == ["noFight"] * 6
 
 

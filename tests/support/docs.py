@@ -12,6 +12,7 @@ COMMANDS = (
     *("edgehar devices", "edgehar doctor", "edgehar history", "edgehar models", "edgehar predict"),
     *("edgehar fleet list", "edgehar fleet watch"),
     *("edgehar batch", "edgehar teach", "edgehar label", "edgehar sign"),
+    *("edgehar models swap", "edgehar models rollback", "edgehar models status"),
     *("edgehar trust add", "edgehar trust list", "edgehar trust remove"),
     *("edgehar data check", "edgehar data list", "edgehar data preview", "edgehar eval", "edgehar compare"),
     *("edgehar operate", "edgehar fuse"),

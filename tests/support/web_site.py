@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from edgehar.frames import Frame, PixelFormat
+from edgehar.health.monitor import Monitor
 from edgehar.masks import View
 from edgehar.model.manifest import Decision
 from edgehar.records import Event, Prediction, Status, StreamState, TimingMs, Window, utc_now
@@ -22,6 +23,7 @@ from edgehar.web.live import BOUNDARY
 from edgehar.web.options import WebOptions
 from edgehar.web.passwords import hash_password
 from edgehar.web.server import WebServer
+from edgehar.web.services import Parts, Tools
 from edgehar.web.site import Site
 from support.samples import sample_manifest
 
@@ -160,20 +162,22 @@ class LiveStream:
 
 
 @contextlib.contextmanager
-def site(*cameras, tls=None, clock=time.monotonic, limits=None, **options):
+def site(*cameras, tls=None, clock=time.monotonic, limits=None, folder=None, tools=None, **options):
     """Serve cameras (one called "hall" by default); gives a `Browser`, the board, and the cameras."""
     cameras = cameras or (FakeCamera(),)
     port = free_port()
     settings = WebOptions(listen=f"127.0.0.1:{port}", **{"pictures_per_s": 10.0, **options})
     seen = [camera.web() for camera in cameras]
     board = Board(seen)
-    pages = Site(settings, seen, board, clock=clock)
+    parts = Parts(cameras=seen, board=board, monitor=Monitor(), folder=folder, tools=tools or Tools())
+    pages = Site(settings, parts, clock=clock)
     server = WebServer(pages, settings, limits)
     server.start()
     try:
         browser = Browser(port, tls)
         browser.csrf = browser.json("/api/v1/session")["csrf"] or ""
         browser.board, browser.cameras, browser.feed = board, cameras, pages.feed
+        browser.stop = server.close
         yield browser
     finally:
         server.close()

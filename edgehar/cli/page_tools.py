@@ -1,0 +1,53 @@
+"""What the pages may ask of the command line: a check of the device, as `edgehar doctor` does it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from edgehar.web.services import Tools
+
+if TYPE_CHECKING:
+    import argparse
+
+_DOCTOR_S = 120.0
+# At low priority, because cameras are being watched meanwhile.
+_COMMAND = "import os, sys; os.nice(10); from edgehar.cli.main import main; sys.exit(main(sys.argv[1:]))"
+
+
+def make_tools(args: argparse.Namespace) -> Tools:
+    """Return the tools for the pages of a run with these arguments."""
+    return Tools(examiner=DoctorProcess(args))
+
+
+class DoctorProcess:
+    """Runs `edgehar doctor` in a process of its own: its checks load libraries, and some may hang."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        """Check what a run with these arguments needs."""
+        from edgehar.config import find_config
+
+        path = find_config(args.config, os.environ)
+        self._arguments = ["doctor", "--json"]
+        for option, value in (("--config", path), ("--source", args.source), ("--model", args.model)):
+            if value is not None:
+                self._arguments += [option, str(value)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> bytes:
+        """Return the findings as JSON; raises subprocess.TimeoutExpired after two minutes."""
+        command = [sys.executable, "-c", _COMMAND, *self._arguments]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603
+        try:
+            output, _ = self._process.communicate(timeout=_DOCTOR_S)
+        finally:
+            self.stop()
+        return output
+
+    def stop(self) -> None:
+        """End a check that goes on."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
