@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Processes that tests run in. Not as many as there are cores: a container may see more of them than it may use.
+# Test processes. Fewer than cores, because a container may see more cores than it may use.
 JOBS ?= 2
-# A kernel must never be tested from the source tree, so tests import what is installed in the virtual environment.
+# Tests import the installed package, so that the compiled kernel is never taken from the source tree.
 SOURCES := pyproject.toml $(shell find edgehar ext training models -type f -not -name '*.so' -not -path '*/__pycache__/*' -not -path '*.egg-info/*' -not -name '_*.c')
 
 .PHONY: demo test lint docs clean
@@ -33,7 +33,7 @@ $(VENV)/pip.installed:
 	$(BIN)/pip install --quiet --upgrade pip
 	touch $@
 
-# Whatever an earlier build left in build/lib would be installed along.
+# Remove build/lib, because files of an earlier build there would be installed too.
 $(VENV)/device.installed: $(VENV)/pip.installed $(SOURCES)
 	rm -rf build/lib* build/bdist*
 	$(BIN)/pip install --quiet .

@@ -32,7 +32,7 @@ def ray_cluster(address: str, cpus: int | None = None) -> Iterator[Any]:
     Raises:
         ConfigError: Ray is not installed, nothing answers at the address, or its version differs.
     """
-    # Ray reports its use to its makers unless it is told not to.
+    # Ray sends usage statistics to its makers by default.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray

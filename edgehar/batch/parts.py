@@ -59,7 +59,7 @@ class _Place:
 
 
 class Parts:
-    """The folder of part files of one batch. Use it as a context manager: it is locked, and keeps what is done."""
+    """The folder of part files of one batch. Use it as a context manager: it is locked, and keeps finished work."""
 
     def __init__(
         self,
@@ -202,7 +202,7 @@ class Parts:
 
 
 def _check_settings(path: Path, settings: dict[str, Any]) -> None:
-    """Write the settings of a new batch, or compare them with those that it was begun with."""
+    """Write the settings of a new batch, or compare them with the settings that it was started with."""
     if not path.exists():
         write_text(path, json.dumps(settings, indent=1) + "\n")
         return

@@ -31,7 +31,7 @@ _QUICK = Protocol(rounds=3, turn_s=0.002)
 
 
 @dataclass(frozen=True)
-class Options:
+class BenchOptions:
     """What to measure.
 
     Attributes:
@@ -57,7 +57,7 @@ class Options:
         return Protocol(self.rounds or usual.rounds, usual.turn_s)
 
 
-def run(options: Options, say: Say) -> Report:
+def run(options: BenchOptions, say: Say) -> Report:
     """Measure all parts.
 
     Args:
@@ -83,7 +83,7 @@ def run(options: Options, say: Say) -> Report:
 
 
 class _Run:
-    def __init__(self, options: Options, say: Say) -> None:
+    def __init__(self, options: BenchOptions, say: Say) -> None:
         self._options, self._say, self._protocol = options, say, options.protocol
         self._date, self._machine = utc_now(), machine.describe()
         self._load = os.getloadavg()[0]

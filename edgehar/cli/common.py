@@ -7,8 +7,7 @@ import logging
 import os
 import sys
 import traceback
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from edgehar._version import __version__
 from edgehar.errors import ConfigError, EdgeharError
@@ -55,8 +54,7 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verbose", action="store_true", help="log more, and print the traceback of an error")
 
 
-@dataclass(frozen=True)
-class CommandOptions:
+class CommandOptions(NamedTuple):
     """How `run_command` runs a command.
 
     Attributes:

@@ -1,6 +1,6 @@
-"""`edgehar history`: what the scores of the last weeks say, and which threshold keeps a camera quiet.
+"""`edgehar history`: show the scores of the last weeks, and find the threshold that keeps a camera quiet.
 
-The history holds the scores of every answer, if `enabled = true` stands under `[history]` in the configuration. No
+The history holds the scores of every answer, if `enabled = true` is set under `[history]` in the configuration. No
 picture is kept.
 """
 

@@ -1,4 +1,4 @@
-"""What the pages may ask of the command line: a check of the device, as `edgehar doctor` does it."""
+"""What the pages may ask of the command line: the settings, and a check of the device as `edgehar doctor` does it."""
 
 from __future__ import annotations
 
@@ -11,25 +11,33 @@ from edgehar.web.services import Tools
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
+    from typing import Any
 
 _DOCTOR_S = 120.0
 # At low priority, because cameras are being watched meanwhile.
 _COMMAND = "import os, sys; os.nice(10); from edgehar.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
-def make_tools(args: argparse.Namespace) -> Tools:
-    """Return the tools for the pages of a run with these arguments."""
-    return Tools(examiner=DoctorProcess(args))
+def make_tools(args: argparse.Namespace, overrides: dict[str, Any]) -> Tools:
+    """Return the tools for the pages of a run.
+
+    Args:
+        args: arguments of the run.
+        overrides: its options as settings.
+    """
+    from edgehar.config import find_config
+    from edgehar.config.editing import ConfigFile
+
+    path = find_config(args.config, os.environ)
+    return Tools(examiner=DoctorProcess(args, path), settings=ConfigFile(path, os.environ, overrides))
 
 
 class DoctorProcess:
     """Runs `edgehar doctor` in a process of its own: its checks load libraries, and some may hang."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
-        """Check what a run with these arguments needs."""
-        from edgehar.config import find_config
-
-        path = find_config(args.config, os.environ)
+    def __init__(self, args: argparse.Namespace, path: Path | None) -> None:
+        """Check what a run with these arguments and this configuration file needs."""
         self._arguments = ["doctor", "--json"]
         for option, value in (("--config", path), ("--source", args.source), ("--model", args.model)):
             if value is not None:

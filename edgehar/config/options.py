@@ -95,8 +95,8 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_pixels: Annotated[
         Annotated[int, Meta(ge=64, le=67_108_864)] | None,
         Meta(
-            description="Largest picture to decode from a video file or stream, in pixels; 16,777,216 by default, "
-            "because a wrong header would otherwise take all memory.",
+            description="Largest picture to decode from a video file or stream, in pixels; 8,912,896 (4096 x 2176) by "
+            "default, because a wrong header would otherwise take all memory.",
             examples=[33_177_600],
         ),
     ] = None
@@ -183,7 +183,7 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return f"CameraOptions({', '.join(shown)})"
 
     def open_options(self) -> dict[str, Any]:
-        """Return the options for `edgehar.sources.open_source`: only those that are set, as no source accepts all."""
+        """Return the options for `edgehar.sources.open_source`: no source accepts all, so only set ones."""
         defaults = CameraOptions()
         names = (
             *("rate_hz", "width", "height", "transport", "tls_verify", "ca_file"),

@@ -183,14 +183,14 @@ def _reduction(graph: Graph, operator: Operator) -> str:
 def _mean(graph: Graph, operator: Operator) -> str:
     shape = graph.tensors[operator.inputs[0]].shape
     if len(shape) - 1 in _axes(graph.tensors[operator.inputs[1]], len(shape)) and shape[-1] % 4:
-        return f"reduces {shape[-1]} channels, which is no multiple of 4"
+        return f"reduces {shape[-1]} channels, which is not a multiple of 4"
     return _reduction(graph, operator)
 
 
 def _pad(graph: Graph, operator: Operator) -> str:
     amounts = graph.tensors[operator.inputs[1]].data
     if amounts is None:
-        return "pads by what is computed"
+        return "pads by a computed amount"
     return "pads the batch" if len(amounts) > 3 and amounts[0].any() else ""
 
 

@@ -14,6 +14,8 @@ from edgehar.web.services import Parts
 from edgehar.web.site import Site
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     import numpy.typing as npt
 
@@ -31,7 +33,14 @@ class Pages:
         server: listens from construction on.
     """
 
-    def __init__(self, config: Config, streams: list[Stream], monitor: Monitor, tools: Tools) -> None:
+    def __init__(
+        self,
+        config: Config,
+        streams: list[Stream],
+        monitor: Monitor,
+        tools: Tools,
+        reload: Callable[[], object],
+    ) -> None:
         """Make the pages of some streams.
 
         Args:
@@ -39,6 +48,7 @@ class Pages:
             streams: what is shown.
             monitor: counts of the outputs.
             tools: what the command line gives.
+            reload: has the run read its configuration again; safe from any thread.
 
         Raises:
             ConfigError: the password or certificate cannot be used.
@@ -54,6 +64,7 @@ class Pages:
             folder=None if folder is None else Path(folder).expanduser(),
             uploads=config.upload.url is not None,
             tools=tools,
+            reload=reload,
         )
         self._log = parts.log
         self.server = WebServer(Site(config.web, parts), config.web)

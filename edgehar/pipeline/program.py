@@ -147,7 +147,7 @@ class Program:
         from edgehar.web.services import Tools
 
         tools = Tools() if make_tools is None else make_tools()
-        return Pages(self._config, self._streams, self._monitor, tools)
+        return Pages(self._config, self._streams, self._monitor, tools, self.reload)
 
     def _tick(self) -> None:
         """Report to systemd, adapt to the temperature, and return freed memory, each when it is due."""

@@ -55,7 +55,7 @@ def _ledger_problems(archive: Archive, head: str | None) -> Iterator[str]:
         previous = digest
         seen.add(digest)
     if head is not None and head.lower() not in seen:
-        yield f"{name}: has no line with the hash {head}; it was cut short or written anew since that was noted"
+        yield f"{name}: has no line with the hash {head}; it was cut short or rewritten after that hash was noted"
 
 
 def _file_problems(archive: Archive, line: Line) -> Iterator[str]:

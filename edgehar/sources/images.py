@@ -18,7 +18,7 @@ from edgehar.printable import printable
 from edgehar.sources.address import IMAGE_SUFFIXES
 from edgehar.sources.base import Source
 from edgehar.sources.headers import picture_size
-from edgehar.sources.options import MAX_PIXELS, StillOptions
+from edgehar.sources.options import StillOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 _DEFAULT = StillOptions()
 _MOST_BYTES = 256 << 20
+# 4096 x 4096. A header of some bytes may claim any size, and the decoder allocates it.
+_MOST_PIXELS = 1 << 24
 
 
 class ImagesSource(Source):
@@ -102,7 +104,7 @@ def _decode(path: Path) -> npt.NDArray[np.uint8] | None:
     except OSError:
         return None
     size = picture_size(content.tobytes()) if content.size else None
-    if size is None or size[0] * size[1] > MAX_PIXELS:
+    if size is None or size[0] * size[1] > _MOST_PIXELS:
         return None
     try:
         pixels: npt.NDArray[np.uint8] | None = cv2.imdecode(content, cv2.IMREAD_COLOR)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 DEFAULT_RATE_HZ = 25.0
 READ_TIMEOUT_S = 10.0
-# 4096 x 4096. A header of some bytes may claim any size, and a decoder allocates it.
-MAX_PIXELS = 1 << 24
+# 4096 x 2176, the largest picture of level 5 of H.265. A header of some bytes may claim any size, and a decoder
+# allocates many such pictures.
+MAX_PIXELS = 8_912_896
 
 # Options that only say how the frames will be used. A back end that has no use for them ignores them.
 HINTS = frozenset({"target_size"})

@@ -6,6 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -42,7 +43,9 @@ UPRIGHT = Orientation()
 
 def orientation(frame: VideoFrame) -> Orientation:
     """Return the orientation of a frame."""
-    found: Any = frame.side_data.get("DISPLAYMATRIX")
+    # Not `frame.side_data`, which the frame would keep: the two would refer to each other, and frames of many MB would
+    # wait for the garbage collector.
+    found: Any = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     return UPRIGHT if found is None else from_matrix(bytes(found))
 
 

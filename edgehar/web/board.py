@@ -36,7 +36,7 @@ class Strip:
         self._advance()
         row = self._scores[self._newest % BINS]
         for number, label in enumerate(self._labels):
-            # 0 is no answer.
+            # 0 means no answer.
             row[number] = max(row[number], 1 + min(max(round(scores.get(label, 0.0) * 254), 0), 254))
 
     def rows(self) -> tuple[float, dict[str, list[int]]]:

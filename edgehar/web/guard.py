@@ -48,7 +48,7 @@ class RefusedError(Exception):
 
     Attributes:
         status: HTTP status.
-        problem: what is sent.
+        problem: the body of the answer.
         headers: of the answer.
     """
 

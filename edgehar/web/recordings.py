@@ -13,7 +13,7 @@ from edgehar.errors import ConfigError
 from edgehar.recording.seal import SUFFIX
 from edgehar.recording.store import Archive, safe_name
 from edgehar.teaching.labels import read_label
-from edgehar.web.answers import EventInfo, EventPage, LabelInfo
+from edgehar.web.answers import EventInfo, EventPage, LabelInfo, LabelPeaks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,6 +163,21 @@ class Recordings:
         """Return how many of the recordings a server has."""
         there = self._archive.chain.recordings()
         return len(self._archive.chain.uploaded() & set(there))
+
+    def peaks(self, camera: str, now: datetime.datetime) -> dict[str, LabelPeaks]:
+        """Return the peak scores of a camera's events of the last day and week, by label."""
+        week, day = now - datetime.timedelta(days=7), now - datetime.timedelta(days=1)
+        peaks: dict[str, LabelPeaks] = {}
+        for found in self._all():
+            if found.began < week:
+                break
+            if found.line.path.partition("/")[0] == camera and found.id == found.id[:36]:
+                info = self._info(found)
+                of_label = peaks.setdefault(info.label, LabelPeaks([], []))
+                of_label.week.append(info.peak_score or 0.0)
+                if found.began >= day:
+                    of_label.day.append(info.peak_score or 0.0)
+        return peaks
 
     def _all(self) -> Iterator[_Found]:
         """Give all recordings, newest first."""

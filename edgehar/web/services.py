@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
+import msgspec
+
+from edgehar.errors import ConfigError
 from edgehar.records import utc_now
 from edgehar.web.log import LogKeeper
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
 
     from edgehar.health.monitor import Monitor
+    from edgehar.web.answers import SettingsInfo, SettingsResult
     from edgehar.web.board import Board
     from edgehar.web.camera import WebCamera
     from edgehar.web.live import LiveFeed
@@ -22,6 +26,35 @@ if TYPE_CHECKING:
     from edgehar.web.passwords import Password, Throttle
     from edgehar.web.recordings import Recordings
     from edgehar.web.sessions import Sessions
+
+
+class ChangedMeanwhileError(ConfigError):
+    """Somebody else has changed the configuration file."""
+
+
+class SettingChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A setting with a new value.
+
+    Attributes:
+        path: its keys, and numbers of tables.
+        value: the new value; None removes it from the file.
+    """
+
+    path: Annotated[list[str | int], msgspec.Meta(min_length=1, max_length=8)]
+    value: Any = None
+
+
+class SettingsFile(Protocol):
+    """The settings of the run, and the file they come from. The methods read and write files."""
+
+    def settings(self) -> SettingsInfo:
+        """Return every setting with its origin; ConfigError if the file cannot be read."""
+
+    def change(self, changes: Sequence[SettingChange], version: str) -> SettingsResult:
+        """Change settings, all or none; ConfigError or OSError if that cannot be done."""
+
+    def undo(self) -> SettingsResult:
+        """Go back to the version before; ConfigError or OSError if that cannot be done."""
 
 
 class Examiner(Protocol):
@@ -40,9 +73,11 @@ class Tools:
 
     Attributes:
         examiner: checks the device; None if that is not possible.
+        settings: the settings; None if they cannot be shown.
     """
 
     examiner: Examiner | None = None
+    settings: SettingsFile | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +91,7 @@ class Parts:
         folder: where events are recorded; None if they are not.
         uploads: whether recordings are uploaded.
         tools: what the command line gives.
+        reload: has the run read its configuration again.
         log: the latest lines of the log.
     """
 
@@ -65,6 +101,7 @@ class Parts:
     folder: Path | None = None
     uploads: bool = False
     tools: Tools = Tools()
+    reload: Callable[[], object] = lambda: None
     log: LogKeeper = field(default_factory=LogKeeper)
 
 

@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from edgehar.web import pages
 from edgehar.web.answers import Problem
-from edgehar.web.api import cameras, events, openapi, session, status
+from edgehar.web.api import cameras, events, openapi, session, settings, status
 from edgehar.web.api.operation import BASE, Operation
 from edgehar.web.guard import Guard, RefusedError, json_response
 from edgehar.web.live import LiveFeed
@@ -42,6 +42,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *cameras.OPERATIONS,
     *events.OPERATIONS,
     *status.OPERATIONS,
+    *settings.OPERATIONS,
 )
 
 
@@ -98,6 +99,8 @@ class Site:
             Route("/events", self._page("events")),
             Route("/events/{id}", self._page("event")),
             Route("/status", self._page("status")),
+            Route("/settings", self._page("settings")),
+            Route("/cameras/{camera}", self._page("camera")),
             Route("/manifest.webmanifest", self._bound(_manifest)),
             Route(f"{BASE}/openapi.json", _openapi),
             *(Route(BASE + o.path, self._bound(o.handler), methods=[o.method]) for o in OPERATIONS),

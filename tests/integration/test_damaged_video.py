@@ -73,13 +73,13 @@ def test_a_transport_stream_that_lost_packets_gives_no_damaged_picture(tmp_path,
 
 
 def test_a_stream_that_is_joined_between_two_key_frames(tmp_path):
-    """What came before the first key frame of a live stream is dropped, and is no damage."""
+    """What came before the first key frame of a live stream is dropped, and does not count as damage."""
     path = tmp_path / "whole.ts"
     encode(path, "mpeg4", {})
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         packets = [packet for packet in container.demux(stream) if packet.size]
-        decoder = Decoder(stream, live=True)
+        decoder = Decoder(stream, "clip", live=True, joined=True)
         frames = list(decoder.decode([*packets[5:], None]))
     assert (len(frames), decoder.damaged) == (80, 0)
     assert frames[0].key_frame

@@ -1,5 +1,6 @@
 """Servers and files that are broken or mean harm: bounded memory, no other protocols, no other hosts, no passwords."""
 
+import gc
 import http.server
 import os
 import socket
@@ -9,6 +10,7 @@ import threading
 import zlib
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -113,6 +115,14 @@ def transport_packets(payload_start):
         ),
         ((OK, b"Content-Type: video/mp2t\r\n\r\n", transport_packets(True)), transport_packets(False) * 300),
         ((b"HTTP/1.0 200 OK\r\nX: ",), b"A" * 65536),
+        (
+            (OK, b"Content-Type: video/h265\r\n\r\n", b"\0\0\0\1\x42\1", b"\0\0\0\1\x26\1"),
+            NOISE,
+        ),
+        (
+            (OK, b"Content-Type: video/x-flv\r\n\r\nFLV\1\1\0\0\0\x09" + bytes(4)),
+            b"\x09\xff\xff\xff" + bytes(7) + NOISE,
+        ),
         ((OK, b"\r\n"), NOISE),
     ],
 )
@@ -135,10 +145,46 @@ def test_a_small_file_that_claims_a_huge_picture(tmp_path, name):
 
 
 def test_pictures_larger_than_max_pixels_are_refused(tmp_path):
-    path = write_video(tmp_path / "large.mp4", [np.zeros((512, 1024, 3), np.uint8)] * 3)
+    path = write_video(tmp_path / "large.mp4", [np.zeros((512, 1024, 3), np.uint8)] * 3, codec="libx264")
     assert len(list(open_source(path))) == 3
-    with pytest.raises(SourceError):
+    with pytest.raises(SourceError, match=r"1024 x 512 pixels, more than max_pixels allows \(523,776\)"):
         list(open_source(path, max_pixels=512 * 1023))
+
+
+def test_a_stream_that_keeps_more_pictures_than_its_level_allows_is_refused(tmp_path):
+    path, options = tmp_path / "large.mp4", {"preset": "ultrafast", "refs": "16", "bf": "0"}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt, stream.options = 2160, 3840, "yuv420p", options
+        for _ in range(2):
+            container.mux(stream.encode(av.VideoFrame(3840, 2160, "yuv420p")))
+        container.mux(stream.encode(None))
+    with pytest.raises(SourceError, match="too many large pictures"):
+        list(open_source(path))
+
+
+def test_frames_are_freed_without_the_garbage_collector(tmp_path):
+    """A frame of 4K has 13 MB. In a cycle of references, hundreds would wait for the collector."""
+    path = write_video(tmp_path / "clip.mp4", flat_frames([20] * 40))
+    gc.collect()
+    gc.disable()
+    try:
+        with open_source(path) as source:
+            for _ in source:
+                pass
+            left = sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+    finally:
+        gc.enable()
+    assert left <= 2
+
+
+@pytest.mark.parametrize("name", ["a.ffconcat", "a.mp4"])
+def test_a_list_of_files_is_not_read(tmp_path, name):
+    """It may name itself, and then takes all memory and file descriptors."""
+    (tmp_path / name).write_text("ffconcat version 1.0\n" + f"file {name}\n" * 10)
+    with pytest.raises(SourceError):
+        list(open_source(tmp_path / name))
+    assert peak_mb(tmp_path / name) < 100
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tiff"])

@@ -162,14 +162,16 @@ class LiveStream:
 
 
 @contextlib.contextmanager
-def site(*cameras, tls=None, clock=time.monotonic, limits=None, folder=None, tools=None, **options):
+def site(
+    *cameras, tls=None, clock=time.monotonic, limits=None, folder=None, tools=None, reload=lambda: None, **options
+):
     """Serve cameras (one called "hall" by default); gives a `Browser`, the board, and the cameras."""
     cameras = cameras or (FakeCamera(),)
     port = free_port()
     settings = WebOptions(listen=f"127.0.0.1:{port}", **{"pictures_per_s": 10.0, **options})
     seen = [camera.web() for camera in cameras]
     board = Board(seen)
-    parts = Parts(cameras=seen, board=board, monitor=Monitor(), folder=folder, tools=tools or Tools())
+    parts = Parts(cameras=seen, board=board, monitor=Monitor(), folder=folder, tools=tools or Tools(), reload=reload)
     pages = Site(settings, parts, clock=clock)
     server = WebServer(pages, settings, limits)
     server.start()

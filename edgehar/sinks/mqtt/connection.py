@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Messages sent but not yet acknowledged; brokers often allow 20.
 WINDOW = 20
-# MQTT 5: how long the broker keeps our session while we are away, in seconds.
+# MQTT 5: how long the broker keeps our session while we are disconnected, in seconds.
 _SESSION_EXPIRY_S = 24 * 3600
 # Largest message that is read, in bytes. A larger one ends the connection. The limit is not given to the broker as
 # MQTT 5 allows, because mosquitto stops sending commands after 20 messages above it.

@@ -181,7 +181,7 @@ class MqttSession:
                 self._logged.clear()
             self.connected = False
             if why:
-                self._warn(why, "; classifying goes on, trying to connect again")
+                self._warn(why, "; retrying, classification continues")
             self._attempts += 1
             self._pause(backoff.next_delay_s())
         self._wake.close()

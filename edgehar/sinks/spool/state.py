@@ -26,7 +26,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True)
 class SpoolState:
-    """What is known of a spool.
+    """The state of a spool.
 
     Attributes:
         generation: how often it was written.

@@ -160,7 +160,7 @@ def _name(run: Run, folder: Path) -> str:
 
 
 class _Show:
-    """Shows recordings to networks, and remembers those that cannot be read.
+    """Shows recordings to networks, and remembers unreadable ones.
 
     Attributes:
         skipped: why, by the path of each.

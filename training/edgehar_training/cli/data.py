@@ -1,4 +1,4 @@
-"""`edgehar data`: look at clips before training on them."""
+"""`edgehar data`: check clips before training on them."""
 
 from __future__ import annotations
 

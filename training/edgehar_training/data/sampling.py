@@ -114,9 +114,9 @@ def motion_energy(
     """
     import cv2
 
-    greys = [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames]
+    grays = [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames]
     earlier = earlier_frames(times_s, rate_hz)
-    return np.array([cv2.absdiff(grey, greys[e]).mean() for grey, e in zip(greys, earlier, strict=True)], np.float64)
+    return np.array([cv2.absdiff(gray, grays[e]).mean() for gray, e in zip(grays, earlier, strict=True)], np.float64)
 
 
 def evaluation_indices(

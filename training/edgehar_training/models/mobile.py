@@ -157,7 +157,7 @@ def _encoder(settings: NetworkSettings, options: MobileOptions) -> keras.Model:
 
 
 def _pooled(maps: Any, number: int, options: MobileOptions) -> list[Any]:
-    """What is kept of the maps of a block."""
+    """The statistics that are kept of the maps of a block."""
     import keras
 
     suffix = "" if number == options.blocks else f"_{number}"
