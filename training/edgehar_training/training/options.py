@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgehar_training.data.datasets.splits import Split
+    from edgehar_training.runs.run import RunConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,6 +28,15 @@ class RunOptions:
     qat: bool = False
     bar: bool = False
     tensorboard: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One run to make: its folder, settings and split."""
+
+    folder: Path
+    config: RunConfig
+    split: Split
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgehar_training.data.datasets import Clip
-    from edgehar_training.training.experiment import Job
-    from edgehar_training.training.options import ExperimentOptions, RunOptions
+    from edgehar_training.training.options import ExperimentOptions, Job, RunOptions
 
 # Times that a task is run again after its process or node was lost.
 _RETRIES = 3
