@@ -90,7 +90,7 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = None
     redirects: Annotated[
         Literal["same-host", "any"],
-        Meta(description="Where the web server of an http:// or https:// address may redirect to."),
+        Meta(description="Where the server of an http://, https:// or rtsp:// address may redirect to."),
     ] = "same-host"
     max_pixels: Annotated[
         Annotated[int, Meta(ge=64, le=67_108_864)] | None,
