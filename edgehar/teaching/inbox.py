@@ -20,8 +20,8 @@ import msgspec
 import numpy as np
 
 from edgehar.errors import ConfigError, SourceError
+from edgehar.recording.sidecar import LABEL_SUFFIX
 from edgehar.sinks.spool.options import state_directory
-from edgehar.teaching.labels import SUFFIX as LABEL_SUFFIX
 from edgehar.teaching.labels import label_path
 from edgehar.teaching.score_log import folder_name
 

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.helpers import flat_frames, write_video
+from support.rtsp_server import RtspServer, Script, encode, moving_frames
 
 from edgehar import ConfigError, SourceError, open_source
 from edgehar.sources.headers import picture_size
@@ -249,6 +250,49 @@ def test_redirects_in_a_circle_end(redirecting):
 def test_redirects_to_other_protocols_are_refused(redirecting, target):
     with pytest.raises(SourceError, match="redirects to"):
         open_source(f"{redirecting}/to/{target}", redirects="any")
+
+
+@pytest.fixture(scope="module")
+def units():
+    return encode(moving_frames(25))
+
+
+OPENER = """
+import sys
+from edgehar import SourceError, open_source
+try:
+    with open_source(sys.argv[1], redirects=sys.argv[2]) as source:
+        print(next(iter(source)).width)
+except SourceError as error:
+    print(error)
+"""
+
+
+def opened_alone(uri, redirects="same-host"):
+    """What a process of its own says, whose connections are not those of the servers here."""
+    command = [sys.executable, "-c", OPENER, uri, redirects]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+
+def test_an_rtsp_server_may_redirect_to_its_own_host_only(units):
+    with (
+        RtspServer(Script(units)) as same,
+        RtspServer(Script(units), "127.0.0.2") as other,
+        RtspServer(Script(units, redirect=same.uri)) as to_same,
+        RtspServer(Script(units, redirect=other.uri)) as to_other,
+    ):
+        assert opened_alone(to_same.uri) == "128"
+        said = f'{to_other.uri}: the server redirects to 127.0.0.2; give that address, or set redirects to "any"'
+        assert opened_alone(to_other.uri) == said
+        assert opened_alone(to_other.uri, "any") == "128"
+
+
+def test_an_rtsp_server_that_redirects_to_itself_is_left(units):
+    script = Script(units)
+    with RtspServer(script) as server:
+        script.redirect = server.uri
+        with pytest.raises(SourceError):
+            open_source(server.uri, open_timeout_s=2)
 
 
 def udp_ports():
