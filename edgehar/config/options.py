@@ -270,6 +270,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("camera is an empty list; leave it out for camera:0")
         if self.upload.url is not None and self.record.directory is None:
             raise ValueError("upload.url is set without record.directory; name a folder for the clips to upload")
+        if self.mqtt.fleet and not self.models.swap:
+            raise ValueError("mqtt.fleet needs models.swap = true, which takes over the models that are pushed")
         if self.inbox.enabled and self.mode == "stateful":
             raise ValueError('inbox.enabled needs mode "window"; a model in mode "stateful" cannot be taught')
         if self.models.swap and self.mode == "stateful":

@@ -170,6 +170,10 @@ class MqttConnection:
         if topics:
             self._client.subscribe([(topic, 1) for topic in topics])
 
+    def unsubscribe(self, topic: str) -> None:
+        """Ask for no more messages of a topic."""
+        self._client.unsubscribe(topic)
+
     def step(self, timeout_s: float, wake: socket.socket) -> None:
         """Wait for the network or for `wake`, then read and write what is possible without waiting."""
         connection = self._client.socket()
