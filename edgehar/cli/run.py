@@ -104,7 +104,7 @@ def _make_parser(prog: str) -> argparse.ArgumentParser:
         nargs="?",
         const="",
         metavar="[HOST:]PORT",
-        help="serve pages with live pictures and events; on port 8088 of this machine only unless told otherwise; see "
+        help="serve pages with live pictures and events, by default on port 8088 and for this machine only; see "
         "docs/web.md",
     )
     parser.add_argument(
