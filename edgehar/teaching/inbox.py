@@ -40,7 +40,7 @@ _LARGEST_FACTS = 1 << 20
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is known of a moment.
+    """Facts about a moment.
 
     Attributes:
         source: name of the camera.

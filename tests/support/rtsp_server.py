@@ -82,11 +82,11 @@ class Script:
 class RtspServer:
     """The server, on a port of its own; a context manager."""
 
-    def __init__(self, script):
+    def __init__(self, script, host="127.0.0.1"):
         self.script = script
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = socket.create_server((host, 0))
         self.port = self._socket.getsockname()[1]
-        self.uri = f"rtsp://127.0.0.1:{self.port}/cam"
+        self.uri = f"rtsp://{host}:{self.port}/cam"
         self._closed = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
