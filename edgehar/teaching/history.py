@@ -1,4 +1,4 @@
-"""What the history of a camera says: how long it was watched, and how its scores would have been decided."""
+"""Evaluate the history of a camera: how long it was watched, and the events at other thresholds."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class CameraHistory:
 
     @property
     def answers(self) -> int:
-        """How many answers there are."""
+        """The number of answers."""
         return sum(len(block.codes) for block in self.blocks)
 
     def of_model(self, manifest: Manifest) -> CameraHistory:

@@ -20,8 +20,8 @@ import msgspec
 import numpy as np
 
 from edgehar.errors import ConfigError, SourceError
+from edgehar.recording.sidecar import LABEL_SUFFIX
 from edgehar.sinks.spool.options import state_directory
-from edgehar.teaching.labels import SUFFIX as LABEL_SUFFIX
 from edgehar.teaching.labels import label_path
 from edgehar.teaching.score_log import folder_name
 
@@ -40,7 +40,7 @@ _LARGEST_FACTS = 1 << 20
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is known of a moment.
+    """Facts about a moment.
 
     Attributes:
         source: name of the camera.

@@ -65,7 +65,7 @@ class Strip:
 
 
 class CameraBoard:
-    """What is newest of one camera. Safe from any thread.
+    """The newest values of one camera. Safe from any thread.
 
     Attributes:
         latest: the newest prediction, as decided; None before the first.

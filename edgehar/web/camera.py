@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WebCamera:
-    """What the pages may ask of a camera. The functions may be called from any thread.
+    """A camera's functions for the pages. They may be called from any thread.
 
     Attributes:
         name: its name in records.

@@ -179,11 +179,7 @@ def test_a_lost_source_is_opened_again_until_it_gives_frames(capture):
 
 @pytest.mark.parametrize(
     "sources",
-    [
-        [lost("none")],
-        [Script(lost("none"))],
-        [ConfigError("wrong")],
-    ],
+    [[lost("none")], [Script(lost("none"))], [ConfigError("wrong")]],
 )
 def test_a_source_that_does_not_start_is_an_error(capture, sources):
     one, told = capture(*sources)
