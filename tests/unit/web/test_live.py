@@ -125,7 +125,7 @@ def test_with_pictures_off_the_pages_have_numbers_only():
 
 def test_the_last_hour_is_kept_in_steps():
     now = [10_000_000.0]
-    strip = Strip(("fight", "calm"), lambda: now[0])
+    strip = Strip(lambda: now[0])
     strip.add({"fight": 0.5, "calm": 0.2})
     strip.add({"fight": 0.25, "calm": 1.0})
     now[0] += 2 * BIN_S
@@ -143,7 +143,7 @@ def test_the_last_hour_is_kept_in_steps():
 
 
 def test_a_board_has_one_record_for_each_event():
-    board = CameraBoard(("fight",), lambda: 0.0)
+    board = CameraBoard(lambda: 0.0)
     board.add(event("start"))
     assert board.open_event.phase == "start"
     board.add(event("end"))
