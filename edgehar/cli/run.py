@@ -133,6 +133,16 @@ def main(argv: Sequence[str] | None = None, signals: Signals | None = None, prog
     return run_command(_make_parser(prog), lambda args: _run(args, signals or Signals()), argv, options)
 
 
+def run_with(argv: Sequence[str], signals: Signals | None = None) -> int:
+    """Run with arguments, inside another command; returns the exit code, and raises the errors.
+
+    Args:
+        argv: arguments.
+        signals: handlers of signals that are installed already; installed here when None.
+    """
+    return _run(_make_parser("edgehar-run").parse_args(argv), signals or Signals())
+
+
 def _share_arena() -> None:
     from edgehar.pipeline import memory
 
