@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 import math
 from collections import ChainMap
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from edgehar.recording.recorder import Recorder
     from edgehar.records import Event
     from edgehar.sinks.base import Sink
+    from edgehar.sinks.mqtt.agent import AgentLinks, FleetAgent
     from edgehar.sinks.mqtt.commands import Command
     from edgehar.sinks.mqtt.sink import MqttSink
     from edgehar.sinks.spool.queue import Spool
@@ -76,7 +78,7 @@ def make_uploader(config: Config, shared: Shared, on_uploaded: Callable[[Event],
 
 @dataclass(frozen=True)
 class Shared:
-    """What the streams of a run share.
+    """The parts that the streams of a run share.
 
     Attributes:
         models: the models, by the name or path that the configuration gives.
@@ -293,7 +295,6 @@ def _local_sinks(config: Config) -> list[Sink]:
 def _mqtt_sink(
     config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[Command], None]
 ) -> MqttSink:
-    from edgehar.recording.store import sha256_of
     from edgehar.sinks.mqtt.device import DeviceReport, ModelInUse
     from edgehar.sinks.mqtt.discovery import PublishedStream
     from edgehar.sinks.mqtt.options import read_broker
@@ -317,20 +318,46 @@ def _mqtt_sink(
         )
         for stream, camera in zip(streams, config.cameras, strict=True)
     ]
-    models = [
-        ModelInUse(stream.model, sha256_of(running.classifier.bundle.path), stream.name)
-        for stream, running in zip(published, streams, strict=True)
-    ]
+
+    def models() -> list[ModelInUse]:
+        return [
+            ModelInUse(running.classifier.bundle.manifest.name, _hash(running.classifier.bundle.path), stream.name)
+            for stream, running in zip(published, streams, strict=True)
+        ]
+
     sink = MqttSink(
         config.mqtt,
         spool=spool,
         streams=published,
         settings=settings_of(streams),
         on_command=on_command,
-        device=DeviceReport(lambda: models),
+        device=DeviceReport(models, orders=config.mqtt.fleet),
+        make_agent=partial(_make_agent, config) if config.mqtt.fleet else None,
     )
     _add_gauges(monitor, "mqtt", spool, lambda: sink.connected)
     return sink
+
+
+def _make_agent(config: Config, base_topic: str, links: AgentLinks) -> FleetAgent:
+    from edgehar.model.takeover import Takeovers
+    from edgehar.pipeline.models import models_folder
+    from edgehar.sinks.mqtt.agent import AgentOptions, FleetAgent
+
+    folder = models_folder(config)
+    models = [config.model_of(camera) for camera in config.cameras]
+    options = AgentOptions(folder.with_name("fleet"), base_topic, models, config.models.trusted_keys)
+    return FleetAgent(options, Takeovers(folder), links)
+
+
+@functools.cache
+def _hash(bundle: Path) -> str:
+    """Return the SHA-256 of a bundle when it was loaded; empty if it has gone."""
+    from edgehar.recording.store import sha256_of
+
+    try:
+        return sha256_of(bundle)
+    except OSError:
+        return ""
 
 
 def settings_of(streams: list[Stream]) -> dict[str, bool | float]:

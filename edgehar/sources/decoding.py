@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import av
 
 from edgehar.errors import SourceError
-from edgehar.sources.h264 import Loss, LossDetector
+from edgehar.sources import h264, h265
+from edgehar.sources.nal import Loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -25,6 +26,10 @@ _REPAIR_S = 10.0
 _REORDERED = 64
 # A packet that took this long to arrive was waited for, in seconds.
 _WAIT_S = 0.002
+_DETECTORS: dict[str, type[h264.LossDetector | h265.LossDetector]] = {
+    "h264": h264.LossDetector,
+    "hevc": h265.LossDetector,
+}
 # Codecs whose decoder may begin with frames that are predicted from frames before the first one received.
 _PREDICTED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
 
@@ -42,14 +47,21 @@ class Decoder:
     """
 
     def __init__(
-        self, stream: VideoStream, name: str, *, live: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        stream: VideoStream,
+        name: str,
+        *,
+        live: bool = False,
+        joined: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Decode a stream.
 
         Args:
             stream: the stream.
             name: name of its source in errors.
-            live: whether it may begin between two key frames.
+            live: whether it is a live stream.
+            joined: whether it may begin between two key frames, as live streams and cut recordings do.
             clock: monotonic seconds.
         """
         self.frames = self.damaged = 0
@@ -59,10 +71,11 @@ class Decoder:
         # The decoder then returns the number of a packet with the frame that it became.
         codec.copy_opaque = True
         self._name = name
-        self._loss = LossDetector(codec.extradata) if codec.name == "h264" else None
+        detector = _DETECTORS.get(codec.name)
+        self._loss = None if detector is None else detector(codec.extradata)
         self._number = 0
         self._was_corrupt = False
-        self._breaks = _Breaks(starts_broken=codec.name in _PREDICTED)
+        self._breaks = _Breaks(starts_broken=joined and codec.name in _PREDICTED)
         # Time of the first frame that was predicted from wrong pixels; None if the last frame was whole.
         self._broken_s: float | None = None
 
@@ -108,8 +121,8 @@ class Decoder:
         loss = self._loss.look(bytes(packet)) if self._loss is not None and packet.size else Loss.NOTHING
         if self._loss is not None and self._loss.too_large:
             raise SourceError(
-                f"{self._name}: the decoder would have to keep too many large pictures (H.264 beyond level 5.2); send "
-                "smaller ones"
+                f"{self._name}: the decoder would have to keep too many large pictures (more than level 5.2 allows); "
+                "send smaller ones"
             )
         # A parser finds the end of a frame in the next packet, whose flag it then gives to the frame before it.
         if packet.is_corrupt or self._was_corrupt or loss is Loss.WITHIN:

@@ -15,6 +15,7 @@ from av.stream import Disposition
 from edgehar.errors import SourceError
 from edgehar.sources.address import credentials_hint
 from edgehar.sources.base import AccessRefusedError
+from edgehar.sources.peers import connections, redirected_to
 from edgehar.sources.redirect import authorities, redirect_of
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def open_container(uri: str, name: str, options: VideoOptions) -> InputContainer
     settings = _settings(uri, options)
     for _ in range(_MOST_REDIRECTS):
         try:
-            return av.open(address, options=settings, timeout=(options.open_timeout_s, options.read_timeout_s))
+            return _open(address, name, settings, options)
         except (av.FFmpegError, OSError) as error:
             target = redirect_of(address, options) if address.startswith("http") and _may_be_redirect(error) else None
             if target is None:
@@ -65,6 +66,18 @@ def open_container(uri: str, name: str, options: VideoOptions) -> InputContainer
         refused, message = False, f"the server redirects more than {_MOST_REDIRECTS} times; give the final address"
     # Not chained, because FFmpeg's error repeats the address with its credentials.
     raise (AccessRefusedError if refused else SourceError)(f"{name}: {message}")
+
+
+def _open(address: str, name: str, settings: dict[str, str], options: VideoOptions) -> InputContainer:
+    """Open an address. Raises SourceError if it is RTSP and led to another host."""
+    checked = address.startswith("rtsp") and options.redirects == "same-host"
+    before = connections() if checked else {}
+    container = av.open(address, options=settings, timeout=(options.open_timeout_s, options.read_timeout_s))
+    other = redirected_to(address, before) if checked else None
+    if other is not None:
+        container.close()
+        raise SourceError(f'{name}: the server redirects to {other}; give that address, or set redirects to "any"')
+    return container
 
 
 def _may_be_redirect(error: Exception) -> bool:

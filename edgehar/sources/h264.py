@@ -7,12 +7,7 @@ conceals lost slices. Most encoders cut all frames into the same slices, so a mi
 
 from __future__ import annotations
 
-import enum
-import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from edgehar.sources.nal import Bits, Loss, units
 
 _SLICE, _IDR, _SPS = 1, 5, 7
 # Profiles whose sequence parameter set says how chroma is stored.
@@ -23,15 +18,6 @@ _SLICE_BYTES, _SPS_BYTES = 24, 512
 _ALIKE = 10
 # Most macroblocks of reference frames of level 5.2 (table A-1).
 _MOST_BUFFERED = 184_320
-_START = re.compile(rb"\x00\x00\x01")
-
-
-class Loss(enum.Enum):
-    """What is missing."""
-
-    NOTHING = enum.auto()
-    BEFORE = enum.auto()  # a frame before this one
-    WITHIN = enum.auto()  # a part of this frame
 
 
 class LossDetector:
@@ -59,12 +45,12 @@ class LossDetector:
         """Return what is missing before or within this access unit."""
         slices: list[int] = []
         gap = False
-        for unit in self._units(packet):
+        for unit in units(packet, self._length_size, _SPS_BYTES):
             kind = unit[0] & 31
             if kind == _SPS:
                 self._read_sps(unit)
             elif kind in (_SLICE, _IDR) and self._bits is not None:
-                bits = _Bits(unit[1:_SLICE_BYTES])
+                bits = Bits(unit[1:_SLICE_BYTES])
                 slices.append(bits.exp_golomb())
                 if len(slices) == 1:
                     gap = self._is_after_gap(bits, is_reference=bool(unit[0] & 0x60), is_idr=kind == _IDR)
@@ -72,7 +58,7 @@ class LossDetector:
             return Loss.WITHIN
         return Loss.BEFORE if gap else Loss.NOTHING
 
-    def _is_after_gap(self, bits: _Bits, *, is_reference: bool, is_idr: bool) -> bool:
+    def _is_after_gap(self, bits: Bits, *, is_reference: bool, is_idr: bool) -> bool:
         assert self._bits is not None
         bits.exp_golomb()  # slice type
         bits.exp_golomb()  # picture parameter set
@@ -95,16 +81,16 @@ class LossDetector:
 
     def _read_parameters(self, extradata: bytes) -> None:
         if not self._length_size:
-            units = self._units(extradata)
+            sets = units(extradata, 0, _SPS_BYTES)
         else:
             size = int.from_bytes(extradata[6:8], "big")
-            units = iter([extradata[8 : 8 + size]])
-        for unit in units:
+            sets = iter([extradata[8 : 8 + size]])
+        for unit in sets:
             if unit and unit[0] & 31 == _SPS:
                 self._read_sps(unit)
 
     def _read_sps(self, unit: bytes) -> None:
-        bits = _Bits(unit[1:_SPS_BYTES])
+        bits = Bits(unit[1:_SPS_BYTES])
         profile = bits.read(8)
         bits.read(16)
         bits.exp_golomb()
@@ -133,22 +119,8 @@ class LossDetector:
         self.too_large = references * columns * rows * (1 if bits.read(1) else 2) > _MOST_BUFFERED
         self._bits = frame_number_bits if frame_number_bits <= 16 else None
 
-    def _units(self, data: bytes) -> Iterator[bytes]:
-        """Yield the beginnings of the units of a packet."""
-        if self._length_size:
-            at = 0
-            while at + self._length_size < len(data):
-                start = at + self._length_size
-                at = start + int.from_bytes(data[at:start], "big")
-                if start < at:
-                    yield data[start : min(at, start + _SPS_BYTES)]
-            return
-        for found in _START.finditer(data):
-            if found.end() < len(data):
-                yield data[found.end() : found.end() + _SPS_BYTES]
 
-
-def _skip_scaling_lists(bits: _Bits, count: int) -> None:
+def _skip_scaling_lists(bits: Bits, count: int) -> None:
     for number in range(count):
         if not bits.read(1):
             continue
@@ -158,26 +130,3 @@ def _skip_scaling_lists(bits: _Bits, count: int) -> None:
                 code = bits.exp_golomb()
                 following = (last + (-(code // 2) if code % 2 == 0 else (code + 1) // 2)) % 256
             last = following or last
-
-
-class _Bits:
-    """Bits of a unit, most significant first. Past the end they are 0."""
-
-    def __init__(self, data: bytes) -> None:
-        # A 3 after two zeros is inserted so that no start code appears within a unit.
-        data = data.replace(b"\0\0\3", b"\0\0")
-        self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
-
-    def read(self, count: int) -> int:
-        self._left -= count
-        if self._left < 0:
-            return 0
-        return (self._value >> self._left) & ((1 << count) - 1)
-
-    def exp_golomb(self) -> int:
-        zeros = 0
-        while not self.read(1):
-            zeros += 1
-            if zeros > 32 or self._left <= 0:
-                return 0
-        return (1 << zeros) - 1 + self.read(zeros)

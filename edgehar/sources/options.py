@@ -112,7 +112,7 @@ class VideoOptions(SourceOptions, frozen=True):
         tls_verify: whether `rtsps://` and `https://` servers must present a trusted certificate for their name.
         ca_file: PEM file of trusted certificate authorities; those of the system if None.
         live: whether the address is a live stream; guessed if None.
-        redirects: whether an HTTP server may send us to another host: "same-host" refuses that.
+        redirects: whether an HTTP or RTSP server may send us to another host: "same-host" refuses that.
         max_pixels: largest picture to decode, in pixels.
     """
 
@@ -127,7 +127,7 @@ class VideoOptions(SourceOptions, frozen=True):
 
 
 class ReplayOptions(SourceOptions, frozen=True):
-    """How files and images are replayed, whichever back end reads them.
+    """Options of replaying files and images, for all back ends.
 
     Attributes:
         loop: start again at the end.

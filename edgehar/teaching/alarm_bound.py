@@ -1,4 +1,4 @@
-"""Which threshold keeps a camera below an alarm rate, by its own history.
+"""Find the threshold that keeps a camera below an alarm rate, from its own history.
 
 Time is cut into blocks of an hour of watching. A block is loud at a threshold if the action's smoothed score reaches it
 in that hour. With `n` blocks watched, of which `k` are loud, the one-sided 95 % upper bound of the expected loud blocks

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -66,7 +67,9 @@ class Cluster:
         """Wait until as many nodes are alive."""
         from ray._raylet import GcsClient
 
+        deadline_s = time.monotonic() + 180
         while True:
+            assert time.monotonic() < deadline_s, "the nodes have not joined"
             for node in self.nodes:
                 assert node.process.poll() is None, node.log.read_text()
             with contextlib.suppress(Exception):
@@ -84,7 +87,8 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def cluster():
-    """A cluster with one node besides its head."""
+    """A cluster with one node besides its head, and with a token, which Ray asks every program for."""
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     made = Cluster()
     made.add_node()
     yield made

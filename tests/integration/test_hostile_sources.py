@@ -4,6 +4,7 @@ import gc
 import http.server
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.helpers import flat_frames, write_video
+from support.rtsp_server import RtspServer, Script, encode, moving_frames
 
 from edgehar import ConfigError, SourceError, open_source
 from edgehar.sources.headers import picture_size
@@ -251,6 +253,49 @@ def test_redirects_to_other_protocols_are_refused(redirecting, target):
         open_source(f"{redirecting}/to/{target}", redirects="any")
 
 
+@pytest.fixture(scope="module")
+def units():
+    return encode(moving_frames(25))
+
+
+OPENER = """
+import sys
+from edgehar import SourceError, open_source
+try:
+    with open_source(sys.argv[1], redirects=sys.argv[2]) as source:
+        print(next(iter(source)).width)
+except SourceError as error:
+    print(error)
+"""
+
+
+def opened_alone(uri, redirects="same-host"):
+    """What a process of its own says, whose connections are not those of the servers here."""
+    command = [sys.executable, "-c", OPENER, uri, redirects]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+
+def test_an_rtsp_server_may_redirect_to_its_own_host_only(units):
+    with (
+        RtspServer(Script(units)) as same,
+        RtspServer(Script(units), "127.0.0.2") as other,
+        RtspServer(Script(units, redirect=same.uri)) as to_same,
+        RtspServer(Script(units, redirect=other.uri)) as to_other,
+    ):
+        assert opened_alone(to_same.uri) == "128"
+        said = f'{to_other.uri}: the server redirects to 127.0.0.2; give that address, or set redirects to "any"'
+        assert opened_alone(to_other.uri) == said
+        assert opened_alone(to_other.uri, "any") == "128"
+
+
+def test_an_rtsp_server_that_redirects_to_itself_is_left(units):
+    script = Script(units)
+    with RtspServer(script) as server:
+        script.redirect = server.uri
+        with pytest.raises(SourceError):
+            open_source(server.uri, open_timeout_s=2)
+
+
 def udp_ports():
     return {line.split()[1] for line in Path("/proc/self/net/udp").read_text().splitlines()[1:]}
 
@@ -280,6 +325,37 @@ def test_an_answer_over_http_opens_no_other_protocol(kind, body):
     with pytest.raises(SourceError):
         list(open_source(f"http://127.0.0.1:{serve(handle)}/x", open_timeout_s=3))
     assert not any("B808" in port for port in udp_ports() - before)
+
+
+def test_what_came_over_tls_does_not_go_on_without_it(certificates, tmp_path):
+    """A playlist over HTTPS may name segments over HTTPS, also of other hosts, and none over HTTP."""
+    asked, clip = [], write_video(tmp_path / "a.ts", flat_frames([20] * 10)).read_bytes()
+    plain = serve(lambda connection: asked.append(connection))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.server, certificates.server_key)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            where = f"http://127.0.0.1:{plain}/a.ts" if self.path == "/plain.m3u8" else "a.ts"
+            body = f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{where}\n#EXT-X-ENDLIST\n".encode()
+            body = clip if self.path == "/a.ts" else body
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address, options = f"https://localhost:{server.server_port}", {"ca_file": str(certificates.authority)}
+        assert len(list(open_source(f"{address}/same.m3u8", **options))) == 10
+        with pytest.raises(SourceError):
+            list(open_source(f"{address}/plain.m3u8", **options))
+        server.shutdown()
+    assert not asked
 
 
 def test_a_local_file_opens_no_network(tmp_path):

@@ -12,7 +12,7 @@ COMMANDS = (
     *("edgehar bundle unpack", "edgehar bundle add-edgetpu"),
     *("edgehar run", "edgehar train", "edgehar convert"),
     *("edgehar devices", "edgehar doctor", "edgehar history", "edgehar models", "edgehar predict"),
-    *("edgehar fleet list", "edgehar fleet watch"),
+    *("edgehar fleet list", "edgehar fleet watch", "edgehar fleet push", "edgehar fleet rollback"),
     *("edgehar batch", "edgehar teach", "edgehar label", "edgehar sign"),
     *("edgehar trust add", "edgehar trust list", "edgehar trust remove"),
     *(

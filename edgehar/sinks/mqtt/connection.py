@@ -138,7 +138,7 @@ class MqttConnection:
 
     @property
     def room(self) -> int:
-        """How many more messages may be sent now."""
+        """The number of messages that may be sent now."""
         return max(self._window - len(self._in_flight), 0) if self.ready and self.gone is None else 0
 
     @property
@@ -169,6 +169,10 @@ class MqttConnection:
         """Ask for the messages of these topics."""
         if topics:
             self._client.subscribe([(topic, 1) for topic in topics])
+
+    def unsubscribe(self, topic: str) -> None:
+        """Ask for no more messages of a topic."""
+        self._client.unsubscribe(topic)
 
     def step(self, timeout_s: float, wake: socket.socket) -> None:
         """Wait for the network or for `wake`, then read and write what is possible without waiting."""

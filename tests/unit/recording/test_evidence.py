@@ -26,6 +26,7 @@ from edgehar.recording.recovery import whole_fragments
 from edgehar.recording.retention import prune
 from edgehar.recording.store import Archive
 from edgehar.recording.verify import problems
+from edgehar.teaching.labels import judged, write_label
 
 
 def identifier(number):
@@ -138,6 +139,16 @@ def test_removal_by_retention_is_on_the_chain(folder):
     assert found(folder) == ""
     assert len(files_of(folder, ".mp4")) == 3
     assert [line.kind for _, line, _ in archive.chain.lines()] == ["clip"] * 5 + ["removed"] * 2
+
+
+def test_a_label_is_no_addition_and_goes_with_its_recording(folder):
+    archive = Archive(folder)
+    first, *_ = archive.chain.recordings().values()
+    write_label(folder / first.path, judged("right", "bright"))
+    assert list(problems(archive)) == []
+    archive.remove(first, "test")
+    assert not list(folder.rglob("*.label.json"))
+    assert list(problems(archive)) == []
 
 
 def test_old_recordings_go_and_new_ones_stay(folder):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.rtsp_server import moving_frames
 
-from edgehar.sources.h264 import Loss, LossDetector
+from edgehar.sources.h264 import LossDetector
+from edgehar.sources.nal import Loss
 
 
 def packets(count=60, container=None, **options):
