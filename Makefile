@@ -8,10 +8,14 @@ JOBS ?= 2
 # Tests import the installed package, so that the compiled kernel is never taken from the source tree.
 SOURCES := pyproject.toml $(shell find edgehar ext training models -type f -not -name '*.so' -not -path '*/__pycache__/*' -not -path '*.egg-info/*' -not -name '_*.c')
 
-.PHONY: demo test test-cluster lint docs clean
+.PHONY: demo web test test-cluster lint docs clean
 
 demo: $(VENV)/device.installed
 	$(BIN)/edgehar demo --out demo.mp4
+
+# The pages on drawn cameras with events, at http://127.0.0.1:8088/.
+web: $(VENV)/web.installed
+	$(BIN)/edgehar demo --web
 
 test: $(VENV)/dev.installed
 	scripts/install_test_tools.sh
@@ -42,6 +46,11 @@ $(VENV)/device.installed: $(VENV)/pip.installed $(SOURCES)
 	rm -rf build/lib* build/bdist*
 	$(BIN)/pip install --quiet .
 	touch $@
+
+$(VENV)/web.installed: $(VENV)/pip.installed $(SOURCES)
+	rm -rf build/lib* build/bdist*
+	$(BIN)/pip install --quiet '.[web]'
+	touch $(VENV)/device.installed $@
 
 $(VENV)/dev.installed: $(VENV)/pip.installed $(SOURCES)
 	rm -rf build/lib* build/bdist*

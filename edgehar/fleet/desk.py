@@ -53,7 +53,7 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class FileInfo(msgspec.Struct, frozen=True):
-    """What a broker keeps of a file: its size in bytes."""
+    """The size of a file at the broker, in bytes."""
 
     size: int
 

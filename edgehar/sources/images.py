@@ -50,6 +50,12 @@ class ImagesSource(Source):
         self.name = name
         self._paths = paths
         self._rate_hz = options.rate_hz
+        self._skipped = 0
+
+    @property
+    def damaged(self) -> int:
+        """Files skipped so far because they are not readable images."""
+        return self._skipped
 
     @classmethod
     def from_uri(cls, uri: str, options: StillOptions = _DEFAULT) -> Self:
@@ -79,6 +85,7 @@ class ImagesSource(Source):
         for sequence, path in enumerate(self._paths):
             pixels = _decode(path)
             if pixels is None:
+                self._skipped += 1
                 _log.warning("%s: skipped: not a readable image", printable(str(path)))
                 continue
             readable += 1

@@ -37,7 +37,7 @@ STATISTICS = 3
 
 @dataclass(frozen=True)
 class Gate:
-    """Where a correction applies.
+    """The region in which a correction applies.
 
     Attributes:
         scale: factors of the pooled features, float32 `(pooled,)`.
@@ -66,7 +66,7 @@ def everywhere(pooled: int) -> Gate:
 
 @dataclass(frozen=True)
 class Correction:
-    """What is added to the old head.
+    """The correction that is added to the old head.
 
     Attributes:
         weights: float32 `(pooled, labels)`: of the features' means, maxima and deviations, in this order.

@@ -1,4 +1,4 @@
-"""What a head is taught from: every window's logits and pooled features, with labels, clips and groups."""
+"""Examples to teach a head: every window's logits and pooled features, with labels, clips and groups."""
 
 from __future__ import annotations
 

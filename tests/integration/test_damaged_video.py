@@ -1,5 +1,6 @@
 """Video that lost packets on its way: no damaged picture becomes a frame, whatever the codec."""
 
+import itertools
 import random
 
 import av
@@ -94,6 +95,22 @@ def test_a_run_on_a_damaged_file_says_in_its_windows_that_frames_are_missing(tmp
     done = run_command("edgehar", "predict", path, "--model", tiny_bundle)
     assert done.returncode == 0, done.stderr
     assert "damaged or truncated" in done.stderr
+
+
+def test_a_damaged_file_in_a_loop_counts_its_damage_in_every_round(tmp_path):
+    path = tmp_path / "clip.ts"
+    encode(path, "libx264", {"bf": "0"})
+    content = path.read_bytes()
+    middle = len(content) // 188 // 2 * 188
+    path.write_bytes(content[:middle] + content[middle + 3 * 188 :])
+    frames, damaged = pictures(path)
+    assert damaged
+    with open_source(path, loop=True) as source:
+        looped = [frame.sequence for frame in itertools.islice(source, 2 * len(frames) + 1)]
+        assert source.damaged == 2 * damaged
+    # The numbers have the gaps of the file, in every round.
+    numbers = [number for number, _ in frames]
+    assert looped[: 2 * len(frames)] == [*numbers, *(number + numbers[-1] + 1 for number in numbers)]
 
 
 def test_a_good_file_loses_nothing(tmp_path):

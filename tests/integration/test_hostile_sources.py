@@ -4,6 +4,7 @@ import gc
 import http.server
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -324,6 +325,37 @@ def test_an_answer_over_http_opens_no_other_protocol(kind, body):
     with pytest.raises(SourceError):
         list(open_source(f"http://127.0.0.1:{serve(handle)}/x", open_timeout_s=3))
     assert not any("B808" in port for port in udp_ports() - before)
+
+
+def test_what_came_over_tls_does_not_go_on_without_it(certificates, tmp_path):
+    """A playlist over HTTPS may name segments over HTTPS, also of other hosts, and none over HTTP."""
+    asked, clip = [], write_video(tmp_path / "a.ts", flat_frames([20] * 10)).read_bytes()
+    plain = serve(lambda connection: asked.append(connection))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.server, certificates.server_key)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            where = f"http://127.0.0.1:{plain}/a.ts" if self.path == "/plain.m3u8" else "a.ts"
+            body = f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{where}\n#EXT-X-ENDLIST\n".encode()
+            body = clip if self.path == "/a.ts" else body
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address, options = f"https://localhost:{server.server_port}", {"ca_file": str(certificates.authority)}
+        assert len(list(open_source(f"{address}/same.m3u8", **options))) == 10
+        with pytest.raises(SourceError):
+            list(open_source(f"{address}/plain.m3u8", **options))
+        server.shutdown()
+    assert not asked
 
 
 def test_a_local_file_opens_no_network(tmp_path):

@@ -43,6 +43,14 @@ def test_an_id_is_a_time_ordered_uuid_unless_told_otherwise():
     assert [known.int >> 80 for known in ids] == sorted(known.int >> 80 for known in ids)
 
 
+def test_an_id_is_the_time_in_milliseconds_and_random_bits(monkeypatch):
+    monkeypatch.setattr("time.time_ns", lambda: 1_645_557_742_000_999_999)
+    monkeypatch.setattr("os.urandom", lambda count: b"\xff" * count)
+    _, (start, _) = decide(Decider(LABELS, DecisionOptions()), fights(0.9))
+    # The time is that of the example in RFC 9562, appendix A.6.
+    assert start.id == "017f22e2-79b0-7fff-bfff-ffffffffffff"
+
+
 def test_an_event_open_at_the_end_is_ended():
     _, events = decide(make_decider(), fights(0.6))
     assert [event.phase for event in events] == ["start", "end"]
@@ -199,6 +207,15 @@ def test_the_average_lasts_when_other_options_change_and_begins_anew_when_it_cha
         decide(decider, fights(0.9), finish=False)
         decider.reconfigure(msgspec.structs.replace(decider.options, **change))
         assert decide(decider, [(1.0, {"idle": 1.0, "fight": 0.0, "hug": 0.0})])[0] == [label]
+
+
+def test_the_baseline_lasts_when_other_options_change_and_begins_anew_when_it_changes_itself():
+    rules = {"baseline_share": 1.0, "baseline_seconds": 100.0, "baseline_most": 1.0, "baseline_warm_up_s": 0.0}
+    for change, label in (({"threshold": 0.55}, UNKNOWN), ({"baseline_seconds": 90.0}, "fight")):
+        decider = make_decider(baseline_reference=0.0, **rules)
+        decide(decider, fights(0.9, 0.9), finish=False)
+        decider.reconfigure(msgspec.structs.replace(decider.options, **change))
+        assert decide(decider, [(2.0, next(scores_of([("fight", 0.9)])))])[0] == [label]
 
 
 @pytest.mark.parametrize(
