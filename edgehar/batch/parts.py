@@ -36,7 +36,7 @@ _OPEN_PARTS = 4
 
 @dataclass(frozen=True)
 class PartLimits:
-    """How much may wait in memory, and is lost if the batch is killed.
+    """Limits of the rows that wait in memory, and are lost if the batch is killed.
 
     Attributes:
         size: compressed rows, in bytes.
@@ -51,7 +51,7 @@ class PartLimits:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the rows of a file are."""
+    """The place of a file's rows."""
 
     part: Path
     first_row: int

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """How a batch is run.
+    """Options of a batch.
 
     Attributes:
         model: path of a bundle, or the name of a shipped model.

@@ -1,4 +1,4 @@
-"""How other libraries resize a frame to int8: OpenCV, numpy, Pillow. Each function returns `(size, size, 3)` RGB."""
+"""Resize a frame to int8 with other libraries: OpenCV, numpy, Pillow. Each function returns `(size, size, 3)` RGB."""
 
 from __future__ import annotations
 

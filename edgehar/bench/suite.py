@@ -32,7 +32,7 @@ _QUICK = Protocol(rounds=3, turn_s=0.002)
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """What to measure.
+    """Options of `edgehar bench`.
 
     Attributes:
         parts: names of `edgehar.cli.bench.PARTS`.
@@ -52,7 +52,7 @@ class BenchOptions:
 
     @property
     def protocol(self) -> Protocol:
-        """How often to measure."""
+        """The number of rounds and calls."""
         usual = _QUICK if self.quick else Protocol()
         return Protocol(self.rounds or usual.rounds, usual.turn_s)
 

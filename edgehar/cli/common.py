@@ -1,4 +1,4 @@
-"""What all commands share: the parser, logging to stderr, and the exit code and message of an error."""
+"""The parts that all commands share: the parser, logging to stderr, and the exit code and message of an error."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
 
 
 class CommandOptions(NamedTuple):
-    """How `run_command` runs a command.
+    """Options of `run_command`.
 
     Attributes:
         out_of_memory: what to do when memory runs out.

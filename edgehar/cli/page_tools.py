@@ -1,4 +1,4 @@
-"""What the pages may ask of the command line: the settings, and a check of the device as `edgehar doctor` does it."""
+"""Functions of the command line for the pages: the settings, and a check of the device as by `edgehar doctor`."""
 
 from __future__ import annotations
 

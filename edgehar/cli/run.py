@@ -104,7 +104,7 @@ def _make_parser(prog: str) -> argparse.ArgumentParser:
         nargs="?",
         const="",
         metavar="[HOST:]PORT",
-        help="serve pages with live pictures and events; on port 8088 of this machine only unless told otherwise; see "
+        help="serve pages with live pictures and events, by default on port 8088 and for this machine only; see "
         "docs/web.md",
     )
     parser.add_argument(
@@ -131,6 +131,16 @@ def main(argv: Sequence[str] | None = None, signals: Signals | None = None, prog
         before_threads=_share_arena,
     )
     return run_command(_make_parser(prog), lambda args: _run(args, signals or Signals()), argv, options)
+
+
+def run_with(argv: Sequence[str], signals: Signals | None = None) -> int:
+    """Run with arguments, inside another command; returns the exit code, and raises the errors.
+
+    Args:
+        argv: arguments.
+        signals: handlers of signals that are installed already; installed here when None.
+    """
+    return _run(_make_parser("edgehar-run").parse_args(argv), signals or Signals())
 
 
 def _share_arena() -> None:

@@ -308,7 +308,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 )
 
     def view_of(self, camera: CameraOptions) -> View:
-        """What of this camera's picture may be shown and kept."""
+        """The part of this camera's picture that may be shown and kept."""
         from edgehar.masks import View
 
         masks = tuple(tuple(mask) for mask in camera.masks)

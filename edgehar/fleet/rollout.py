@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(enum.Enum):
-    """What a push thinks of a device."""
+    """The verdict of a push on a device."""
 
     WAITING = "waiting"
     GOOD = "good"
@@ -27,7 +27,7 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True)
 class RolloutOptions:
-    """How careful a push is.
+    """Limits of a push.
 
     Attributes:
         canary: devices that get the bundle first.

@@ -29,7 +29,7 @@ _BAD_STATES = (StreamState.RECONNECTING, StreamState.FAILED, StreamState.STOPPED
 
 @dataclass
 class DeviceView:
-    """What is known of one device.
+    """The state of one device.
 
     Attributes:
         name: its level in the topics.

@@ -32,7 +32,7 @@ _CONSTANTS = _EIGHT_BITS | {"INT32", "INT64", "INT16", "BOOL"}
 
 @dataclass(frozen=True)
 class Mapping:
-    """Where the compiler would place an operator.
+    """The processor that the compiler would choose for an operator.
 
     Attributes:
         operator: the operator.

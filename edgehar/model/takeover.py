@@ -1,4 +1,4 @@
-"""Which bundle stands in for a configured model: put forward, tried in shadow, taken over, rolled back.
+"""Replace the bundle of a configured model: propose, try in shadow, take over, roll back.
 
 A folder holds, for each configured model, copies of bundles and a state file. `edgehar models` and other programs
 change the state; a running edgehar-run with `[models] swap = true` follows it. Every change is one rename: a process
@@ -45,7 +45,7 @@ class Installed(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """What a shadow and the active model have answered in the same time.
+    """Answers of a shadow and of the active model over the same time.
 
     Attributes:
         hours: hours watched, over all cameras.
@@ -65,7 +65,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs for one configured model.
+    """The bundles of one configured model.
 
     Attributes:
         model: the model as the configuration names it.

@@ -78,7 +78,7 @@ def make_uploader(config: Config, shared: Shared, on_uploaded: Callable[[Event],
 
 @dataclass(frozen=True)
 class Shared:
-    """What the streams of a run share.
+    """The parts that the streams of a run share.
 
     Attributes:
         models: the models, by the name or path that the configuration gives.

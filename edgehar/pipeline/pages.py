@@ -88,7 +88,7 @@ def _camera(stream: Stream) -> WebCamera:
     return WebCamera(
         name=stream.name,
         key=safe_name(stream.name),
-        manifest=stream.classifier.bundle.manifest,
+        read_manifest=lambda: stream.classifier.bundle.manifest,
         view=stream.view,
         frame=lambda: stream.last_frame,
         take_input=partial(_take_input, stream),

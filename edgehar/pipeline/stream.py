@@ -40,7 +40,7 @@ INFERENCE_ERRORS = 5
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """How the source of a stream is read, shown and recorded.
+    """Options of reading, showing and recording the source of a stream.
 
     Attributes:
         reconnect: when and how often to reopen a live source.

@@ -13,7 +13,7 @@ _START = re.compile(rb"\x00\x00\x01")
 
 
 class Loss(enum.Enum):
-    """What is missing."""
+    """The missing parts."""
 
     NOTHING = enum.auto()
     BEFORE = enum.auto()  # a frame before this one

@@ -127,7 +127,7 @@ class VideoOptions(SourceOptions, frozen=True):
 
 
 class ReplayOptions(SourceOptions, frozen=True):
-    """How files and images are replayed, whichever back end reads them.
+    """Options of replaying files and images, for all back ends.
 
     Attributes:
         loop: start again at the end.

@@ -1,4 +1,4 @@
-"""What the frozen encoder makes of a clip: the windows of int8 features that the head would be given."""
+"""Encode a clip with the frozen encoder: the windows of int8 features that the head gets."""
 
 from __future__ import annotations
 

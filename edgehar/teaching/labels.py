@@ -26,7 +26,7 @@ Verdict = Literal["right", "wrong", "other"]
 
 
 class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a person says is seen.
+    """A person's label.
 
     Attributes:
         label: the right answer: a class of the model, a new class, or `ORDINARY` for nothing to report.

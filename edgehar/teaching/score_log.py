@@ -104,7 +104,7 @@ class Block:
 
 @dataclass
 class Scan:
-    """What reading a file found besides its blocks.
+    """Findings of reading a file, besides its blocks.
 
     Attributes:
         damaged: stretches that were skipped.

@@ -41,7 +41,7 @@ RECOMMENDED_CLIPS = 10
 
 @dataclass(frozen=True)
 class LabelResult:
-    """How the clips of one label were answered while their group was held out.
+    """Answers to the clips of one label while their group was held out.
 
     Attributes:
         clips: how many there are.
@@ -56,7 +56,7 @@ class LabelResult:
 
 @dataclass(frozen=True)
 class OrdinaryResult:
-    """How moments that were chosen by chance, and have no label, were answered.
+    """Answers to random moments without a label.
 
     Attributes:
         moments: how many there are.
@@ -71,7 +71,7 @@ class OrdinaryResult:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What teaching found, before anything is written.
+    """Results of teaching, before anything is written.
 
     Attributes:
         results: by label.

@@ -1,4 +1,4 @@
-"""What the API answers with: one struct for each answer. The OpenAPI document is generated from them."""
+"""Answers of the API: one struct for each. The OpenAPI document is generated from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
-    """Who is asking.
+    """The user who asks.
 
     Attributes:
         logged_in: whether the other paths may be used.
@@ -109,7 +109,7 @@ class Strip(msgspec.Struct, frozen=True):
 
 
 class LabelInfo(msgspec.Struct, frozen=True):
-    """What a person said about an event.
+    """A person's label of an event.
 
     Attributes:
         verdict: "right", "wrong" (nothing was to report), or "other".
@@ -175,7 +175,7 @@ class EventPage(msgspec.Struct, frozen=True):
 
 
 class EventChoices(msgspec.Struct, frozen=True):
-    """What events can be filtered by.
+    """The values by which events can be filtered.
 
     Attributes:
         cameras: names of cameras in paths, with their names in records.
@@ -223,7 +223,7 @@ class LabelPeaks(msgspec.Struct, frozen=True):
 
 
 class Peaks(msgspec.Struct, frozen=True):
-    """What would have fired: events whose peak reaches a threshold.
+    """Events whose peak reaches a threshold.
 
     Attributes:
         source: "recordings": recorded events, which say nothing about thresholds below the one they were recorded
@@ -236,7 +236,7 @@ class Peaks(msgspec.Struct, frozen=True):
 
 
 class Output(msgspec.Struct, frozen=True):
-    """Where records go.
+    """The outputs of records.
 
     Attributes:
         name: of the output.
@@ -286,7 +286,7 @@ class LogLine(msgspec.Struct, frozen=True):
 
 
 class StatusInfo(msgspec.Struct, frozen=True):
-    """How the run is.
+    """The state of the run.
 
     Attributes:
         version: of edgehar.
@@ -366,7 +366,7 @@ class SettingsInfo(msgspec.Struct, frozen=True):
 
 
 class SettingsResult(msgspec.Struct, frozen=True):
-    """What became of a change.
+    """The result of a change.
 
     Attributes:
         version: of the file now.

@@ -30,7 +30,7 @@ MOST_LISTED = 200
 
 @dataclass(frozen=True)
 class Filters:
-    """Which events are wanted.
+    """A filter of events.
 
     Attributes:
         camera: name of the camera in paths; "" for all.

@@ -1,4 +1,4 @@
-"""What the answers of the pages are made of."""
+"""The parts from which the pages make their answers."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Examiner(Protocol):
 
 @dataclass(frozen=True)
 class Tools:
-    """What the command line gives to the pages of a run.
+    """Functions of the command line for the pages of a run.
 
     Attributes:
         examiner: checks the device; None if that is not possible.
@@ -82,7 +82,7 @@ class Tools:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run gives to its pages.
+    """The parts of a run that its pages use.
 
     Attributes:
         cameras: in the order of the configuration.

@@ -45,7 +45,7 @@ CALM_S, FROZEN_S, WAIT_S = 2.0, 3.0, 120.0
 
 
 class Port:
-    """What `mqtt_options` needs to know of a broker that another process has started."""
+    """The facts that `mqtt_options` needs about a broker that another process has started."""
 
     USER, PASSWORD, certificates = Broker.USER, Broker.PASSWORD, None
 

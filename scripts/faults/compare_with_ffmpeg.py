@@ -44,7 +44,7 @@ REORDERED = 32
 
 @dataclass
 class Reading:
-    """What a reader found in a file.
+    """A reader's findings in a file.
 
     Attributes:
         times_s: time of each frame since the first, in seconds; None if unknown.

@@ -49,7 +49,7 @@ BLOCK = 4096
 
 @dataclass(frozen=True)
 class Operation:
-    """What the program did: c(reate), m(ake folder), w(rite), t(runcate), s(ync), r(ename), u(nlink), d (rmdir)."""
+    """An operation: c(reate), m(ake folder), w(rite), t(runcate), s(ync), r(ename), u(nlink), d (rmdir)."""
 
     kind: str
     path: str

@@ -55,7 +55,7 @@ directory = "{disk}/clips"
 
 @dataclass
 class Answers:
-    """When each answer came on standard output, in seconds of `time.monotonic`, and how far the video was."""
+    """The time of each answer on standard output, in seconds of `time.monotonic`, and the position in the video."""
 
     came_s: list[float] = field(default_factory=list)
     end_s: list[float] = field(default_factory=list)

@@ -77,7 +77,7 @@ def check_frames(folder: Path) -> None:
 
 
 def check_refusals() -> None:
-    """What cannot be opened is refused with our message."""
+    """A source that cannot be opened is refused with our message."""
     for name, uri, options, kind in (
         ("a camera that is not there", "picamera2:7", {}, SourceError),
         ("an unknown control", "picamera2:0", {"controls": {"Zoom": 2}}, ConfigError),

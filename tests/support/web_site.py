@@ -50,7 +50,7 @@ class FakeCamera:
         return WebCamera(
             name=self.name,
             key=self.name,
-            manifest=self.manifest,
+            read_manifest=lambda: self.manifest,
             view=self.view,
             frame=lambda: self.newest,
             take_input=self.wanted_input.append,

@@ -41,7 +41,7 @@ _MOST_WAITING = 64
 
 @dataclass(frozen=True)
 class AgentOptions:
-    """What an agent works with.
+    """The parts that an agent works with.
 
     Attributes:
         folder: where it keeps the file that arrives and its latest report.
@@ -58,7 +58,7 @@ class AgentOptions:
 
 @dataclass(frozen=True)
 class AgentLinks:
-    """How an agent talks to the broker.
+    """Connection of an agent to the broker.
 
     Attributes:
         subscribe: asks for the messages of a topic.
@@ -98,7 +98,7 @@ class _Download:
 
 
 class _Followed(msgspec.Struct, frozen=True):
-    """What the agent keeps on disk: the latest order, and the latest report about it."""
+    """The agent's state on disk: the latest order, and the latest report about it."""
 
     order: Order
     report: OrderReport

@@ -138,7 +138,7 @@ class MqttConnection:
 
     @property
     def room(self) -> int:
-        """How many more messages may be sent now."""
+        """The number of messages that may be sent now."""
         return max(self._window - len(self._in_flight), 0) if self.ready and self.gone is None else 0
 
     @property

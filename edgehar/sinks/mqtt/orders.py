@@ -29,7 +29,7 @@ _DIGEST = r"^[0-9a-f]{64}$"
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What a device is to do.
+    """An order to a device.
 
     Attributes:
         id: identifies the order; a device follows each once.
@@ -54,7 +54,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class OrderState(enum.StrEnum):
-    """How far a device is with an order.
+    """Progress of a device with an order.
 
     Attributes:
         FETCHING: it receives the file.

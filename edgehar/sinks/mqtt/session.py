@@ -38,7 +38,7 @@ _LOST_OFTEN, _LOST_WITHIN_S = 4, 180.0
 
 @dataclass(frozen=True, slots=True)
 class MqttTopics:
-    """What a session publishes beside its events, and what it listens to.
+    """The topics that a session publishes, and the topics that it listens to.
 
     Attributes:
         event: returns the topic of an event's payload.

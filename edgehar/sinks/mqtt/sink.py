@@ -132,7 +132,7 @@ class MqttSink(Sink):
 
     @property
     def reconnects(self) -> int:
-        """How often a connection followed an earlier one."""
+        """The number of connections that followed an earlier one."""
         return self._session.reconnects
 
     def write(self, record: Record) -> None:

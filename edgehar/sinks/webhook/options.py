@@ -95,7 +95,7 @@ class WebhookOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 @dataclass(frozen=True)
 class Receiver:
-    """Where events are posted.
+    """The receiver of events.
 
     Attributes:
         host: name or address.

@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from edgehar.web.answers import CameraInfo, Cameras, LabelPeaks, LiveState, Peaks, Strip
 from edgehar.web.api.operation import Operation, Parameter
-from edgehar.web.board import BIN_S
+from edgehar.web.board import BIN_S, BINS
 from edgehar.web.guard import RefusedError, json_response
 from edgehar.web.live import BOUNDARY
 
@@ -73,7 +73,9 @@ async def read_strip(request: Request, services: Services) -> Response:
     board = services.board.cameras[camera.name]
     start_s, scores = board.strip()
     events = [event.to_dict() for event in board.events]
-    return json_response(Strip(start_s, BIN_S, {label: scores[label] for label in camera.actions}, events))
+    return json_response(
+        Strip(start_s, BIN_S, {label: scores.get(label, [0] * BINS) for label in camera.actions}, events)
+    )
 
 
 async def read_peaks(request: Request, services: Services) -> Response:

@@ -33,7 +33,7 @@ _FILES = {".jpg": "image/jpeg", ".mp4": "video/mp4", ".json": "application/json"
 
 
 class Judgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a person says about an event.
+    """A person's label of an event.
 
     Attributes:
         verdict: "right", "wrong" (nothing was to report), or "other".

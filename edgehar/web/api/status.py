@@ -1,4 +1,4 @@
-"""How the run is, and a check of the device at a button."""
+"""The state of the run, and a check of the device on request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What a check found.
+    """The result of a check.
 
     Attributes:
         check: what was checked.
@@ -38,7 +38,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """What all checks found.
+    """The results of all checks.
 
     Attributes:
         ok: whether nothing failed.

@@ -1,9 +1,9 @@
 // One camera: masks and region over its picture, thresholds with what they would have done, hours.
-import { api, element, notice, percent, root, t } from "./app.js";
+import { api, element, notice, percent, t } from "./app.js";
 import { Areas } from "./areas.js";
+import { Feed, showImage } from "./feed.js";
 import { Changes } from "./savebar.js";
 
-const PICTURE_EVERY_MS = 1000;
 const byId = (name) => document.getElementById(name);
 const key = decodeURIComponent(location.pathname.split("/").pop());
 const changes = new Changes(load);
@@ -115,17 +115,12 @@ byId("clear-region").addEventListener("click", () => { areas.region = null; area
 
 const picture = byId("picture");
 picture.addEventListener("load", () => {
-  picture.hidden = false;
   byId("blank").hidden = true;
   byId("stage").style.aspectRatio = `${picture.naturalWidth} / ${picture.naturalHeight}`;
 });
-picture.addEventListener("error", () => { if (camera?.pictures === "none") byId("blank").textContent = t("live.no-pictures"); });
-function refresh() {
-  if (!document.hidden && number >= 0) picture.src = `${root}api/v1/cameras/${encodeURIComponent(key)}/picture.jpg?${Date.now()}`;
-}
-setInterval(refresh, PICTURE_EVERY_MS);
-
 load().then(() => {
-  picture.alt = t("live.picture-of", { camera: camera?.name ?? key });
-  if (number >= 0 && camera.width !== null) refresh();
+  if (number < 0) return;
+  picture.alt = t("live.picture-of", { camera: camera.name });
+  if (camera.pictures === "none") byId("blank").textContent = t("live.no-pictures");
+  else new Feed(`camera=${encodeURIComponent(key)}`, ({ kind, type, body }) => { if (kind === "picture") showImage(picture, body, type); });
 }).catch((error) => notice(error.message || t("error.connection"), "bad"));

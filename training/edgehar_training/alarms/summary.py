@@ -37,7 +37,7 @@ TOLERANCE_S = 3.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AlarmOptions:
-    """How alarms are measured.
+    """Options of measuring alarms.
 
     Attributes:
         labels: labels whose events are alarms; None for every label that is not background.

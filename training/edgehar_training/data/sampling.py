@@ -1,4 +1,4 @@
-"""Which frames of a clip make a window.
+"""Sample the frames of a window from a clip.
 
 Four strategies: "consecutive" frames on the time grid, in training from a random start, as the device sees them;
 "uniform", evenly over the clip; "segments", one frame of each equal part of the clip, random in training and the middle

@@ -34,7 +34,7 @@ _INNER_FOLDS = 5
 
 @dataclasses.dataclass(frozen=True)
 class ClosedForm:
-    """How the weights are found.
+    """Options of finding the weights.
 
     Attributes:
         components: principal components of each part that are kept.

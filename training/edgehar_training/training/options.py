@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How to make one run.
+    """Options of one run.
 
     Attributes:
         resume: continue the run if its folder exists.
@@ -41,7 +41,7 @@ class Job:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExperimentOptions:
-    """How to make the runs of an experiment.
+    """Options of the runs of an experiment.
 
     Attributes:
         out: folder of the run, or of all runs.

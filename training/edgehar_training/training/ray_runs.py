@@ -63,7 +63,7 @@ def make_runs(
 
 @dataclasses.dataclass(frozen=True)
 class _Setup:
-    """What a task needs beside its run.
+    """The inputs of a task besides its run.
 
     Attributes:
         environment: variables to set.

@@ -106,7 +106,7 @@ def _clips_of(table: Path, source: _Source) -> list[Clip]:
 
 
 def _label(label: str, source: _Source) -> str | None:
-    """What the label is called here; None leaves the clip out."""
+    """The label's name here; None leaves the clip out."""
     if source.label is not None:
         return source.label
     return label if source.labels is None else source.labels.get(label, source.labels.get(OTHERS))
