@@ -162,6 +162,29 @@ def test_the_moving_average_decides_and_is_told():
     assert events[0].peak_score == pytest.approx(0.9 * (1 - np.exp(-1)))
 
 
+@pytest.mark.parametrize(("background", "share"), [(("idle",), 1.0), (("idle", "hug"), 0.5)])
+def test_an_average_from_quiet_starts_with_the_background_alone(background, share):
+    decider = make_decider(background=background, smoothing="ema", start_from="quiet", ema_seconds=100.0)
+    decided, _ = decider.update(make_prediction(next(scores_of([("fight", 1.0)])), 0.0))
+    assert decided.scores == {label: share if label in background else 0.0 for label in LABELS}
+
+
+def test_background_labels_share_what_the_evidence_leaves_as_their_scores_do():
+    decider = make_decider(background=("idle", "hug"), smoothing="cusum")
+    decided, _ = decider.update(make_prediction({"idle": 0.6, "fight": 0.2, "hug": 0.2}, 0.0))
+    assert decided.scores == pytest.approx({"idle": 0.75, "fight": 0.0, "hug": 0.25})
+    decided, _ = decider.update(make_prediction({"idle": 0.0, "fight": 1.0, "hug": 0.0}, 1.0))
+    assert decided.scores == pytest.approx({"idle": 0.25, "fight": 0.5, "hug": 0.25})
+
+
+def test_without_actions_there_is_background_only():
+    decided, events = make_decider(background=LABELS, smoothing="cusum").update(
+        make_prediction({"idle": 0.5, "fight": 0.25, "hug": 0.25}, 0.0)
+    )
+    assert decided.scores == pytest.approx({"idle": 0.5, "fight": 0.25, "hug": 0.25})
+    assert events == []
+
+
 def test_k_of_n_wants_the_same_answer_several_times():
     labels, events = decide(make_decider(smoothing="k-of-n", k=2, n=3), fights(0.9, 0, 0.9, 0, 0, 0.9))
     assert labels == [UNKNOWN, UNKNOWN, "fight", "idle", "idle", "idle"]
