@@ -44,11 +44,11 @@ def test_an_id_is_a_time_ordered_uuid_unless_told_otherwise():
 
 
 def test_an_id_is_the_time_in_milliseconds_and_random_bits(monkeypatch):
-    monkeypatch.setattr("time.time_ns", lambda: 1_645_557_742_000_999_999)
+    monkeypatch.setattr("time.time_ns", lambda: 1_645_557_742_001_999_999)
     monkeypatch.setattr("os.urandom", lambda count: b"\xff" * count)
     _, (start, _) = decide(Decider(LABELS, DecisionOptions()), fights(0.9))
-    # The time is that of the example in RFC 9562, appendix A.6.
-    assert start.id == "017f22e2-79b0-7fff-bfff-ffffffffffff"
+    # A millisecond after the example in RFC 9562, appendix A.6.
+    assert start.id == "017f22e2-79b1-7fff-bfff-ffffffffffff"
 
 
 def test_an_event_open_at_the_end_is_ended():
