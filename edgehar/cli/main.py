@@ -37,9 +37,28 @@ EXAMPLES = """\
 
 # Modules of this folder, each with the command of its name.
 _COMMANDS = (
-    *("fleet", "batch", "bench", "bundle", "clips", "config", "demo", "devices", "doctor", "explain"),
-    *("history", "inspect", "label", "models", "notify", "predict", "seal", "service", "sign"),
-    *("teach", "trust", "web"),
+    "batch",
+    "bench",
+    "bundle",
+    "clips",
+    "config",
+    "demo",
+    "devices",
+    "doctor",
+    "explain",
+    "fleet",
+    "history",
+    "inspect",
+    "label",
+    "models",
+    "notify",
+    "predict",
+    "seal",
+    "service",
+    "sign",
+    "teach",
+    "trust",
+    "web",
 )
 # Commands that are also programs of their own, with all options there.
 _PROGRAMS = {

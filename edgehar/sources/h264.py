@@ -66,8 +66,8 @@ class LossDetector:
         if is_idr:
             self._number = 0
             return False
-        # A frame that is not a reference has the number of the next reference.
-        self._number = number if is_reference else (number - 1) % count
+        # A frame that is not a reference has the number of the next reference. Some encoders give it that of the last.
+        self._number = number if is_reference or number == before else (number - 1) % count
         return before is not None and number not in (before, (before + 1) % count) and not self._gaps_allowed
 
     def _misses_slice(self, slices: tuple[int, ...]) -> bool:

@@ -88,10 +88,11 @@ class CameraBoard:
         elif isinstance(record, Event):
             with self._lock:
                 known = next((n for n, event in enumerate(self._events) if event.id == record.id), None)
-                if known is None:
-                    self._events.append(record)
-                else:
+                if known is not None:
                     self._events[known] = record
+                elif record.phase != "uploaded":
+                    # The clip of an event may be uploaded days later: that is not a new event.
+                    self._events.append(record)
 
     @property
     def events(self) -> list[Event]:

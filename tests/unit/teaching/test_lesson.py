@@ -68,8 +68,19 @@ def test_far_from_what_was_taught_the_old_head_answers():
     correction = Lesson(clips, 3).fit(range(len(clips)), 0.001)
     old, far = np.array([[0.3, 1.2, -0.5]]), np.full((1, 6), -9.0)
     np.testing.assert_array_equal(correction.logits(old, far), old)
-    near = np.concatenate([one.pooled for one in clips])
-    assert (correction.gate.share(near) > 0.5).mean() > 0.95
+    # The old head says 0: those clips need no correction, the others do.
+    shares = {
+        label: [correction.gate.share(one.pooled).mean() for one in clips if one.label == label] for label in (0, 1)
+    }
+    assert max(shares[0]) == 0
+    assert min(shares[1]) > 0.9
+
+
+def test_without_a_mistake_nothing_is_corrected():
+    clips = [one for one in three_kinds() if one.label == 0]
+    correction = Lesson(clips, 3).fit(range(len(clips)), 0.001)
+    for one in clips:
+        np.testing.assert_array_equal(correction.logits(one.old, one.pooled), one.old)
 
 
 def test_a_new_label_cannot_win_far_from_its_clips():

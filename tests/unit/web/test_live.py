@@ -150,6 +150,11 @@ def test_a_board_has_one_record_for_each_event():
     board.add(event("start", id="other"))
     assert [(e.id, e.phase) for e in board.events] == [(event().id, "end"), ("other", "start")]
     assert board.open_event.id == "other"
+    # The clip of an earlier event reaches the server, and that of one before the start of the program.
+    board.add(event("uploaded"))
+    board.add(event("uploaded", id="before"))
+    assert [(e.id, e.phase) for e in board.events] == [(event().id, "uploaded"), ("other", "start")]
+    assert board.open_event.id == "other"
     board.add(event("end", id="other"))
     assert board.open_event is None
 
