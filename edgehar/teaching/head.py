@@ -3,7 +3,7 @@
 The old head stays in the file and is computed as before. Beside it stand the mean, the maximum and the standard
 deviation over time of every feature of the window, `x`. With the old logits `o`:
 
-    g = clip(2 - min_k |s * x - c_k|^2 / r_k, 0, 1)          how near the window is to what was taught
+    g = clip(3 - 2 min_k |s * x - c_k|^2 / r_k, 0, 1)        how near the window is to what was taught
     logits = [o, max(o) - F for each new label] + g * (x @ weights + biases + [0, F for each new label])
 
 A softmax gives the scores. Far from everything taught (`g` = 0) the head answers as the old one did, and a new label
@@ -43,7 +43,7 @@ class Gate:
         scale: factors of the pooled features, float32 `(pooled,)`.
         centres: middles of what was taught, in scaled features, float32 `(centres, pooled)`.
         radii: squared distance from each centre up to which the correction applies in full, float32 `(centres,)`, above
-            0; from there to twice as much it fades out.
+            0; from there to half as much again it fades out.
     """
 
     scale: npt.NDArray[np.float32]
@@ -57,7 +57,7 @@ class Gate:
             pooled: float `(windows, pooled)`.
         """
         nearest = (squared_distances(pooled * self.scale, self.centres) / self.radii).min(axis=1)
-        return np.asarray(np.clip(2.0 - nearest, 0.0, 1.0))
+        return np.asarray(np.clip(3.0 - 2.0 * nearest, 0.0, 1.0))
 
 
 def everywhere(pooled: int) -> Gate:
@@ -186,10 +186,10 @@ class _Surgery:
         squares = self._reduced("SUM", self._binary("MUL", scaled, scaled, (1, pooled)), (1, 1))
         count = (1, len(centres))
         distances = self._binary("ADD", products, squares, count)
-        factors = self._constant("radii", (-6.0 / gate.radii[None]).astype(np.float32))
+        factors = self._constant("radii", (-12.0 / gate.radii[None]).astype(np.float32))
         steep = self._binary("MUL", distances, factors, count)
         nearest = self._reduced("REDUCE_MAX", steep, (1, 1))
-        shifted = self._binary("ADD", nearest, self._constant("twelve", np.full((1, 1), 12.0, np.float32)), (1, 1))
+        shifted = self._binary("ADD", nearest, self._constant("eighteen", np.full((1, 1), 18.0, np.float32)), (1, 1))
         share = self._tensor("share", (1, 1))
         self._operator("RELU6", 1, [shifted], share)
         return share

@@ -42,12 +42,15 @@ def test_folds_share_no_group_and_hold_out_every_clip_once(members):
 
 
 def test_kinds_that_differ_are_learned_for_unseen_groups():
-    clips = three_kinds()
+    clips = three_kinds(groups=10)
     lesson = Lesson(clips, 3)
     assert {lesson.predicted(i, None) for i in range(len(clips))} == {0}
+    right = 0
     for train, held_out in lesson.folds(range(len(clips))):
         correction = lesson.fit(train, lesson.best_penalty(train))
-        assert [lesson.predicted(i, correction) for i in held_out] == [clips[i].label for i in held_out]
+        right += sum(lesson.predicted(i, correction) == clips[i].label for i in held_out)
+    # A tenth of the windows of held-out groups lies outside the radius.
+    assert right >= 27
 
 
 def test_a_label_without_a_clip_keeps_its_logit():
