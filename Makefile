@@ -1,21 +1,29 @@
 # Three commands set everything up on a fresh machine: `make demo`, `make test` and `make docs`.
+# `make test-cluster` runs the tests that need Ray.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Processes that tests run in. Not as many as there are cores: a container may see more of them than it may use.
+# Test processes. Fewer than cores, because a container may see more cores than it may use.
 JOBS ?= 2
-# A kernel must never be tested from the source tree, so tests import what is installed in the virtual environment.
+# Tests import the installed package, so that the compiled kernel is never taken from the source tree.
 SOURCES := pyproject.toml $(shell find edgehar ext training models -type f -not -name '*.so' -not -path '*/__pycache__/*' -not -path '*.egg-info/*' -not -name '_*.c')
 
-.PHONY: demo test lint docs clean
+.PHONY: demo web test test-cluster lint docs clean
 
 demo: $(VENV)/device.installed
 	$(BIN)/edgehar demo --out demo.mp4
+
+# The pages on drawn cameras with events, at http://127.0.0.1:8088/.
+web: $(VENV)/web.installed
+	$(BIN)/edgehar demo --web
 
 test: $(VENV)/dev.installed
 	scripts/install_test_tools.sh
 	$(MAKE) lint
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+
+test-cluster: $(VENV)-cluster/cluster.installed
+	$(VENV)-cluster/bin/python -m pytest tests/cluster
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
@@ -33,16 +41,28 @@ $(VENV)/pip.installed:
 	$(BIN)/pip install --quiet --upgrade pip
 	touch $@
 
-# Whatever an earlier build left in build/lib would be installed along.
+# Remove build/lib, because files of an earlier build there would be installed too.
 $(VENV)/device.installed: $(VENV)/pip.installed $(SOURCES)
 	rm -rf build/lib* build/bdist*
 	$(BIN)/pip install --quiet .
 	touch $@
 
+$(VENV)/web.installed: $(VENV)/pip.installed $(SOURCES)
+	rm -rf build/lib* build/bdist*
+	$(BIN)/pip install --quiet '.[web]'
+	touch $(VENV)/device.installed $@
+
 $(VENV)/dev.installed: $(VENV)/pip.installed $(SOURCES)
 	rm -rf build/lib* build/bdist*
 	$(BIN)/pip install --quiet '.[dev]'
 	touch $(VENV)/device.installed $@
+
+# Ray must not change what the other tests run with, so it gets an environment over the first one.
+$(VENV)-cluster/cluster.installed: $(VENV)/dev.installed
+	$(PYTHON) -m venv $(VENV)-cluster
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$($(VENV)-cluster/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dev.pth"
+	$(VENV)-cluster/bin/pip install --quiet '.[cluster]'
+	touch $@
 
 $(VENV)/docs.installed: $(VENV)/pip.installed $(SOURCES)
 	rm -rf build/lib* build/bdist*
@@ -50,4 +70,4 @@ $(VENV)/docs.installed: $(VENV)/pip.installed $(SOURCES)
 	touch $(VENV)/device.installed $@
 
 clean:
-	rm -rf $(VENV) build dist demo.mp4 *.egg-info training/*.egg-info ext/_*.c
+	rm -rf $(VENV) $(VENV)-cluster build dist demo.mp4 *.egg-info training/*.egg-info ext/_*.c

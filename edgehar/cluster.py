@@ -32,7 +32,7 @@ def ray_cluster(address: str, cpus: int | None = None) -> Iterator[Any]:
     Raises:
         ConfigError: Ray is not installed, nothing answers at the address, or its version differs.
     """
-    # Ray reports its use to its makers unless it is told not to.
+    # Ray sends usage statistics to its makers by default.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -48,7 +48,7 @@ def ray_cluster(address: str, cpus: int | None = None) -> Iterator[Any]:
         options |= {"address": "local", "num_cpus": cores, "include_dashboard": False}
     try:
         ray.init(**options)
-    except (RuntimeError, ConnectionError, ValueError, OSError) as error:
+    except (RuntimeError, ConnectionError, ValueError, OSError, ray.exceptions.RayError) as error:
         text = " ".join(str(error).split())
         raise ConfigError(f"--ray {address}: cannot join the cluster: {text}" if address else f"Ray: {text}") from None
     try:

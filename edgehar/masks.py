@@ -52,7 +52,7 @@ def _cross(a: tuple[float, ...], b: tuple[float, ...], c: tuple[float, ...], d: 
 
 @dataclass(frozen=True)
 class View:
-    """What of a camera's picture may be shown and kept.
+    """The part of a camera's picture that may be shown and kept.
 
     Attributes:
         masks: polygons that are black.

@@ -13,7 +13,7 @@ cdef class LookResizer:
     4. The place: the square of `crop_side` pixels, on whole cells, with the largest sum of energy, the first in row
        order among equals; the middle of the picture if all energy is 0.
     5. "crop": this square of the base pictures of t, t-1 and t-2, each averaged over areas to `height` x `width`, and
-       their differences as in "whole". The square is the same in all three, so that a change of place is no motion.
+       their differences as in "whole". The square is the same in all three, so that a change of place does not look like motion.
 
     Everything is integer arithmetic. A call allocates nothing unless the size or format of the frames changes, and runs
     without the GIL. Concurrent calls wait for each other.

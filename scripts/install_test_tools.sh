@@ -1,7 +1,7 @@
 #!/bin/sh
-# Install what the tests need beyond Python packages: the mosquitto broker, openssl for its certificates, GStreamer's
-# RTSP server with the bindings of the system's Python, libfaketime, which sets a program's clock, and servers that
-# recordings are uploaded to; Chromium and axe-core for the pages.
+# Install the tools that tests need beyond Python packages: the mosquitto broker, openssl for its certificates,
+# GStreamer's RTSP server with bindings for the system's Python, libfaketime, which sets a program's clock, servers for
+# uploads of recordings, and Chromium with axe-core for the pages.
 set -eu
 wanted=""
 if ! command -v mosquitto >/dev/null && [ ! -x /usr/sbin/mosquitto ]; then
@@ -44,6 +44,6 @@ if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $wanted
 else
-    echo "Tests that need these packages will be skipped without them; install them with:" >&2
+    echo "Without these packages, tests that need them are skipped. Install them with:" >&2
     echo "    sudo apt-get install $wanted" >&2
 fi

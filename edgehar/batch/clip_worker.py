@@ -33,7 +33,7 @@ _REPORT_S = 1.0
 
 @dataclass(frozen=True)
 class ClipJob:
-    """How files are classified; the same for every file of a batch.
+    """Options of classifying files; the same for every file of a batch.
 
     Attributes:
         bundle: the model, which need not exist as a file where the worker runs.
@@ -51,7 +51,7 @@ class ClipJob:
 
 
 class ClipStatus(enum.StrEnum):
-    """What became of a file.
+    """The result of a file.
 
     Attributes:
         DONE: it was classified to its end.

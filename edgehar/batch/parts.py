@@ -36,7 +36,7 @@ _OPEN_PARTS = 4
 
 @dataclass(frozen=True)
 class PartLimits:
-    """How much may wait in memory, and is lost if the batch is killed.
+    """Limits of the rows that wait in memory, and are lost if the batch is killed.
 
     Attributes:
         size: compressed rows, in bytes.
@@ -51,7 +51,7 @@ class PartLimits:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the rows of a file are."""
+    """The place of a file's rows."""
 
     part: Path
     first_row: int
@@ -59,7 +59,7 @@ class _Place:
 
 
 class Parts:
-    """The folder of part files of one batch. Use it as a context manager: it is locked, and keeps what is done."""
+    """The folder of part files of one batch. Use it as a context manager: it is locked, and keeps finished work."""
 
     def __init__(
         self,
@@ -202,7 +202,7 @@ class Parts:
 
 
 def _check_settings(path: Path, settings: dict[str, Any]) -> None:
-    """Write the settings of a new batch, or compare them with those that it was begun with."""
+    """Write the settings of a new batch, or compare them with the settings that it was started with."""
     if not path.exists():
         write_text(path, json.dumps(settings, indent=1) + "\n")
         return

@@ -19,7 +19,7 @@ from edgehar.errors import ConfigError
 from edgehar.events.decider import Decider
 from edgehar.events.options import DecisionOptions
 from edgehar.files import whole_file
-from edgehar.model.bundle import ModelBundle
+from edgehar.inspect import trial
 from edgehar.progress import Progress
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """How a batch is run.
+    """Options of a batch.
 
     Attributes:
         model: path of a bundle, or the name of a shipped model.
@@ -94,7 +94,7 @@ def run_batch(
         OSError: the results cannot be written.
     """
     load_pyarrow()
-    bundle = ModelBundle.open(options.model)
+    bundle = trial.open_bundle(options.model)
     manifest = bundle.manifest
     # Raises ConfigError before anything is started.
     Decider(manifest.labels, options.decision, manifest.decision)

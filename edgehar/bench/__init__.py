@@ -1,1 +1,1 @@
-"""What `edgehar bench` measures, and how: side by side, in one run, against what others would do."""
+"""The measurements of `edgehar bench`: side by side, in one run, against other libraries."""

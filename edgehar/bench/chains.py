@@ -1,4 +1,4 @@
-"""How other libraries resize a frame to int8: OpenCV, numpy, Pillow. Each function returns `(size, size, 3)` RGB."""
+"""Resize a frame to int8 with other libraries: OpenCV, numpy, Pillow. Each function returns `(size, size, 3)` RGB."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def _shrink_first(pixels: Pixels, out: Levels, code: int | None) -> Levels:
 
 
 def _convert_first(pixels: Pixels, out: Levels, code: int) -> Levels:
-    colours = cv2.cvtColor(pixels, code)
-    return _to_levels(cv2.resize(colours, out.shape[1::-1], interpolation=cv2.INTER_AREA), out)
+    colors = cv2.cvtColor(pixels, code)
+    return _to_levels(cv2.resize(colors, out.shape[1::-1], interpolation=cv2.INTER_AREA), out)
 
 
 def _to_levels(rgb: Pixels, out: Levels) -> Levels:

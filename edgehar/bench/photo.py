@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 # Standard deviations, in levels, of brightness and color at the largest scale, and of sensor noise.
-_BRIGHTNESS, _COLOUR, _SENSOR_NOISE = 40.0, 12.0, 2.5
+_BRIGHTNESS, _COLOR, _SENSOR_NOISE = 40.0, 12.0, 2.5
 # Detail of half the size has this share of the contrast, near the 1/f of photographs.
 _FALL_OFF = 0.74
 _OBJECTS = 40
@@ -23,8 +23,8 @@ def photo(seed: int, height: int, width: int) -> npt.NDArray[np.uint8]:
     rng = np.random.default_rng(seed)
     scene = cv2.merge([_fractal(rng, height, width, 1)] * 3) * np.float32(_BRIGHTNESS)
     # Eyes and encoders see less detail in colors.
-    colours = _fractal(rng, height // 4, width // 4, 3) * _COLOUR + _MEAN
-    scene += cv2.resize(colours, (width, height), interpolation=cv2.INTER_LINEAR)
+    colors = _fractal(rng, height // 4, width // 4, 3) * _COLOR + _MEAN
+    scene += cv2.resize(colors, (width, height), interpolation=cv2.INTER_LINEAR)
     for _ in range(_OBJECTS):
         _add_object(rng, scene)
     scene += rng.standard_normal(scene.shape, np.float32) * _SENSOR_NOISE
@@ -47,7 +47,7 @@ def _add_object(rng: np.random.Generator, scene: npt.NDArray[np.float32]) -> Non
     """Return a shape with a sharp outline, brighter or darker than its background."""
     height, width = scene.shape[:2]
     mask = np.zeros((height, width), np.uint8)
-    centre = (int(rng.integers(width)), int(rng.integers(height)))
+    center = (int(rng.integers(width)), int(rng.integers(height)))
     axes = (int(rng.integers(4, width // 6)), int(rng.integers(4, height // 4)))
-    cv2.ellipse(mask, centre, axes, float(rng.integers(180)), 0, 360, 1, -1)
+    cv2.ellipse(mask, center, axes, float(rng.integers(180)), 0, 360, 1, -1)
     scene += mask[..., None] * rng.normal(0, 20, 3).astype(np.float32)

@@ -35,7 +35,7 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 class Method(msgspec.Struct, frozen=True):
-    """How it was measured.
+    """The method of a measurement.
 
     Attributes:
         rounds: turns each contender had.

@@ -31,8 +31,8 @@ _QUICK = Protocol(rounds=3, turn_s=0.002)
 
 
 @dataclass(frozen=True)
-class Options:
-    """What to measure.
+class BenchOptions:
+    """Options of `edgehar bench`.
 
     Attributes:
         parts: names of `edgehar.cli.bench.PARTS`.
@@ -52,12 +52,12 @@ class Options:
 
     @property
     def protocol(self) -> Protocol:
-        """How often to measure."""
+        """The number of rounds and calls."""
         usual = _QUICK if self.quick else Protocol()
         return Protocol(self.rounds or usual.rounds, usual.turn_s)
 
 
-def run(options: Options, say: Say) -> Report:
+def run(options: BenchOptions, say: Say) -> Report:
     """Measure all parts.
 
     Args:
@@ -83,7 +83,7 @@ def run(options: Options, say: Say) -> Report:
 
 
 class _Run:
-    def __init__(self, options: Options, say: Say) -> None:
+    def __init__(self, options: BenchOptions, say: Say) -> None:
         self._options, self._say, self._protocol = options, say, options.protocol
         self._date, self._machine = utc_now(), machine.describe()
         self._load = os.getloadavg()[0]

@@ -35,7 +35,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How often to measure.
+    """The number of rounds and calls of a measurement.
 
     Attributes:
         rounds: turns of each contender; at least 1.

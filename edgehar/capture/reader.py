@@ -141,7 +141,7 @@ class Capture:
 
     @property
     def reconnects(self) -> int:
-        """How often the source was reopened and delivered frames again."""
+        """The number of times that the source was reopened and delivered frames again."""
         return self.epoch
 
     def start(self) -> None:

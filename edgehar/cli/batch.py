@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
+from edgehar.cli.numbers import whole_number
 
 if TYPE_CHECKING:
     from typing import Any
@@ -55,7 +56,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--threshold", type=_share, metavar="P", help="score that an action needs, 0 to 1 (the model's own)"
     )
     parser.add_argument(
-        "--jobs", type=_count, metavar="N", help="files at a time (one for each core of the machine or cluster)"
+        "--jobs",
+        type=whole_number(1),
+        metavar="N",
+        help="files at a time (one for each core of the machine or cluster)",
     )
     parser.add_argument(
         "--ray",
@@ -135,11 +139,4 @@ def _share(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text}: give a number from 0 to 1")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: give a whole number above 0")
     return value

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.cli.common import EXIT_DONE
+from edgehar.cli.numbers import whole_number
 from edgehar.cli.run import DEFAULT_MODEL
 from edgehar.errors import ConfigError
 
@@ -41,7 +42,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument("parts", nargs="*", type=_part, metavar="PART", help="what to measure (default: all)")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name of a shipped model, or path of a bundle")
-    parser.add_argument("--size", type=_size, default=60, help="rows and columns to resize to (default: %(default)s)")
+    parser.add_argument(
+        "--size", type=whole_number(8, 224), default=60, help="rows and columns to resize to (default: %(default)s)"
+    )
     parser.add_argument(
         "--peer",
         type=Path,
@@ -50,7 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         metavar="FILE",
         help="another .tflite file to compare with; repeatable",
     )
-    parser.add_argument("--rounds", type=_rounds, metavar="N", help="rounds to take medians of (default: 9)")
+    parser.add_argument("--rounds", type=whole_number(1), metavar="N", help="rounds to take medians of (default: 9)")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON; - prints them instead of tables")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page")
     parser.add_argument(
@@ -65,22 +68,6 @@ def _part(text: str) -> str:
     return text
 
 
-def _rounds(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return int(text)
-
-
-def _size(text: str) -> int:
-    if not 8 <= int(text) <= 224:
-        raise argparse.ArgumentTypeError(f"{text} is not between 8 and 224")
-    return int(text)
-
-
-# argparse names the type in its message: "invalid whole number value: 'x'".
-_rounds.__name__ = _size.__name__ = "whole number"
-
-
 def run(args: argparse.Namespace) -> int:
     """Measure, and print or write the figures."""
     from edgehar.bench import report, suite
@@ -92,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         if not file.parent.is_dir():
             raise ConfigError(f"{file}: folder {file.parent} does not exist; create it first")
     parts = frozenset(PARTS) if not args.parts or "all" in args.parts else frozenset(args.parts)
-    options = suite.Options(parts, args.size, args.model, tuple(args.peer), args.rounds, args.quick)
+    options = suite.BenchOptions(parts, args.size, args.model, tuple(args.peer), args.rounds, args.quick)
     with Progress() as progress:
         found = suite.run(options, lambda part, details: progress.part(f"measuring {part}", details))
     print(report.as_json(found) if args.json == _STANDARD_OUTPUT else report.text(found), end="")

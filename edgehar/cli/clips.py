@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
+from edgehar.cli.numbers import number_above_0
 from edgehar.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,9 +48,13 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     _add_choice(export)
     export.add_argument("--to", metavar="FOLDER", required=True, help="folder to copy to; it is made if missing")
     prune = _action(actions, "prune", "remove the oldest recordings, and note that in the ledger", _prune)
-    prune.add_argument("--max-age-days", type=_positive, metavar="D", help="remove recordings older than this")
-    prune.add_argument("--max-gb", type=_positive, metavar="GB", help="remove recordings until the rest is smaller")
-    prune.add_argument("--min-free-mb", type=_positive, metavar="MB", help="remove recordings until this much is free")
+    prune.add_argument("--max-age-days", type=number_above_0, metavar="D", help="remove recordings older than this")
+    prune.add_argument(
+        "--max-gb", type=number_above_0, metavar="GB", help="remove recordings until the rest is smaller"
+    )
+    prune.add_argument(
+        "--min-free-mb", type=number_above_0, metavar="MB", help="remove recordings until this much is free"
+    )
     prune.add_argument("--dry-run", action="store_true", help="only print what would be removed")
 
 
@@ -72,16 +77,6 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--camera", metavar="NAME", help="only recordings of this camera")
     parser.add_argument("--label", metavar="LABEL", help="only events with this label")
     parser.add_argument("--since", metavar="TIME", help="only recordings since this UTC time, as 2026-11-21T05:40")
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
-_positive.__name__ = "number"
 
 
 def _archive(args: argparse.Namespace) -> Archive:

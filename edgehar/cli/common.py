@@ -1,4 +1,4 @@
-"""What all commands share: the parser, logging to stderr, and the exit code and message of an error."""
+"""The parts that all commands share: the parser, logging to stderr, and the exit code and message of an error."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import logging
 import os
 import sys
 import traceback
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from edgehar._version import __version__
 from edgehar.errors import ConfigError, EdgeharError
@@ -55,9 +54,8 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verbose", action="store_true", help="log more, and print the traceback of an error")
 
 
-@dataclass(frozen=True)
-class CommandOptions:
-    """How `run_command` runs a command.
+class CommandOptions(NamedTuple):
+    """Options of `run_command`.
 
     Attributes:
         out_of_memory: what to do when memory runs out.

@@ -1,4 +1,4 @@
-"""`edgehar demo`: run a shipped model on built-in scenes, and write an annotated video."""
+"""`edgehar demo`: run a shipped model on built-in scenes, and write an annotated video or serve the pages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _EXAMPLES = """\
 examples:
   edgehar demo                                 text on the terminal, and demo.mp4
   edgehar demo --output jsonl                  one JSON object for each prediction
-  edgehar demo --source clip.mp4 --model fight --out fight.mp4"""
+  edgehar demo --source clip.mp4 --model fight --out fight.mp4
+  edgehar demo --web                           the pages at http://127.0.0.1:8088/, with drawn cameras and events"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -41,11 +42,23 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--output", choices=("text", "jsonl"), default="text", help="what to print (default: %(default)s)"
     )
+    parser.add_argument(
+        "--web",
+        nargs="?",
+        const="",
+        metavar="[HOST:]PORT",
+        help="serve the pages on built-in scenes until Ctrl-C, and write no video (port 8088 of this machine)",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Classify the source, print the predictions, and write the annotated video."""
+    """Classify the source, print the predictions, and write the annotated video; or serve the pages."""
+    if args.web is not None:
+        from edgehar.cli.demo_web import run_demo
+        from edgehar.web.options import DEFAULT_LISTEN
+
+        return run_demo(args.web or DEFAULT_LISTEN)
     from edgehar.annotate import AnnotatedVideo
     from edgehar.inspect import trial
     from edgehar.model.classifier import Classifier

@@ -1,4 +1,4 @@
-"""`edgehar fleet`: many devices, seen through the MQTT broker that they publish to.
+"""`edgehar fleet`: many devices, seen and updated through the MQTT broker that they publish to.
 
 The address of the broker ends in the part of the topics that all devices share: with `mqtt://ops@broker/edgehar`, the
 device `hall` publishes under `edgehar/hall`.
@@ -7,19 +7,24 @@ device `hall` publishes under `edgehar/hall`.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgehar.cli.common import EXIT_DONE, Parser
+from edgehar.cli.common import EXIT_DONE, EXIT_FAILED, Parser
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from edgehar.fleet.client import FleetClient
+    from edgehar.fleet.desk import OrderDesk
+    from edgehar.fleet.push import Result
     from edgehar.fleet.view import DeviceView, FleetView
     from edgehar.sinks.mqtt.options import MqttOptions
 
@@ -30,7 +35,9 @@ examples:
   export {URL_VARIABLE}=mqtts://ops@broker.local/edgehar EDGEHAR_MQTT_PASSWORD=secret
   edgehar fleet list --problems                                  only devices that need attention
   edgehar fleet list --json | jq '.[] | select(.online | not) | .name'
-  edgehar fleet watch                                            print changes and alarms as they happen"""
+  edgehar fleet watch                                            print changes and alarms as they happen
+  edgehar fleet push new.edgehar '*' --canary 2 --watch 600       two devices first; stop and roll back if they fail
+  edgehar fleet rollback 'hall-*'                                 back to the model before"""
 
 # The retained messages of all devices have arrived when none came for this long.
 _QUIET_S = 0.7
@@ -41,7 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommands."""
     parser = subparsers.add_parser(
         "fleet",
-        help="list and watch many devices through their MQTT broker",
+        help="list, watch and update many devices through their MQTT broker",
         description=__doc__,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -52,13 +59,48 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     listing.add_argument("--problems", action="store_true", help="only devices that need attention")
     listing.add_argument("--json", action="store_true", help="print JSON")
     listing.add_argument(
-        "--wait", type=float, default=10.0, metavar="S", help="longest time to wait for the broker's messages (10)"
+        "--wait", type=_seconds, default=10.0, metavar="S", help="longest time to wait for the broker's messages (10)"
     )
     listing.set_defaults(run=_list)
     watching = commands.add_parser("watch", help="print changes and alarms as they happen, until Ctrl-C")
     _add_broker(watching)
     watching.add_argument("--json", action="store_true", help="print one JSON object a line")
     watching.set_defaults(run=_watch)
+    _add_push(commands)
+    back = commands.add_parser("rollback", help="have devices leave the model that was pushed to them last")
+    _add_broker(back)
+    back.add_argument("devices", nargs="+", metavar="DEVICE", help="names of devices, with * and ?")
+    back.add_argument("--timeout", type=_seconds, default=60.0, metavar="S", help="time for an answer (60)")
+    back.set_defaults(run=_rollback)
+
+
+def _add_push(commands: argparse._SubParsersAction[Any]) -> None:
+    push = commands.add_parser(
+        "push",
+        help="push a signed model to devices, canaries first",
+        description="Push a signed model to devices. Canaries get it first; each later wave is ten times larger. If "
+        "devices refuse it, leave it again or become unwell, the push stops and is rolled back.",
+    )
+    _add_broker(push)
+    push.add_argument("bundle", type=Path, metavar="BUNDLE", help="the model, NAME.edgehar, signed with edgehar sign")
+    push.add_argument("devices", nargs="+", metavar="DEVICE", help="names of devices, with * and ?")
+    push.add_argument("--model", default="", help="the configured model that it replaces (the only one)")
+    push.add_argument("--canary", type=_count, default=1, metavar="N", help="devices that get it first (1)")
+    push.add_argument(
+        "--watch", type=_seconds, default=600.0, metavar="S", help="how long each must be well with it (600)"
+    )
+    push.add_argument("--shadow", type=_seconds, default=0.0, metavar="S", help="time in shadow first (0)")
+    push.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=300.0,
+        metavar="S",
+        help="time to fetch and start it, beyond the others (300)",
+    )
+    push.add_argument(
+        "--max-failures", type=_share, default=0.02, metavar="P", help="share of devices that may fail (0.02)"
+    )
+    push.set_defaults(run=_push)
 
 
 def _add_broker(parser: argparse.ArgumentParser) -> None:
@@ -102,7 +144,7 @@ def _list(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _read_retained(client: FleetClient, view: FleetView, most_s: float) -> None:
+def _read_retained(client: FleetClient, reader: FleetView | OrderDesk, most_s: float) -> None:
     """Read messages until none arrives for a moment, and the connection stands."""
     from edgehar.fleet.client import Message
 
@@ -114,7 +156,7 @@ def _read_retained(client: FleetClient, view: FleetView, most_s: float) -> None:
             return
         if isinstance(message, Message):
             received = True
-            view.take(message)
+            reader.take(message)
 
 
 def _watch(args: argparse.Namespace) -> int:
@@ -135,6 +177,57 @@ def _watch(args: argparse.Namespace) -> int:
                 print(json.dumps(line) if args.json else "  ".join(line.values()), flush=True)
 
 
+def _push(args: argparse.Namespace) -> int:
+    from edgehar.fleet.push import Pusher, choose
+    from edgehar.fleet.rollout import RolloutOptions
+
+    options = RolloutOptions(
+        canary=args.canary,
+        watch_s=args.watch,
+        timeout_s=args.timeout,
+        shadow_s=args.shadow,
+        max_failures=args.max_failures,
+    )
+    with _desk(args) as desk:
+        result = Pusher(desk).push(args.bundle, choose(desk.view, args.devices), options, args.model)
+    for name, reason in result.failed.items():
+        _log.error("%s: %s", name, reason)
+    if result.stopped:
+        _log.error("stopped and rolled back: %d devices failed", len(result.failed))
+        return EXIT_FAILED
+    print(_outcome("run it", result))
+    return EXIT_DONE
+
+
+def _rollback(args: argparse.Namespace) -> int:
+    from edgehar.fleet.push import Pusher, choose
+
+    with _desk(args) as desk:
+        result = Pusher(desk).roll_back(choose(desk.view, args.devices), args.timeout)
+    for name, reason in result.failed.items():
+        _log.error("%s: %s", name, reason)
+    print(_outcome("rolled back", result))
+    return EXIT_FAILED if result.failed else EXIT_DONE
+
+
+def _outcome(what: str, result: Result) -> str:
+    text = f"{len(result.done)} devices {what}, {len(result.failed)} failed"
+    return f"{text}; {len(result.waiting)} are off or silent, and follow when they return" if result.waiting else text
+
+
+@contextlib.contextmanager
+def _desk(args: argparse.Namespace) -> Iterator[OrderDesk]:
+    """Yield the desk of a connected operator, who knows all devices."""
+    from edgehar.fleet.client import FleetClient
+    from edgehar.fleet.desk import DESK_TOPICS, OrderDesk
+    from edgehar.fleet.view import STATE_TOPICS, FleetView
+
+    with FleetClient(_options(args), STATE_TOPICS, DESK_TOPICS) as client:
+        desk = OrderDesk(client, FleetView())
+        _read_retained(client, desk, _QUIET_S * 10)
+        yield desk
+
+
 def _as_json(device: DeviceView, view: FleetView) -> dict[str, Any]:
     import msgspec
 
@@ -144,6 +237,7 @@ def _as_json(device: DeviceView, view: FleetView) -> dict[str, Any]:
         "problems": device.problems(view.now()),
         "alarms_per_day": device.alarms_per_day(),
         "device": msgspec.to_builtins(device.device),
+        "order": msgspec.to_builtins(device.order),
         "statuses": msgspec.to_builtins(device.statuses),
     }
 
@@ -178,3 +272,24 @@ def _summary(devices: list[DeviceView], view: FleetView) -> str:
     ill = sum(bool(device.problems(view.now())) for device in devices)
     ignored = f"; {view.ignored} messages not understood" if view.ignored else ""
     return f"{len(devices)} devices: {online} online, {len(devices) - online} offline, {ill} need attention{ignored}"
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds, 0 or more")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value

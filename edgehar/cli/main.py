@@ -2,33 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import sys
 from typing import TYPE_CHECKING, Any
 
-from edgehar.cli import (
-    batch,
-    bench,
-    bundle,
-    clips,
-    config,
-    demo,
-    devices,
-    doctor,
-    fleet,
-    history,
-    inspect,
-    label,
-    models,
-    notify,
-    predict,
-    seal,
-    service,
-    sign,
-    teach,
-    trust,
-    web,
-)
 from edgehar.cli.common import EXIT_USAGE, make_parser, run_command
 
 if TYPE_CHECKING:
@@ -39,6 +17,7 @@ EXAMPLES = """\
   edgehar demo                          run a shipped model on built-in scenes, and write demo.mp4
   edgehar run --source clip.mp4         classify a camera, stream or file
   edgehar predict clips/*.mp4           name the action of each clip
+  edgehar explain clip.mp4 --out why.png   which part of the picture, and which frames, decided
   edgehar batch archive --out r.parquet   classify many files, into one table
   edgehar models                        shipped and installed models, and what they recognize
   edgehar inspect my.edgehar --card     model card of a bundle; --verify checks it on this machine
@@ -56,28 +35,30 @@ EXAMPLES = """\
   edgehar service install               run it with systemd from boot
   edgehar web password                  password for the pages of edgehar run --web"""
 
+# Modules of this folder, each with the command of its name.
 _COMMANDS = (
-    fleet,
-    batch,
-    bench,
-    bundle,
-    clips,
-    config,
-    demo,
-    devices,
-    doctor,
-    history,
-    inspect,
-    label,
-    models,
-    notify,
-    predict,
-    seal,
-    service,
-    sign,
-    teach,
-    trust,
-    web,
+    "batch",
+    "bench",
+    "bundle",
+    "clips",
+    "config",
+    "demo",
+    "devices",
+    "doctor",
+    "explain",
+    "fleet",
+    "history",
+    "inspect",
+    "label",
+    "models",
+    "notify",
+    "predict",
+    "seal",
+    "service",
+    "sign",
+    "teach",
+    "trust",
+    "web",
 )
 # Commands that are also programs of their own, with all options there.
 _PROGRAMS = {
@@ -96,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in _PROGRAMS.items():
         subparsers.add_parser(name, help=text, add_help=False)
-    for command in (*_COMMANDS, *_of_training(arguments)):
+    for command in _commands(arguments):
         command.add_parser(subparsers)
 
     def body(args: argparse.Namespace) -> int:
@@ -104,6 +85,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
 
     return run_command(parser, body, arguments)
+
+
+def _commands(arguments: list[str]) -> Iterator[Any]:
+    """Yield the module of the given command, or of all commands if help or an error may list them."""
+    if arguments[:1] and arguments[0] in _COMMANDS:
+        yield importlib.import_module(f"edgehar.cli.{arguments[0]}")
+        return
+    for name in _COMMANDS:
+        yield importlib.import_module(f"edgehar.cli.{name}")
+    yield from _of_training(arguments)
 
 
 def _of_training(arguments: list[str]) -> Iterator[Any]:

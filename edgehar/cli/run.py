@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE, CommandOptions, make_parser, run_command
+from edgehar.cli.numbers import number_above_0, whole_number
 from edgehar.cli.signals import Signals
 
 if TYPE_CHECKING:
@@ -74,35 +74,15 @@ _SETTINGS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
 )
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if not (value > 0 and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
-
-
-def _camera(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
-    return value
-
-
-# argparse names the type in its message: "invalid number value: 'x'".
-_positive.__name__, _count.__name__, _camera.__name__ = "number", "whole number", "camera number"
-
-
 def _make_parser(prog: str) -> argparse.ArgumentParser:
     parser = make_parser(prog, _DESCRIPTION, _EXAMPLES)
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--camera", type=_camera, metavar="N", help="USB camera /dev/videoN (the default is camera 0)")
+    where.add_argument(
+        "--camera",
+        type=whole_number(0, name="camera number"),
+        metavar="N",
+        help="USB camera /dev/videoN (the default is camera 0)",
+    )
     where.add_argument(
         "--source",
         metavar="URI",
@@ -124,13 +104,16 @@ def _make_parser(prog: str) -> argparse.ArgumentParser:
         nargs="?",
         const="",
         metavar="[HOST:]PORT",
-        help="serve pages with live pictures and events; on port 8088 of this machine only unless told otherwise; see "
+        help="serve pages with live pictures and events, by default on port 8088 and for this machine only; see "
         "docs/web.md",
     )
     parser.add_argument(
-        "--duration", type=_positive, metavar="S", help="stop after S seconds: of video for files, else of watching"
+        "--duration",
+        type=number_above_0,
+        metavar="S",
+        help="stop after S seconds: of video for files, else of watching",
     )
-    parser.add_argument("--max-predictions", type=_count, metavar="N", help="stop after exactly N predictions")
+    parser.add_argument("--max-predictions", type=whole_number(1), metavar="N", help="stop after exactly N predictions")
     return parser
 
 
@@ -148,6 +131,16 @@ def main(argv: Sequence[str] | None = None, signals: Signals | None = None, prog
         before_threads=_share_arena,
     )
     return run_command(_make_parser(prog), lambda args: _run(args, signals or Signals()), argv, options)
+
+
+def run_with(argv: Sequence[str], signals: Signals | None = None) -> int:
+    """Run with arguments, inside another command; returns the exit code, and raises the errors.
+
+    Args:
+        argv: arguments.
+        signals: handlers of signals that are installed already; installed here when None.
+    """
+    return _run(_make_parser("edgehar-run").parse_args(argv), signals or Signals())
 
 
 def _share_arena() -> None:
@@ -183,7 +176,7 @@ def _run(args: argparse.Namespace, signals: Signals) -> int:
 def _make_tools(args: argparse.Namespace) -> Tools:
     from edgehar.cli.page_tools import make_tools
 
-    return make_tools(args)
+    return make_tools(args, _overrides(args))
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:

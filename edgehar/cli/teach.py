@@ -113,4 +113,7 @@ def _table(verdict: Verdict) -> str:
         before, after = result.before / result.clips, result.after / result.clips
         lines.append(f"{label:<{width}}  {result.clips:>5}  {before:>8.0%}  {after:>8.0%}")
     lines.append(f"{'mean over labels':<{width}}         {verdict.before:>8.0%}  {verdict.after:>8.0%}")
+    if (found := verdict.ordinary).moments:
+        lines.append(f"random moments without a label: {found.moments}; reported as an action:")
+        lines.append(f"{'':<{width}}         {found.before:>8}  {found.after:>8}")
     return "\n".join(lines)

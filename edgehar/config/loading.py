@@ -36,7 +36,7 @@ class Loaded:
     Attributes:
         config: the configuration.
         given: tree of tables with a `Given` for each value that was set; all others are defaults.
-        warnings: what is allowed but unwise, one line each.
+        warnings: settings that are allowed but unwise, one line each.
     """
 
     config: Config
@@ -62,11 +62,11 @@ class ConfigProblemsError(ConfigError):
 def load(
     path: Path | None, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Config:
-    """Read the configuration, and log what is allowed but unwise.
+    """Read the configuration, and log settings that are allowed but unwise.
 
     Args:
         path: the TOML file, or None. Relative paths in it start at its folder.
-        environ: environment variables; those that start with `EDGEHAR_` are used.
+        environ: environment variables; only names that start with `EDGEHAR_` are used.
         overrides: the command line, as nested dicts like those of the file, with values or `Text`; None is not set. A
             dict for `camera`, in place of a list of tables, changes every camera; with a `source` it is the only
             camera. `model`, `hop` and `decision.threshold` apply to every camera, over its own table in the file.
@@ -81,17 +81,22 @@ def load(
 
 
 def read(
-    path: Path | None, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
+    path: Path | None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    content: bytes | None = None,
 ) -> Loaded:
     """Read the configuration with the origin of every value.
 
-    The arguments are those of `load`. Raises ConfigProblemsError with all problems.
+    The arguments are those of `load`, and `content` to check in place of the file's. Raises ConfigProblemsError with
+    all problems.
     """
     problems: list[str] = []
     tree: dict[Any, Any] = {}
     if path is not None:
         layer = Layer(str(path), problems, lambda setting, value: _from_folder(path.absolute().parent, setting, value))
-        tree = layer.check(Config, _read_toml(path))
+        tree = layer.check(Config, _read_toml(path, content))
     for changes in layers_of(Config, environ or {}, problems):
         tree = _lay_environment(tree, changes, problems)
     command_line = Layer(COMMAND_LINE, problems, changes_tables=True)
@@ -125,10 +130,11 @@ def search_path(environ: Mapping[str, str]) -> list[Path]:
     return [folder / "edgehar" / "config.toml", Path("/etc/edgehar/config.toml")]
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path, content: bytes | None = None) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_FILE + 1)
+        if content is None:
+            with path.open("rb") as file:
+                content = file.read(_LARGEST_FILE + 1)
         if len(content) > _LARGEST_FILE:
             raise ConfigProblemsError([f"{path}: is larger than 1 MB, so it is not a configuration; name another file"])
         # Windows editors put a byte order mark before the text, which TOML does not allow.

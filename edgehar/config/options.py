@@ -90,13 +90,13 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = None
     redirects: Annotated[
         Literal["same-host", "any"],
-        Meta(description="Where the web server of an http:// or https:// address may redirect to."),
+        Meta(description="Where the server of an http://, https:// or rtsp:// address may redirect to."),
     ] = "same-host"
     max_pixels: Annotated[
         Annotated[int, Meta(ge=64, le=67_108_864)] | None,
         Meta(
-            description="Largest picture to decode from a video file or stream, in pixels; 16,777,216 by default, "
-            "because a wrong header would otherwise take all memory.",
+            description="Largest picture to decode from a video file or stream, in pixels; 8,912,896 (4096 x 2176) by "
+            "default, because a wrong header would otherwise take all memory.",
             examples=[33_177_600],
         ),
     ] = None
@@ -183,7 +183,7 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return f"CameraOptions({', '.join(shown)})"
 
     def open_options(self) -> dict[str, Any]:
-        """Return the options for `edgehar.sources.open_source`: only those that are set, as no source accepts all."""
+        """Return the options for `edgehar.sources.open_source`: no source accepts all, so only set ones."""
         defaults = CameraOptions()
         names = (
             *("rate_hz", "width", "height", "transport", "tls_verify", "ca_file"),
@@ -270,8 +270,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("camera is an empty list; leave it out for camera:0")
         if self.upload.url is not None and self.record.directory is None:
             raise ValueError("upload.url is set without record.directory; name a folder for the clips to upload")
+        if self.mqtt.fleet and not self.models.swap:
+            raise ValueError("mqtt.fleet needs models.swap = true, which takes over the models that are pushed")
         if self.inbox.enabled and self.mode == "stateful":
             raise ValueError('inbox.enabled needs mode "window"; a model in mode "stateful" cannot be taught')
+        if self.models.swap and self.mode == "stateful":
+            raise ValueError(
+                'models.swap needs mode "window"; a model in mode "stateful" cannot be replaced while it runs'
+            )
         if self.inbox.enabled and self.inbox.keep == "clips" and self.record.seal_to:
             raise ValueError(
                 'inbox.keep = "clips" would keep pictures in clear although record.seal_to is set; use "features"'
@@ -302,7 +308,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 )
 
     def view_of(self, camera: CameraOptions) -> View:
-        """What of this camera's picture may be shown and kept."""
+        """The part of this camera's picture that may be shown and kept."""
         from edgehar.masks import View
 
         masks = tuple(tuple(mask) for mask in camera.masks)

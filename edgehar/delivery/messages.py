@@ -59,15 +59,23 @@ class Messages:
 def apprise_sender(options: NotifyOptions) -> Callable[[Message], str | None]:
     """Return a function that sends a message to every address, and returns why that failed, or None.
 
+    Called again with the same message, it sends it to the addresses that have not taken it.
+
     Raises:
         ConfigError: apprise is missing, or an address is not one of its.
     """
     apprise = _load()
     services = [_service(apprise, number, address) for number, address in enumerate(addresses(options))]
 
+    latest: Message | None = None
+    left: list[tuple[str, Any]] = []
+
     def send(message: Message) -> str | None:
-        failed = [name for name, service in services if not _sent(apprise, service, message)]
-        return f"{', '.join(failed)} did not take it" if failed else None
+        nonlocal latest, left
+        if message is not latest:
+            latest, left = message, services
+        left = [(name, service) for name, service in left if not _sent(apprise, service, message)]
+        return f"{', '.join(name for name, _ in left)} did not take it" if left else None
 
     return send
 

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 _CHUNK_BYTES = 65_536
 # Above every revision of an event that lasts, and the same each time.
 _UPLOADED_REVISION = 1_000_000
-# Records of sealed events that are kept in memory while the server is away.
+# Records of sealed events that are kept in memory while the server is unreachable.
 _MOST_SEALED = 10_000
 
 

@@ -75,6 +75,11 @@ class Decider:
         return self._options
 
     @property
+    def is_open(self) -> bool:
+        """Whether an event is open."""
+        return self._open is not None
+
+    @property
     def thresholds(self) -> dict[str, float]:
         """The threshold of every label that opens events."""
         return {label: self._thresholds[label] for label in self._actions}
@@ -193,7 +198,7 @@ class Decider:
         return {label: evidence[label] for label in scores}
 
     def _best_label(self, scores: dict[str, float]) -> str | None:
-        """Return the label with the highest score among those that reach their threshold, or None."""
+        """Return the label with the highest score among the labels that reach their threshold, or None."""
         if self._open is not None:
             # The open event may fall below its threshold by the hysteresis.
             scores = {**scores, self._open.label: scores[self._open.label] + self._rules.hysteresis}

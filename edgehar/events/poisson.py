@@ -33,7 +33,7 @@ class Rate:
 def rate(events: int, hours: float, seeds: int = 1) -> Rate:
     """Events per hour, with an interval that takes several seeds as watching the same hours once.
 
-    The seeds' networks see the same recordings, so that more seeds are no more hours: the interval is that of the mean
+    The seeds' networks see the same recordings, so more seeds do not add hours: the interval is that of the mean
     number of events in one of them.
 
     Args:
@@ -49,7 +49,7 @@ def rate(events: int, hours: float, seeds: int = 1) -> Rate:
 def poisson_interval(count: float, confidence: float = 0.95) -> tuple[float, float]:
     """The exact interval of a Poisson mean of which `count` events were seen (Garwood, Biometrika, 1936).
 
-    Its ends are quantiles of gamma distributions of shape `count` and `count` + 1, which a count that is no whole
+    Its ends are quantiles of gamma distributions of shape `count` and `count` + 1, which a count that is not a whole
     number, as a mean over seeds, has too. It takes events for independent of each other.
 
     Args:
@@ -59,6 +59,11 @@ def poisson_interval(count: float, confidence: float = 0.95) -> tuple[float, flo
     tail = (1 - confidence) / 2
     low = 0.0 if count <= 0 else _gamma_quantile(count, tail)
     return low, _gamma_quantile(count + 1, 1 - tail)
+
+
+def chance_of_more(count: float, mean: float) -> float:
+    """The chance that a Poisson variable of this mean exceeds `count`, which need not be a whole number."""
+    return _gamma_share(count + 1, mean)
 
 
 def _gamma_quantile(shape: float, share: float) -> float:

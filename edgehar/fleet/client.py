@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Self
 
 from edgehar.errors import FleetError
 from edgehar.sinks.mqtt.options import MqttOptions, broker_context, read_broker
+from edgehar.sinks.mqtt.orders import fleet_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+    from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTMessageInfo
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
@@ -28,7 +29,7 @@ class Message:
     """A message from the broker.
 
     Attributes:
-        topic: below the prefix of the fleet.
+        topic: below the prefix of the fleet; whole if it is not below it.
         payload: its bytes.
         retained: whether the broker had kept it.
     """
@@ -51,15 +52,17 @@ class FleetClient:
     Attributes:
         where: the broker and the prefix of all devices, without credentials.
         prefix: start of the topics of all devices.
+        root: start of the topics in which operators publish.
         subscribed: whether the broker has accepted the subscriptions.
     """
 
-    def __init__(self, options: MqttOptions, topics: Sequence[str]) -> None:
+    def __init__(self, options: MqttOptions, topics: Sequence[str], orders: Sequence[str] = ()) -> None:
         """Connect and subscribe.
 
         Args:
             options: broker and log-in; the topic of the address is the prefix.
             topics: below the prefix.
+            orders: topics below `root`.
 
         Raises:
             ConfigError: the address is invalid.
@@ -70,7 +73,8 @@ class FleetClient:
 
         broker = read_broker(options)
         self.prefix, self.where = broker.base_topic, f"{broker.where}/{broker.base_topic}"
-        self._topics = [f"{self.prefix}/{topic}" for topic in topics]
+        self.root = fleet_root(self.prefix)
+        self._topics = [*(f"{self.prefix}/{topic}" for topic in topics), *(f"{self.root}/{topic}" for topic in orders)]
         self._messages: queue.Queue[Message | Outage | FleetError] = queue.Queue(_MOST_WAITING)
         self._connected = self.subscribed = False
         client = Client(CallbackAPIVersion.VERSION2, client_id=f"edgehar-fleet-{secrets.token_hex(6)}")
@@ -103,6 +107,10 @@ class FleetClient:
         if isinstance(message, FleetError):
             raise message
         return message
+
+    def publish(self, topic: str, payload: bytes) -> MQTTMessageInfo:
+        """Publish a retained message below `root`, with QoS 1; returns what tells when the broker has taken it."""
+        return self._client.publish(f"{self.root}/{topic}", payload, qos=1, retain=True)
 
     def close(self) -> None:
         """Disconnect."""

@@ -11,6 +11,7 @@ import msgspec
 from edgehar.printable import printable
 from edgehar.records import Event, Status, StreamState
 from edgehar.sinks.mqtt.device import Device
+from edgehar.sinks.mqtt.orders import OrderReport, OrderState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from edgehar.fleet.client import Message
 
 # What `FleetView` understands, below the prefix. A device has one level, and a camera of several one more.
-STATE_TOPICS = ("+/availability", "+/device", "+/status", "+/+/status")
+STATE_TOPICS = ("+/availability", "+/device", "+/order", "+/status", "+/+/status")
 EVENT_TOPICS = ("+/event", "+/+/event")
 # A status is older than this only if the device has stopped sending them; its clock must be right.
 _STALE_S = 3600.0
@@ -28,18 +29,20 @@ _BAD_STATES = (StreamState.RECONNECTING, StreamState.FAILED, StreamState.STOPPED
 
 @dataclass
 class DeviceView:
-    """What is known of one device.
+    """The state of one device.
 
     Attributes:
         name: its level in the topics.
         online: whether it is connected to the broker; None if it never said.
         device: its latest `device` record, if any.
+        order: its latest report about an order, if any.
         statuses: the latest status of each camera, by the camera's level; "" if it has only one.
     """
 
     name: str
     online: bool | None = None
     device: Device | None = None
+    order: OrderReport | None = None
     statuses: dict[str, Status] = field(default_factory=dict)
 
     def problems(self, now: datetime.datetime) -> list[str]:
@@ -51,7 +54,9 @@ class DeviceView:
         if not self.online:
             return ["offline"]
         found = [f"{_camera(name)}{text}" for name, status in self.statuses.items() for text in _faults(status, now)]
-        return found if self.statuses else ["no status"]
+        if self.order is not None and self.order.state in (OrderState.REFUSED, OrderState.RETURNED):
+            found.append(f"order {self.order.state}: {self.order.reason}")
+        return found if self.statuses else ["no status", *found]
 
     def alarms_per_day(self) -> float | None:
         """Return alarms a day, over the last day or the time since its start; None in its first hour."""
@@ -94,6 +99,7 @@ class FleetView:
         self._readers: dict[str, Callable[[DeviceView, str, bytes], str]] = {
             "availability": _read_availability,
             "device": _read_device,
+            "order": _read_order,
             "status": self._read_status,
             "event": _read_event,
         }
@@ -143,6 +149,13 @@ def _read_device(device: DeviceView, _camera: str, payload: bytes) -> str:
     if before.models != device.device.models:
         return f"now runs {models_text(device.device)}"
     return f"now has edgehar {device.device.edgehar}" if before.edgehar != device.device.edgehar else ""
+
+
+def _read_order(device: DeviceView, _camera: str, payload: bytes) -> str:
+    before, report = device.order, msgspec.json.decode(payload, type=OrderReport)
+    device.order = report
+    same = before is not None and (before.id, before.state) == (report.id, report.state)
+    return "" if same else f"order {report.state}{f': {report.reason}' if report.reason else ''}"
 
 
 def _read_event(_device: DeviceView, camera: str, payload: bytes) -> str:

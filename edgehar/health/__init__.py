@@ -1,1 +1,1 @@
-"""How the program and its machine are doing, and who is told: status records, Prometheus, systemd."""
+"""Health of the program and its machine, reported to: status records, Prometheus, systemd."""

@@ -32,7 +32,7 @@ _CONSTANTS = _EIGHT_BITS | {"INT32", "INT64", "INT16", "BOOL"}
 
 @dataclass(frozen=True)
 class Mapping:
-    """Where the compiler would place an operator.
+    """The processor that the compiler would choose for an operator.
 
     Attributes:
         operator: the operator.
@@ -183,14 +183,14 @@ def _reduction(graph: Graph, operator: Operator) -> str:
 def _mean(graph: Graph, operator: Operator) -> str:
     shape = graph.tensors[operator.inputs[0]].shape
     if len(shape) - 1 in _axes(graph.tensors[operator.inputs[1]], len(shape)) and shape[-1] % 4:
-        return f"reduces {shape[-1]} channels, which is no multiple of 4"
+        return f"reduces {shape[-1]} channels, which is not a multiple of 4"
     return _reduction(graph, operator)
 
 
 def _pad(graph: Graph, operator: Operator) -> str:
     amounts = graph.tensors[operator.inputs[1]].data
     if amounts is None:
-        return "pads by what is computed"
+        return "pads by a computed amount"
     return "pads the batch" if len(amounts) > 3 and amounts[0].any() else ""
 
 

@@ -17,7 +17,7 @@ _DELEGATE = "delegate"
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the operators of a file run on this machine.
+    """The placement of a file's operators on this machine.
 
     Attributes:
         runtime: package and version of the TFLite runtime.

@@ -71,7 +71,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Stream:
+class FrameStream:
     """A stream: its frames, its hop, and the number of frames left out."""
 
     frames: list[Frame]
@@ -119,7 +119,7 @@ def verify(
     return found
 
 
-def draw_stream(pool: list[Frame], hop: int, first: int, rate_hz: float, rng: np.random.Generator) -> Stream:
+def draw_stream(pool: list[Frame], hop: int, first: int, rate_hz: float, rng: np.random.Generator) -> FrameStream:
     """Return a stream that starts anywhere in the pool, leaves out some frames, and gives a few windows.
 
     Args:
@@ -144,11 +144,11 @@ def draw_stream(pool: list[Frame], hop: int, first: int, rate_hz: float, rng: np
             captured_s = start_s + (slot + 0.5) / rate_hz
             frames.append(replace(frame, captured_s=captured_s, arrived_s=captured_s, sequence=slot))
         slot += 1
-    return Stream(frames, hop, dropped)
+    return FrameStream(frames, hop, dropped)
 
 
 def compare(
-    network: Network, whole: TfliteModel, stream: Stream
+    network: Network, whole: TfliteModel, stream: FrameStream
 ) -> Iterator[tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]]:
     """Yield the streamed scores and those of the whole-window model, int8 `(labels,)` each, for every prediction."""
     manifest = network.bundle.manifest
@@ -164,7 +164,9 @@ def compare(
                 yield prediction.raw, whole.run(np.stack(recent)).reshape(-1)
 
 
-def _add(found: Verdict, stream: Stream, pairs: Iterable[tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]]) -> Verdict:
+def _add(
+    found: Verdict, stream: FrameStream, pairs: Iterable[tuple[npt.NDArray[np.int8], npt.NDArray[np.int8]]]
+) -> Verdict:
     pairs = list(pairs)
     differences = [np.abs(streamed.astype(np.int16) - at_once) for streamed, at_once in pairs]
     differing = [int((difference > 0).sum()) for difference in differences]

@@ -26,7 +26,7 @@ SUFFIX = ".edgehar"
 REQUIRED_FILES = ("labels.txt", "encoder.tflite", "head.tflite", "window.tflite", "MODEL_CARD.md")
 # Optional files: the network of one step with its states, and the encoder compiled for an Edge TPU.
 STEP_FILE, EDGE_TPU_FILE = "step.tflite", "encoder_edgetpu.tflite"
-# Bounds of what is read into memory. Models for small computers have a few megabytes.
+# Bounds of the bytes that are read into memory. Models for small computers have a few megabytes.
 MOST_BYTES = 64_000_000
 _MOST_MANIFEST_BYTES = 4_000_000
 
@@ -312,5 +312,5 @@ def is_bundle_name(name: str) -> bool:
 
 
 def is_shipped(path: Path) -> bool:
-    """Return whether a bundle is one of those that came with this package."""
+    """Return whether a bundle came with this package."""
     return path.resolve().parent in {folder.resolve() for folder in _shipped_folders()}

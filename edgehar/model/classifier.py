@@ -44,7 +44,6 @@ class Classifier:
     ...             print(prediction.label)
 
     Attributes:
-        bundle: the model.
         hop: frames between predictions.
         mode: "window" or "stateful".
         source_name: name of the source in predictions.
@@ -91,7 +90,6 @@ class Classifier:
             raise ConfigError(f"mode is {mode!r}, it must be {' or '.join(MODES)}")
         self._network = model if isinstance(model, Network) else Network(model, threads=threads, delegate=delegate)
         self._owns_network = self._network is not model
-        self.bundle = self._network.bundle
         manifest = self.bundle.manifest
         self._window = manifest.temporal.window
         self.hop = _check_hop(manifest.temporal.hop if hop is None else hop, self._window, manifest.name)
@@ -112,7 +110,11 @@ class Classifier:
         self.on_input: Callable[[npt.NDArray[np.int8]], object] | None = None
         self._closed = False
         self.keep_features = False
-        self._head_digest = manifest.files["head.tflite"][:8]
+
+    @property
+    def bundle(self) -> ModelBundle:
+        """The model. It changes when another head takes over."""
+        return self._network.bundle
 
     @property
     def rate_hz(self) -> float:
@@ -220,6 +222,16 @@ class Classifier:
         if not answers:
             raise SourceError(f"{clip}: contains no frames")
         return _mean(answers, frames, lost)
+
+    def features(self) -> npt.NDArray[np.int8]:
+        """Return the encodings of the latest window, int8 `(window, features)`, a view that the next frame changes.
+
+        Raises:
+            ConfigError: the mode is "stateful".
+        """
+        if not isinstance(self._history, WindowHistory):
+            raise ConfigError('mode "stateful" keeps no window of features; use mode "window"')
+        return self._history.view()
 
     def reset(self) -> None:
         """Forget all frames: the next frame starts a new stream, whose predictions are numbered from 0."""
@@ -350,12 +362,11 @@ class Classifier:
             timing_ms=TimingMs(round(spent.shrink, 3), round(spent.encode, 3), round(classified_ms, 3)),
             dropped=dropped,
             rate_ok=self._times.rate_ok,
-        ).with_raw(raw, head=self._head_digest, features=self._kept_features())
-
-    def _kept_features(self) -> npt.NDArray[np.int8] | None:
-        if not self.keep_features or not isinstance(self._history, WindowHistory):
-            return None
-        return self._history.view().copy()
+        ).with_raw(
+            raw,
+            head=self.bundle.manifest.files["head.tflite"][:8],
+            features=self.features().copy() if self.keep_features else None,
+        )
 
     def _span(self) -> Window:
         times = self._times

@@ -214,7 +214,7 @@ class Parity(_Section, frozen=True):
 
 
 class Taught(_Section, frozen=True):
-    """How a head was taught on a device.
+    """Record of teaching a head on a device.
 
     Attributes:
         base: name of the bundle it was taught from.
@@ -236,7 +236,7 @@ class Taught(_Section, frozen=True):
 
 
 class Provenance(_Section, frozen=True):
-    """Where the model came from: data, split, seeds, accuracy, tools and commit.
+    """The origin of the model: data, split, seeds, accuracy, tools and commit.
 
     Attributes:
         dataset: training data.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from edgehar.errors import BundleError, ConfigError, EdgeharError
@@ -15,6 +16,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Head:
+    """The head of another bundle with the same encoder, loaded and ready to answer.
+
+    Attributes:
+        bundle: the bundle.
+        model: int8 features `(1, window, features)` to int8 scores `(1, labels)`.
+    """
+
+    bundle: ModelBundle
+    model: TfliteModel
+
+    @property
+    def digest(self) -> str:
+        """First eight digits of the SHA-256 of the head's file."""
+        return self.bundle.manifest.files["head.tflite"][:8]
 
 
 class Network:
@@ -64,6 +83,25 @@ class Network:
         if self._step is None:
             self._step = self._load_step()
         return self._step
+
+    def load_head(self, bundle: ModelBundle) -> Head:
+        """Load the head of another bundle, for `use_head`. Safe in another thread.
+
+        Raises:
+            BundleError: its encoder, window or rate differ from those of this network, or it cannot be loaded.
+        """
+        same_encoder(self.bundle, bundle)
+        where = f"{bundle.path}: head.tflite"
+        model = TfliteModel(bundle.read("head.tflite"), name=where, threads=self._threads)
+        if model.input_shape != self.head.input_shape or model.output_shape != (1, len(bundle.manifest.labels)):
+            raise BundleError(
+                f"{where}: is {model.input_shape} to {model.output_shape}, which does not fit the encoder"
+            )
+        return Head(bundle, model)
+
+    def use_head(self, head: Head) -> None:
+        """Answer with another head from now on. The features of frames seen so far stay valid for it."""
+        self.bundle, self.head, self._step = head.bundle, head.model, None
 
     def reload(self) -> None:
         """Load the networks again from memory, after an interpreter has failed."""
@@ -145,3 +183,23 @@ class Network:
         for what, found, expected in facts:
             if found != expected:
                 raise BundleError(f"{self.bundle.path}: {what} is {found}, but the manifest and encoder say {expected}")
+
+
+def same_encoder(present: ModelBundle, bundle: ModelBundle) -> None:
+    """Check that features of one bundle can be answered by the head of the other.
+
+    Raises:
+        BundleError: encoder, input, window or rate differ.
+    """
+    old, new = present.manifest, bundle.manifest
+    same = {
+        "encoder": old.files["encoder.tflite"] == new.files["encoder.tflite"],
+        "input": old.input == new.input,
+        "window": old.temporal.window == new.temporal.window,
+        "rate_hz": old.temporal.rate_hz == new.temporal.rate_hz,
+    }
+    if differing := [name for name, equal in same.items() if not equal]:
+        raise BundleError(
+            f"{bundle.path}: has another {' and '.join(differing)} than {old.name}, so it cannot take over in a "
+            "running program; set it as `model` in the configuration and restart"
+        )

@@ -93,7 +93,7 @@ def without_notices() -> Iterator[None]:
     """Keep the notices of the runtime's C++ code from standard error, and pass on everything else.
 
     LiteRT writes "INFO: Created TensorFlow Lite XNNPACK delegate for CPU." to the descriptor, without a way to turn it
-    off. What is written meanwhile is held in memory and passed on afterwards.
+    off. Output during this time is held in memory and passed on afterwards.
     """
     try:
         real, held = os.dup(2), os.memfd_create("edgehar-stderr")

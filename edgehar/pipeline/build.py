@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 import math
+from collections import ChainMap
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,12 +18,12 @@ from edgehar.events.decider import Decider
 from edgehar.hours import Hours
 from edgehar.model.bundle import ModelBundle
 from edgehar.model.classifier import Classifier
-from edgehar.model.network import Network
-from edgehar.pipeline.stream import Stream, StreamOptions
+from edgehar.pipeline.models import LoadedModel, load_models
+from edgehar.pipeline.stream import Stream, StreamOptions, recorded_model
 from edgehar.printable import valid_unicode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from edgehar.config import CameraOptions, Config
     from edgehar.delivery.uploader import Uploader
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from edgehar.recording.recorder import Recorder
     from edgehar.records import Event
     from edgehar.sinks.base import Sink
+    from edgehar.sinks.mqtt.agent import AgentLinks, FleetAgent
     from edgehar.sinks.mqtt.commands import Command
     from edgehar.sinks.mqtt.sink import MqttSink
     from edgehar.sinks.spool.queue import Spool
@@ -38,20 +41,6 @@ if TYPE_CHECKING:
 
 # Smallest share of the picture for which a camera's resolution is raised.
 _LEAST_SHARE = 0.01
-
-
-def load_networks(config: Config) -> dict[str, Network]:
-    """Load every model of the configuration once; returns networks by the name or path that the configuration gives."""
-    from edgehar.inspect import trial
-    from edgehar.model import signature
-
-    networks = {}
-    for model in dict.fromkeys(config.model_of(camera) for camera in config.cameras):
-        bundle = trial.open_bundle(model)
-        if config.models.require_signed:
-            signature.require(bundle, config.models.trusted_keys)
-        networks[model] = Network(bundle, threads=config.threads, delegate=config.delegate)
-    return networks
 
 
 def make_recorder(config: Config, monitor: Monitor) -> Recorder | None:
@@ -89,16 +78,16 @@ def make_uploader(config: Config, shared: Shared, on_uploaded: Callable[[Event],
 
 @dataclass(frozen=True)
 class Shared:
-    """What the streams of a run share.
+    """The parts that the streams of a run share.
 
     Attributes:
-        networks: the models, by the name or path that the configuration gives.
+        models: the models, by the name or path that the configuration gives.
         governors: one for each rate, by the rate in Hz, because all streams run on one thread.
         monitor: gets the counts of all streams.
         recorder: records events; None if recording is off.
     """
 
-    networks: dict[str, Network]
+    models: dict[str, LoadedModel]
     governors: dict[float, Governor]
     monitor: Monitor
     recorder: Recorder | None
@@ -106,10 +95,10 @@ class Shared:
     @classmethod
     def of(cls, config: Config, monitor: Monitor) -> Shared:
         """Load the models of a configuration, and make the other parts."""
-        networks = load_networks(config)
-        rates_hz = dict.fromkeys(network.bundle.manifest.temporal.rate_hz for network in networks.values())
+        models = load_models(config)
+        rates_hz = dict.fromkeys(model.network.bundle.manifest.temporal.rate_hz for model in models.values())
         governors = {rate_hz: Governor(rate_hz, config.governor) for rate_hz in rates_hz}
-        return cls(networks, governors, monitor, make_recorder(config, monitor))
+        return cls(models, governors, monitor, make_recorder(config, monitor))
 
 
 def make_streams(config: Config, shared: Shared) -> list[Stream]:
@@ -118,7 +107,7 @@ def make_streams(config: Config, shared: Shared) -> list[Stream]:
 
 
 def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Stream:
-    network = shared.networks[config.model_of(camera)]
+    network = shared.models[config.model_of(camera)].network
     name, bundle, view = source_name(camera), network.bundle, config.view_of(camera)
     recording = _recorder_of(config, camera, bundle, shared)
     classifier = Classifier(
@@ -154,12 +143,12 @@ def _recorder_of(config: Config, camera: CameraOptions, bundle: ModelBundle, sha
         return None
     from edgehar.recording.camera import CameraRecorder
     from edgehar.recording.options import RecordOptions
-    from edgehar.recording.sidecar import Model
 
-    model = Model(bundle.manifest.name, None, tuple(bundle.manifest.labels))
     options = RecordOptions(pre_roll_s=2 * config.inbox.seconds)
     view = config.view_of(camera)
-    return CameraRecorder(source_name(camera), model, view, options, accepts=lambda: False, realtime=camera.realtime)
+    return CameraRecorder(
+        source_name(camera), recorded_model(bundle), view, options, accepts=lambda: False, realtime=camera.realtime
+    )
 
 
 def _keeps_clips(config: Config, camera: CameraOptions) -> bool:
@@ -248,10 +237,7 @@ def _recorded_picture(config: Config, event: Event) -> bytes | None:
 
 
 def _recording(config: Config, camera: CameraOptions, bundle: ModelBundle, recorder: Recorder) -> CameraRecorder:
-    from edgehar.recording.sidecar import Model
-    from edgehar.recording.store import sha256_of
-
-    model = Model(bundle.manifest.name, sha256_of(bundle.path), tuple(bundle.manifest.labels))
+    model = recorded_model(bundle)
     hours = Hours(f"camera {source_name(camera)}: record_hours", camera.record_hours)
     recording = recorder.camera(
         source_name(camera),
@@ -309,7 +295,6 @@ def _local_sinks(config: Config) -> list[Sink]:
 def _mqtt_sink(
     config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[Command], None]
 ) -> MqttSink:
-    from edgehar.recording.store import sha256_of
     from edgehar.sinks.mqtt.device import DeviceReport, ModelInUse
     from edgehar.sinks.mqtt.discovery import PublishedStream
     from edgehar.sinks.mqtt.options import read_broker
@@ -333,20 +318,46 @@ def _mqtt_sink(
         )
         for stream, camera in zip(streams, config.cameras, strict=True)
     ]
-    models = [
-        ModelInUse(stream.model, sha256_of(running.classifier.bundle.path), stream.name)
-        for stream, running in zip(published, streams, strict=True)
-    ]
+
+    def models() -> list[ModelInUse]:
+        return [
+            ModelInUse(running.classifier.bundle.manifest.name, _hash(running.classifier.bundle.path), stream.name)
+            for stream, running in zip(published, streams, strict=True)
+        ]
+
     sink = MqttSink(
         config.mqtt,
         spool=spool,
         streams=published,
         settings=settings_of(streams),
         on_command=on_command,
-        device=DeviceReport(lambda: models),
+        device=DeviceReport(models, orders=config.mqtt.fleet),
+        make_agent=partial(_make_agent, config) if config.mqtt.fleet else None,
     )
     _add_gauges(monitor, "mqtt", spool, lambda: sink.connected)
     return sink
+
+
+def _make_agent(config: Config, base_topic: str, links: AgentLinks) -> FleetAgent:
+    from edgehar.model.takeover import Takeovers
+    from edgehar.pipeline.models import models_folder
+    from edgehar.sinks.mqtt.agent import AgentOptions, FleetAgent
+
+    folder = models_folder(config)
+    models = [config.model_of(camera) for camera in config.cameras]
+    options = AgentOptions(folder.with_name("fleet"), base_topic, models, config.models.trusted_keys)
+    return FleetAgent(options, Takeovers(folder), links)
+
+
+@functools.cache
+def _hash(bundle: Path) -> str:
+    """Return the SHA-256 of a bundle when it was loaded; empty if it has gone."""
+    from edgehar.recording.store import sha256_of
+
+    try:
+        return sha256_of(bundle)
+    except OSError:
+        return ""
 
 
 def settings_of(streams: list[Stream]) -> dict[str, bool | float]:
@@ -397,10 +408,9 @@ def _thresholds(stream: Stream) -> dict[str, float]:
     return stream.decider.thresholds
 
 
-def _manifests(streams: list[Stream]) -> dict[str, Manifest]:
-    """Return the manifests of all models by the first eight digits of the SHA-256 of their head."""
-    found = (stream.classifier.bundle.manifest for stream in streams)
-    return {manifest.files["head.tflite"][:8]: manifest for manifest in found}
+def _manifests(streams: list[Stream]) -> Mapping[str, Manifest]:
+    """Return the manifests by the first digits of the SHA-256 of their head; it grows when another head takes over."""
+    return ChainMap(*(stream.models for stream in streams))
 
 
 def _add_gauges(monitor: Monitor, name: str, spool: Spool, connected: Callable[[], bool]) -> None:

@@ -14,6 +14,8 @@ from edgehar.web.services import Parts
 from edgehar.web.site import Site
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     import numpy.typing as npt
 
@@ -31,7 +33,14 @@ class Pages:
         server: listens from construction on.
     """
 
-    def __init__(self, config: Config, streams: list[Stream], monitor: Monitor, tools: Tools) -> None:
+    def __init__(
+        self,
+        config: Config,
+        streams: list[Stream],
+        monitor: Monitor,
+        tools: Tools,
+        reload: Callable[[], object],
+    ) -> None:
         """Make the pages of some streams.
 
         Args:
@@ -39,6 +48,7 @@ class Pages:
             streams: what is shown.
             monitor: counts of the outputs.
             tools: what the command line gives.
+            reload: has the run read its configuration again; safe from any thread.
 
         Raises:
             ConfigError: the password or certificate cannot be used.
@@ -51,9 +61,10 @@ class Pages:
             cameras=cameras,
             board=self._board,
             monitor=monitor,
-            folder=None if folder is None else Path(folder).expanduser(),
+            folder=None if folder is None else Path(folder).expanduser().resolve(),
             uploads=config.upload.url is not None,
             tools=tools,
+            reload=reload,
         )
         self._log = parts.log
         self.server = WebServer(Site(config.web, parts), config.web)
@@ -77,7 +88,8 @@ def _camera(stream: Stream) -> WebCamera:
     return WebCamera(
         name=stream.name,
         key=safe_name(stream.name),
-        manifest=stream.classifier.bundle.manifest,
+        read_manifest=lambda: stream.classifier.bundle.manifest,
+        bundle_path=lambda: stream.classifier.bundle.path,
         view=stream.view,
         frame=lambda: stream.last_frame,
         take_input=partial(_take_input, stream),

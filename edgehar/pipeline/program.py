@@ -13,6 +13,7 @@ from edgehar.config import diff
 from edgehar.errors import EdgeharError
 from edgehar.health.monitor import Monitor
 from edgehar.pipeline import build, memory
+from edgehar.pipeline.models import make_keeper
 from edgehar.pipeline.runner import Runner, RunnerOptions
 from edgehar.sinks.mqtt.commands import SetEnabled, SetThreshold, TakeSnapshot
 from edgehar.systemd.notify import Notifier
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from edgehar.config import Config
     from edgehar.health.metrics_server import MetricsServer
+    from edgehar.model.bundle import ModelBundle
     from edgehar.pipeline.pages import Pages
     from edgehar.pipeline.stream import Stream
     from edgehar.sinks.base import Sink
@@ -81,6 +83,9 @@ class Program:
             on_tick=self._tick,
             on_end=self._notifier.stopping,
         )
+        self._keeper = make_keeper(
+            config, self._shared.models, self._streams, self._runner, build.make_decider, self._model_changed
+        )
         self._monitor.add_gauge("queue_depth", lambda: self._runner.queue_depth)
         self._monitor.add_gauge("queue_dropped", lambda: self._runner.queue_dropped)
         self._metrics = self._serve_metrics()
@@ -95,9 +100,13 @@ class Program:
             self._pages.start()
         if self._uploader is not None:
             self._uploader.start()
+        if self._keeper is not None:
+            self._keeper.start()
         try:
             self._runner.run()
         finally:
+            if self._keeper is not None:
+                self._keeper.close()
             if self._pages is not None:
                 self._pages.close()
             if self._shared.recorder is not None:
@@ -109,8 +118,8 @@ class Program:
             self._monitor.close()
             for stream in self._streams:
                 stream.classifier.close()
-            for network in self._shared.networks.values():
-                network.close()
+            for model in self._shared.models.values():
+                model.network.close()
 
     def stop(self) -> None:
         """Request a clean end. Safe in a signal handler and from any thread."""
@@ -138,7 +147,7 @@ class Program:
         from edgehar.web.services import Tools
 
         tools = Tools() if make_tools is None else make_tools()
-        return Pages(self._config, self._streams, self._monitor, tools)
+        return Pages(self._config, self._streams, self._monitor, tools, self.reload)
 
     def _tick(self) -> None:
         """Report to systemd, adapt to the temperature, and return freed memory, each when it is due."""
@@ -226,6 +235,12 @@ class Program:
         except EdgeharError as error:
             _log.error("outputs unchanged: %s", error)
             return self._make_sinks(before)
+
+    def _model_changed(self, before: ModelBundle, after: ModelBundle) -> None:
+        """Open the sinks again if they announce labels that have changed."""
+        config = self._config
+        if before.manifest.labels != after.manifest.labels and config.mqtt.url is not None:
+            self._runner.replace_sinks(lambda: self._replacement_sinks(config, config))
 
     def _make_sinks(self, config: Config) -> list[Sink]:
         sinks = build.make_sinks(config, self._streams, self._monitor, self._command)

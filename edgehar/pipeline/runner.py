@@ -195,7 +195,7 @@ class Runner:
             self._on_tick()
         if now_s - self._status_s >= self._options.status_every_s:
             self._status_s = now_s
-            self._emit([stream.status() for stream in self.streams if stream.capture.live and not stream.done])
+            self.emit([stream.status() for stream in self.streams if stream.capture.live and not stream.done])
         duration_s = self._options.duration_s
         return duration_s is not None and now_s - self._started_s >= duration_s and self._counts_clock_time()
 
@@ -244,25 +244,26 @@ class Runner:
 
     def _count(self, records: list[Record]) -> None:
         self._prediction_count = sum(stream.predictions for stream in self.streams)
-        self._emit(records)
+        self.emit(records)
 
     def _end(self, stream: Stream, state: StreamState, join_s: float | None = None) -> None:
         """End a stream: its capture, its open event, and its last status. Does nothing the second time."""
         if stream.state in _ENDED:
             return
         stream.done = True
-        self._emit(stream.end_events())
+        self.emit(stream.end_events())
         stream.stop(self._options.capture_join_s if join_s is None else join_s)
         self._enter(stream, state, "")
 
-    def _emit(self, records: Iterable[Record]) -> None:
+    def emit(self, records: Iterable[Record]) -> None:
+        """Give records to all sinks. For the thread that classifies; others use `insert`."""
         self._outputs.emit(records, self._is_stopping)
 
     def _emit_inserted(self, *, last: bool = False) -> None:
         """Emit the records of other threads; if `last`, take no more of them."""
         with self._inserting:
             records, self._inserted = self._inserted or [], None if last else []
-        self._emit(records)
+        self.emit(records)
 
     def _enter(self, stream: Stream, state: StreamState, reason: str) -> None:
         if stream.state in _ENDED:
@@ -280,7 +281,7 @@ class Runner:
             counts = f" after {frames}, {predictions}, {counted(status.dropped, 'frame')} dropped"
         why = f": {reason.removeprefix(f'{stream.name}: ')}" if reason else ""
         _log.log(level, "%s: %s%s%s", stream.name, state.value, counts, why)
-        self._emit([status])
+        self.emit([status])
 
     def _finish(self, last: StreamState, complete: bool) -> None:
         """End all streams and sinks: without a limit after a complete run, else before one common deadline."""

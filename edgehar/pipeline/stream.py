@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from edgehar.frames import Frame
     from edgehar.health.monitor import Monitor
     from edgehar.hours import Hours
+    from edgehar.model.bundle import ModelBundle
     from edgehar.model.classifier import Classifier
+    from edgehar.model.manifest import Manifest
+    from edgehar.pipeline.shadow import Shadow
     from edgehar.recording.camera import CameraRecorder
+    from edgehar.recording.sidecar import Model
     from edgehar.records import Event, Prediction, Record, Status
     from edgehar.sources.base import Source
 
@@ -36,7 +40,7 @@ INFERENCE_ERRORS = 5
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """How the source of a stream is read, shown and recorded.
+    """Options of reading, showing and recording the source of a stream.
 
     Attributes:
         reconnect: when and how often to reopen a live source.
@@ -71,6 +75,9 @@ class Stream:
         recording: records the events; None if they are not recorded.
         health: counts frames and predictions, and makes the status.
         done: whether the stream has ended.
+        shadow: a model that answers beside the active one; None if there is none.
+        on_event: called with every event, by the thread that classifies.
+        models: manifests of all that ever answered, by the first digits of the SHA-256 of their head.
     """
 
     def __init__(
@@ -109,6 +116,9 @@ class Stream:
         self.last_frame: Frame | None = None
         self.first_captured_s: float | None = None
         self.governor, self.view, self.recording = options.governor, options.view, options.recording
+        self.shadow: Shadow | None = None
+        self.models = _by_head(classifier.bundle)
+        self.on_event: Callable[[Event], object] = lambda _: None
         self._hours = options.hours
         self._epoch = 0
         self._paused = False
@@ -219,6 +229,21 @@ class Stream:
         """Return the end of the open event, if there is one."""
         return self._recorded([*self.decider.finish()])
 
+    def use_model(self, bundle: ModelBundle, decider: Decider, recorded: Model) -> list[Record]:
+        """Learn that another head answers from the next window on; returns the end of an open event.
+
+        Args:
+            bundle: what answers.
+            decider: decides on its answers.
+            recorded: what recordings note about it.
+        """
+        records = self.end_events()
+        self.decider, self.shadow = decider, None
+        self.models |= _by_head(bundle)
+        if self.recording is not None:
+            self.recording.use_model(recorded)
+        return records
+
     def stop(self, timeout_s: float) -> None:
         """Stop the capture, waiting up to `timeout_s` for a read in progress, and finish the recordings."""
         self.capture.stop(timeout_s)
@@ -239,6 +264,8 @@ class Stream:
 
     def _interrupt(self) -> list[Record]:
         self.classifier.interrupt()
+        if self.shadow is not None:
+            self.shadow.interrupt()
         return self.end_events()
 
     def _classify(self, frame: Frame) -> Prediction | None:
@@ -287,5 +314,21 @@ class Stream:
         if prediction is None:
             return []
         decided, events = self.decider.update(prediction)
+        if self.shadow is not None:
+            self.shadow.answer(prediction, self.classifier.features(), decided.label, events)
+        for event in events:
+            self.on_event(event)
         self.health.prediction(decided)
         return self._recorded([decided, *events])
+
+
+def _by_head(bundle: ModelBundle) -> dict[str, Manifest]:
+    return {bundle.manifest.files["head.tflite"][:8]: bundle.manifest}
+
+
+def recorded_model(bundle: ModelBundle) -> Model:
+    """Return what recordings note about the model."""
+    from edgehar.recording.sidecar import Model
+    from edgehar.recording.store import sha256_of
+
+    return Model(bundle.manifest.name, sha256_of(bundle.path), tuple(bundle.manifest.labels))

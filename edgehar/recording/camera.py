@@ -50,6 +50,7 @@ class Recording:
         deadline_s: monotonic time at which it ends even without more video.
         events: the start of the event, and its end.
         cursor: number of the next packet to write.
+        model: the model that answers.
         answers: predictions since `start_s`.
         peak_score: highest score so far.
         peak: the frame of that score; None before any frame.
@@ -59,6 +60,7 @@ class Recording:
     event: Event
     start_s: float
     cursor: int
+    model: Model
     end_s: float = math.inf
     deadline_s: float = math.inf
     events: list[Event] = field(default_factory=list)
@@ -155,6 +157,12 @@ class CameraRecorder:
         """Learn what came of a frame; return the records, with the path of the clip in the events that have one."""
         return [self._event(record) if isinstance(record, Event) else self._other(record) for record in records]
 
+    def use_model(self, model: Model) -> None:
+        """Learn that another model answers from now on."""
+        with self._lock:
+            self.model = model
+            self._recent.clear()
+
     def peak_of(self, event_id: str) -> Frame | None:
         """Return the frame of the peak of an event that is being recorded; None for others. Safe from any thread."""
         with self._lock:
@@ -183,7 +191,8 @@ class CameraRecorder:
             self._recent.popleft()
         with self._lock:
             for recording in self._running:
-                if answer.end_s <= recording.end_s:
+                # Answers of a model that took over since have other labels.
+                if answer.end_s <= recording.end_s and recording.model is self.model:
                     recording.answers.append(answer)
             opened = self._open
             if opened is not None and record.label == opened.event.label and record.score > opened.peak_score:
@@ -217,7 +226,9 @@ class CameraRecorder:
             event = msgspec.structs.replace(event, clip=name + (".mp4.age" if sealed else ".mp4"))
         start_s = event.start_s - self._options.pre_roll_s
         answers = [answer for answer in self._recent if answer.end_s >= start_s]
-        recording = Recording(name, event, start_s, self.ring.start_for(start_s), events=[event], answers=answers)
+        recording = Recording(
+            name, event, start_s, self.ring.start_for(start_s), self.model, events=[event], answers=answers
+        )
         recording.peak_score, recording.peak = event.peak_score, self._frame
         with self._lock:
             self._open = recording

@@ -148,7 +148,7 @@ class ClipInProgress:
             part=self._part,
             events=events,
             answers=answers,
-            model=camera.model,
+            model=self.recording.model,
             clip=None,
             picture=None,
             pictures=camera.view.pictures,

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from edgehar.paths import OutputPath
+
 Pictures = Literal["none", "blurred", "full"]
 
 
@@ -14,7 +16,7 @@ class RecordOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """A clip, a picture and a sidecar file for each event."""
 
     directory: Annotated[
-        Annotated[str, Meta(min_length=1)] | None,
+        OutputPath | None,
         Meta(
             description="Folder for the clips; it is made if missing. Recording is off without it.",
             examples=["/var/lib/edgehar/clips"],

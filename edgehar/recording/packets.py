@@ -29,6 +29,8 @@ COPIED_CODECS = ("h264", "hevc")
 _ENCODED = {"libx264": "h264", "h264_v4l2m2m": "h264", "mjpeg": "mjpeg"}
 # A file is read no further than this ahead of the recorder, in seconds of waiting.
 _FILE_WAIT_S = 10.0
+# Memory that a packet takes beside its data, in bytes.
+_PACKET_BYTES = 300
 # Parameter sets are searched in the first bytes of a key frame.
 _PARAMETER_BYTES = 1024
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"}
@@ -108,7 +110,7 @@ class PacketRing:
 
         Args:
             keep_s: seconds of video to keep; whole groups of pictures are dropped, so it holds up to one more.
-            max_bytes: bytes of packets to keep at most, whatever `keep_s` asks for.
+            max_bytes: bytes of memory for packets at most, whatever `keep_s` asks for.
             clock: monotonic seconds.
         """
         self.dropped = 0
@@ -162,8 +164,8 @@ class PacketRing:
                 return
             gop = self._gops[-1]
             gop.packets.append(StoredPacket(self._next, data, *times, is_key, segment))
-            gop.size += len(data)
-            self._bytes += len(data)
+            gop.size += len(data) + _PACKET_BYTES
+            self._bytes += len(data) + _PACKET_BYTES
             self._next += 1
             self._trim()
 
@@ -198,7 +200,7 @@ class PacketRing:
 
     @property
     def size(self) -> int:
-        """Bytes held."""
+        """Bytes of memory held."""
         return self._bytes
 
     def start_for(self, captured_s: float) -> int:

@@ -150,7 +150,7 @@ class Recorder:
                     self._news = False
         except Exception:
             self._trouble = "stopped"
-            _log.exception("recording stopped; classifying goes on")
+            _log.exception("recording stopped; classification continues")
         finally:
             with contextlib.suppress(OSError):
                 self._store.close()

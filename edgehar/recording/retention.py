@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+# No clock that is set is earlier: devices without a battery clock start in 1970, or when their image was made.
+_EARLIEST = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
+
 
 def prune(archive: Archive, options: RecordOptions, now: datetime.datetime | None = None) -> int:
     """Remove recordings until all bounds hold, oldest first; return how many. OSError if the disk fails."""
@@ -37,9 +40,10 @@ def surplus(archive: Archive, options: RecordOptions, now: datetime.datetime) ->
     lines = list(archive.chain.recordings().values())
     sizes = [archive.size_of(line) for line in lines]
     total = sum(sizes)
+    times = _times(archive, lines)
     for line, size in zip(lines, sizes, strict=True):
         why = None
-        if now - datetime.datetime.fromisoformat(line.time) > datetime.timedelta(days=options.max_age_days):
+        if now - times.get(line.path, now) > datetime.timedelta(days=options.max_age_days):
             why = "max_age_days"
         elif total > options.max_gb * 1e9:
             why = "max_gb"
@@ -49,3 +53,27 @@ def surplus(archive: Archive, options: RecordOptions, now: datetime.datetime) ->
             return
         total -= size
         yield line, why
+
+
+def _times(archive: Archive, lines: list[Line]) -> dict[str, datetime.datetime]:
+    """Return when each recording was made, by its path.
+
+    Where the clock was not set yet, that is the time of the first line of the ledger after it was; none before that.
+    """
+    times = {line.path: datetime.datetime.fromisoformat(line.time) for line in lines}
+    unset = {path for path, time in times.items() if time < _EARLIEST}
+    if not unset:
+        return times
+    waiting: list[str] = []
+    for path in unset:
+        del times[path]
+    for _, line, _ in archive.chain.lines():
+        if line is None:
+            continue
+        time = datetime.datetime.fromisoformat(line.time)
+        if line.kind == "clip" and line.path in unset:
+            waiting.append(line.path)
+        elif time >= _EARLIEST:
+            times |= dict.fromkeys(waiting, time)
+            waiting.clear()
+    return times

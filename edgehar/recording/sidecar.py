@@ -10,6 +10,8 @@ from msgspec import Meta
 from edgehar.records import Event
 
 SCHEMA_VERSION = 1
+# What a person said about a recording, beside its files. It is not on the chain, and goes with the recording.
+LABEL_SUFFIX = ".label.json"
 
 
 class Model(msgspec.Struct, frozen=True):

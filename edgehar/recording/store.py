@@ -22,7 +22,7 @@ from edgehar.files import sync_folder
 from edgehar.recording.chain import Chain, Line
 from edgehar.recording.clip_file import PlainOutput
 from edgehar.recording.seal import SUFFIX, Sealer
-from edgehar.recording.sidecar import Clip, Picture, Sidecar
+from edgehar.recording.sidecar import LABEL_SUFFIX, Clip, Picture, Sidecar
 
 if TYPE_CHECKING:
     from edgehar.recording.clip_file import ClipFacts, Output
@@ -83,6 +83,7 @@ class Archive:
             logged = True
         for path in self.files_of(line):
             path.unlink(missing_ok=True)
+        (self.folder / (line.path + LABEL_SUFFIX)).unlink(missing_ok=True)
         if not logged:
             self.chain.append("removed", line.path, why=why)
         with contextlib.suppress(OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgehar.recording.seal import SUFFIX
+from edgehar.recording.sidecar import LABEL_SUFFIX
 from edgehar.recording.store import sha256_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def problems(archive: Archive, head: str | None = None) -> Iterator[str]:
         yield from _file_problems(archive, line)
     yield from _link_problems(archive, there)
     known = {path for line in there.values() for path in archive.files_of(line)}
+    known |= {archive.folder / (line.path + LABEL_SUFFIX) for line in there.values()}
     for path in sorted(archive.folder.glob("*/*/*")):
         if not path.name.startswith(".") and path not in known and not _is_in_progress(path):
             yield f"{path.relative_to(archive.folder)}: not on the chain; it was added or renamed"
@@ -55,7 +57,7 @@ def _ledger_problems(archive: Archive, head: str | None) -> Iterator[str]:
         previous = digest
         seen.add(digest)
     if head is not None and head.lower() not in seen:
-        yield f"{name}: has no line with the hash {head}; it was cut short or written anew since that was noted"
+        yield f"{name}: has no line with the hash {head}; it was cut short or rewritten after that hash was noted"
 
 
 def _file_problems(archive: Archive, line: Line) -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""Where results go: JSON Lines, text and MQTT."""
+"""Outputs of results: JSON Lines, text, files, MQTT and webhooks."""

@@ -72,7 +72,7 @@ class FileSink(Sink):
             if not self._in_trouble:
                 self._in_trouble = True
                 _log.warning(
-                    "%s: cannot be written: %s; classifying goes on, records are dropped until it can",
+                    "%s: cannot be written: %s; classification continues, records are dropped until it can",
                     self._path,
                     error.strerror,
                 )

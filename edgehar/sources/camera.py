@@ -62,7 +62,7 @@ class CameraSource(HandleSource):
         self._target_size = options.target_size
         size = None if options.width is None or options.height is None else (options.width, options.height)
         self._wanted = Wanted(size, options.rate_hz)
-        self._sequence = self._good_frames = 0
+        self._sequence = self._good_frames = self._damaged = 0
         self._unreadable: set[Mode] = set()
         _silence_opencv()
         self._capture = cv2.VideoCapture(number, cv2.CAP_V4L2)
@@ -87,6 +87,11 @@ class CameraSource(HandleSource):
                 f"{printable(uri)}: give the camera by its number or device, for example camera:0 or /dev/video0"
             )
         return cls(int(device), options)
+
+    @property
+    def damaged(self) -> int:
+        """Frames dropped so far because they were damaged."""
+        return self._damaged
 
     def _negotiate(self) -> None:
         self._offer = negotiate(self._capture, self._wanted, self._unreadable)
@@ -121,6 +126,7 @@ class CameraSource(HandleSource):
                 self._good_frames += 1
                 return Frame(*picture, now_s, now_s, self._sequence - 1)
             damaged += 1
+            self._damaged += 1
         if damaged < _DAMAGED_FRAMES:
             raise SourceError(
                 f"{self.name}: no more frames; check that it is plugged in and not used by another program"

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import av
 
-from edgehar.sources.h264 import Loss, LossDetector
+from edgehar.errors import SourceError
+from edgehar.sources import h264, h265
+from edgehar.sources.nal import Loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -24,8 +26,12 @@ _REPAIR_S = 10.0
 _REORDERED = 64
 # A packet that took this long to arrive was waited for, in seconds.
 _WAIT_S = 0.002
+_DETECTORS: dict[str, type[h264.LossDetector | h265.LossDetector]] = {
+    "h264": h264.LossDetector,
+    "hevc": h265.LossDetector,
+}
 # Codecs whose decoder may begin with frames that are predicted from frames before the first one received.
-_PREDICTED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
+_PREDICTED = frozenset({"hevc", "mpeg1video", "mpeg2video", "mpeg4"})
 
 
 class Decoder:
@@ -40,23 +46,45 @@ class Decoder:
         waited: whether the reader had to wait for the newest packet.
     """
 
-    def __init__(self, stream: VideoStream, *, live: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
-        """Decode a stream, which may begin between two key frames if it is live; `clock` gives monotonic seconds."""
+    def __init__(
+        self,
+        stream: VideoStream,
+        name: str,
+        *,
+        live: bool = False,
+        joined: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Decode a stream.
+
+        Args:
+            stream: the stream.
+            name: name of its source in errors.
+            live: whether it is a live stream.
+            joined: whether it may begin between two key frames, as live streams and cut recordings do.
+            clock: monotonic seconds.
+        """
         self.frames = self.damaged = 0
         self.waited = False
         self._stream, self._live, self._clock = stream, live, clock
         codec = stream.codec_context
         # The decoder then returns the number of a packet with the frame that it became.
         codec.copy_opaque = True
-        self._loss = LossDetector(codec.extradata) if codec.name == "h264" else None
+        self._name = name
+        detector = _DETECTORS.get(codec.name)
+        self._loss = None if detector is None else detector(codec.extradata)
         self._number = 0
         self._was_corrupt = False
-        self._breaks = _Breaks(starts_broken=codec.name in _PREDICTED)
+        self._has_begun = False
+        self._breaks = _Breaks(starts_broken=joined and codec.name in _PREDICTED)
         # Time of the first frame that was predicted from wrong pixels; None if the last frame was whole.
         self._broken_s: float | None = None
 
     def decode(self, packets: Iterable[Packet[VideoStream] | None]) -> Generator[VideoFrame]:
-        """Yield the frames of packets. None flushes the decoder."""
+        """Yield the frames of packets. None flushes the decoder.
+
+        Raises SourceError if they would take too much memory.
+        """
         asked_s = self._clock()
         for packet in packets:
             now_s = self._clock()
@@ -92,6 +120,11 @@ class Decoder:
     def _look(self, packet: Packet[VideoStream]) -> None:
         """Notice what is missing before or within a packet."""
         loss = self._loss.look(bytes(packet)) if self._loss is not None and packet.size else Loss.NOTHING
+        if self._loss is not None and self._loss.too_large:
+            raise SourceError(
+                f"{self._name}: the decoder would have to keep too many large pictures (more than level 5.2 allows); "
+                "send smaller ones"
+            )
         # A parser finds the end of a frame in the next packet, whose flag it then gives to the frame before it.
         if packet.is_corrupt or self._was_corrupt or loss is Loss.WITHIN:
             self._breaks.add(self._number)
@@ -99,12 +132,20 @@ class Decoder:
             self._breaks.add(self._number, before=True)
         self._was_corrupt = packet.is_corrupt
 
+    def _is_refreshed(self) -> bool:
+        """Return whether the decoder begins in a stream that has no key frames, but refreshes its picture bit by bit.
+
+        FFmpeg then returns the first frame of H.264 when the whole picture is refreshed.
+        """
+        return isinstance(self._loss, h264.LossDetector) and not (self._has_begun or self._loss.has_key_frames)
+
     def _is_whole(self, frame: VideoFrame, now_s: float) -> bool:
         number = frame.opaque if isinstance(frame.opaque, int) else self._number
         if frame.is_corrupt:
             self._breaks.add(number)
-        elif frame.key_frame:
+        elif frame.key_frame or self._is_refreshed():
             self._breaks.heal(number)
+        self._has_begun = True
         if not self._breaks.harm(number):
             self._broken_s = None
             return True

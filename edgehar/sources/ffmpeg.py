@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from av.stream import Disposition
 from edgehar.errors import SourceError
 from edgehar.sources.address import credentials_hint
 from edgehar.sources.base import AccessRefusedError
+from edgehar.sources.peers import connections, redirected_to
 from edgehar.sources.redirect import authorities, redirect_of
 
 if TYPE_CHECKING:
@@ -22,10 +24,17 @@ if TYPE_CHECKING:
 
     from edgehar.sources.options import VideoOptions
 
-_HTTP = "http,https,httpproxy,tcp,tls,crypto,data"
 _RTSP = "rtsp,rtsps,rtp,rtcp,srtp,udp,tcp,tls"
-# Protocols that each scheme needs. A file may not open the network, and the network may not open files.
-_PROTOCOLS = {"file": "file,crypto,data", "http": _HTTP, "https": _HTTP, "rtsp": _RTSP, "rtsps": _RTSP}
+# Protocols that each scheme needs. A file may not open the network, the network may not open files, and what came over
+# TLS may not go on without it.
+_PROTOCOLS = {
+    "file": "file,crypto,data",
+    "http": "http,https,httpproxy,tcp,tls,crypto,data",
+    "https": "https,httpproxy,tcp,tls,crypto,data",
+    "rtsp": _RTSP,
+    "rtsps": _RTSP,
+}
+_LISTS = frozenset({"concat", "imf"})
 _MOST_REDIRECTS = 5
 # Largest allocation of FFmpeg in bytes: a plane of 8192 x 8192 pixels and some.
 _MOST_BYTES = 100 << 20
@@ -45,7 +54,7 @@ def open_container(uri: str, name: str, options: VideoOptions) -> InputContainer
     settings = _settings(uri, options)
     for _ in range(_MOST_REDIRECTS):
         try:
-            return av.open(address, options=settings, timeout=(options.open_timeout_s, options.read_timeout_s))
+            return _open(address, name, settings, options)
         except (av.FFmpegError, OSError) as error:
             target = redirect_of(address, options) if address.startswith("http") and _may_be_redirect(error) else None
             if target is None:
@@ -57,6 +66,20 @@ def open_container(uri: str, name: str, options: VideoOptions) -> InputContainer
         refused, message = False, f"the server redirects more than {_MOST_REDIRECTS} times; give the final address"
     # Not chained, because FFmpeg's error repeats the address with its credentials.
     raise (AccessRefusedError if refused else SourceError)(f"{name}: {message}")
+
+
+def _open(address: str, name: str, settings: dict[str, str], options: VideoOptions) -> InputContainer:
+    """Open an address. Raises SourceError if it is RTSP and led to another host."""
+    checked = address.startswith("rtsp") and options.redirects == "same-host"
+    before = connections() if checked else {}
+    timeout = (options.open_timeout_s, options.read_timeout_s)
+    # Titles and the like are in any encoding, and are not used.
+    container = av.open(address, options=settings, timeout=timeout, metadata_errors="replace")
+    other = redirected_to(address, before) if checked else None
+    if other is not None:
+        container.close()
+        raise SourceError(f'{name}: the server redirects to {other}; give that address, or set redirects to "any"')
+    return container
 
 
 def _may_be_redirect(error: Exception) -> bool:
@@ -88,7 +111,7 @@ def video_stream(container: InputContainer, name: str, options: VideoOptions) ->
     """Return the first video stream of a container. Closes the container if there is none.
 
     Raises:
-        SourceError: it has no video, or no decoder for it.
+        SourceError: it has no video, too large pictures, or no decoder for them.
     """
     streams = [stream for stream in container.streams.video if not _is_picture(stream)]
     if not streams:
@@ -98,6 +121,12 @@ def video_stream(container: InputContainer, name: str, options: VideoOptions) ->
     if stream.codec_context is None:
         container.close()
         raise SourceError(f"{name}: no decoder for its video; re-encode it: ffmpeg -i IN OUT.mp4")
+    if stream.width * stream.height > options.max_pixels:
+        container.close()
+        raise SourceError(
+            f"{name}: its pictures have {stream.width} x {stream.height} pixels, more than max_pixels allows "
+            f"({options.max_pixels:,}); raise it, or re-encode it: ffmpeg -i IN -vf scale=1920:-2 OUT.mp4"
+        )
     lossy = container.format.name == "mpegts" or (container.format.name == "rtsp" and options.transport == "udp")
     # The decoder of H.265 conceals errors without a flag on the frame.
     lossy = lossy or stream.codec_context.name == "hevc"
@@ -130,7 +159,11 @@ def _settings(uri: str, options: VideoOptions) -> dict[str, str]:
     """Return FFmpeg's options for an address."""
     scheme = uri.partition("://")[0] if is_network(uri) else "file"
     # A server must not make this device open ports or other protocols, for example by a session description over HTTP.
-    settings = {"protocol_whitelist": _PROTOCOLS[scheme], "max_pixels": str(options.max_pixels)}
+    settings = {
+        "protocol_whitelist": _PROTOCOLS[scheme],
+        "format_whitelist": _formats(),
+        "max_pixels": str(options.max_pixels),
+    }
     if scheme.startswith("rtsp"):
         # Measuring the frame rate takes a second, and the frames of that second would be late.
         settings |= {"rtsp_transport": options.transport, "fpsprobesize": "0"}
@@ -140,6 +173,12 @@ def _settings(uri: str, options: VideoOptions) -> dict[str, str]:
         # By default FFmpeg trusts any server, and does not know the system's certificate authorities.
         settings |= {"tls_verify": str(int(options.tls_verify)), "ca_file": authorities(options)}
     return settings
+
+
+@functools.cache
+def _formats() -> str:
+    """Return the formats that may be read: all but lists of other files, which may name themselves."""
+    return ",".join(sorted(av.formats_available - _LISTS))
 
 
 def _why_not_opened(error: Exception, *, network: bool) -> str:

@@ -7,12 +7,7 @@ conceals lost slices. Most encoders cut all frames into the same slices, so a mi
 
 from __future__ import annotations
 
-import enum
-import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from edgehar.sources.nal import Bits, Loss, units
 
 _SLICE, _IDR, _SPS = 1, 5, 7
 # Profiles whose sequence parameter set says how chroma is stored.
@@ -21,22 +16,21 @@ _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 
 _SLICE_BYTES, _SPS_BYTES = 24, 512
 # After so many frames cut into the same slices, a frame with fewer slices has lost some.
 _ALIKE = 10
-_START = re.compile(rb"\x00\x00\x01")
-
-
-class Loss(enum.Enum):
-    """What is missing."""
-
-    NOTHING = enum.auto()
-    BEFORE = enum.auto()  # a frame before this one
-    WITHIN = enum.auto()  # a part of this frame
+# Most macroblocks of reference frames of level 5.2 (table A-1).
+_MOST_BUFFERED = 184_320
 
 
 class LossDetector:
-    """Watch the frame numbers and slices of a stream. Streams that it cannot read are taken to be whole."""
+    """Watch the frame numbers and slices of a stream. Streams that it cannot read are taken to be whole.
+
+    Attributes:
+        has_key_frames: whether a picture came that needs no other (IDR).
+        too_large: whether the decoder would have to keep more pictures than level 5.2 allows.
+    """
 
     def __init__(self, extradata: bytes | None) -> None:
         """Start a stream, with the parameter sets of its container, if it has any."""
+        self.has_key_frames = self.too_large = False
         self._bits: int | None = None
         self._gaps_allowed = False
         self._number: int | None = None
@@ -52,12 +46,13 @@ class LossDetector:
         """Return what is missing before or within this access unit."""
         slices: list[int] = []
         gap = False
-        for unit in self._units(packet):
+        for unit in units(packet, self._length_size, _SPS_BYTES):
             kind = unit[0] & 31
             if kind == _SPS:
                 self._read_sps(unit)
             elif kind in (_SLICE, _IDR) and self._bits is not None:
-                bits = _Bits(unit[1:_SLICE_BYTES])
+                self.has_key_frames = self.has_key_frames or kind == _IDR
+                bits = Bits(unit[1:_SLICE_BYTES])
                 slices.append(bits.exp_golomb())
                 if len(slices) == 1:
                     gap = self._is_after_gap(bits, is_reference=bool(unit[0] & 0x60), is_idr=kind == _IDR)
@@ -65,7 +60,7 @@ class LossDetector:
             return Loss.WITHIN
         return Loss.BEFORE if gap else Loss.NOTHING
 
-    def _is_after_gap(self, bits: _Bits, *, is_reference: bool, is_idr: bool) -> bool:
+    def _is_after_gap(self, bits: Bits, *, is_reference: bool, is_idr: bool) -> bool:
         assert self._bits is not None
         bits.exp_golomb()  # slice type
         bits.exp_golomb()  # picture parameter set
@@ -73,8 +68,8 @@ class LossDetector:
         if is_idr:
             self._number = 0
             return False
-        # A frame that is not a reference has the number of the next reference.
-        self._number = number if is_reference else (number - 1) % count
+        # A frame that is not a reference has the number of the next reference. Some encoders give it that of the last.
+        self._number = number if is_reference or number == before else (number - 1) % count
         return before is not None and number not in (before, (before + 1) % count) and not self._gaps_allowed
 
     def _misses_slice(self, slices: tuple[int, ...]) -> bool:
@@ -88,28 +83,28 @@ class LossDetector:
 
     def _read_parameters(self, extradata: bytes) -> None:
         if not self._length_size:
-            units = self._units(extradata)
+            sets = units(extradata, 0, _SPS_BYTES)
         else:
             size = int.from_bytes(extradata[6:8], "big")
-            units = iter([extradata[8 : 8 + size]])
-        for unit in units:
+            sets = iter([extradata[8 : 8 + size]])
+        for unit in sets:
             if unit and unit[0] & 31 == _SPS:
                 self._read_sps(unit)
 
     def _read_sps(self, unit: bytes) -> None:
-        bits = _Bits(unit[1:_SPS_BYTES])
+        bits = Bits(unit[1:_SPS_BYTES])
         profile = bits.read(8)
         bits.read(16)
         bits.exp_golomb()
         if profile in _HIGH_PROFILES:
-            if bits.exp_golomb() == 3:
+            chroma = bits.exp_golomb()
+            if chroma == 3:
                 bits.read(1)
             bits.exp_golomb()
             bits.exp_golomb()
             bits.read(1)
             if bits.read(1):
-                self._bits = None  # scaling matrices: rare, and long to skip
-                return
+                _skip_scaling_lists(bits, 12 if chroma == 3 else 8)
         frame_number_bits = bits.exp_golomb() + 4
         kind = bits.exp_golomb()
         if kind == 0:
@@ -120,43 +115,20 @@ class LossDetector:
                 bits.exp_golomb()
             for _ in range(min(bits.exp_golomb(), 255)):
                 bits.exp_golomb()
-        bits.exp_golomb()
+        references = bits.exp_golomb()
         self._gaps_allowed = bool(bits.read(1))
+        columns, rows = bits.exp_golomb() + 1, bits.exp_golomb() + 1
+        self.too_large = references * columns * rows * (1 if bits.read(1) else 2) > _MOST_BUFFERED
         self._bits = frame_number_bits if frame_number_bits <= 16 else None
 
-    def _units(self, data: bytes) -> Iterator[bytes]:
-        """Yield the beginnings of the units of a packet."""
-        if self._length_size:
-            at = 0
-            while at + self._length_size < len(data):
-                start = at + self._length_size
-                at = start + int.from_bytes(data[at:start], "big")
-                if start < at:
-                    yield data[start : min(at, start + _SPS_BYTES)]
-            return
-        for found in _START.finditer(data):
-            if found.end() < len(data):
-                yield data[found.end() : found.end() + _SPS_BYTES]
 
-
-class _Bits:
-    """Bits of a unit, most significant first. Past the end they are 0."""
-
-    def __init__(self, data: bytes) -> None:
-        # A 3 after two zeros is inserted so that no start code appears within a unit.
-        data = data.replace(b"\0\0\3", b"\0\0")
-        self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
-
-    def read(self, count: int) -> int:
-        self._left -= count
-        if self._left < 0:
-            return 0
-        return (self._value >> self._left) & ((1 << count) - 1)
-
-    def exp_golomb(self) -> int:
-        zeros = 0
-        while not self.read(1):
-            zeros += 1
-            if zeros > 32 or self._left <= 0:
-                return 0
-        return (1 << zeros) - 1 + self.read(zeros)
+def _skip_scaling_lists(bits: Bits, count: int) -> None:
+    for number in range(count):
+        if not bits.read(1):
+            continue
+        last = following = 8
+        for _ in range(16 if number < 6 else 64):
+            if following:
+                code = bits.exp_golomb()
+                following = (last + (-(code // 2) if code % 2 == 0 else (code + 1) // 2)) % 256
+            last = following or last

@@ -18,7 +18,7 @@ from edgehar.printable import printable
 from edgehar.sources.address import IMAGE_SUFFIXES
 from edgehar.sources.base import Source
 from edgehar.sources.headers import picture_size
-from edgehar.sources.options import MAX_PIXELS, StillOptions
+from edgehar.sources.options import StillOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 _DEFAULT = StillOptions()
 _MOST_BYTES = 256 << 20
+# 4096 x 4096. A header of some bytes may claim any size, and the decoder allocates it.
+_MOST_PIXELS = 1 << 24
 
 
 class ImagesSource(Source):
@@ -48,6 +50,12 @@ class ImagesSource(Source):
         self.name = name
         self._paths = paths
         self._rate_hz = options.rate_hz
+        self._skipped = 0
+
+    @property
+    def damaged(self) -> int:
+        """Files skipped so far because they are not readable images."""
+        return self._skipped
 
     @classmethod
     def from_uri(cls, uri: str, options: StillOptions = _DEFAULT) -> Self:
@@ -77,6 +85,7 @@ class ImagesSource(Source):
         for sequence, path in enumerate(self._paths):
             pixels = _decode(path)
             if pixels is None:
+                self._skipped += 1
                 _log.warning("%s: skipped: not a readable image", printable(str(path)))
                 continue
             readable += 1
@@ -102,7 +111,7 @@ def _decode(path: Path) -> npt.NDArray[np.uint8] | None:
     except OSError:
         return None
     size = picture_size(content.tobytes()) if content.size else None
-    if size is None or size[0] * size[1] > MAX_PIXELS:
+    if size is None or size[0] * size[1] > _MOST_PIXELS:
         return None
     try:
         pixels: npt.NDArray[np.uint8] | None = cv2.imdecode(content, cv2.IMREAD_COLOR)

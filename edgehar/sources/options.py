@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 DEFAULT_RATE_HZ = 25.0
 READ_TIMEOUT_S = 10.0
-# 4096 x 4096. A header of some bytes may claim any size, and a decoder allocates it.
-MAX_PIXELS = 1 << 24
+# 4096 x 2176, the largest picture of level 5 of H.265. A header of some bytes may claim any size, and a decoder
+# allocates many such pictures.
+MAX_PIXELS = 8_912_896
 
 # Options that only say how the frames will be used. A back end that has no use for them ignores them.
 HINTS = frozenset({"target_size"})
@@ -111,7 +112,7 @@ class VideoOptions(SourceOptions, frozen=True):
         tls_verify: whether `rtsps://` and `https://` servers must present a trusted certificate for their name.
         ca_file: PEM file of trusted certificate authorities; those of the system if None.
         live: whether the address is a live stream; guessed if None.
-        redirects: whether an HTTP server may send us to another host: "same-host" refuses that.
+        redirects: whether an HTTP or RTSP server may send us to another host: "same-host" refuses that.
         max_pixels: largest picture to decode, in pixels.
     """
 
@@ -126,7 +127,7 @@ class VideoOptions(SourceOptions, frozen=True):
 
 
 class ReplayOptions(SourceOptions, frozen=True):
-    """How files and images are replayed, whichever back end reads them.
+    """Options of replaying files and images, for all back ends.
 
     Attributes:
         loop: start again at the end.

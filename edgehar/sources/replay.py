@@ -60,9 +60,15 @@ class ReplaySource(Source):
             raise ConfigError(f"{self.name}: loop and realtime are for files, and this source is live; leave them out")
         self.live = options.realtime
         self._open_file, self._loop, self._period_s = open_file, options.loop, period_s
+        self._damaged_before = 0
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._clock, self._wait = clock, wait or self._closed.wait
+
+    @property
+    def damaged(self) -> int:
+        """Frames dropped so far because they were damaged, over all rounds."""
+        return self._damaged_before + self._file.damaged
 
     def __iter__(self) -> Iterator[Frame]:
         started_s = self._clock() if self.live else 0.0
@@ -101,6 +107,7 @@ class ReplaySource(Source):
         with self._lock:
             self._file.close()
             if not self._closed.is_set():
+                self._damaged_before += self._file.damaged
                 self._file = self._open_file()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What a container says about time: whether it is live, its frame rate, and whether its time stamps mean anything."""
+"""Read a container's timing: whether it is live, its frame rate, and whether its time stamps are usable."""
 
 from __future__ import annotations
 

@@ -37,6 +37,8 @@ _log = logging.getLogger(__name__)
 _DEFAULT = VideoOptions()
 # A file with less than this share of the frames that its header promises is reported as damaged.
 _COMPLETE = 0.95
+# Formats without an index, which are cut and joined at any packet.
+_CUT_ANYWHERE = frozenset({"mpeg", "mpegts"})
 # Longest segment of live HLS and DASH, in seconds. The frames of a segment arrive at once.
 _SEGMENT_S = 15.0
 
@@ -77,7 +79,8 @@ class VideoSource(HandleSource):
         self._tick = None if tick is None else (tick.numerator, tick.denominator)
         self._clock = self._make_clock()
         self._reformatter = VideoReformatter()
-        self._decoder = Decoder(self._stream, live=self.live)
+        joined = self.live or self._container.format.name in _CUT_ANYWHERE
+        self._decoder = Decoder(self._stream, self.name, live=self.live, joined=joined)
         self._decoded = self._decoder.decode(self._packets())
         self._loss_is_logged = False
         self._cut = False
@@ -139,9 +142,9 @@ class VideoSource(HandleSource):
         return captured_s
 
     def _stamp_s(self, decoded: VideoFrame) -> float | None:
-        # AVI stores no presentation times. FFmpeg's invented ones are out of order with packed B-frames (as in UCF101
-        # and UT-Interaction). The decode times that come out with the frames are in display order.
-        stamp = decoded.dts if self._container.format.name == "avi" else decoded.pts
+        # AVI and MXF need not store presentation times. FFmpeg's invented ones are out of order with B-frames (as in
+        # UCF101 and UT-Interaction). The decode times that come out with the frames are in display order.
+        stamp = decoded.dts if self._container.format.name in ("avi", "mxf") else decoded.pts
         return None if stamp is None or self._tick is None else stamp * self._tick[0] / self._tick[1]
 
     def _release(self) -> None:

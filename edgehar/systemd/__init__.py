@@ -1,1 +1,1 @@
-"""What connects a run to systemd: the unit file, readiness and watchdog messages, the journal."""
+"""Connect a run to systemd: the unit file, readiness and watchdog messages, the journal."""

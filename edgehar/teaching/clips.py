@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgehar.errors import ConfigError
-from edgehar.recording.sidecar import Sidecar
+from edgehar.recording.sidecar import LABEL_SUFFIX, Sidecar
 from edgehar.sources.address import VIDEO_SUFFIXES
 from edgehar.teaching.inbox import Inbox, Item, day_of
-from edgehar.teaching.labels import SUFFIX as LABEL_SUFFIX
 from edgehar.teaching.labels import read_label
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What the frozen encoder makes of a clip: the windows of int8 features that the head would be given."""
+"""Encode a clip with the frozen encoder: the windows of int8 features that the head gets."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ class Probe:
         self._output = self._interpreter.tensor(self._interpreter.get_output_details()[0]["index"])
         self._labels = len(bundle.manifest.labels)
 
-    def run(self, windows: npt.NDArray[np.int8]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Return the old logits, float `(windows, labels)`, and the pooled features, float `(windows, 2 * features)`.
+    def run(self, windows: npt.NDArray[np.int8]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+        """Return the old logits, float `(windows, labels)`, and the pooled features, float32 `(windows, 3 * features)`.
 
         Args:
             windows: int8 `(windows, window, features)`.
@@ -135,6 +135,6 @@ class Probe:
         for window in windows:
             self._input()[...] = window
             self._interpreter.invoke()
-            rows.append(self._output().reshape(-1).astype(np.float64))
+            rows.append(self._output().reshape(-1).copy())
         table = np.stack(rows)
-        return table[:, : self._labels], table[:, self._labels :]
+        return table[:, : self._labels].astype(np.float64), table[:, self._labels :]

@@ -1,8 +1,14 @@
-"""The head that teaching makes: the logits of the old head, corrected by a linear map of pooled features.
+"""The head that teaching makes: the old head, corrected where the scene looks like what was taught.
 
-The old head stays in the file and is computed as before. Beside it stands the mean and the maximum over time of every
-feature of the window. `logits = [old logits, 0] + [mean, maximum] @ weights + biases`, and a softmax gives the scores.
-A class that teaching leaves alone therefore keeps its logit exactly.
+The old head stays in the file and is computed as before. Beside it stand the mean, the maximum and the standard
+deviation over time of every feature of the window, `x`. With the old logits `o`:
+
+    g = clip(3 - 2 min_k |s * x - c_k|^2 / r_k, 0, 1)        how near the window is to what was taught
+    logits = [o, max(o) - F for each new label] + g * (x @ weights + biases + [0, F for each new label])
+
+A softmax gives the scores. Far from everything taught (`g` = 0) the head answers as the old one did, and a new label
+cannot win: nothing is forgotten there, and nothing unknown is given a new name. A label that teaching leaves alone
+keeps its logit everywhere.
 """
 
 from __future__ import annotations
@@ -23,17 +29,79 @@ if TYPE_CHECKING:
 SCORES = Affine(1 / 256, -128)
 
 
+# What a new label's logit lies below the old head's best, far from everything taught.
+FAR = 8.0
+# Statistics over time that a correction reads.
+STATISTICS = 3
+
+
 @dataclass(frozen=True)
-class Correction:
-    """What is added to the old head.
+class Gate:
+    """The region in which a correction applies.
 
     Attributes:
-        weights: float32 `(2 * features, labels)`: of the features' means, then of their maxima.
+        scale: factors of the pooled features, float32 `(pooled,)`.
+        centres: middles of what was taught, in scaled features, float32 `(centres, pooled)`.
+        radii: squared distance from each centre up to which the correction applies in full, float32 `(centres,)`, above
+            0; from there to half as much again it fades out.
+    """
+
+    scale: npt.NDArray[np.float32]
+    centres: npt.NDArray[np.float32]
+    radii: npt.NDArray[np.float32]
+
+    def share(self, pooled: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return how much of a correction applies, float `(windows,)` from 0 to 1.
+
+        Args:
+            pooled: float `(windows, pooled)`.
+        """
+        nearest = (squared_distances(pooled * self.scale, self.centres) / self.radii).min(axis=1)
+        return np.asarray(np.clip(3.0 - 2.0 * nearest, 0.0, 1.0))
+
+
+def everywhere(pooled: int) -> Gate:
+    """Return a gate that lets a correction of so many features apply to every window."""
+    return Gate(np.zeros(pooled, np.float32), np.zeros((1, pooled), np.float32), np.ones(1, np.float32))
+
+
+@dataclass(frozen=True)
+class Correction:
+    """The correction that is added to the old head.
+
+    Attributes:
+        weights: float32 `(pooled, labels)`: of the features' means, maxima and deviations, in this order.
         biases: float32 `(labels,)`.
+        gate: where it applies.
     """
 
     weights: npt.NDArray[np.float32]
     biases: npt.NDArray[np.float32]
+    gate: Gate
+
+    def logits(self, old: npt.NDArray[Any], pooled: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return the corrected logits, float `(windows, labels)`, as the head computes them.
+
+        Args:
+            old: logits of the old head, float `(windows, old labels)`.
+            pooled: statistics of the features, float `(windows, pooled)`.
+        """
+        far = np.zeros(len(self.biases))
+        far[old.shape[1] :] = FAR
+        added = pooled @ self.weights.astype(np.float64) + self.biases + far
+        return np.asarray(with_new_labels(old, len(far)) - far + self.gate.share(pooled)[:, None] * added)
+
+
+def with_new_labels(old: npt.NDArray[Any], labels: int) -> npt.NDArray[np.float64]:
+    """Return logits in which each new label equals the best old one, float `(windows, labels)`."""
+    new = np.repeat(old.max(axis=1, keepdims=True), labels - old.shape[1], axis=1)
+    return np.concatenate([old, new], axis=1).astype(np.float64)
+
+
+def squared_distances(rows: npt.NDArray[Any], centres: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return the squared distance of every row to every centre, float `(rows, centres)`."""
+    squares = (rows**2).sum(axis=1)[:, None] + (centres**2).sum(axis=1)[None]
+    return np.asarray(np.maximum(squares - 2.0 * (rows @ centres.T), 0.0), dtype=np.float64)
 
 
 def probe_head(head: bytes, name: str) -> bytes:
@@ -44,7 +112,8 @@ def probe_head(head: bytes, name: str) -> bytes:
         name: what errors call it.
 
     Returns:
-        A TFLite file from the same input to float32 `(1, labels + 2 * features)`: old logits, means, maxima.
+        A TFLite file from the same input to float32 `(1, labels + 3 * features)`: old logits, means, maxima, and
+        deviations.
 
     Raises:
         BundleError: the head cannot be taken apart.
@@ -75,30 +144,55 @@ class _Surgery:
         self._graph = self._model.subgraphs[0]
         logits = self._cut_softmax(name)
         self._labels = int(self._graph.tensors[logits].shape[-1])
-        features = self._pooled(int(self._graph.inputs[0]))
-        self._probe = self._concatenate([self._as_float(logits, (1, self._labels)), *features])
+        self._old = self._as_float(logits, (1, self._labels))
+        self._pooled = self._joined(self._statistics(int(self._graph.inputs[0])))
         # Signatures and metadata describe the old outputs.
         self._model.signatureDefs = self._model.metadata = self._model.metadataBuffer = None
 
     def finish_probe(self) -> bytes:
-        return self._pack(self._probe)
+        return self._pack(self._joined([self._old, self._pooled]))
 
     def finish_corrected(self, correction: Correction) -> bytes:
-        labels = correction.biases.shape[0]
-        kept = np.eye(self._labels, labels, dtype=np.float32)
-        table = np.concatenate([kept, correction.weights])
-        schema = self._schema
-        weights = self._tensor("taught_weights", (labels, table.shape[0]), np.ascontiguousarray(table.T))
-        biases = self._tensor("taught_biases", (labels,), correction.biases.astype(np.float32))
-        logits = self._tensor("taught_logits", (1, labels))
-        self._operator("FULLY_CONNECTED", 1, [self._probe, weights, biases], logits, schema.FullyConnectedOptionsT())
-        scores = self._tensor("taught_scores", (1, labels))
+        schema, labels = self._schema, correction.biases.shape[0]
+        far = np.zeros((1, labels), np.float32)
+        far[:, self._labels :] = FAR
+        logits = self._with_new_labels(labels)
+        # The share is six times too large, as RELU6 gives it, so the rest is six times too small.
+        added = self._dense(self._pooled, correction.weights / 6.0, (correction.biases + far[0]) / 6.0)
+        gated = self._binary("MUL", added, self._share(correction.gate), (1, labels))
+        near = self._binary("ADD", logits, gated, (1, labels))
+        final = self._binary("SUB", near, self._constant("far", far), (1, labels))
+        scores = self._tensor("shares", (1, labels))
         softmax = schema.SoftmaxOptionsT()
         softmax.beta = 1.0
-        self._operator("SOFTMAX", 1, [logits], scores, softmax)
+        self._operator("SOFTMAX", 1, [final], scores, softmax)
         output = self._tensor("scores", (1, labels), kind=schema.TensorType.INT8, affine=SCORES)
         self._operator("QUANTIZE", 1, [scores], output, schema.QuantizeOptionsT())
         return self._pack(output)
+
+    def _with_new_labels(self, labels: int) -> int:
+        new = labels - self._labels
+        if not new:
+            return self._old
+        best = self._reduced("REDUCE_MAX", self._old, (1, 1))
+        return self._joined([self._old, *[best] * new])
+
+    def _share(self, gate: Gate) -> int:
+        """Return six times the share of the correction, `(1, 1)`."""
+        pooled, centres = gate.scale.shape[0], gate.centres.astype(np.float32)
+        scaled = self._binary("MUL", self._pooled, self._constant("scale", gate.scale[None]), (1, pooled))
+        # |a - b|^2 = |a|^2 - 2 a b + |b|^2
+        products = self._dense(scaled, -2.0 * centres.T, (centres**2).sum(axis=1))
+        squares = self._reduced("SUM", self._binary("MUL", scaled, scaled, (1, pooled)), (1, 1))
+        count = (1, len(centres))
+        distances = self._binary("ADD", products, squares, count)
+        factors = self._constant("radii", (-12.0 / gate.radii[None]).astype(np.float32))
+        steep = self._binary("MUL", distances, factors, count)
+        nearest = self._reduced("REDUCE_MAX", steep, (1, 1))
+        shifted = self._binary("ADD", nearest, self._constant("eighteen", np.full((1, 1), 18.0, np.float32)), (1, 1))
+        share = self._tensor("share", (1, 1))
+        self._operator("RELU6", 1, [shifted], share)
+        return share
 
     def _cut_softmax(self, name: str) -> int:
         """Drop the last softmax and all behind it; return the tensor of the logits."""
@@ -109,17 +203,16 @@ class _Surgery:
                 return int(operator.inputs[0])
         raise BundleError(f"{name}: does not end in a softmax, so it cannot be taught; convert the model again")
 
-    def _pooled(self, source: int) -> tuple[int, int]:
-        schema = self._schema
+    def _statistics(self, source: int) -> list[int]:
+        """Return mean, maximum and standard deviation of the input over time, each `(1, features)`."""
         _, window, count = (int(side) for side in self._graph.tensors[source].shape)
-        real = self._as_float(source, (1, window, count))
-        axis = self._tensor("time_axis", (1,), np.array([1], np.int32), schema.TensorType.INT32)
-        pooled = []
-        for name in ("MEAN", "REDUCE_MAX"):
-            output = self._tensor(f"features_{name.lower()}", (1, count))
-            self._operator(name, 1, [real, axis], output, schema.ReducerOptionsT())
-            pooled.append(output)
-        return pooled[0], pooled[1]
+        real, shape = self._as_float(source, (1, window, count)), (1, count)
+        mean, peak = (self._reduced(name, real, shape, keep=False) for name in ("MEAN", "REDUCE_MAX"))
+        squared = self._tensor("squared_difference", (1, window, count))
+        self._operator("SQUARED_DIFFERENCE", 1, [real, mean], squared, self._schema.SquaredDifferenceOptionsT())
+        deviation = self._tensor("deviation", shape)
+        self._operator("SQRT", 1, [self._reduced("MEAN", squared, shape, keep=False)], deviation)
+        return [mean, peak, deviation]
 
     def _as_float(self, source: int, shape: tuple[int, ...]) -> int:
         if self._graph.tensors[source].type == self._schema.TensorType.FLOAT32:
@@ -128,13 +221,39 @@ class _Surgery:
         self._operator("DEQUANTIZE", 2, [source], output, self._schema.DequantizeOptionsT())
         return output
 
-    def _concatenate(self, parts: list[int]) -> int:
+    def _joined(self, parts: list[int]) -> int:
         size = sum(int(self._graph.tensors[part].shape[-1]) for part in parts)
-        output = self._tensor("probe", (1, size))
+        output = self._tensor("joined", (1, size))
         options = self._schema.ConcatenationOptionsT()
         options.axis = 1
         self._operator("CONCATENATION", 1, parts, output, options)
         return output
+
+    def _reduced(self, name: str, source: int, shape: tuple[int, ...], *, keep: bool = True) -> int:
+        """Reduce axis 1."""
+        options = self._schema.ReducerOptionsT()
+        options.keepDims = keep
+        output = self._tensor(name.lower(), shape)
+        self._operator(name, 1, [source, self._constant("axis", np.array([1], np.int32))], output, options)
+        return output
+
+    def _dense(self, source: int, weights: npt.NDArray[Any], biases: npt.NDArray[Any]) -> int:
+        """Multiply by weights `(inputs, outputs)` and add biases `(outputs,)`."""
+        table = self._constant("weights", np.ascontiguousarray(weights.T, np.float32))
+        output = self._tensor("dense", (1, weights.shape[1]))
+        inputs = [source, table, self._constant("biases", biases.astype(np.float32))]
+        self._operator("FULLY_CONNECTED", 1, inputs, output, self._schema.FullyConnectedOptionsT())
+        return output
+
+    def _binary(self, name: str, left: int, right: int, shape: tuple[int, ...]) -> int:
+        output = self._tensor(name.lower(), shape)
+        options = getattr(self._schema, f"{name.capitalize()}OptionsT")()
+        self._operator(name, 1, [left, right], output, options)
+        return output
+
+    def _constant(self, name: str, values: npt.NDArray[Any]) -> int:
+        kind = self._schema.TensorType.INT32 if values.dtype == np.int32 else None
+        return self._tensor(name, values.shape, values, kind)
 
     def _tensor(
         self,
@@ -145,7 +264,7 @@ class _Surgery:
         affine: Affine | None = None,
     ) -> int:
         tensor = self._schema.TensorT()
-        tensor.name, tensor.shape = name.encode(), np.array(shape, np.int32)
+        tensor.name, tensor.shape = f"taught_{name}".encode(), np.array(shape, np.int32)
         tensor.type, tensor.buffer = self._schema.TensorType.FLOAT32 if kind is None else kind, 0
         if constant is not None:
             tensor.buffer = append_constant(self._model, constant)
@@ -156,7 +275,7 @@ class _Surgery:
         self._graph.tensors.append(tensor)
         return len(self._graph.tensors) - 1
 
-    def _operator(self, name: str, version: int, inputs: list[int], output: int, options: Any) -> None:
+    def _operator(self, name: str, version: int, inputs: list[int], output: int, options: Any = None) -> None:
         schema = self._schema
         code, operator = schema.OperatorCodeT(), schema.OperatorT()
         number = getattr(schema.BuiltinOperator, name)
@@ -165,8 +284,9 @@ class _Surgery:
         operator.opcodeIndex = len(self._model.operatorCodes)
         self._model.operatorCodes.append(code)
         operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
-        operator.builtinOptions = options
-        operator.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
+        if options is not None:
+            operator.builtinOptions = options
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
         self._graph.operators.append(operator)
 
     def _pack(self, output: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What the history of a camera says: how long it was watched, and how its scores would have been decided."""
+"""Evaluate the history of a camera: how long it was watched, and the events at other thresholds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgehar.errors import ConfigError
 from edgehar.events.decider import Decider
 from edgehar.events.options import DecisionOptions
 from edgehar.records import Prediction, TimingMs, Window
-from edgehar.sinks.spool.options import state_directory
+from edgehar.sinks.spool.options import folder_beside_queues
 from edgehar.teaching.score_log import Scan, day_files, read_blocks
 
 if TYPE_CHECKING:
@@ -33,11 +33,7 @@ def history_folder(options: HistoryOptions, spool_directory: str | None) -> Path
     Raises:
         ConfigError: none is set, and there is no home folder.
     """
-    from pathlib import Path
-
-    if options.directory is not None:
-        return Path(options.directory).expanduser()
-    return (state_directory() if spool_directory is None else Path(spool_directory).expanduser()) / "history"
+    return folder_beside_queues(options.directory, spool_directory, "history")
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ class CameraHistory:
 
     @property
     def answers(self) -> int:
-        """How many answers there are."""
+        """The number of answers."""
         return sum(len(block.codes) for block in self.blocks)
 
     def of_model(self, manifest: Manifest) -> CameraHistory:

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class _Camera:
-    """What is known of one camera's history.
+    """The state of one camera's history.
 
     Attributes:
         folder: where its files are.

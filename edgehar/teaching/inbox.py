@@ -20,8 +20,8 @@ import msgspec
 import numpy as np
 
 from edgehar.errors import ConfigError, SourceError
-from edgehar.sinks.spool.options import state_directory
-from edgehar.teaching.labels import SUFFIX as LABEL_SUFFIX
+from edgehar.recording.sidecar import LABEL_SUFFIX
+from edgehar.sinks.spool.options import folder_beside_queues
 from edgehar.teaching.labels import label_path
 from edgehar.teaching.score_log import folder_name
 
@@ -40,7 +40,7 @@ _LARGEST_FACTS = 1 << 20
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is known of a moment.
+    """Facts about a moment.
 
     Attributes:
         source: name of the camera.
@@ -149,9 +149,7 @@ def inbox_folder(options: InboxOptions, spool_directory: str | None) -> Path:
     Raises:
         ConfigError: none is set, and there is no home folder.
     """
-    if options.directory is not None:
-        return Path(options.directory).expanduser()
-    return (state_directory() if spool_directory is None else Path(spool_directory).expanduser()) / "inbox"
+    return folder_beside_queues(options.directory, spool_directory, "inbox")
 
 
 class Inbox:

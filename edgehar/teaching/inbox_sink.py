@@ -46,7 +46,7 @@ class ClipSource(Protocol):
 
 @dataclass(frozen=True)
 class WatchedCamera:
-    """What the inbox must know of a camera.
+    """Facts about a camera that the inbox needs.
 
     Attributes:
         hop: frames between answers.

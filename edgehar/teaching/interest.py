@@ -1,4 +1,4 @@
-"""What is worth a label: answers near a threshold, features unlike those seen before, and moments chosen by chance."""
+"""Choose moments to label: answers near a threshold, features unlike earlier ones, and random moments."""
 
 from __future__ import annotations
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from edgehar.errors import ConfigError
+from edgehar.recording.sidecar import LABEL_SUFFIX
 from edgehar.records import utc_now
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SUFFIX = ".label.json"
 # The label that means "nothing to report", whatever the model calls it.
 ORDINARY = "ordinary"
 
@@ -26,7 +26,7 @@ Verdict = Literal["right", "wrong", "other"]
 
 
 class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a person says is seen.
+    """A person's label.
 
     Attributes:
         label: the right answer: a class of the model, a new class, or `ORDINARY` for nothing to report.
@@ -75,7 +75,7 @@ def check_label(label: str) -> None:
 
 def label_path(base: Path) -> Path:
     """Return the path of the label of the files `base.mp4`, `base.json` and so on; `base` has no suffix."""
-    return base.with_name(base.name + SUFFIX)
+    return base.with_name(base.name + LABEL_SUFFIX)
 
 
 def write_label(base: Path, label: Label) -> None:

@@ -32,7 +32,7 @@ class HistoryOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class InboxOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is kept for a person to label, so that the model can be taught from it."""
+    """Keep moments for a person to label, so that the model can be taught from them."""
 
     enabled: Annotated[
         bool,

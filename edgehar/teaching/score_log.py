@@ -86,7 +86,7 @@ class Block:
         return np.asarray((self.codes.astype(np.float64) - self.zero_point) * self.scale)
 
     def encode(self) -> bytes:
-        """Return the block as it stands in a file."""
+        """Return the block as stored in a file."""
         stored = _Stored(
             self.model,
             self.head,
@@ -104,7 +104,7 @@ class Block:
 
 @dataclass
 class Scan:
-    """What reading a file found besides its blocks.
+    """Findings of reading a file, besides its blocks.
 
     Attributes:
         damaged: stretches that were skipped.

@@ -23,7 +23,7 @@ _DECREASE, _SHRINK, _TRIES = 1e-4, 0.5, 30
 
 @dataclass(frozen=True)
 class Examples:
-    """What a regression learns from.
+    """Examples of a regression.
 
     Attributes:
         features: float `(examples, features)`.

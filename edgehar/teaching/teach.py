@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,17 +15,24 @@ from edgehar.model.bundle import STEP_FILE, SUFFIX, ModelBundle, is_bundle_name,
 from edgehar.model.manifest import Taught, least_schema_version
 from edgehar.model.merge import merge, with_associated_files
 from edgehar.model.network import Network
-from edgehar.teaching.features import Probe, windows_of
+from edgehar.teaching.features import Probe, cut, windows_of
 from edgehar.teaching.head import SCORES, Correction, corrected_head
 from edgehar.teaching.labels import ORDINARY
 from edgehar.teaching.lesson import ClipData, Lesson
+from edgehar.teaching.softmax_regression import log_softmax
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
+
+    import numpy.typing as npt
 
     from edgehar.model.manifest import Decision, Manifest
     from edgehar.teaching.clips import LabelledClips
+    from edgehar.teaching.inbox import Item
+
+    Floats = npt.NDArray[np.float64]
+    Windows = npt.NDArray[np.float32]
 
 # Fewer clips of a label than this say nothing about the next one; fewer than RECOMMENDED say little.
 LEAST_CLIPS = 3
@@ -33,7 +41,7 @@ RECOMMENDED_CLIPS = 10
 
 @dataclass(frozen=True)
 class LabelResult:
-    """How the clips of one label were answered while their group was held out.
+    """Answers to the clips of one label while their group was held out.
 
     Attributes:
         clips: how many there are.
@@ -47,11 +55,27 @@ class LabelResult:
 
 
 @dataclass(frozen=True)
+class OrdinaryResult:
+    """Answers to random moments without a label.
+
+    Attributes:
+        moments: how many there are.
+        before: those that the old head reports as an action.
+        after: those that the new head reports as an action.
+    """
+
+    moments: int = 0
+    before: int = 0
+    after: int = 0
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """What teaching found, before anything is written.
+    """Results of teaching, before anything is written.
 
     Attributes:
         results: by label.
+        ordinary: a fair sample of the time watched.
         protocol: how clips were held out.
         penalty: of the regression that is fitted to all clips.
         unreadable: clips that were left out, with why.
@@ -61,6 +85,7 @@ class Verdict:
     protocol: str
     penalty: float
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    ordinary: OrdinaryResult = OrdinaryResult()
 
     @property
     def before(self) -> float:
@@ -73,13 +98,20 @@ class Verdict:
         return _balanced([(result.after, result.clips) for result in self.results.values()])
 
     @property
-    def better(self) -> bool:
-        """Whether the new head beats the old one on held-out clips."""
-        return self.after > self.before
+    def problem(self) -> str | None:
+        """Why the new head is refused; None if it is better on held-out clips and not louder in ordinary time."""
+        if self.after <= self.before:
+            shares = f"{self.after:.0%} of held-out clips right, the old one {self.before:.0%}"
+            return f"the new head gets {shares}; add clips, or correct wrong labels"
+        found = self.ordinary
+        if found.after > found.before:
+            counts = f"{found.after} of {found.moments} random moments as an action, the old one {found.before}"
+            return f"the new head reports {counts}; label more of what is ordinary"
+        return None
 
 
 class NotBetterError(EdgeharError):
-    """The new head does not beat the old one on held-out clips; `verdict` has the table."""
+    """The new head does not beat the old one; `verdict` has the table."""
 
     def __init__(self, message: str, verdict: Verdict) -> None:
         super().__init__(message)
@@ -112,7 +144,7 @@ def teach(
 
     Raises:
         ConfigError: too few clips or labels, or a label that cannot be used.
-        NotBetterError: the new head does not beat the old one; nothing was written.
+        NotBetterError: the new head is not better on held-out clips, or louder in ordinary time; nothing was written.
         BundleError: the head cannot be taken apart, or the bundle cannot be written.
     """
     manifest = bundle.manifest
@@ -123,19 +155,19 @@ def teach(
     _check_counts(Counter(names[clip.label] for clip in clips.clips), manifest.labels)
     with Network(bundle) as network:
         data, unreadable = _encode(network, clips, names, labels, on_clip)
+        ordinary_windows = _encode_ordinary(network, clips.ordinary)
     if not data:
         raise ConfigError(f"no clip can be used: {next(iter(unreadable.values()))}")
     lesson = Lesson(data, len(labels))
     counts = Counter(labels[clip.label] for clip in data)
     _check_counts(counts, manifest.labels)
     verdict = _judge(lesson, data, labels, clips.held_out, unreadable)
-    if not verdict.better:
-        raise NotBetterError(
-            f"{out}: not written: the new head gets {verdict.after:.0%} of held-out clips right, the old one "
-            f"{verdict.before:.0%}; add clips, or correct wrong labels",
-            verdict,
-        )
     correction = lesson.fit(range(len(data)), verdict.penalty)
+    ordinary = {names.get(ORDINARY, ORDINARY), *background} & set(labels)
+    decision = _with_background(manifest.decision, ordinary)
+    verdict = replace(verdict, ordinary=_judge_ordinary(ordinary_windows, correction, labels, decision))
+    if verdict.problem is not None:
+        raise NotBetterError(f"{out}: not written: {verdict.problem}", verdict)
     taught = Taught(
         base=manifest.name,
         base_head=manifest.files["head.tflite"],
@@ -145,8 +177,7 @@ def teach(
         after=verdict.after,
         penalty=verdict.penalty,
     )
-    ordinary = {names.get(ORDINARY, ORDINARY), *background} & set(labels)
-    _write(bundle, out, labels, correction, taught, ordinary)
+    _write(bundle, out, labels, correction, taught, decision)
     return verdict
 
 
@@ -186,9 +217,7 @@ def _encode(
         except SourceError as error:
             unreadable[str(clip.path)] = str(error)
         else:
-            offsets = np.zeros((len(old), len(labels)))
-            offsets[:, : old.shape[1]] = old
-            data.append(ClipData(labels.index(names[clip.label]), clip.group, offsets, pooled))
+            data.append(ClipData(labels.index(names[clip.label]), clip.group, old, pooled))
         on_clip()
     return data, unreadable
 
@@ -217,12 +246,44 @@ def _judge(
     )
 
 
+def _encode_ordinary(network: Network, items: Sequence[Item]) -> list[tuple[Floats, Windows]]:
+    """Return old logits and pooled features of the windows of every moment that this encoder has made."""
+    manifest, probe = network.bundle.manifest, Probe(network)
+    found = []
+    for item in items:
+        if item.facts.encoder == manifest.files["encoder.tflite"]:
+            with contextlib.suppress(SourceError):
+                found.append(probe.run(cut(item.features(), manifest.temporal.window, manifest.temporal.hop)))
+    return found
+
+
+def _judge_ordinary(
+    moments: Sequence[tuple[Floats, Windows]], correction: Correction, labels: list[str], decision: Decision
+) -> OrdinaryResult:
+    before = after = 0
+    for old, pooled in moments:
+        before += _reports(old, labels, decision)
+        after += _reports(correction.logits(old, pooled), labels, decision)
+    return OrdinaryResult(len(moments), before, after)
+
+
+def _reports(logits: Floats, labels: list[str], decision: Decision) -> bool:
+    """Return whether the mean of the scores of a moment is reported as an action."""
+    scores = np.exp(log_softmax(logits)).mean(axis=0)
+    reached = [
+        (score, label)
+        for score, label in zip(scores.tolist(), labels, strict=False)
+        if score >= decision.thresholds.get(label, decision.threshold)
+    ]
+    return bool(reached) and max(reached)[1] not in decision.background
+
+
 def _balanced(shares: list[tuple[int, int]]) -> float:
     return float(np.mean([right / clips for right, clips in shares]))
 
 
 def _write(
-    bundle: ModelBundle, out: Path, labels: list[str], correction: Correction, taught: Taught, ordinary: Collection[str]
+    bundle: ModelBundle, out: Path, labels: list[str], correction: Correction, taught: Taught, decision: Decision
 ) -> None:
     old = bundle.manifest
     window = old.temporal.window
@@ -232,7 +293,7 @@ def _write(
         name=out.stem,
         labels=labels,
         quantization=msgspec.structs.replace(old.quantization, output=SCORES, head="float"),
-        decision=_with_background(old.decision, ordinary),
+        decision=decision,
         provenance=msgspec.structs.replace(old.provenance, taught=taught),
         stateful=None,
     )

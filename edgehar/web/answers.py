@@ -1,4 +1,4 @@
-"""What the API answers with: one struct for each answer. The OpenAPI document is generated from them."""
+"""Answers of the API: one struct for each. The OpenAPI document is generated from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
-    """Who is asking.
+    """The user who asks.
 
     Attributes:
         logged_in: whether the other paths may be used.
@@ -41,7 +41,7 @@ class CameraInfo(msgspec.Struct, frozen=True):
         name: its name in records.
         model: name of its model.
         labels: the classes of its model.
-        actions: those that may open an event.
+        actions: labels that may open an event.
         thresholds: score that each label needs.
         pictures: "full", "blurred" or "none".
         state: state of its stream.
@@ -109,7 +109,7 @@ class Strip(msgspec.Struct, frozen=True):
 
 
 class LabelInfo(msgspec.Struct, frozen=True):
-    """What a person said about an event.
+    """A person's label of an event.
 
     Attributes:
         verdict: "right", "wrong" (nothing was to report), or "other".
@@ -175,7 +175,7 @@ class EventPage(msgspec.Struct, frozen=True):
 
 
 class EventChoices(msgspec.Struct, frozen=True):
-    """What events can be filtered by.
+    """The values by which events can be filtered.
 
     Attributes:
         cameras: names of cameras in paths, with their names in records.
@@ -210,8 +210,33 @@ class EventDetail(msgspec.Struct, frozen=True):
     model: str
 
 
+class LabelPeaks(msgspec.Struct, frozen=True):
+    """Peak scores of the events with one label.
+
+    Attributes:
+        day: of the last 24 hours.
+        week: of the last 7 days.
+    """
+
+    day: list[float]
+    week: list[float]
+
+
+class Peaks(msgspec.Struct, frozen=True):
+    """Events whose peak reaches a threshold.
+
+    Attributes:
+        source: "recordings": recorded events, which say nothing about thresholds below the one they were recorded
+            with. "none": nothing is recorded.
+        labels: the peaks, by label.
+    """
+
+    source: Literal["recordings", "none"]
+    labels: dict[str, LabelPeaks]
+
+
 class Output(msgspec.Struct, frozen=True):
-    """Where records go.
+    """The outputs of records.
 
     Attributes:
         name: of the output.
@@ -261,7 +286,7 @@ class LogLine(msgspec.Struct, frozen=True):
 
 
 class StatusInfo(msgspec.Struct, frozen=True):
-    """How the run is.
+    """The state of the run.
 
     Attributes:
         version: of edgehar.
@@ -278,3 +303,77 @@ class StatusInfo(msgspec.Struct, frozen=True):
     outputs: list[Output]
     storage: Storage | None
     log: list[LogLine]
+
+
+class SettingInfo(msgspec.Struct, frozen=True):
+    """One setting.
+
+    Attributes:
+        path: its keys, and numbers of tables: ["camera", 0, "threshold"].
+        description: one sentence, in English.
+        words: the values it accepts, in words that follow "it must be".
+        value: its value; None if it is not set. Passwords are masked.
+        default: what holds without it; None if that is left to the model or to nothing.
+        origin: "default", or the file, variable or option that sets it.
+        editable: whether it can be changed here.
+        kind: of its value: "boolean", "integer", "number", "choice", "texts", or "other".
+        choices: of a choice.
+        least: of a number; None without a bound.
+        most: likewise.
+    """
+
+    path: list[str | int]
+    description: str
+    words: str
+    value: Any
+    default: Any
+    origin: str
+    editable: bool
+    kind: Literal["boolean", "integer", "number", "choice", "texts", "other"]
+    choices: list[str]
+    least: float | None
+    most: float | None
+
+
+class SettingsTable(msgspec.Struct, frozen=True):
+    """The settings of one table.
+
+    Attributes:
+        title: as in the file, for example "[[camera]] hall"; "" for the top.
+        description: one sentence, in English.
+        settings: its keys.
+    """
+
+    title: str
+    description: str
+    settings: list[SettingInfo]
+
+
+class SettingsInfo(msgspec.Struct, frozen=True):
+    """All settings.
+
+    Attributes:
+        file: the configuration file; None if there is none, and nothing can be changed.
+        version: of the file; changes are refused if it is another by then.
+        can_undo: whether there is an earlier version to go back to.
+        tables: the settings.
+    """
+
+    file: str | None
+    version: str
+    can_undo: bool
+    tables: list[SettingsTable]
+
+
+class SettingsResult(msgspec.Struct, frozen=True):
+    """The result of a change.
+
+    Attributes:
+        version: of the file now.
+        changed: tables and keys that differ now.
+        restart: those of them that need a restart of the program.
+    """
+
+    version: str
+    changed: list[str]
+    restart: list[str]

@@ -15,6 +15,8 @@ from edgehar.sinks.base import Sink
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    import numpy.typing as npt
+
     from edgehar.records import Record
     from edgehar.web.camera import WebCamera
 
@@ -25,19 +27,23 @@ _EVENTS = 50
 class Strip:
     """Highest scores of each label in steps of ten seconds, over the last hour. Not thread-safe."""
 
-    def __init__(self, labels: Iterable[str], clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         """Begin with an empty hour; `clock` gives seconds since 1970."""
-        self._labels, self._clock = tuple(labels), clock
-        self._scores = np.zeros((BINS, len(self._labels)), np.uint8)
+        self._clock = clock
+        # For each label of the models so far, uint8 (steps,).
+        self._scores: dict[str, npt.NDArray[np.uint8]] = {}
         self._newest = int(clock() // BIN_S)
 
     def add(self, scores: dict[str, float]) -> None:
         """Take the scores of an answer."""
         self._advance()
-        row = self._scores[self._newest % BINS]
-        for number, label in enumerate(self._labels):
+        place = self._newest % BINS
+        for label, score in scores.items():
+            if label not in self._scores:
+                self._scores[label] = np.zeros(BINS, np.uint8)
+            steps = self._scores[label]
             # 0 is no answer.
-            row[number] = max(row[number], 1 + min(max(round(scores.get(label, 0.0) * 254), 0), 254))
+            steps[place] = max(steps[place], 1 + min(max(round(score * 254), 0), 254))
 
     def rows(self) -> tuple[float, dict[str, list[int]]]:
         """Return when the first step began, in seconds since 1970, and for each label its scores, oldest first.
@@ -46,30 +52,30 @@ class Strip:
         """
         self._advance()
         order = np.arange(self._newest + 1, self._newest + 1 + BINS) % BINS
-        rows = self._scores[order]
         start_s = (self._newest + 1 - BINS) * BIN_S
-        return start_s, {label: rows[:, number].tolist() for number, label in enumerate(self._labels)}
+        return start_s, {label: steps[order].tolist() for label, steps in self._scores.items()}
 
     def _advance(self) -> None:
         now = int(self._clock() // BIN_S)
         # A clock that was set back goes on in the newest step.
         for step in range(max(self._newest + 1, now - BINS + 1), now + 1):
-            self._scores[step % BINS] = 0
+            for steps in self._scores.values():
+                steps[step % BINS] = 0
         self._newest = max(self._newest, now)
 
 
 class CameraBoard:
-    """What is newest of one camera. Safe from any thread.
+    """The newest values of one camera. Safe from any thread.
 
     Attributes:
         latest: the newest prediction, as decided; None before the first.
         events: the newest record of each of the latest events, oldest first.
     """
 
-    def __init__(self, labels: Iterable[str], clock: Callable[[], float]) -> None:
-        """Begin empty; the arguments are those of `Strip`."""
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Begin empty; `clock` gives seconds since 1970."""
         self._lock = threading.Lock()
-        self._strip = Strip(labels, clock)
+        self._strip = Strip(clock)
         self.latest: Prediction | None = None
         self._events: deque[Event] = deque(maxlen=_EVENTS)
 
@@ -82,10 +88,11 @@ class CameraBoard:
         elif isinstance(record, Event):
             with self._lock:
                 known = next((n for n, event in enumerate(self._events) if event.id == record.id), None)
-                if known is None:
-                    self._events.append(record)
-                else:
+                if known is not None:
                     self._events[known] = record
+                elif record.phase != "uploaded":
+                    # The clip of an event may be uploaded days later: that is not a new event.
+                    self._events.append(record)
 
     @property
     def events(self) -> list[Event]:
@@ -111,7 +118,7 @@ class Board:
 
     def __init__(self, cameras: Iterable[WebCamera], clock: Callable[[], float] = time.time) -> None:
         """Begin empty; `clock` gives seconds since 1970."""
-        self.cameras = {camera.name: CameraBoard(camera.manifest.labels, clock) for camera in cameras}
+        self.cameras = {camera.name: CameraBoard(clock) for camera in cameras}
 
 
 class BoardSink(Sink):

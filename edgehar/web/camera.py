@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WebCamera:
-    """What the pages may ask of a camera. The functions may be called from any thread.
+    """A camera's functions for the pages. They may be called from any thread.
 
     Attributes:
         name: its name in records.
         key: its name in addresses of pages, and of its folder of recordings.
-        manifest: of its model.
+        read_manifest: returns that of its model, which may change while the run goes on.
+        bundle_path: returns the path of that model.
         view: what may be shown of its picture.
         frame: returns the newest frame; None before the first.
         take_input: has a function called once with the next input of the network, by the thread that classifies.
@@ -39,13 +41,19 @@ class WebCamera:
 
     name: str
     key: str
-    manifest: Manifest
+    read_manifest: Callable[[], Manifest]
+    bundle_path: Callable[[], Path]
     view: View
     frame: Callable[[], Frame | None]
     take_input: Callable[[TakeInput], object]
     state: Callable[[], StreamState]
     status: Callable[[], Status]
     rules: Callable[[], Decision]
+
+    @property
+    def manifest(self) -> Manifest:
+        """That of the model now."""
+        return self.read_manifest()
 
     @property
     def actions(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Who may ask what: checks before every request, and headers on every answer."""
+"""Access control: checks before every request, and headers on every answer."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class RefusedError(Exception):
 
     Attributes:
         status: HTTP status.
-        problem: what is sent.
+        problem: the body of the answer.
         headers: of the answer.
     """
 
@@ -140,7 +140,7 @@ class Guard:
 
 
 class Visitor:
-    """Who asks.
+    """The sender of a request.
 
     Attributes:
         token: of the cookie; "" without one.

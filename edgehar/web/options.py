@@ -81,8 +81,8 @@ class WebOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         host, _ = address_of(self.listen)
         if not self.has_password and not is_loopback(host):
             raise ValueError(
-                f"listen {self.listen} is open to other machines, which needs a password; run edgehar web password "
-                "--out FILE and set password_file, or listen on 127.0.0.1"
+                "listen is open to other machines, which needs a password; run edgehar web password --out FILE and set "
+                "password_file, or listen on 127.0.0.1"
             )
 
 
@@ -95,7 +95,7 @@ def address_of(listen: str) -> tuple[str, int]:
     host, separator, port = listen.strip().rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if separator and host else "127.0.0.1"
     if not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise ConfigError(f"web: listen is {listen}; write HOST:PORT, for example {DEFAULT_LISTEN}")
+        raise ConfigError(f"web: listen must be HOST:PORT, for example {DEFAULT_LISTEN}")
     return host, int(port)
 
 

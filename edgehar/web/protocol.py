@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Limits:
-    """What clients may take.
+    """Limits of a client.
 
     Attributes:
         head_s: deadline of the head of a request, from its first byte or the connection on, in seconds.

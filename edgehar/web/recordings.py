@@ -13,7 +13,7 @@ from edgehar.errors import ConfigError
 from edgehar.recording.seal import SUFFIX
 from edgehar.recording.store import Archive, safe_name
 from edgehar.teaching.labels import read_label
-from edgehar.web.answers import EventInfo, EventPage, LabelInfo
+from edgehar.web.answers import EventInfo, EventPage, LabelInfo, LabelPeaks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ MOST_LISTED = 200
 
 @dataclass(frozen=True)
 class Filters:
-    """Which events are wanted.
+    """A filter of events.
 
     Attributes:
         camera: name of the camera in paths; "" for all.
@@ -104,6 +104,9 @@ class Recordings:
         """Use a folder that somebody records into, or not."""
         self._archive = Archive(folder)
         self._sidecars: OrderedDict[str, Sidecar] = OrderedDict()
+        # By the path of the recording, because a folder may hold many thousands; None is a name that is not ours.
+        self._named: dict[str, _Found | None] = {}
+        self._bytes: dict[str, int] = {}
 
     @property
     def folder(self) -> Path:
@@ -157,20 +160,40 @@ class Recordings:
     def counts(self) -> tuple[int, int, int]:
         """Return how many recordings there are, their bytes, and the bytes that are free on the disk."""
         lines = [found.line for found in self._all()]
-        return len(lines), sum(map(self._archive.size_of, lines)), self._archive.free_bytes()
+        for line in lines:
+            if line.path not in self._bytes:
+                self._bytes[line.path] = self._archive.size_of(line)
+        return len(lines), sum(self._bytes[line.path] for line in lines), self._archive.free_bytes()
 
     def uploaded(self) -> int:
         """Return how many of the recordings a server has."""
         there = self._archive.chain.recordings()
         return len(self._archive.chain.uploaded() & set(there))
 
+    def peaks(self, camera: str, now: datetime.datetime) -> dict[str, LabelPeaks]:
+        """Return the peak scores of a camera's events of the last day and week, by label."""
+        week, day = now - datetime.timedelta(days=7), now - datetime.timedelta(days=1)
+        peaks: dict[str, LabelPeaks] = {}
+        for found in self._all():
+            if found.began < week:
+                break
+            if found.line.path.partition("/")[0] == camera and found.id == found.id[:36]:
+                info = self._info(found)
+                of_label = peaks.setdefault(info.label, LabelPeaks([], []))
+                of_label.week.append(info.peak_score or 0.0)
+                if found.began >= day:
+                    of_label.day.append(info.peak_score or 0.0)
+        return peaks
+
     def _all(self) -> Iterator[_Found]:
         """Give all recordings, newest first."""
-        found = [
-            _Found(f"{name[3]}{name[4] or ''}", line, _began(line.path, name[1]), name[2] or "")
-            for line in self._archive.chain.recordings().values()
-            if (name := _NAME.fullmatch(line.path.rpartition("/")[2])) is not None
-        ]
+        there = self._archive.chain.recordings()
+        for path in self._named.keys() - there.keys():
+            del self._named[path]
+            self._bytes.pop(path, None)
+        for path in there.keys() - self._named.keys():
+            self._named[path] = _named(there[path])
+        found = [one for one in self._named.values() if one is not None]
         yield from sorted(found, key=lambda one: (one.began, one.id), reverse=True)
 
     def _after(self, event_id: str) -> Iterator[_Found]:
@@ -228,12 +251,17 @@ def _label_info(base: Path) -> LabelInfo | None:
     return None if label is None else LabelInfo(label.verdict, label.label, label.time)
 
 
-def _began(path: str, clock: str) -> datetime.datetime:
-    day = path.split("/")[1]
+def _named(line: Line) -> _Found | None:
+    """Return what the name of a recording says; None if it is not one of ours."""
+    _, day, name = line.path.split("/")[:3] if line.path.count("/") == 2 else ("", "", "")
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return None
     try:
-        return datetime.datetime.strptime(f"{day} {clock}+0000", "%Y-%m-%d %H%M%S%z")
+        began = datetime.datetime.fromisoformat(f"{day}T{found[1]}Z")
     except ValueError:
-        return datetime.datetime.fromtimestamp(0, datetime.UTC)
+        return None
+    return _Found(f"{found[3]}{found[4] or ''}", line, began, found[2] or "")
 
 
 def _may_fit(found: _Found, filters: Filters) -> bool:

@@ -1,20 +1,24 @@
-"""What the answers of the pages are made of."""
+"""The parts from which the pages make their answers."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
+import msgspec
+
+from edgehar.errors import ConfigError
 from edgehar.records import utc_now
 from edgehar.web.log import LogKeeper
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
 
     from edgehar.health.monitor import Monitor
+    from edgehar.web.answers import SettingsInfo, SettingsResult
     from edgehar.web.board import Board
     from edgehar.web.camera import WebCamera
     from edgehar.web.live import LiveFeed
@@ -24,30 +28,73 @@ if TYPE_CHECKING:
     from edgehar.web.sessions import Sessions
 
 
+class ChangedMeanwhileError(ConfigError):
+    """Somebody else has changed the configuration file."""
+
+
+class SettingChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A setting with a new value.
+
+    Attributes:
+        path: its keys, and numbers of tables.
+        value: the new value; None removes it from the file.
+    """
+
+    path: Annotated[list[str | int], msgspec.Meta(min_length=1, max_length=8)]
+    value: Any = None
+
+
+class SettingsFile(Protocol):
+    """The settings of the run, and the file they come from. The methods read and write files."""
+
+    def settings(self) -> SettingsInfo:
+        """Return every setting with its origin; ConfigError if the file cannot be read."""
+
+    def change(self, changes: Sequence[SettingChange], version: str) -> SettingsResult:
+        """Change settings, all or none; ConfigError or OSError if that cannot be done."""
+
+    def undo(self) -> SettingsResult:
+        """Go back to the version before; ConfigError or OSError if that cannot be done."""
+
+
 class Examiner(Protocol):
     """Checks the device."""
 
-    def run(self) -> bytes:
+    def examine(self) -> bytes:
         """Return the findings, as the JSON of `edgehar doctor`. Takes seconds."""
 
     def stop(self) -> None:
         """End a check that goes on."""
 
 
+class Explainer(Protocol):
+    """Says what an answer rests on."""
+
+    def explain(self, clip: Path, model: Path, label: str) -> bytes | None:
+        """Return a JPEG for a class of a clip; None if that failed. Takes seconds."""
+
+    def stop(self) -> None:
+        """End an explanation that is being made."""
+
+
 @dataclass(frozen=True)
 class Tools:
-    """What the command line gives to the pages of a run.
+    """Functions of the command line for the pages of a run.
 
     Attributes:
         examiner: checks the device; None if that is not possible.
+        settings: the settings; None if they cannot be shown.
+        explainer: explains clips; None if that is not possible.
     """
 
     examiner: Examiner | None = None
+    settings: SettingsFile | None = None
+    explainer: Explainer | None = None
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run gives to its pages.
+    """The parts of a run that its pages use.
 
     Attributes:
         cameras: in the order of the configuration.
@@ -56,6 +103,7 @@ class Parts:
         folder: where events are recorded; None if they are not.
         uploads: whether recordings are uploaded.
         tools: what the command line gives.
+        reload: has the run read its configuration again.
         log: the latest lines of the log.
     """
 
@@ -65,6 +113,7 @@ class Parts:
     folder: Path | None = None
     uploads: bool = False
     tools: Tools = Tools()
+    reload: Callable[[], object] = lambda: None
     log: LogKeeper = field(default_factory=LogKeeper)
 
 
@@ -83,7 +132,8 @@ class Services:
         executor: threads for work that would block the event loop.
         checking: held while a password is checked, because each check takes 19 MiB.
         reading: held while recordings are read.
-        examining: held while the device is checked.
+        examining: held while the device is checked or a clip is explained.
+        reasons: the latest explanations, by the id of the event.
         started: when the run began (UTC, ISO 8601).
     """
 
@@ -98,6 +148,7 @@ class Services:
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     examining: asyncio.Lock = field(default_factory=asyncio.Lock)
+    reasons: dict[str, bytes] = field(default_factory=dict)
     started: str = field(default_factory=utc_now)
 
     @property

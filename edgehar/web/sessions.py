@@ -1,4 +1,4 @@
-"""Who is logged in: sessions in memory, each with a token against requests forged by other sites."""
+"""Login sessions in memory, each with a token against requests forged by other sites."""
 
 from __future__ import annotations
 

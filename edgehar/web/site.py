@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from edgehar.web import pages
 from edgehar.web.answers import Problem
-from edgehar.web.api import cameras, events, openapi, session, status
+from edgehar.web.api import cameras, events, openapi, session, settings, status
 from edgehar.web.api.operation import BASE, Operation
 from edgehar.web.guard import Guard, RefusedError, json_response
 from edgehar.web.live import LiveFeed
@@ -42,6 +42,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *cameras.OPERATIONS,
     *events.OPERATIONS,
     *status.OPERATIONS,
+    *settings.OPERATIONS,
 )
 
 
@@ -98,6 +99,8 @@ class Site:
             Route("/events", self._page("events")),
             Route("/events/{id}", self._page("event")),
             Route("/status", self._page("status")),
+            Route("/settings", self._page("settings")),
+            Route("/cameras/{camera}", self._page("camera")),
             Route("/manifest.webmanifest", self._bound(_manifest)),
             Route(f"{BASE}/openapi.json", _openapi),
             *(Route(BASE + o.path, self._bound(o.handler), methods=[o.method]) for o in OPERATIONS),
@@ -113,10 +116,11 @@ class Site:
         await self.feed.close()
 
     def close(self) -> None:
-        """End a check that goes on, and free the threads."""
-        examiner = self._services.parts.tools.examiner
-        if examiner is not None:
-            examiner.stop()
+        """End what goes on in the background, and free the threads."""
+        tools = self._services.parts.tools
+        for tool in (tools.examiner, tools.explainer):
+            if tool is not None:
+                tool.stop()
         self._services.executor.shutdown(wait=False, cancel_futures=True)
 
     def _page(self, name: str) -> Callable[[Request], Response]:

@@ -21,7 +21,7 @@ def kernel(here: Arrays, there: Arrays) -> Iterator[tuple[str, str, bool]]:
     for dtype in ("int8", "uint8", "float32"):
         chosen = [name for name in names if name.split("/")[3] == dtype]
         equal = sum(bool(here[name] == there[name]) for name in chosen)
-        what = f"kernel, {dtype}: formats x sizes x outputs x colours"
+        what = f"kernel, {dtype}: formats x sizes x outputs x colors"
         yield what, f"{equal} of {len(chosen)} byte-identical", equal == len(chosen)
 
 

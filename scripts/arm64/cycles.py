@@ -4,7 +4,7 @@ The log is qemu's (`in_asm,exec,nochain`) of the code of some libraries. The wor
 function at address MARK. Stretches of its instructions, in order of execution and spread over the work, go through
 llvm-mca's model of PROCESSOR: how they share its units and wait for each other, with all data in the first cache, no
 mispredicted branch and no load waiting for a store. Prints JSON: `instructions`, `cycles`, and
-`modelled`, the share of the instructions that went through the model.
+`modeled`, the share of the instructions that went through the model.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def stretches(blocks: Blocks, work: array[int]) -> list[list[int]]:
     return chosen
 
 
-def modelled_cycles(blocks: Blocks, chosen: list[list[int]], processor: str) -> int:
+def modeled_cycles(blocks: Blocks, chosen: list[list[int]], processor: str) -> int:
     """Return the cycles of all stretches together."""
     addresses = sorted(set(itertools.chain.from_iterable(chosen)))
     texts = dict(zip(addresses, disassembled([blocks[address] for address in addresses]), strict=True))
@@ -120,8 +120,8 @@ def estimate(processor: str, log: str, mark: str) -> dict[str, float]:
     chosen = stretches(blocks, work)
     count = sum(len(blocks[address]) for address in work)
     part = sum(len(blocks[address]) for address in itertools.chain.from_iterable(chosen))
-    cycles = modelled_cycles(blocks, chosen, processor)
-    return {"instructions": count, "cycles": cycles * count / part, "modelled": part / count}
+    cycles = modeled_cycles(blocks, chosen, processor)
+    return {"instructions": count, "cycles": cycles * count / part, "modeled": part / count}
 
 
 if __name__ == "__main__":

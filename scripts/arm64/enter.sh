@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
 # Run a command inside an arm64 root file system: scripts/arm64/enter.sh ROOTFS COMMAND [ARGUMENT...]
 #
-# As root with its own mount namespace where the machine allows that: /dev, /proc and /sys are mounted for this command
-# alone and are gone when it ends, whichever way it ends, so that the folder can be removed at any time. In a container that
-# may not mount, proot does the same without privileges, more slowly.
+# Runs as root in its own mount namespace if the machine allows it: /dev, /proc and /sys are mounted for this command only
+# and disappear when it ends, so the folder can be removed at any time. In a container without the right to mount, proot
+# does the same without privileges, but slower.
 #
-# BIND="FROM:TO ..."  folders of this machine to show inside, read-write; TO is made when it is missing
-# QEMU_CPU=cortex-a72 the processor to play (qemu's own variable). For cortex-a72 (Raspberry Pi 4) and cortex-a76 (Pi 5)
-#                     /proc/cpuinfo says so too: the TFLite runtime chooses its kernels by what it reads there
-# ENTER=proot         use proot in any case
-# ARCH=amd64          the root file system is of this architecture, this machine's own: nothing is emulated
+# BIND="FROM:TO ..."  folders of this machine to show inside, read-write; TO is created if missing
+# QEMU_CPU=cortex-a72 the processor to emulate (a variable of qemu). For cortex-a72 (Raspberry Pi 4) and cortex-a76 (Pi 5)
+#                     /proc/cpuinfo names it too, because the TFLite runtime chooses its kernels from that file
+# ENTER=proot         always use proot
+# ARCH=amd64          the root file system has this machine's own architecture; nothing is emulated
 set -euo pipefail
 
 ARCH=${ARCH:-arm64}
 HANDLER=/proc/sys/fs/binfmt_misc/qemu-aarch64
 
-# Whether the kernel can be told to start arm64 programs through qemu. Called in the new mount namespace.
+# Register qemu with the kernel, so that it starts arm64 programs. Called in the new mount namespace.
 register() {
     [ "$ARCH" = arm64 ] || return 0
     [ -e "$HANDLER" ] && return
@@ -24,8 +24,8 @@ register() {
     cat /usr/lib/binfmt.d/qemu-aarch64.conf >/proc/sys/fs/binfmt_misc/register 2>/dev/null
 }
 
-# A file that says what Linux says of a Raspberry Pi's processor, once for each processor of this machine; qemu would show
-# this machine's own.
+# Write the /proc/cpuinfo of a Raspberry Pi, with one entry for each processor of this machine; qemu would show this
+# machine's own.
 pi_cpuinfo() {
     local part features number
     case ${QEMU_CPU:-} in
@@ -54,7 +54,7 @@ in_chroot() {
         if [ -d "$from" ]; then mkdir -p "$to"; else mkdir -p "${to%/*}" && touch "$to"; fi
         mount --bind "$from" "$to"
     done
-    # Not in place of this shell, which is process 1 here: signals mean something else to that.
+    # Not with exec, because this shell is process 1 here, which handles signals differently.
     chroot "$root" /usr/bin/env -i "${INSIDE[@]}" "$@"
 }
 
@@ -66,11 +66,11 @@ in_proot() {
     from=$(pi_cpuinfo "$root")
     [ -z "$from" ] || binds+=(-b "$from:/proc/cpuinfo")
     for pair in ${BIND:-}; do binds+=(-b "$pair"); done
-    command -v proot >/dev/null || { echo "enter.sh: this machine may not mount; install proot: apt-get install proot" >&2; exit 1; }
+    command -v proot >/dev/null || { echo "enter.sh: mounting is not allowed; install proot: apt-get install proot" >&2; exit 1; }
     exec proot -0 "${emulate[@]}" -r "$root" -w / "${binds[@]}" /usr/bin/env -i "${INSIDE[@]}" "$@"
 }
 
-# The environment inside: nothing of this machine's own, but how to reach package registries.
+# The environment inside: only the variables that reach package registries are passed on.
 INSIDE=(PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive)
 for name in QEMU_CPU QEMU_LOG QEMU_LOG_FILENAME QEMU_DFILTER http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_DEFAULT_TIMEOUT; do
     [ -n "${!name:-}" ] && INSIDE+=("$name=${!name}")
@@ -78,12 +78,12 @@ done
 
 if [ "${1:-}" = --in-namespace ]; then
     shift
-    register || { echo "enter.sh: no binfmt_misc here; using proot" >&2; in_proot "$@"; }
+    register || { echo "enter.sh: binfmt_misc is not available; using proot" >&2; in_proot "$@"; }
     in_chroot "$@"
     exit
 fi
 for pair in ${BIND:-}; do
-    [ -e "${pair%%:*}" ] || { echo "enter.sh: BIND: ${pair%%:*} is not there" >&2; exit 2; }
+    [ -e "${pair%%:*}" ] || { echo "enter.sh: BIND: ${pair%%:*} does not exist" >&2; exit 2; }
 done
 [ $# -ge 2 ] || { echo "usage: enter.sh ROOTFS COMMAND [ARGUMENT...]" >&2; exit 2; }
 if [ "${ENTER:-}" != proot ] && unshare --mount --pid --fork --kill-child true 2>/dev/null; then

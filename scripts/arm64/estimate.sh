@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Estimate what a frame costs on a Raspberry Pi 4 and 5, from the instructions that qemu counts here:
+# Estimate the cost of a frame on a Raspberry Pi 4 and 5 from the instructions that qemu counts on this machine:
 #   scripts/arm64/estimate.sh [--cache FOLDER] [--report FILE.md] [--peer FILE.tflite=MS]...
 #
-# Run scripts/arm64/run.sh first: it makes the arm64 system in FOLDER and installs the wheel there. For each piece of work
-# qemu logs every instruction of our library (or of the TFLite runtime), and llvm-mca says how many cycles they take on
-# the processor's units (scripts/arm64/cycles.py). Memory comes on top: a frame is read from it once.
-# --peer checks the method: a network whose time on a Pi 4 with four threads, MS milliseconds, is published. What four
-# threads gain is reckoned from what two gain on this machine.
+# Run scripts/arm64/run.sh first: it makes the arm64 system in FOLDER and installs the wheel there. For each workload, qemu
+# logs every instruction of our library (or of the TFLite runtime), and llvm-mca computes the cycles that they take on
+# the processor's units (scripts/arm64/cycles.py). The time to read a frame from memory once is added.
+# --peer checks the method with a network whose time on a Pi 4 with four threads is published, MS milliseconds. The gain of
+# four threads is extrapolated from the gain of two on this machine.
 #
-# Everything assumed of the boards stands in scripts/arm64/estimate.py. Needs root; installs llvm-19 where it is missing.
-# Takes about 10 minutes and 3 GB under build/ for a while, and twice as long with two peers.
+# All assumptions about the boards are in scripts/arm64/estimate.py. Needs root; installs llvm-19 if it is missing.
+# Takes about 10 minutes, twice as long with two peers, and up to 3 GB under build/.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 usage() { sed -n 's/^#   //p' "$0" | head -1 >&2; exit 2; }
-fail() { echo "arm_estimate.sh: $1" >&2; exit 1; }
+fail() { echo "estimate.sh: $1" >&2; exit 1; }
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/edgehar/arm64 report='' peers=()
 while [ $# -gt 0 ]; do
@@ -27,7 +27,7 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 root=$cache/rootfs
-[ -x "$root/venv/bin/edgehar-run" ] && [ -x build/arm64/host/bin/python ] || fail "there is no edgehar in $root or build/arm64; run scripts/arm64/run.sh first"
+[ -x "$root/venv/bin/edgehar-run" ] && [ -x build/arm64/host/bin/python ] || fail "$root or build/arm64 has no edgehar; run scripts/arm64/run.sh first"
 export LLVM_VERSION=${LLVM_VERSION:-19}
 if ! command -v "llvm-mca-$LLVM_VERSION" >/dev/null; then
     [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null || fail "install llvm-$LLVM_VERSION"
@@ -39,7 +39,7 @@ rm -rf "$work"
 mkdir -p "$work"
 cp scripts/arm64/workload.py "$work"
 
-# run_inside PROCESSOR COMMAND...: qemu's log settings come from the caller's environment.
+# run_inside PROCESSOR COMMAND...: qemu takes its log settings from the caller's environment.
 run_inside() { BIND="$work:/job" QEMU_CPU=$1 scripts/arm64/enter.sh "$root" "${@:2}"; }
 
 # estimate PROCESSOR MODEL LIBRARY WORK...: one line of JSON in $work/results.
@@ -47,7 +47,7 @@ estimate() {
     local processor=$1 model=$2 ranges mark now
     shift 2
     echo "estimating: $processor: ${*:2}" >&2
-    # Where libraries lie is known only when they are loaded, and is the same the next time.
+    # The addresses of libraries are known only after loading; they stay the same in the next run.
     read -r ranges mark < <(run_inside "$processor" /venv/bin/python /job/workload.py "$@" 2>/dev/null)
     now=$(QEMU_LOG=in_asm,exec,nochain QEMU_LOG_FILENAME=/job/log QEMU_DFILTER=$ranges \
         run_inside "$processor" /venv/bin/python /job/workload.py "$@" 2>/dev/null)

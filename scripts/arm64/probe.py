@@ -45,11 +45,11 @@ def digest(*arrays: np.ndarray) -> bytes:
     return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).digest()
 
 
-def noise_frame(seed: int, pixel_format: PixelFormat, height: int, width: int, **colours: object) -> Frame:
+def noise_frame(seed: int, pixel_format: PixelFormat, height: int, width: int, **colors: object) -> Frame:
     rng = np.random.default_rng(seed)
     width -= width % 2 if pixel_format is PixelFormat.YUYV else 0
     planes = tuple(rng.integers(0, 256, shape, np.uint8) for shape in plane_shapes(pixel_format, height, width))
-    return Frame(planes if len(planes) > 1 else planes[0], pixel_format, 0.0, 0.0, 0, **colours)
+    return Frame(planes if len(planes) > 1 else planes[0], pixel_format, 0.0, 0.0, 0, **colors)
 
 
 def kernel() -> dict[str, np.ndarray]:

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Make a Debian bookworm arm64 root file system with Python 3.11 for scripts/arm64/run.sh: scripts/arm64/rootfs.sh FOLDER
 #
-# Takes about five minutes and 0.5 GB, once: each stage leaves a stamp and is not repeated. Needs root and the packages
+# Takes about five minutes and 0.5 GB, once: each stage writes a stamp and is not repeated. Needs root and the packages
 # that scripts/arm64/run.sh installs.
 #
-# SUITE=trixie   another Debian
-# ARCH=amd64     another architecture, which has to be this machine's own: nothing is emulated then
+# SUITE=trixie   another Debian release
+# ARCH=amd64     this machine's own architecture; nothing is emulated
 set -euo pipefail
 
 [ $# -eq 1 ] || { echo "usage: rootfs.sh FOLDER" >&2; exit 2; }
@@ -17,11 +17,11 @@ SUITE=${SUITE:-bookworm}
 export ARCH=${ARCH:-arm64}
 MIRROR=${MIRROR:-http://deb.debian.org/debian}
 
-# stage NAME FUNCTION: run it once; its output is shown when it fails.
+# stage NAME FUNCTION: run it once; its output is shown if it fails.
 stage() {
     [ -e "$folder/$1.done" ] && return
     echo "$ARCH root file system: $1 ..." >&2
-    "$2" >"$folder/$1.log" 2>&1 || { tail -20 "$folder/$1.log" >&2; echo "rootfs.sh: $1 failed; all of it: $folder/$1.log" >&2; exit 1; }
+    "$2" >"$folder/$1.log" 2>&1 || { tail -20 "$folder/$1.log" >&2; echo "rootfs.sh: $1 failed; full log: $folder/$1.log" >&2; exit 1; }
     touch "$folder/$1.done"
 }
 
@@ -32,7 +32,7 @@ unpack() {
 
 settle() { "$here/enter.sh" "$root" /debootstrap/debootstrap --second-stage; }
 
-# Certificates of this machine too: where a proxy has its own, pip inside has to know it.
+# Copy this machine's certificates, because pip needs those of a proxy.
 reach() {
     echo '127.0.0.1 localhost' >"$root/etc/hosts"
     cp --dereference /etc/resolv.conf "$root/etc/resolv.conf"

@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Run the installed arm64 wheel on this machine, under qemu, and compare it with the x86-64 one:
+# Run the installed arm64 wheel on this machine, under qemu, and compare it with the x86-64 wheel:
 #   scripts/arm64/run.sh [--cache FOLDER] [--report FILE.md] [--no-tests] [CLIP...]
 #
 # 1. Makes a Debian bookworm arm64 root file system (once; kept in FOLDER, by default ~/.cache/edgehar/arm64, 0.9 GB).
 # 2. Builds both wheels with scripts/release/wheels.sh, the arm64 one by cross-compiling.
 # 3. Installs each in a new virtual environment with the TFLite runtime and nothing else.
-# 4. Has both compute the same things (scripts/arm64/probe.py: kernel, networks, `edgehar-run` on every CLIP), the arm64
-#    one as the processor of a Raspberry Pi 4 and of a Pi 5, and compares them. Without a CLIP a built-in scene is used.
-# 5. Runs the tests of what runs on the device (scripts/release/device_tests.txt) as a Pi 4, but for those of time limits.
+# 4. Runs the same work on both (scripts/arm64/probe.py: kernel, networks, `edgehar-run` on every CLIP), on arm64 with the
+#    processors of a Raspberry Pi 4 and a Pi 5, and compares the results. Without a CLIP it uses a built-in scene.
+# 5. Runs the tests of the device package (scripts/release/device_tests.txt) as a Pi 4, except tests with time limits.
 #
-# The report goes to standard output, and as Markdown to FILE.md. Exits with 1 when anything must not be as it is. Needs
+# The report goes to standard output, and as Markdown to FILE.md. Exits with 1 if a result differs or a test fails. Needs
 # root; on Debian and Ubuntu missing packages are installed. The first run takes about 20 minutes, others 15, most of
 # them for the tests.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 usage() { sed -n 's/^#   //p' "$0" | head -1 >&2; exit 2; }
-fail() { echo "arm64.sh: $1" >&2; exit 1; }
+fail() { echo "run.sh: $1" >&2; exit 1; }
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/edgehar/arm64 report='' tests=yes clips=()
 while [ $# -gt 0 ]; do
@@ -28,7 +28,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ "$(uname -m)" = x86_64 ] || fail "compares with x86-64, so it runs there; on arm64 use scripts/release/test_wheel.sh"
+[ "$(uname -m)" = x86_64 ] || fail "this comparison needs an x86-64 machine; on arm64 use scripts/release/test_wheel.sh"
 [ "$(id -u)" -eq 0 ] || fail "needs root, to make a root file system; run it with sudo or in a container"
 
 missing=()
@@ -67,15 +67,15 @@ echo "arm64: comparing ..." >&2
 for processor in cortex-a72 cortex-a76; do
     inside "$processor" sh -c 'cd /shared && exec /venv/bin/python probe.py "$@"' sh "$processor.npz" "${sources[@]}" 2>"$work/$processor.log" ||
         { cat "$work/$processor.log" >&2; exit 1; }
-    ! grep "cpuinfo" "$work/$processor.log" || fail "the TFLite runtime does not know the processor, and leaves out XNNPACK"
+    ! grep "cpuinfo" "$work/$processor.log" || fail "the TFLite runtime does not recognize the processor and runs without XNNPACK"
 done
 status=0
 "$work/host/bin/python" scripts/arm64/compare.py "$work/shared/here.npz" \
     "Raspberry Pi 4 (Cortex-A72)=$work/shared/cortex-a72.npz" "Raspberry Pi 5 (Cortex-A76)=$work/shared/cortex-a76.npz" >"$work/report.md" || status=1
 
 if [ -n "$tests" ]; then
-    echo "arm64: the tests of what runs on the device ..." >&2
-    # An emulated processor is some twenty times slower: these tests hold it to times meant for a real one.
+    echo "arm64: tests of the device package ..." >&2
+    # An emulated processor is about twenty times slower, so tests with time limits for a real one are left out.
     slow=(integration/test_run.py::test_help_is_quick integration/test_demo.py::test_ctrl_c_keeps_the_video_and_says_130
         unit/test_synthetic.py::test_real_time_skips_frames_that_nobody_fetched)
     inside cortex-a72 /venv/bin/pip install -qq pytest pytest-timeout hypothesis jsonschema

@@ -35,7 +35,7 @@ import av
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from soak_recording import CONFIG, RUN, write_tiny_bundle, write_video
+from soak_recording import RUN, write_config
 
 from edgehar.recording.options import RecordOptions
 from edgehar.recording.recorder import Recorder
@@ -49,7 +49,7 @@ BLOCK = 4096
 
 @dataclass(frozen=True)
 class Operation:
-    """What the program did: c(reate), m(ake folder), w(rite), t(runcate), s(ync), r(ename), u(nlink), d (rmdir)."""
+    """An operation: c(reate), m(ake folder), w(rite), t(runcate), s(ync), r(ename), u(nlink), d (rmdir)."""
 
     kind: str
     path: str
@@ -196,10 +196,7 @@ def record(work: Path, folder: Path, seconds: float, log: Path, seal_to: str | N
     library = work / "write_log.so"
     source = Path(__file__).with_name("write_log.c")
     subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
-    video, bundle, config = write_video(work / "a.mp4"), write_tiny_bundle(work / "tiny.edgehar"), work / "edgehar.toml"
-    text = CONFIG.format(bundle=bundle, video=video, folder=folder, realtime="true")
-    config.write_text(text + (f'seal_to = ["{seal_to}"]\n' if seal_to else ""))
-    config.chmod(0o600)
+    config = write_config(work, folder, 1, f'seal_to = ["{seal_to}"]\n' if seal_to else "")
     environment = {**os.environ, "LD_PRELOAD": str(library), "WRITE_LOG": str(log), "WRITE_LOG_FOLDER": str(folder)}
     for last in (False, True):
         process = subprocess.Popen([RUN, "--config", config], env=environment, stderr=subprocess.DEVNULL)

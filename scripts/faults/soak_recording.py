@@ -2,9 +2,10 @@
 
     python scripts/faults/soak_recording.py [--events 200] [--cuts 100] [--seed 0]
 
-Each round runs `edgehar-run --record` on a video that gets bright and dark every second, and kills it (SIGKILL) at a
-random moment. Now and then it is stopped, the folder is copied, and the growing clips of the copy are cut at a random
-byte. Then the recorder is started on it, which recovers what is there. power_cut.py loses unflushed writes too.
+Each round runs `edgehar-run --record` with four cameras, whose video gets bright and dark every second, and kills it
+(SIGKILL) at a random moment. Now and then it is stopped, the folder is copied, and the growing clips of the copy are
+cut at a random byte. Then the recorder is started on it, which recovers what is there. power_cut.py loses unflushed
+writes too.
 
 Checked after each: the chain holds, every clip decodes, and no recording that was on the chain before is missing. At
 the end single recordings are removed and altered, and must be found.
@@ -40,17 +41,34 @@ RUN = Path(sys.executable).parent / "edgehar-run"
 CONFIG = """
 model = "{bundle}"
 output = "none"
-[[camera]]
-name = "hall"
-source = "{video}"
-loop = true
-realtime = {realtime}
+{cameras}
 [record]
 directory = "{folder}"
 min_free_mb = 0
 pre_roll_s = 1.0
 post_roll_s = 0.5
 """
+
+
+CAMERA = """
+[[camera]]
+name = "{name}"
+source = "{video}"
+loop = true
+realtime = true
+"""
+
+
+def write_config(work: Path, folder: Path, cameras: int, more: str = "") -> Path:
+    """Write a configuration that records from some cameras into a folder; `more` are settings of [record]."""
+    video, bundle, config = work / "a.mp4", work / "tiny.edgehar", work / "edgehar.toml"
+    if not video.exists():
+        write_video(video)
+        write_tiny_bundle(bundle)
+    tables = "".join(CAMERA.format(name=f"camera-{number}", video=video) for number in range(cameras))
+    config.write_text(CONFIG.format(bundle=bundle, cameras=tables, folder=folder) + more)
+    config.chmod(0o600)
+    return config
 
 
 def write_video(path: Path) -> Path:
@@ -68,14 +86,20 @@ def write_video(path: Path) -> Path:
 
 
 def check(folder: Path, known: set[str]) -> set[str]:
-    """Recover a folder, and return its recordings; SystemExit if anything is wrong."""
+    """Recover a folder, and return its recordings; SystemExit if anything is wrong.
+
+    Clips of known recordings are compared with the chain, all others are decoded too.
+    """
     Recorder(RecordOptions(directory=str(folder), min_free_mb=0)).close(60)
     archive = Archive(folder)
     wrong = list(problems(archive))
     there = set(archive.chain.recordings())
     if wrong or not known <= there:
         raise SystemExit(f"{folder}: {wrong} {known - there} missing")
-    for path in folder.glob("*/*/*.mp4"):
+    for line in there - known:
+        path = folder / f"{line}.mp4"
+        if not path.exists():
+            continue
         with av.open(str(path)) as file:
             if not sum(1 for _ in file.decode(video=0)):
                 raise SystemExit(f"{path}: holds no frame")
@@ -119,16 +143,11 @@ class Soak:
         self.known: set[str] = set()
         self.cuts = self._kills = self._checked = 0
         self._most_cuts, self._generator = cuts, random.Random(seed)  # noqa: S311 - no secret
-        self._work, self.folder, self._config = work, work / "rec", work / "edgehar.toml"
-        self._video, self._bundle = write_video(work / "a.mp4"), write_tiny_bundle(work / "tiny.edgehar")
+        self._work, self.folder = work, work / "rec"
+        self._config = write_config(work, self.folder, cameras=4)
 
     def round(self) -> None:
         """Run for a few seconds, with copies cut on the way, then kill and check."""
-        realtime = str(self._kills % 2 == 0).lower()
-        self._config.write_text(
-            CONFIG.format(bundle=self._bundle, video=self._video, folder=self.folder, realtime=realtime)
-        )
-        self._config.chmod(0o600)
         process = subprocess.Popen([RUN, "--config", self._config], stderr=subprocess.DEVNULL)
         while process.poll() is None and not list(self.folder.glob("*/*/.*.mp4.part")):
             time.sleep(0.05)

@@ -183,7 +183,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flips", type=int, default=8000, help="single bits to flip (default: %(default)s)")
     parser.add_argument("--damages", type=int, default=200, help="other damages (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of what is chosen at random (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random choices (default: %(default)s)")
     args = parser.parse_args()
     logging.disable(logging.CRITICAL)
     # In memory where there is such a place, for speed.

@@ -1,20 +1,20 @@
 #!/bin/sh
 # Drive the C kernel with random images under AddressSanitizer and UBSan; compare every value with a plain reference.
 #
-#     scripts/kernel/fuzz_kernel.sh [CASES]    (1000000 when not given)
-#     scripts/kernel/fuzz_kernel.sh FILE       once more, an input that failed
+#     scripts/kernel/fuzz_kernel.sh [CASES]    (default: 1000000)
+#     scripts/kernel/fuzz_kernel.sh FILE       run an input that failed again
 #
-# CASES go through libFuzzer, which follows the branches of the code; a quarter as many each go through what is shipped:
-# gcc -O3 for each instruction set that the processor has, and a twentieth, without sanitizers, through the NEON code
-# where a cross compiler and qemu are installed. Needs gcc, and clang with libFuzzer (Debian: clang-14
-# libclang-rt-14-dev). Everything is built in a temporary folder; inputs that fail are left in build/.
+# libFuzzer, which follows the branches of the code, runs CASES. The shipped builds (gcc -O3) run a quarter as many for
+# each instruction set of the processor. The NEON code runs a twentieth, without sanitizers, if a cross compiler and qemu
+# are installed. Needs gcc, and clang with libFuzzer (Debian: clang-14 libclang-rt-14-dev). Everything is built in a
+# temporary folder; inputs that fail are kept in build/.
 set -eu
 cases=${1:-1000000}
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# build NAME HARNESS_FLAGS COMPILER FLAGS...; the harness has no sanitizers, which would only slow it down.
+# build NAME HARNESS_FLAGS COMPILER FLAGS...; the harness is built without sanitizers to save time.
 build() {
     folder="$work/$1"
     harness_flags=$2
@@ -50,9 +50,9 @@ if [ -n "$clang" ]; then
         grep -vE '^#|NEW_FUNC|^INFO' "$work/log" >&2
         exit 1
     }
-    echo "libFuzzer ($clang -O2): $(grep -o 'Done .*' "$work/log") without a finding"
+    echo "libFuzzer ($clang -O2): $(grep -o 'Done .*' "$work/log") no finding"
 else
-    echo "no clang: libFuzzer is left out" >&2
+    echo "clang is missing: skipped libFuzzer" >&2
 fi
 
 seed=1
@@ -62,7 +62,7 @@ for target in x86-64 x86-64-v3 x86-64-v4; do
         build $target -DSTANDALONE gcc -O3 -march=$target -fsanitize=address,undefined
         echo "gcc -O3 -march=$target: $("$work/$target/fuzz" $((cases / 4)) $seed)"
     else
-        echo "$target: this processor does not have it, so it is left out" >&2
+        echo "$target: not supported by this processor: skipped" >&2
     fi
     seed=$((seed + 1))
 done
@@ -72,5 +72,5 @@ if [ -n "$qemu" ] && command -v aarch64-linux-gnu-gcc >/dev/null; then
     build arm64 -DSTANDALONE aarch64-linux-gnu-gcc -O3 -static
     echo "aarch64-linux-gnu-gcc -O3: $("$qemu" "$work/arm64/fuzz" $((cases / 20)) $seed)"
 else
-    echo "no cross compiler or no qemu: NEON is left out" >&2
+    echo "cross compiler or qemu is missing: skipped NEON" >&2
 fi

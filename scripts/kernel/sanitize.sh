@@ -3,9 +3,9 @@
 #
 #     scripts/kernel/sanitize.sh [PYTEST ARGUMENTS]
 #
-# Builds once for each instruction set that the processor has, without run-time dispatch, so that the code that runs is
-# the code that is meant. Needs gcc with its sanitizers, Python with venv and headers, and a package index; everything
-# is made in a temporary folder. PYTHON names another interpreter than python3.
+# Builds once for each instruction set of the processor, without run-time dispatch, so that exactly that code is tested.
+# Needs gcc with its sanitizers, Python with venv and headers, and a package index. Everything is built in a temporary
+# folder. PYTHON names another interpreter than python3.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
@@ -44,8 +44,8 @@ for build in $builds; do
         exit 1
     fi
     echo "== $build: $flags"
-    # Python is not instrumented, so the sanitizers' libraries come before it. Leaks are not looked for: Python leaves
-    # its own memory behind. Every object gets memory of its own, so that ASan sees where it ends.
+    # Python is not instrumented, so the sanitizers' libraries are preloaded. Leak detection is off, because
+    # Python does not free all memory. Every object gets its own allocation, so that ASan sees its bounds.
     status=0
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
         ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \

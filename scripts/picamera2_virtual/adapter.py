@@ -1,4 +1,4 @@
-"""What lies between edgehar's source and picamera2 where libcamera's virtual camera is not like a Raspberry Pi's.
+"""Adapt picamera2 for edgehar's source where libcamera's virtual camera differs from a Raspberry Pi's.
 
 Import it before edgehar opens a camera: `picamera2.Picamera2` is then `VirtualCamera`. What it changes is all here:
 sensor modes are made up, there being no sensor; pictures are queued at a camera's pace, as the virtual one fills them

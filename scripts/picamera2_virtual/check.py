@@ -38,7 +38,7 @@ def say(name: str, passed: bool, detail: str) -> None:
 
 
 def planes_of(path: Path) -> list[np.ndarray]:
-    """Y, U and V of a JPEG, the colours averaged as the file holds them."""
+    """Y, U and V of a JPEG, the colors averaged as the file holds them."""
     picture = Image.open(path)
     picture.draft("YCbCr", picture.size)
     y, u, v = np.moveaxis(np.asarray(picture.convert("YCbCr"), float), -1, 0)
@@ -77,7 +77,7 @@ def check_frames(folder: Path) -> None:
 
 
 def check_refusals() -> None:
-    """What cannot be opened is refused with our message."""
+    """A source that cannot be opened is refused with our message."""
     for name, uri, options, kind in (
         ("a camera that is not there", "picamera2:7", {}, SourceError),
         ("an unknown control", "picamera2:0", {"controls": {"Zoom": 2}}, ConfigError),
@@ -95,7 +95,7 @@ def check_unadapted() -> None:
     command = [str(Path(sys.executable).with_name("edgehar-run")), "--source", "picamera2:0", "--duration", "5"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     last = run.stderr.splitlines()[-1]
-    say("a camera without raw pictures", run.returncode == 1 and "is no camera module" in last, last.split(";")[0])
+    say("a camera without raw pictures", run.returncode == 1 and "not a camera module" in last, last.split(";")[0])
 
 
 def check_run() -> None:

@@ -1,29 +1,29 @@
 #!/usr/bin/env bash
-# Run edgehar's source for camera modules on the real picamera2 and the real libcamera, without a camera:
+# Test edgehar's source for camera modules with the real picamera2 and libcamera, without a camera:
 #   scripts/picamera2_virtual/run.sh [--cache FOLDER] [WHEEL]
 #
 # 1. Makes a Debian trixie amd64 root file system with Debian's libcamera and PyPI's picamera2 (once, in about five
 #    minutes; kept in FOLDER, by default ~/.cache/edgehar/picamera2, 1.5 GB).
-# 2. Installs the WHEEL there, by default one that scripts/release/wheels.sh builds now.
-# 3. Has libcamera's virtual camera show pictures of a walking figure, reads it with open_source("picamera2:0") and with
-#    edgehar-run, and compares what comes out with the pictures (scripts/picamera2_virtual/check.py).
+# 2. Installs the WHEEL there; by default scripts/release/wheels.sh builds one.
+# 3. Lets libcamera's virtual camera show pictures of a walking figure, reads it with open_source("picamera2:0") and with
+#    edgehar-run, and compares the result with the pictures (scripts/picamera2_virtual/check.py).
 #
 # Real: edgehar as installed, its network included; picamera2's configuring, its event loop, requests, MappedArray and
 # default allocator; libcamera's configuring, streams (main and lores), requests and time stamps.
 # Adapted, because the virtual camera is not a Raspberry Pi's (picamera2_virtual/adapter.py says how): sensor modes are made
 # up; frames are paced, at 100 a second; NV12, the only format it has, becomes YUV420 in the library's buffer before our
-# source maps it; libcamera is told of two planes a buffer. Memory stands in for DMA buffers (picamera2_virtual/dma_heap.c),
+# source maps it; libcamera is given two planes per buffer. Plain memory replaces DMA buffers (picamera2_virtual/dma_heap.c),
 # and an empty module for pykms. Fresh memory is zeroed (glibc.malloc.perturb): libcamera 0.4's virtual camera leaves the
 # status of a buffer unset, and picamera2 would discard frames for it.
 # Not reached: rows padded beyond the width, a lores stream smaller than main, scaling and controls of real hardware, real
 # DMA buffers, and arm64.
 #
-# Ends with "all checks passed" and 0, or 1. Needs root; on Debian and Ubuntu debootstrap is installed.
+# Prints "all checks passed" and exits with 0, else with 1. Needs root; on Debian and Ubuntu debootstrap is installed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 usage() { sed -n 's/^#   //p' "$0" | head -1 >&2; exit 2; }
-fail() { echo "picamera2_virtual.sh: $1" >&2; exit 1; }
+fail() { echo "run.sh: $1" >&2; exit 1; }
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/edgehar/picamera2 wheel=''
 while [ $# -gt 0 ]; do
@@ -34,7 +34,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ "$(uname -m)" = x86_64 ] || fail "is for x86-64"
+[ "$(uname -m)" = x86_64 ] || fail "needs an x86-64 machine"
 [ "$(id -u)" -eq 0 ] || fail "needs root, to make a root file system; run it with sudo or in a container"
 command -v debootstrap >/dev/null || {
     command -v apt-get >/dev/null || fail "install debootstrap"
@@ -56,7 +56,7 @@ install() {
 }
 if [ ! -e "$cache/picamera2.done" ]; then
     echo "picamera2_virtual: installing libcamera and picamera2 ..." >&2
-    install >"$cache/picamera2.log" 2>&1 || { tail -20 "$cache/picamera2.log" >&2; fail "installing failed; all of it: $cache/picamera2.log"; }
+    install >"$cache/picamera2.log" 2>&1 || { tail -20 "$cache/picamera2.log" >&2; fail "the installation failed; full log: $cache/picamera2.log"; }
     touch "$cache/picamera2.done"
 fi
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Test a built wheel as people install it: scripts/release/test_wheel.sh [--only LABEL] WHEEL
+# Test a built wheel as users install it: scripts/release/test_wheel.sh [--only LABEL] WHEEL
 #
-# In new virtual environments, none of which sees the source tree, the tests of what runs on the device
-# (scripts/release/device_tests.txt) run with each pair of runtime and numpy that people have:
+# The tests of the device package (scripts/release/device_tests.txt) run in new virtual environments outside the source
+# tree, with each pair of runtime and numpy that users have:
 #
-#   py3.11, py3.12, py3.13    ai-edge-litert and numpy 2, with each of these Pythons that is found
+#   py3.11, py3.12, py3.13    ai-edge-litert and numpy 2, with each of these Pythons that is installed
 #   tflite-runtime            tflite-runtime 2.14 and numpy 1.26, with Python 3.11
 #
-# The last one then meets the pairs that cannot work or must choose: what edgehar says about them is checked too.
+# The last one also checks the messages for pairs that do not work, and the choice if both runtimes are installed.
 # --only runs one of these; PYTHONS="python3.11 /opt/py/bin/python3.13" names Pythons that are not on PATH.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -42,7 +42,7 @@ fresh() {
     mkdir -p "$work"
     "$2" -m venv "$venv"
     "$venv/bin/pip" install -qq "${@:3}" "${tools[@]}"
-    # Run where no source is: an installed package must not lean on the tree.
+    # Run outside the source tree, because an installed package must not depend on it.
     (cd "$work" && "$venv/bin/python" - <<'PYTHON'
 import sys, edgehar, edgehar._ring, edgehar.model.runtime, numpy
 for module in (edgehar, edgehar._ring):
@@ -53,15 +53,15 @@ PYTHON
     )
 }
 
-# CI=1 has the tests refuse an edgehar that is not the installed one.
+# CI=1 makes the tests refuse any edgehar other than the installed one.
 run_tests() { CI=1 "$venv/bin/pytest" -q -p no:cacheprovider "${device_tests[@]}"; }
 
-# says CODE TEXT: what `edgehar-run` does in $venv.
+# says CODE TEXT: check exit code and output of `edgehar-run` in $venv.
 says() {
     local code=0 said
     said=$(cd "$work" && "$venv/bin/edgehar-run" --source 'synthetic:walking?duration_s=2' --model actions-synthetic 2>&1) || code=$?
     [ "$code" -eq "$1" ] && [[ $said == *"$2"* ]] && [[ $said != *Traceback* ]] ||
-        fail "edgehar-run in $venv ended with $code and said: $said; expected $1 and: $2"
+        fail "edgehar-run in $venv exited with $code and printed: $said; expected $1 and: $2"
     echo "exit $code: ${said:0:160}"
 }
 
@@ -71,11 +71,11 @@ test_litert() {
 }
 
 test_tflite_runtime() {
-    # As docs/install.md says: the extra brings the older runtime and numpy 1; the newer one stays unless removed.
+    # As in docs/install.md: the extra installs the older runtime and numpy 1; the newer runtime stays unless removed.
     EDGEHAR_RUNTIME=tflite-runtime fresh tflite-runtime "$1" "$wheel[tflite-runtime]"
     "$venv/bin/python" -c 'import numpy; assert numpy.__version__.startswith("1.26.")'
     EDGEHAR_RUNTIME=tflite-runtime run_tests
-    echo "both runtimes, numpy 1: ai-edge-litert is taken, unless the variable names the other"
+    echo "both runtimes, numpy 1: ai-edge-litert is used unless the variable names the other"
     chosen ai-edge-litert
     EDGEHAR_RUNTIME=tflite-runtime chosen tflite-runtime
     echo "both runtimes, numpy 2: ai-edge-litert works, and tflite-runtime is refused"
@@ -86,7 +86,7 @@ test_tflite_runtime() {
     echo "tflite-runtime alone, numpy 2"
     "$venv/bin/pip" uninstall -qq -y ai-edge-litert
     says 1 "run: pip install 'numpy<2'"
-    echo "tflite-runtime alone, numpy 1, as that line made it"
+    echo "tflite-runtime alone, numpy 1, as installed by that command"
     "$venv/bin/pip" install -qq 'numpy<2' 2>/dev/null
     says 0 '"type":"prediction"'
     chosen tflite-runtime
@@ -99,7 +99,7 @@ chosen() {
 ran=0
 for version in 3.11 3.12 3.13; do
     [ -z "$only" ] || [ "$only" = "py$version" ] || continue
-    python=$(python_of "$version") || { echo "skipped: py$version, there is no Python $version" >&2; continue; }
+    python=$(python_of "$version") || { echo "skipped: py$version, Python $version is not installed" >&2; continue; }
     echo "== py$version"
     test_litert "$version" "$python"
     ran=$((ran + 1))
@@ -110,7 +110,7 @@ if [ -z "$only" ] || [ "$only" = tflite-runtime ]; then
         test_tflite_runtime "$python"
         ran=$((ran + 1))
     else
-        echo "skipped: tflite-runtime, which has no release for Pythons other than 3.11 here" >&2
+        echo "skipped: tflite-runtime, which needs Python 3.11" >&2
     fi
 fi
 [ -z "$only" ] || [ "$ran" -gt 0 ] || echo "nothing was tested" >&2

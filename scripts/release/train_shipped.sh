@@ -1,11 +1,11 @@
 #!/bin/sh
-# Train, judge and convert the shipped models, exactly as they were; resumable: run it again after a stop.
+# Train, evaluate and convert the shipped models again. To resume after a stop, run it again.
 #
 #     scripts/release/train_shipped.sh DATA OUT WEIGHTS
 #
-# DATA holds the folders that scripts/release/data/*.toml name; OUT takes the runs; the bundles go to models/. WEIGHTS is
+# DATA holds the folders named in scripts/release/data/*.toml. Runs are written to OUT and bundles to models/. WEIGHTS is
 # mobilenet_v1_0.5_160_quant.tflite of github.com/google-coral/test_data (Apache-2.0), a MobileNetV1 of ImageNet: it is
-# the encoder of all real models, and stays as it is. Needs the train extra; the heads are found in closed form, so that
+# the encoder of all real models, and is not trained further. Needs the train extra; the heads are found in closed form, so that
 # most of the hour on two cores is decoding and encoding, done once.
 set -eu
 [ $# -eq 3 ] || { echo "usage: scripts/release/train_shipped.sh DATA OUT WEIGHTS" >&2; exit 2; }
@@ -14,7 +14,7 @@ mkdir -p "$2/data"
 out=$(realpath "$2")
 weights=$(realpath "$3")
 cd "$(dirname "$0")/../.."
-# Every bundle names the commit that converted it.
+# Every bundle names the commit that it was converted with.
 [ -z "$(git status --porcelain --untracked-files=no)" ] || {
     echo "train_shipped: the checkout has uncommitted changes; commit or stash them" >&2
     exit 1
@@ -25,7 +25,7 @@ for name in fight interactions fall; do
 done
 cp scripts/release/data/fall_events.csv "$out/data"
 
-# learn NAME RUN OPTION...: the head of one model, over everything that its table of data names.
+# learn NAME RUN OPTION...: the head of one model, on all data that its table names.
 learn() {
     name=$1
     run=$2
@@ -39,13 +39,13 @@ fight() { learn fight "$@" --size 76 --looks whole+crop --components 512 --ridge
 interactions() { learn interactions "$@" --size 80 --ridge 1; }
 fall() { learn fall "$@" --size 112 --ridge 1; }
 
-# How good they are: cameras, sequences or rooms of the test part are unseen.
+# Accuracy on unseen cameras, sequences or rooms.
 fight fight-5-fold --folds 5 --seeds 3 --int8
 interactions interactions-10-fold --folds 10 --seeds 3 --int8
 fall fall-5-fold --folds 5 --seeds 3 --int8
 edgehar-train --dataset synthetic --input motion --seeds 3 --int8 --qat --resume --out "$out/synthetic"
 
-# What is shipped learns from all groups but a few, on which int8 is compared with float.
+# The shipped network learns from all groups but a few; int8 is compared with float on those.
 fight fight --test-fraction 0 --val-fraction 0.04
 interactions interactions --test-fraction 0 --val-fraction 0.1
 fall fall --test-fraction 0 --val-fraction 0.1
@@ -66,7 +66,7 @@ for name in fight interactions fall actions-synthetic; do
     edgehar inspect "models/$name.edgehar" --card >"models/$name.md"
 done
 
-# False alarms an hour of ordinary footage, and the share found: of networks that have not seen the camera.
+# False alarms an hour of ordinary footage and the share of incidents found, by networks that have not seen the camera.
 edgehar operate "$out/fight-5-fold" --label fight --background noFight --false-alarms-per-hour 6 \
     --decision scripts/release/data/fight.decision.toml \
     --ordinary "$data/cctv/ordinary" "$data/ut_interaction_set1_background" "$data/ucf101_sample" \
@@ -76,5 +76,5 @@ edgehar operate "$out/fall-5-fold" --label fall --background none --false-alarms
     --ordinary "$data/cctv/ordinary" "$data/ut_interaction_set1_background" "$data/ucf101_sample" \
     --incident "$data/falls/fall" --out "$out/fall-alarms"
 
-# How the fight detector fares on changed video.
+# Accuracy of the fight detector on changed video.
 edgehar eval "$out/fight-5-fold" --conditions --out "$out/fight-conditions"

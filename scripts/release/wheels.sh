@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Build the wheels that users install: scripts/release/wheels.sh [x86_64] [aarch64]      (both when none is named)
+# Build the wheels that users install: scripts/release/wheels.sh [x86_64] [aarch64]      (default: both)
 #
 # One wheel for each architecture serves every Python from 3.11 on (abi3) and every Linux with glibc from 2.17 on
-# (manylinux); they are written to dist/. The other architecture's is cross-compiled: the limited API of Python reads
-# the same in the headers of any 64-bit Linux, so this machine's are used, and scripts/arm64/run.sh runs the result.
-# Missing compilers are installed through apt where the script may (root on Debian or Ubuntu); Python packages go into
-# a virtual environment under build/. What is compiled is a copy of the working tree without what git ignores.
+# (manylinux); they are written to dist/. The wheel for the other architecture is cross-compiled with this machine's headers, because
+# the limited API of Python is the same in the headers of every 64-bit Linux. scripts/arm64/run.sh tests the result.
+# Missing compilers are installed with apt if possible (as root on Debian or Ubuntu); Python packages go into a virtual
+# environment under build/. The build uses a copy of the working tree without ignored files.
 #
 # PYTHON=python3.12   the Python to build with, 3.11 or newer, with venv and headers
 set -euo pipefail
@@ -22,7 +22,7 @@ work=$PWD/build/wheels
 
 compiler_of() { if [ "$1" = "$here" ]; then echo "${CC:-gcc}"; else echo "$1-linux-gnu-gcc"; fi; }
 
-# install COMMAND PACKAGE...: through apt, where COMMAND is missing.
+# install COMMAND PACKAGE...: install with apt if COMMAND is missing.
 install() {
     local wanted=$1
     shift
@@ -59,7 +59,7 @@ copy_sources() {
         tar --null --files-from=- --ignore-failed-read -cf - 2>/dev/null | tar -xf - -C "$work/source"
 }
 
-# build ARCH: a wheel in $work/ARCH, not yet tagged manylinux. Nothing is optional here, and no warning is passed over.
+# build ARCH: a wheel in $work/ARCH, not yet tagged manylinux. Optional extensions must build, and warnings are errors.
 build() {
     local cc
     cc=$(compiler_of "$1")
@@ -70,12 +70,12 @@ build() {
         env CC="$cc" LDSHARED="$cc -shared" CFLAGS="-g0" LDFLAGS="-Wl,--strip-all" _PYTHON_HOST_PLATFORM="linux-$1" \
             PATH="$work/tools/bin:$PATH" "$work/tools/bin/pip" wheel . --verbose --no-deps --no-build-isolation \
             --no-cache-dir --wheel-dir "$work/$1") >"$work/$1.log" 2>&1 ||
-        { tail -20 "$work/$1.log" >&2; fail "building for $1 failed; all of it: $work/$1.log"; }
+        { tail -20 "$work/$1.log" >&2; fail "the build for $1 failed; full log: $work/$1.log"; }
     ! grep -n -E '^ *(ext|\.\./)?[^ ]*\.(c|h|pyx|pxi):[0-9:]+ warning:' "$work/$1.log" >&2 ||
         fail "the compiler warned (above, from $work/$1.log)"
 }
 
-# tag ARCH: check what the wheel needs of the system, name it so, and move it to dist/.
+# tag ARCH: check which system the wheel needs, tag it accordingly, and move it to dist/.
 tag() {
     local contents wheel=("$work/$1"/*.whl)
     "$work/tools/bin/abi3audit" --strict --assume-minimum-abi3 3.11 "${wheel[0]}" >"$work/$1.abi3.log" 2>&1 ||

@@ -1,4 +1,4 @@
-"""Where quantization after training loses accuracy, and how much QAT gains there over its float control.
+"""Find where quantization after training loses accuracy, and what QAT gains there over its float control.
 
 python scripts/studies/quantization_study.py [--seeds 3] [--epochs 25] [--more-epochs 8] [--clips 60] [--out FILE.md]
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,9 @@ import psutil
 import pytest
 
 RAY = Path(sys.executable).with_name("ray")
+# A token, which Ray asks every program for. It is read when Ray is imported.
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
 STORE_BYTES = 100_000_000
 
 
@@ -66,7 +70,9 @@ class Cluster:
         """Wait until as many nodes are alive."""
         from ray._raylet import GcsClient
 
+        deadline_s = time.monotonic() + 180
         while True:
+            assert time.monotonic() < deadline_s, "the nodes have not joined"
             for node in self.nodes:
                 assert node.process.poll() is None, node.log.read_text()
             with contextlib.suppress(Exception):

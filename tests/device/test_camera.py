@@ -143,6 +143,7 @@ def test_damaged_frames_are_passed_over(plug_in, modes, damaged):
     with open_source("camera:0") as source, pytest.raises(SourceError, match="no more frames"):
         frames.extend(source)
     assert [frame.sequence for frame in frames] == [number for number in range(20) if number % 3]
+    assert source.damaged == 7
     assert all(error_of(frame) < 3 for frame in frames)
 
 

@@ -1,5 +1,6 @@
 """Video that lost packets on its way: no damaged picture becomes a frame, whatever the codec."""
 
+import itertools
 import random
 
 import av
@@ -72,17 +73,36 @@ def test_a_transport_stream_that_lost_packets_gives_no_damaged_picture(tmp_path,
     assert got > 30
 
 
-def test_a_stream_that_is_joined_between_two_key_frames(tmp_path):
-    """What came before the first key frame of a live stream is dropped, and is no damage."""
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264", "libx265"])
+def test_a_stream_that_is_joined_between_two_key_frames(tmp_path, codec):
+    """What came before the first key frame of a live stream is dropped, and does not count as damage."""
     path = tmp_path / "whole.ts"
-    encode(path, "mpeg4", {})
+    encode(path, codec, {"bf": "0"} if codec != "libx265" else {"x265-params": "log-level=none:bframes=0"})
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         packets = [packet for packet in container.demux(stream) if packet.size]
-        decoder = Decoder(stream, live=True)
+        decoder = Decoder(stream, "clip", live=True, joined=True)
         frames = list(decoder.decode([*packets[5:], None]))
     assert (len(frames), decoder.damaged) == (80, 0)
     assert frames[0].key_frame
+
+
+def test_a_stream_without_key_frames_begins_once_its_picture_is_whole(tmp_path):
+    """Some cameras refresh a column of the picture with each frame, and send no other key frame than the first."""
+    path = tmp_path / "whole.ts"
+    encode(path, "libx264", {"bf": "0", "x264-params": "intra-refresh=1:keyint=20"})
+    whole, _ = pictures(path)
+    known = np.stack([picture for _, picture in whole])
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.options = {"err_detect": "explode"}
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        decoder = Decoder(stream, "clip", live=True, joined=True)
+        frames = list(decoder.decode([*packets[25:], None]))
+    assert 30 <= len(frames) <= 75
+    for frame in frames:
+        shown = frame.to_ndarray(format="yuv420p")[: frame.height : 2, : frame.width : 2].astype(np.int16)
+        assert np.abs(known - shown).mean((1, 2)).min() < 1.0
 
 
 def test_a_run_on_a_damaged_file_says_in_its_windows_that_frames_are_missing(tmp_path, tiny_bundle):
@@ -94,6 +114,22 @@ def test_a_run_on_a_damaged_file_says_in_its_windows_that_frames_are_missing(tmp
     done = run_command("edgehar", "predict", path, "--model", tiny_bundle)
     assert done.returncode == 0, done.stderr
     assert "damaged or truncated" in done.stderr
+
+
+def test_a_damaged_file_in_a_loop_counts_its_damage_in_every_round(tmp_path):
+    path = tmp_path / "clip.ts"
+    encode(path, "libx264", {"bf": "0"})
+    content = path.read_bytes()
+    middle = len(content) // 188 // 2 * 188
+    path.write_bytes(content[:middle] + content[middle + 3 * 188 :])
+    frames, damaged = pictures(path)
+    assert damaged
+    with open_source(path, loop=True) as source:
+        looped = [frame.sequence for frame in itertools.islice(source, 2 * len(frames) + 1)]
+        assert source.damaged == 2 * damaged
+    # The numbers have the gaps of the file, in every round.
+    numbers = [number for number, _ in frames]
+    assert looped[: 2 * len(frames)] == [*numbers, *(number + numbers[-1] + 1 for number in numbers)]
 
 
 def test_a_good_file_loses_nothing(tmp_path):

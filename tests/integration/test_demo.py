@@ -4,7 +4,16 @@ import signal
 
 import av
 import pytest
-from support.helpers import assert_one_line_error, flat_frames, predictions, run_command, start_command, write_video
+from support.helpers import (
+    assert_one_line_error,
+    environment,
+    flat_frames,
+    predictions,
+    run_command,
+    start_command,
+    write_video,
+)
+from support.web_site import Browser, free_port
 
 
 def arguments(bundle, **changes):
@@ -88,4 +97,37 @@ def test_a_reader_that_goes_away_ends_it_quietly(tiny_bundle, tmp_path):
         running.stdout.close()
         assert running.wait(300) == 0
         assert "edgehar: " not in running.stderr.read()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_pages_are_shown_on_built_in_scenes_and_nothing_stays(tmp_path):
+    port = free_port()
+    with start_command("edgehar", "demo", "--web", port, env=environment(TMPDIR=str(tmp_path))) as demo:
+        try:
+            line = demo.stderr.readline()
+            while "web: http" not in line:
+                assert line, "the demo has ended"
+                line = demo.stderr.readline()
+            browser = Browser(port, timeout_s=200)
+            cameras = browser.json("/api/v1/cameras")["cameras"]
+            assert [camera["name"] for camera in cameras] == ["hall", "yard", "stairs"]
+            for page in ("/", "/events", "/cameras/yard", "/settings", "/status"):
+                assert browser.get(page)[0] == 200
+            while not (clips := [event for event in browser.json("/api/v1/events")["events"] if event["clip"]]):
+                pass
+            status, why = browser.get(f"/api/v1/events/{clips[0]['id']}/why.jpg")
+            assert (status, why[:2]) == (200, b"\xff\xd8")
+            settings = browser.json("/api/v1/settings")
+            assert settings["file"].startswith(str(tmp_path))
+            assert browser.json("/api/v1/status")["storage"]["folder"].startswith(str(tmp_path))
+        finally:
+            demo.send_signal(signal.SIGINT)
+            _, log = demo.communicate(timeout=60)
+    assert (demo.returncode, "Traceback" in log) == (130, False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_pages_of_the_demo_are_for_this_machine_only(tmp_path):
+    done = run_command("edgehar", "demo", "--web", "0.0.0.0:8088", env=environment(TMPDIR=str(tmp_path)))
+    assert_one_line_error(done, 2, "needs a password")
     assert list(tmp_path.iterdir()) == []

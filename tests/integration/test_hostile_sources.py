@@ -1,20 +1,24 @@
 """Servers and files that are broken or mean harm: bounded memory, no other protocols, no other hosts, no passwords."""
 
+import gc
 import http.server
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import zlib
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.helpers import flat_frames, write_video
+from support.rtsp_server import RtspServer, Script, encode, moving_frames
 
 from edgehar import ConfigError, SourceError, open_source
 from edgehar.sources.headers import picture_size
@@ -113,6 +117,14 @@ def transport_packets(payload_start):
         ),
         ((OK, b"Content-Type: video/mp2t\r\n\r\n", transport_packets(True)), transport_packets(False) * 300),
         ((b"HTTP/1.0 200 OK\r\nX: ",), b"A" * 65536),
+        (
+            (OK, b"Content-Type: video/h265\r\n\r\n", b"\0\0\0\1\x42\1", b"\0\0\0\1\x26\1"),
+            NOISE,
+        ),
+        (
+            (OK, b"Content-Type: video/x-flv\r\n\r\nFLV\1\1\0\0\0\x09" + bytes(4)),
+            b"\x09\xff\xff\xff" + bytes(7) + NOISE,
+        ),
         ((OK, b"\r\n"), NOISE),
     ],
 )
@@ -135,10 +147,46 @@ def test_a_small_file_that_claims_a_huge_picture(tmp_path, name):
 
 
 def test_pictures_larger_than_max_pixels_are_refused(tmp_path):
-    path = write_video(tmp_path / "large.mp4", [np.zeros((512, 1024, 3), np.uint8)] * 3)
+    path = write_video(tmp_path / "large.mp4", [np.zeros((512, 1024, 3), np.uint8)] * 3, codec="libx264")
     assert len(list(open_source(path))) == 3
-    with pytest.raises(SourceError):
+    with pytest.raises(SourceError, match=r"1024 x 512 pixels, more than max_pixels allows \(523,776\)"):
         list(open_source(path, max_pixels=512 * 1023))
+
+
+def test_a_stream_that_keeps_more_pictures_than_its_level_allows_is_refused(tmp_path):
+    path, options = tmp_path / "large.mp4", {"preset": "ultrafast", "refs": "16", "bf": "0"}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt, stream.options = 2160, 3840, "yuv420p", options
+        for _ in range(2):
+            container.mux(stream.encode(av.VideoFrame(3840, 2160, "yuv420p")))
+        container.mux(stream.encode(None))
+    with pytest.raises(SourceError, match="too many large pictures"):
+        list(open_source(path))
+
+
+def test_frames_are_freed_without_the_garbage_collector(tmp_path):
+    """A frame of 4K has 13 MB. In a cycle of references, hundreds would wait for the collector."""
+    path = write_video(tmp_path / "clip.mp4", flat_frames([20] * 40))
+    gc.collect()
+    gc.disable()
+    try:
+        with open_source(path) as source:
+            for _ in source:
+                pass
+            left = sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+    finally:
+        gc.enable()
+    assert left <= 2
+
+
+@pytest.mark.parametrize("name", ["a.ffconcat", "a.mp4"])
+def test_a_list_of_files_is_not_read(tmp_path, name):
+    """It may name itself, and then takes all memory and file descriptors."""
+    (tmp_path / name).write_text("ffconcat version 1.0\n" + f"file {name}\n" * 10)
+    with pytest.raises(SourceError):
+        list(open_source(tmp_path / name))
+    assert peak_mb(tmp_path / name) < 100
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tiff"])
@@ -205,6 +253,49 @@ def test_redirects_to_other_protocols_are_refused(redirecting, target):
         open_source(f"{redirecting}/to/{target}", redirects="any")
 
 
+@pytest.fixture(scope="module")
+def units():
+    return encode(moving_frames(25))
+
+
+OPENER = """
+import sys
+from edgehar import SourceError, open_source
+try:
+    with open_source(sys.argv[1], redirects=sys.argv[2]) as source:
+        print(next(iter(source)).width)
+except SourceError as error:
+    print(error)
+"""
+
+
+def opened_alone(uri, redirects="same-host"):
+    """What a process of its own says, whose connections are not those of the servers here."""
+    command = [sys.executable, "-c", OPENER, uri, redirects]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+
+def test_an_rtsp_server_may_redirect_to_its_own_host_only(units):
+    with (
+        RtspServer(Script(units)) as same,
+        RtspServer(Script(units), "127.0.0.2") as other,
+        RtspServer(Script(units, redirect=same.uri)) as to_same,
+        RtspServer(Script(units, redirect=other.uri)) as to_other,
+    ):
+        assert opened_alone(to_same.uri) == "128"
+        said = f'{to_other.uri}: the server redirects to 127.0.0.2; give that address, or set redirects to "any"'
+        assert opened_alone(to_other.uri) == said
+        assert opened_alone(to_other.uri, "any") == "128"
+
+
+def test_an_rtsp_server_that_redirects_to_itself_is_left(units):
+    script = Script(units)
+    with RtspServer(script) as server:
+        script.redirect = server.uri
+        with pytest.raises(SourceError):
+            open_source(server.uri, open_timeout_s=2)
+
+
 def udp_ports():
     return {line.split()[1] for line in Path("/proc/self/net/udp").read_text().splitlines()[1:]}
 
@@ -234,6 +325,37 @@ def test_an_answer_over_http_opens_no_other_protocol(kind, body):
     with pytest.raises(SourceError):
         list(open_source(f"http://127.0.0.1:{serve(handle)}/x", open_timeout_s=3))
     assert not any("B808" in port for port in udp_ports() - before)
+
+
+def test_what_came_over_tls_does_not_go_on_without_it(certificates, tmp_path):
+    """A playlist over HTTPS may name segments over HTTPS, also of other hosts, and none over HTTP."""
+    asked, clip = [], write_video(tmp_path / "a.ts", flat_frames([20] * 10)).read_bytes()
+    plain = serve(lambda connection: asked.append(connection))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.server, certificates.server_key)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            where = f"http://127.0.0.1:{plain}/a.ts" if self.path == "/plain.m3u8" else "a.ts"
+            body = f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{where}\n#EXT-X-ENDLIST\n".encode()
+            body = clip if self.path == "/a.ts" else body
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address, options = f"https://localhost:{server.server_port}", {"ca_file": str(certificates.authority)}
+        assert len(list(open_source(f"{address}/same.m3u8", **options))) == 10
+        with pytest.raises(SourceError):
+            list(open_source(f"{address}/plain.m3u8", **options))
+        server.shutdown()
+    assert not asked
 
 
 def test_a_local_file_opens_no_network(tmp_path):
@@ -279,6 +401,22 @@ def test_a_password_that_is_not_encoded_gets_a_hint(password):
 
 def test_addresses_in_capitals_are_addresses(redirecting):
     assert len(list(open_source(f"{redirecting.replace('http', 'HTTP')}/clip.mp4"))) == 10
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+def test_titles_in_another_encoding_do_not_matter(tmp_path, suffix):
+    path = tmp_path / f"clip{suffix}"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "TITLE-HERE"
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for pixels in flat_frames([20] * 10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))
+        container.mux(stream.encode(None))
+    content = path.read_bytes()
+    assert b"TITLE-HERE" in content
+    path.write_bytes(content.replace(b"TITLE-HERE", b"caf\xe9 \xfe\xff\xff!!"))
+    assert len(list(open_source(path))) == 10
 
 
 def test_file_names_that_are_not_utf8(tmp_path):

@@ -12,7 +12,7 @@ from support.helpers import COMMANDS, assert_one_line_error, run_command, write_
 
 from edgehar import ModelBundle
 from edgehar.teaching.inbox import Inbox
-from edgehar.teaching.labels import Label, write_label
+from edgehar.teaching.labels import Label, remove_label, write_label
 
 RATE_HZ = 10
 
@@ -83,6 +83,16 @@ def test_a_run_fills_it_and_teaching_learns_from_it(tiny_bundle, inbox, tmp_path
     assert "3 folds, days held out" in done.stdout
     assert "blinking" in ModelBundle.open(out).manifest.labels
     assert run_command("edgehar", "inspect", out, "--verify", "--windows", "20").returncode == 0
+
+
+def test_random_moments_without_a_label_judge_the_new_head(tiny_bundle, inbox, tmp_path):
+    label_all(inbox)
+    random = [item for item in inbox.items() if item.facts.why == "random"]
+    assert random
+    for item in random:
+        remove_label(item.base)
+    done = run_command("edgehar", "teach", tiny_bundle, "--inbox", inbox.folder, "--out", tmp_path / "a.edgehar")
+    assert f"random moments without a label: {len(random)}; reported as an action" in done.stdout, done.stderr
 
 
 def test_it_is_off_by_default(tiny_bundle, tmp_path):

@@ -379,7 +379,7 @@ def test_a_server_that_is_not_a_broker_breaks_nothing(answer, caplog):
         options = MqttOptions(url=f"mqtt://127.0.0.1:{server.getsockname()[1]}")
         sink = MqttSink(options, timing=MqttTiming(connect_timeout_s=0.5))
         sink.write(event(0))
-        wait_until(lambda: "trying to connect again" in caplog.text)
+        wait_until(lambda: "retrying, classification continues" in caplog.text)
         assert sink._spool.depth == 1
         server.shutdown(socket.SHUT_RDWR)
         sink.close()

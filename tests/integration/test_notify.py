@@ -206,6 +206,30 @@ def test_pictures_are_of_the_event(notify):
     assert sent[0].picture is None
 
 
+def test_an_address_that_took_a_message_does_not_get_it_again(web, notify, monkeypatch):
+    other = Web()
+    other.status = 503
+    monkeypatch.setattr("edgehar.delivery.notify._FIRST_DELAY_S", 0.01)
+    sink, *_ = notify(send=apprise_sender(NotifyOptions(urls=[Secret(web.address), Secret(other.address)])))
+    sink.write(event("start", 1.0))
+    wait_until(lambda: len(other.posted) >= 3)
+    other.status = 200
+    wait_until(lambda: sink.sent == 1)
+    sink.write(event("start", 2.0))
+    wait_until(lambda: sink.sent == 2)
+    assert len(web.posted) == 2
+    other.close()
+
+
+@pytest.mark.parametrize("label", ['<b>"x"</b> & more', "a/b\\c", "x" * 300, "{camera}", "two\nlines"])
+def test_labels_of_any_kind_are_sent_as_text(web, notify, label):
+    sink, *_ = notify(send=apprise_sender(NotifyOptions(urls=[Secret(web.address)])), title="{label}", body="{label}")
+    sink.write(event("start", 1.0, label=label))
+    wait_until(lambda: web.posted)
+    assert web.posted[0]["title"] == " ".join(label[:200].split())
+    assert web.posted[0]["message"] == label[:200]
+
+
 def test_a_message_may_wait_for_the_address_of_the_clip(notify):
     sink, _, sent = notify(when="uploaded", body="{clip_url}")
     sink.write(event("start", 1.0))

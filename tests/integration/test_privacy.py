@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import av
 import cv2
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.brokers import BASE
-from support.helpers import flat_frames, run_command, start_command, write_video
+from support.helpers import flat_frames, run_command, start_command, wait_until, write_video
 from support.paths import ROOT
 from support.recordings import encode, event, files_of, moving_frames, recording, watch
 from support.web_site import Browser, LiveStream, free_port
@@ -25,7 +26,7 @@ from edgehar.masks import View
 from edgehar.model.bundle import ModelBundle
 from edgehar.model.classifier import Classifier
 
-# A mask over the upper left, and one that is no rectangle.
+# A mask over the upper left, and one that is not a rectangle.
 MASKS = (((0.0, 0.0), (0.5, 0.0), (0.5, 0.5), (0.0, 0.5)), ((0.6, 0.6), (0.95, 0.7), (0.7, 0.95)))
 STORY = ((2.0, event("start", 2.0)), (3.0, event("end", 2.0, 3.0)))
 
@@ -226,7 +227,7 @@ def test_a_snapshot_over_mqtt_hides_what_is_hidden(tmp_path, tiny_bundle, broker
         "edgehar-run", "--config", path, env={**os.environ, "EDGEHAR_MQTT_PASSWORD": broker.PASSWORD}
     )
     try:
-        listener.wait(lambda: len(listener.of("prediction")) > 2)
+        listener.wait(lambda: listener.of("prediction"))
         listener.publish(f"{BASE}/snapshot", "PRESS")
         if pictures == "none":
             assert any("pictures are off" in line for line in process.stderr)
@@ -236,11 +237,105 @@ def test_a_snapshot_over_mqtt_hides_what_is_hidden(tmp_path, tiny_bundle, broker
     finally:
         process.terminate()
         process.communicate(timeout=300)
-    jpeg = listener.of("picture")[0].encode(errors="surrogateescape")
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert_cut_and_masked(listener.of("picture")[0])
+
+
+def assert_cut_and_masked(text):
+    picture = cv2.imdecode(np.frombuffer(text.encode(errors="surrogateescape"), np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (96, 64, 3)
     assert picture[:, :28].max() <= 30
     assert picture[:, 40:].min() >= 200
+
+
+def pictures_over_mqtt(tmp_path, tiny_bundle, broker, listen, settings):
+    """The pictures of events that a run of a white video publishes, with a region and a mask."""
+    path = configuration(
+        tmp_path,
+        tiny_bundle,
+        f"""
+        {settings}
+        [[camera]]
+        name = "hall"
+        source = "{white_video(tmp_path)}"
+        region = [0.0, 0.0, 0.5, 1.0]
+        masks = [[[0.0, 0.0], [0.25, 0.0], [0.25, 1.0], [0.0, 1.0]]]
+        """,
+    )
+    listener = listen(broker, f"{BASE}/#")
+    done = run_command("edgehar-run", "--config", path, env={**os.environ, "EDGEHAR_MQTT_PASSWORD": broker.PASSWORD})
+    assert done.returncode == 0, done.stderr
+    listener.wait(lambda: listener.of("availability") == ["online", "offline"])
+    assert listener.of("event")
+    return listener.of("event_picture")
+
+
+def mqtt_table(broker, more=""):
+    return f'[mqtt]\nurl = "mqtt://{broker.USER}@127.0.0.1:{broker.port}/{BASE}"\n{more}'
+
+
+@pytest.mark.broker
+def test_an_event_picture_over_mqtt_hides_what_is_hidden(tmp_path, tiny_bundle, broker, listen):
+    table = mqtt_table(broker, "pictures = true")
+    pictures = pictures_over_mqtt(tmp_path, tiny_bundle, broker, listen, table)
+    assert pictures
+    for picture in pictures:
+        assert_cut_and_masked(picture)
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize(
+    ("top", "mqtt", "bottom"),
+    [
+        ("", "", ""),
+        ('pictures = "none"', "pictures = true", ""),
+        ("", "pictures = true", '[record]\ndirectory = "rec"\nmin_free_mb = 0\nseal_to = ["{key}"]'),
+    ],
+)
+def test_no_event_picture_over_mqtt_unless_allowed(tmp_path, tiny_bundle, broker, listen, top, mqtt, bottom):
+    if bottom:
+        pyrage = pytest.importorskip("pyrage", reason="needs the extra `seal`")
+        bottom = bottom.format(key=pyrage.x25519.Identity.generate().to_public())
+    settings = f"{top}\n{mqtt_table(broker, mqtt)}\n{bottom}"
+    assert pictures_over_mqtt(tmp_path, tiny_bundle, broker, listen, settings) == []
+
+
+def test_nothing_listens_unless_asked(tmp_path, tiny_bundle):
+    """With everything on that connects to others, but neither the pages nor Prometheus."""
+    path = configuration(
+        tmp_path,
+        tiny_bundle,
+        f"""
+        [[camera]]
+        name = "hall"
+        source = "{white_video(tmp_path)}"
+        loop = true
+        realtime = true
+        [record]
+        directory = "{tmp_path / "rec"}"
+        min_free_mb = 0
+        [upload]
+        url = "http://127.0.0.1:9/in"
+        [webhook]
+        url = "http://127.0.0.1:9/hook"
+        [mqtt]
+        url = "mqtt://127.0.0.1:9/{BASE}"
+        [spool]
+        directory = "{tmp_path / "spool"}"
+        """,
+    )
+    with start_command("edgehar-run", "--config", path) as process:
+        wait_until(lambda: list((tmp_path / "rec").glob("hall/*/.*.mp4.part")))
+        sockets = {str(link.readlink()) for link in Path(f"/proc/{process.pid}/fd").iterdir() if link.is_symlink()}
+        process.terminate()
+        process.communicate(timeout=300)
+    # Rows of proc(5): number, local, remote, state (0A listens), six more, inode. UDP sockets listen in any state.
+    listening = [
+        row.split()
+        for name, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07"))
+        for row in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
+        if row.split()[3] == state
+    ]
+    assert [row[1] for row in listening if f"socket:[{row[9]}]" in sockets] == []
 
 
 def test_without_pictures_only_numbers_are_kept_and_sent(tmp_path, tiny_bundle):

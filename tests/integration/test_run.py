@@ -256,6 +256,21 @@ sys.exit(", ".join(name for name in {heavy} if name in sys.modules) or 0)
         assert option in done.stdout
 
 
+def test_a_plain_run_loads_nothing_for_recordings_and_deliveries(tiny_bundle, clip):
+    unasked = ("apprise", "pyrage", "obstore", "paramiko", "edgehar.recording.recorder",
+               "edgehar.recording.store", "edgehar.delivery.uploader", "edgehar.delivery.notify",
+               "edgehar.sinks.webhook.sink", "edgehar.templates",
+               "edgehar.sinks.mqtt.sink")  # fmt: skip
+    code = f"""
+import sys
+from edgehar.cli.run import main
+assert main(["--model", {str(tiny_bundle)!r}, "--source", {str(clip)!r}, "--output", "none"]) == 0
+sys.exit(", ".join(name for name in {unasked} if name in sys.modules) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_version():
     assert run_command("edgehar-run", "--version").stdout == f"edgehar-run {edgehar.__version__}\n"
 

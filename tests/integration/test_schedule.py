@@ -1,4 +1,4 @@
-"""Cameras that are watched, recorded and told of at some hours only."""
+"""Cameras that are watched, recorded and notified about at some hours only."""
 
 import datetime
 import signal

@@ -50,7 +50,7 @@ def test_what_was_taken_survives_a_kill(options, sync, after):
         for _ in range(after):
             last = int(process.stdout.readline())
         process.send_signal(signal.SIGKILL)
-        # Those that were taken but not read here yet; the last line may be torn.
+        # Events that were taken but not read here yet; the last line may be torn.
         rest = process.stdout.read().splitlines(keepends=True)
         last = max([last, *(int(line) for line in rest if line.endswith("\n"))])
     spool = Spool.open("test", options)

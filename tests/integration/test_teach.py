@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from support.disks import fill_up, small_disk
 from support.helpers import assert_one_line_error, run_command, write_video
 
 from edgehar import ModelBundle
@@ -121,3 +122,11 @@ def test_a_place_that_cannot_be_written_is_said(tiny_bundle, clips, tmp_path, ou
     assert done.returncode in (1, 2)
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_leaves_no_bundle(tiny_bundle, clips, tmp_path):
+    with small_disk(tmp_path / "disk", 64) as disk:
+        fill_up(disk)
+        done = teach(tiny_bundle, clips, disk / "taught.edgehar")
+        assert_one_line_error(done, 1, "taught.edgehar", "No space left")
+        assert [path.name for path in disk.iterdir()] == ["ballast"]

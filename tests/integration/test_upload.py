@@ -242,6 +242,22 @@ def test_an_expired_certificate_gets_nothing(archive, upload, tmp_path):
         assert server.files == {}
 
 
+def test_a_server_that_is_gone_for_a_day_gets_all_in_the_end(archive, upload, caplog):
+    port = upload_servers.free_port()
+    uploader = upload(archive, url=Secret(f"http://127.0.0.1:{port}/"), first_delay_s=0.01, max_delay_s=0.01)
+    tries = []
+    wait = uploader._backoff.next_delay_s
+    uploader._backoff.next_delay_s = lambda: tries.append(1) or wait()
+    # As often as in a day, with a try every five minutes.
+    wait_until(lambda: len(tries) >= 288)
+    assert caplog.text.count("recordings wait") == 1
+    assert len(waiting_in(archive)) == 5
+    with upload_servers.liar(None, port=port) as server:
+        wait_until(lambda: uploader.uploaded == 5)
+        assert len(server.files) == 15
+    assert list(problems(archive)) == []
+
+
 def test_a_redirection_to_another_host_is_not_followed(archive, upload):
     with upload_servers.liar(None) as other, upload_servers.liar("") as server:
         server.behavior = f"http://127.0.0.1:{other.server_port}"

@@ -6,14 +6,23 @@ import re
 from support.helpers import run_command
 
 COMMANDS = (
+    # Before the command that they begin with.
+    *("edgehar models swap", "edgehar models rollback", "edgehar models status"),
     *("edgehar-run", "edgehar-train", "edgehar-convert", "edgehar bench", "edgehar demo", "edgehar inspect"),
     *("edgehar bundle unpack", "edgehar bundle add-edgetpu"),
     *("edgehar run", "edgehar train", "edgehar convert"),
-    *("edgehar devices", "edgehar doctor", "edgehar history", "edgehar models", "edgehar predict"),
-    *("edgehar fleet list", "edgehar fleet watch"),
+    *("edgehar devices", "edgehar doctor", "edgehar explain", "edgehar history", "edgehar models", "edgehar predict"),
+    *("edgehar fleet list", "edgehar fleet watch", "edgehar fleet push", "edgehar fleet rollback"),
     *("edgehar batch", "edgehar teach", "edgehar label", "edgehar sign"),
     *("edgehar trust add", "edgehar trust list", "edgehar trust remove"),
-    *("edgehar data check", "edgehar data list", "edgehar data preview", "edgehar eval", "edgehar compare"),
+    *(
+        "edgehar data check",
+        "edgehar data list",
+        "edgehar data preview",
+        "edgehar data import-inbox",
+        "edgehar eval",
+        "edgehar compare",
+    ),
     *("edgehar operate", "edgehar fuse"),
     *("edgehar service install", "edgehar service uninstall", "edgehar service status"),
     *("edgehar clips list", "edgehar clips verify", "edgehar clips export", "edgehar clips prune"),

@@ -64,7 +64,7 @@ class Camera:
     opened: list = field(default_factory=list)
 
     def open(self, number, api):
-        """Stands in for `cv2.VideoCapture`."""
+        """Replaces `cv2.VideoCapture`."""
         assert api == cv2.CAP_V4L2
         self.opened.append(VideoCapture(self))
         return self.opened[-1]

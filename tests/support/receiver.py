@@ -1,6 +1,7 @@
 """A web server that takes events: in a thread, told what to answer, or as a program that can be killed and frozen."""
 
 import http.server
+import json
 import pathlib
 import socket
 import ssl
@@ -19,9 +20,10 @@ class Receiver:
         taken: the bodies answered with 2xx, in order.
     """
 
-    def __init__(self, port=0, *, certificate=None, key=None, delay_s=0.0, keep_alive=True):
+    def __init__(self, port=0, *, certificate=None, key=None, delay_s=0.0, keep_alive=True, taken=None):
         receiver = self
-        self.answers, self.got, self.taken, self.delay_s = [], [], [], delay_s
+        self.answers, self.got, self.delay_s = [], [], delay_s
+        self.taken = [] if taken is None else taken
         self.connections = 0
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -101,14 +103,19 @@ class ReceiverProgram:
             self._process = None
 
 
+def numbers(bodies):
+    """The numbers of events, by their bodies."""
+    return [int(json.loads(body)["id"]) for body in bodies]
+
+
 def _main(port, path):
     class Lines(list):
         def append(self, body):
             with pathlib.Path(path).open("ab") as log:
                 log.write(body + b"\n")
 
-    receiver = Receiver(int(port))
-    receiver.taken = Lines()
+    # A sender may retry from the first moment on.
+    Receiver(int(port), taken=Lines())
     print("ready", flush=True)
     threading.Event().wait()
 

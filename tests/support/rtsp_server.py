@@ -1,4 +1,4 @@
-"""A small RTSP server (RFC 2326) that sends H.264 as the test says: times, pace, bursts, losses and refusals.
+"""A small RTSP server (RFC 2326) that sends H.264 or H.265 as the test says: times, pace, bursts, losses and refusals.
 
 It serves one stream over TCP, interleaved, or over UDP. GStreamer's server sends only good streams.
 """
@@ -20,12 +20,16 @@ CLOCK_HZ = 90_000
 _FRAGMENT = 1_200
 
 
-def encode(frames, *, gop=25, rate_hz=25):
-    """H.264 access units of uint8 BGR frames, each a list of NAL units without start codes."""
-    encoder = av.CodecContext.create("libx264", "w")
+def encode(frames, *, gop=25, rate_hz=25, codec="libx264"):
+    """H.264 or H.265 access units of uint8 BGR frames, each a list of NAL units without start codes."""
+    encoder = av.CodecContext.create(codec, "w")
     encoder.height, encoder.width = frames[0].shape[:2]
     encoder.pix_fmt, encoder.framerate = "yuv420p", rate_hz
-    encoder.options = {"tune": "zerolatency", "preset": "ultrafast", "x264-params": f"keyint={gop}:min-keyint={gop}"}
+    more = "" if codec == "libx264" else ":log-level=none:repeat-headers=1"
+    name = codec.removeprefix("lib")
+    encoder.options = {
+        "tune": "zerolatency", "preset": "ultrafast", f"{name}-params": f"keyint={gop}:min-keyint={gop}{more}"
+    }  # fmt: skip
     packets = []
     for number, pixels in enumerate(frames):
         frame = av.VideoFrame.from_ndarray(pixels, format="bgr24")
@@ -60,6 +64,7 @@ class Script:
         loses: whether packet n of the stream is lost; only over UDP.
         range: the `a=range` line of the description.
         redirect: where the client is sent instead.
+        codec: "H264" or "H265".
     """
 
     units: list
@@ -70,17 +75,18 @@ class Script:
     loses: object = lambda number: False
     range: str = ""
     redirect: str | None = None
+    codec: str = "H264"
     connections: int = field(default=0, init=False)
 
 
 class RtspServer:
     """The server, on a port of its own; a context manager."""
 
-    def __init__(self, script):
+    def __init__(self, script, host="127.0.0.1"):
         self.script = script
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = socket.create_server((host, 0))
         self.port = self._socket.getsockname()[1]
-        self.uri = f"rtsp://127.0.0.1:{self.port}/cam"
+        self.uri = f"rtsp://{host}:{self.port}/cam"
         self._closed = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -117,14 +123,20 @@ class RtspServer:
                     client.reply(headers, "200 OK", "Session: 1\r\nPublic: DESCRIBE, SETUP, PLAY, TEARDOWN\r\n")
 
     def _description(self):
-        first = self.script.units[0]
-        sets = ",".join(base64.b64encode(unit).decode() for unit in first if unit[0] & 31 in (7, 8))
+        if self.script.codec == "H265":
+            format_lines = ""
+        else:
+            format_lines = f"a=fmtp:96 packetization-mode=1;sprop-parameter-sets={self._sets()}\r\n"
         return (
             "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=cam\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n"
             + self.script.range
-            + "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
-            f"a=fmtp:96 packetization-mode=1;sprop-parameter-sets={sets}\r\na=control:track1\r\n"
+            + f"m=video 0 RTP/AVP 96\r\na=rtpmap:96 {self.script.codec}/90000\r\n"
+            f"{format_lines}a=control:track1\r\n"
         )
+
+    def _sets(self):
+        first = self.script.units[0]
+        return ",".join(base64.b64encode(unit).decode() for unit in first if unit[0] & 31 in (7, 8))
 
     def _send(self, client):
         script, packets = self.script, itertools.count()
@@ -139,7 +151,7 @@ class RtspServer:
                     client.close()
                     return
                 stamp = round(script.stamp_s(number) * CLOCK_HZ) + 1_000_000
-                for payload, last in _payloads(script.units[number % len(script.units)]):
+                for payload, last in _payloads(script.units[number % len(script.units)], script.codec):
                     place = next(packets)
                     if client.tcp or not script.loses(place):
                         client.send(place, payload, last, stamp)
@@ -206,15 +218,17 @@ class _Client:
         self._connection.close()
 
 
-def _payloads(units):
-    """RTP payloads of an access unit (RFC 6184), each with whether it is the last."""
+def _payloads(units, codec):
+    """RTP payloads of an access unit (RFC 6184, RFC 7798), each with whether it is the last."""
     for number, unit in enumerate(units):
         last_unit = number == len(units) - 1
         if len(unit) <= _FRAGMENT:
             yield unit, last_unit
             continue
-        head, body = unit[0], unit[1:]
+        if codec == "H265":
+            kind, head, body = unit[0] >> 1 & 63, bytes([unit[0] & 0x81 | 49 << 1, unit[1]]), unit[2:]
+        else:
+            kind, head, body = unit[0] & 31, bytes([unit[0] & 0xE0 | 28]), unit[1:]
         for at in range(0, len(body), _FRAGMENT):
             first, last = at == 0, at + _FRAGMENT >= len(body)
-            marks = bytes([head & 0xE0 | 28, first << 7 | last << 6 | head & 31])
-            yield marks + body[at : at + _FRAGMENT], last_unit and last
+            yield head + bytes([first << 7 | last << 6 | kind]) + body[at : at + _FRAGMENT], last_unit and last

@@ -117,12 +117,12 @@ def _encode_looks(graph, looks, count, size):
     return graph.reshape(each, (count, FEATURES), CODES)
 
 
-def _classify(graph, codes, window):
+def _classify(graph, codes, window, gain=GAIN):
     values = window * FEATURES
     flat = graph.reshape(codes, (1, values), CODES)
     weights = np.stack([np.full(values, 127), np.full(values, -127)])
-    bias = [-GAIN / 2, GAIN / 2]
-    logits = graph.dense(flat, weights, GAIN / (127 * values), bias, CODES[0], (1, 2), LOGITS)
+    bias = [-gain / 2, gain / 2]
+    logits = graph.dense(flat, weights, gain / (127 * values), bias, CODES[0], (1, 2), LOGITS)
     return graph.softmax(logits, (1, 2))
 
 
@@ -141,16 +141,18 @@ def _step():
     return graph.finish((codes, state), (graph.softmax(logits, (1, 2)), after))
 
 
-def write_tiny_bundle(path: Path, *, size=16, window=4, rate_hz=10.0, hop=2, stateful=False, **decision) -> Path:
-    """Write the bundle; labels are `bright` and `dark`."""
+def write_tiny_bundle(
+    path: Path, *, size=16, window=4, rate_hz=10.0, hop=2, stateful=False, gain=GAIN, name=None, **decision
+) -> Path:
+    """Write the bundle; labels are `bright` and `dark`. Another `gain` is another head for the same encoder."""
     encoder, head, whole = _Graph(), _Graph(), _Graph()
     frame = encoder.tensor("frame", (1, size, size, 3), PIXELS)
     codes = head.tensor("codes", (1, window, FEATURES), CODES)
     frames = whole.tensor("frames", (window, size, size, 3), PIXELS)
     files = {
         "encoder.tflite": encoder.finish(frame, _encode(encoder, frame, 1, size)),
-        "head.tflite": head.finish(codes, _classify(head, codes, window)),
-        "window.tflite": whole.finish(frames, _classify(whole, _encode(whole, frames, window, size), window)),
+        "head.tflite": head.finish(codes, _classify(head, codes, window, gain)),
+        "window.tflite": whole.finish(frames, _classify(whole, _encode(whole, frames, window, size), window, gain)),
         "MODEL_CARD.md": b"# tiny\n\nTells bright from dark.\n",
     }
     if stateful:
@@ -162,6 +164,8 @@ def write_tiny_bundle(path: Path, *, size=16, window=4, rate_hz=10.0, hop=2, sta
         decision=manifest.Decision(**decision),
         stateful=manifest.Stateful(states) if stateful else None,
     )
+    if name is not None:
+        about = msgspec.structs.replace(about, name=name)
     write_bundle(path, about, files)
     return path
 

@@ -169,12 +169,12 @@ class _Liar(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def liar(behavior, certificate=None):
+def liar(behavior, certificate=None, port=0):
     """An HTTP server; `files` is what it has, `asked` the path and headers of every PUT.
 
     Its `behavior` is "lose", a status to refuse with, an http:// address to redirect to, or None.
     """
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Liar)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), _Liar)
     server.behavior, server.files, server.asked = behavior, {}, []
     # Seconds before each 4 kB of a file are read.
     server.read_delay_s = 0.0

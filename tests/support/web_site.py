@@ -37,6 +37,7 @@ class FakeCamera:
         self.name, self.view = name, view or View()
         self.manifest = msgspec.structs.replace(sample_manifest(), labels=list(labels))
         self.newest = None
+        self.bundle_path = None
         self.state = StreamState.RUNNING
         self.rules = Decision(threshold=0.5, background=["calm"] if "calm" in labels else [])
         self.wanted_input = []
@@ -50,7 +51,8 @@ class FakeCamera:
         return WebCamera(
             name=self.name,
             key=self.name,
-            manifest=self.manifest,
+            read_manifest=lambda: self.manifest,
+            bundle_path=lambda: self.bundle_path,
             view=self.view,
             frame=lambda: self.newest,
             take_input=self.wanted_input.append,
@@ -88,14 +90,14 @@ def free_port():
 class Browser:
     """An HTTP client with a cookie, without a browser's good behavior."""
 
-    def __init__(self, port, tls=None):
-        self.port, self._tls = port, tls
+    def __init__(self, port, tls=None, timeout_s=20):
+        self.port, self._tls, self._timeout_s = port, tls, timeout_s
         self.cookie, self.csrf = "", ""
 
     def connect(self):
         if self._tls is not None:
-            return http.client.HTTPSConnection("localhost", self.port, timeout=20, context=self._tls)
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+            return http.client.HTTPSConnection("localhost", self.port, timeout=self._timeout_s, context=self._tls)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=self._timeout_s)
 
     def ask(self, method, path, body=None, **headers):
         """Status, headers and body of an answer. `body` is sent as JSON unless it is bytes."""
@@ -162,14 +164,16 @@ class LiveStream:
 
 
 @contextlib.contextmanager
-def site(*cameras, tls=None, clock=time.monotonic, limits=None, folder=None, tools=None, **options):
+def site(
+    *cameras, tls=None, clock=time.monotonic, limits=None, folder=None, tools=None, reload=lambda: None, **options
+):
     """Serve cameras (one called "hall" by default); gives a `Browser`, the board, and the cameras."""
     cameras = cameras or (FakeCamera(),)
     port = free_port()
     settings = WebOptions(listen=f"127.0.0.1:{port}", **{"pictures_per_s": 10.0, **options})
     seen = [camera.web() for camera in cameras]
     board = Board(seen)
-    parts = Parts(cameras=seen, board=board, monitor=Monitor(), folder=folder, tools=tools or Tools())
+    parts = Parts(cameras=seen, board=board, monitor=Monitor(), folder=folder, tools=tools or Tools(), reload=reload)
     pages = Site(settings, parts, clock=clock)
     server = WebServer(pages, settings, limits)
     server.start()

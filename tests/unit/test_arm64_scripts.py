@@ -75,6 +75,6 @@ def test_work_is_counted_between_the_last_two_marks(tmp_path):
     command = [sys.executable, SCRIPTS / "cycles.py", "cortex-a72", tmp_path / "log", "0x2000"]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert found["instructions"] == 300
-    assert found["modelled"] == 1
+    assert found["modeled"] == 1
     # Each addition waits three cycles for the one before; nothing waits for the address.
     assert 300 <= found["cycles"] < 330

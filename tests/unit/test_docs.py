@@ -15,6 +15,7 @@ from edgehar import records
 from edgehar.bench import results as bench_results
 from edgehar.model import manifest
 from edgehar.sinks.mqtt.device import Device
+from edgehar.sinks.mqtt.orders import OrderReport
 
 PAGES = {
     path.relative_to(ROOT).as_posix(): path
@@ -130,7 +131,7 @@ def test_the_pages_that_explain_records_show_some():
 
 @pytest.mark.parametrize(("page", "line"), RECORDS_SHOWN)
 def test_every_record_shown_is_one(page, line):
-    msgspec.json.decode(line, type=records.Record | Device)
+    msgspec.json.decode(line, type=records.Record | Device | OrderReport)
 
 
 @pytest.mark.parametrize(

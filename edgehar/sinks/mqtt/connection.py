@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Messages sent but not yet acknowledged; brokers often allow 20.
 WINDOW = 20
-# MQTT 5: how long the broker keeps our session while we are away, in seconds.
+# MQTT 5: how long the broker keeps our session while we are disconnected, in seconds.
 _SESSION_EXPIRY_S = 24 * 3600
 # Largest message that is read, in bytes. A larger one ends the connection. The limit is not given to the broker as
 # MQTT 5 allows, because mosquitto stops sending commands after 20 messages above it.
@@ -138,7 +138,7 @@ class MqttConnection:
 
     @property
     def room(self) -> int:
-        """How many more messages may be sent now."""
+        """The number of messages that may be sent now."""
         return max(self._window - len(self._in_flight), 0) if self.ready and self.gone is None else 0
 
     @property
@@ -169,6 +169,10 @@ class MqttConnection:
         """Ask for the messages of these topics."""
         if topics:
             self._client.subscribe([(topic, 1) for topic in topics])
+
+    def unsubscribe(self, topic: str) -> None:
+        """Ask for no more messages of a topic."""
+        self._client.unsubscribe(topic)
 
     def step(self, timeout_s: float, wake: socket.socket) -> None:
         """Wait for the network or for `wake`, then read and write what is possible without waiting."""

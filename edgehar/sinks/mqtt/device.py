@@ -41,6 +41,7 @@ class Device(msgspec.Struct, frozen=True, tag_field="type", tag="device"):
         models: the model of each camera.
         alarms: events that started within `alarms_s`.
         alarms_s: the last 24 hours, or the time since the start if that is shorter, in seconds.
+        orders: whether it follows orders of an operator.
     """
 
     time: str
@@ -49,19 +50,27 @@ class Device(msgspec.Struct, frozen=True, tag_field="type", tag="device"):
     models: list[ModelInUse]
     alarms: int
     alarms_s: float
+    orders: bool = False
 
 
 class DeviceReport:
     """Makes the `device` record of a running program."""
 
-    def __init__(self, models: Callable[[], Sequence[ModelInUse]], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        models: Callable[[], Sequence[ModelInUse]],
+        *,
+        orders: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Start to count alarms.
 
         Args:
             models: returns the models in use.
+            orders: whether the device follows orders of an operator.
             clock: monotonic seconds.
         """
-        self._models, self._clock = models, clock
+        self._models, self._orders, self._clock = models, orders, clock
         self._started, self._started_s = utc_now(), clock()
         self._alarms_s: deque[float] = deque()
 
@@ -81,4 +90,5 @@ class DeviceReport:
             models=list(self._models()),
             alarms=len(self._alarms_s),
             alarms_s=round(min(_DAY_S, now_s - self._started_s), 1),
+            orders=self._orders,
         )

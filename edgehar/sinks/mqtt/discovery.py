@@ -95,7 +95,7 @@ def discovery_messages(
 
 
 class _Frame:
-    """What the messages of one stream, or those of the device, have in common."""
+    """The fields that the messages of one stream, or of the device, have in common."""
 
     def __init__(self, broker: Broker, stream: PublishedStream, models: str, *, of_device: bool = False) -> None:
         self._device, self._name = broker.device_id, "" if of_device else stream.name

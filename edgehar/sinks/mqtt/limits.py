@@ -1,4 +1,4 @@
-"""What a broker does not take: what is above its limits, what it refuses, and what makes it close the connection."""
+"""Messages that a broker does not take: above its limits, refused, or answered by closing the connection."""
 
 from __future__ import annotations
 

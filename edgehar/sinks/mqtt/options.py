@@ -79,6 +79,9 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     commands: Annotated[
         bool, Meta(description="Accept set/enabled, set/threshold and snapshot under the base topic.")
     ] = False
+    fleet: Annotated[
+        bool, Meta(description="Follow orders of `edgehar fleet push`: take over signed models. Needs `models.swap`.")
+    ] = False
     predictions: Annotated[
         bool, Meta(description="Publish every prediction in `predictions`, with QoS 0. Lost during an outage.")
     ] = False

@@ -1,4 +1,4 @@
-"""What waits for an MQTT broker, in the order of sending, and what the broker does not take."""
+"""Messages that wait for an MQTT broker, in the order of sending, and messages that the broker does not take."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class MqttOutbox:
         """
         self._broker, self._spool, self._event_topic, self._warn = broker, spool, event_topic, warn
         self._lock = threading.Lock()
-        # Guarded by the lock: the payload of every retained topic, and the topics the broker must be told.
+        # Guarded by the lock: the payload of every retained topic, and the topics to be published.
         self._retained = {broker.topic("availability"): b"online", **retained}
         self._stale: dict[str, None] = {}
         self._passing: deque[tuple[str, bytes]] = deque(maxlen=_PASSING_MAX)
@@ -122,7 +122,7 @@ class MqttOutbox:
         return connection.room > 0 and not any(map(self._limit.suspects, connection.unacknowledged))
 
     def _retained_to_send(self, connection: MqttConnection) -> Iterable[tuple[str, bytes]]:
-        """Yield topics and payloads while there is room, those that may end the connection last."""
+        """Yield topics and payloads while there is room. Topics that may end the connection come last."""
         with self._lock:
             stale = sorted(self._stale, key=self._limit.suspects)
         for topic in stale:

@@ -38,7 +38,7 @@ _LOST_OFTEN, _LOST_WITHIN_S = 4, 180.0
 
 @dataclass(frozen=True, slots=True)
 class MqttTopics:
-    """What a session publishes beside its events, and what it listens to.
+    """The topics that a session publishes, and the topics that it listens to.
 
     Attributes:
         event: returns the topic of an event's payload.
@@ -87,6 +87,9 @@ class MqttSession:
             retry_first_s=timing.retry_first_s,
             warn=self._warn,
         )
+        # Topics to listen to, and changes that the broker does not know yet; appended to by any thread.
+        self._listening = dict.fromkeys(topics.subscriptions)
+        self._listen_changes: deque[tuple[str, bool]] = deque()
         self._announce_at_s: float | None = None
         self._closing_at_s: float | None = None
         # Messages logged since the last connection that lasted, and whether any was since the last connection.
@@ -121,6 +124,16 @@ class MqttSession:
         if self.connected:
             self._outbox.pass_on(topic, payload)
             self._nudge()
+
+    def subscribe(self, topic: str) -> None:
+        """Listen to one more topic. The broker sends its retained messages again, also if it was listened to."""
+        self._listen_changes.append((topic, True))
+        self._nudge()
+
+    def unsubscribe(self, topic: str) -> None:
+        """Listen to a topic no longer."""
+        self._listen_changes.append((topic, False))
+        self._nudge()
 
     def events_wait(self) -> None:
         """Tell the session that the spool holds a new event."""
@@ -168,7 +181,7 @@ class MqttSession:
                 self._logged.clear()
             self.connected = False
             if why:
-                self._warn(why, "; classifying goes on, trying to connect again")
+                self._warn(why, "; retrying, classification continues")
             self._attempts += 1
             self._pause(backoff.next_delay_s())
         self._wake.close()
@@ -224,6 +237,7 @@ class MqttSession:
                 if self._announce_at_s is not None and time.monotonic() >= self._announce_at_s:
                     self._announce_at_s = None
                     self._outbox.announce()
+                self._change_subscriptions(connection)
                 self._outbox.publish(connection)
             connection.step(self._idle_s(), self._wake)
             self._drain_nudges()
@@ -246,10 +260,20 @@ class MqttSession:
         level = logging.INFO if self._has_logged or not again else logging.DEBUG
         _log.log(level, "%s: connected %sas %s%s", self._broker.where, again, self._broker.base_topic, backlog)
         self._has_logged = False
-        connection.subscribe(self._topics.subscriptions)
+        connection.subscribe(list(self._listening))
         self._announce_at_s = None
         self._outbox.start(connection)
         self.connected, self._connected_at_s = True, time.monotonic()
+
+    def _change_subscriptions(self, connection: MqttConnection) -> None:
+        while self._listen_changes:
+            topic, wanted = self._listen_changes.popleft()
+            if wanted:
+                self._listening[topic] = None
+                connection.subscribe([topic])
+            else:
+                self._listening.pop(topic, None)
+                connection.unsubscribe(topic)
 
     def _on_refused(self, tag: Tag | None, reason: str) -> None:
         if tag is None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from edgehar.records import Record
+    from edgehar.sinks.mqtt.agent import AgentLinks, FleetAgent
     from edgehar.sinks.mqtt.device import DeviceReport
     from edgehar.sinks.mqtt.discovery import PublishedStream
 
@@ -70,6 +71,7 @@ class MqttSink(Sink):
         settings: Mapping[str, bool | float] | None = None,
         on_command: Callable[[Command], None] | None = None,
         device: DeviceReport | None = None,
+        make_agent: Callable[[str, AgentLinks], FleetAgent] | None = None,
         timing: MqttTiming = MqttTiming(),  # noqa: B008 - frozen
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -84,6 +86,8 @@ class MqttSink(Sink):
             on_command: called with each valid command, on the thread of the connection, so it must return quickly.
                 Only used if the options allow commands.
             device: makes the record for `<base>/device`; None to publish none.
+            make_agent: makes what follows orders of an operator, from the base topic and the links to the broker; None
+                to follow none.
             timing: timeouts and delays, for tests.
             clock: monotonic seconds.
 
@@ -104,6 +108,7 @@ class MqttSink(Sink):
         self._on_command = on_command if options.commands else None
         self._settings, self._device = dict(settings or {}), device
         self._refused_at_s, self._refusals = -_REFUSALS_EVERY_S, 0
+        self._agent = None if make_agent is None else make_agent(self._broker.base_topic, self._agent_links())
         self._spool = spool if spool is not None else Spool.in_memory(self.name)
         self._session = MqttSession(
             self._broker,
@@ -117,6 +122,8 @@ class MqttSink(Sink):
             ),
             timing=timing,
         )
+        if self._agent is not None:
+            self._agent.start()
 
     @property
     def connected(self) -> bool:
@@ -125,7 +132,7 @@ class MqttSink(Sink):
 
     @property
     def reconnects(self) -> int:
-        """How often a connection followed an earlier one."""
+        """The number of connections that followed an earlier one."""
         return self._session.reconnects
 
     def write(self, record: Record) -> None:
@@ -160,6 +167,8 @@ class MqttSink(Sink):
 
     def close(self) -> None:
         """Publish what is left and `offline`, as far as the broker takes it in time, and disconnect."""
+        if self._agent is not None:
+            self._agent.close()
         for topic, payload in self._unshown.items():
             self._session.hold(topic, payload)
         self._session.close()
@@ -169,6 +178,15 @@ class MqttSink(Sink):
         lost = self._spool.dropped + self._spool.depth - self._spool.on_disk
         if lost:
             _log.warning("%s: %d events could not be published", self._broker.where, lost)
+
+    def _agent_links(self) -> AgentLinks:
+        from edgehar.sinks.mqtt.agent import AgentLinks
+
+        return AgentLinks(
+            subscribe=lambda topic: self._session.subscribe(topic),
+            unsubscribe=lambda topic: self._session.unsubscribe(topic),
+            report=lambda report: self._session.hold(self._broker.topic("order"), self._encoder.encode(report)),
+        )
 
     def _topic(self, source: str, kind: str) -> str:
         stream = self._streams.get(source)
@@ -214,6 +232,8 @@ class MqttSink(Sink):
         messages = {self._broker.topic(stream.name, "active"): idle for stream in streams}
         if self._device is not None:
             messages[self._broker.topic("device")] = self._encoder.encode(self._device.record())
+        if self._agent is not None and (report := self._agent.report) is not None:
+            messages[self._broker.topic("order")] = self._encoder.encode(report)
         if self._options.discovery:
             from edgehar.sinks.mqtt.discovery import discovery_messages
 
@@ -225,7 +245,8 @@ class MqttSink(Sink):
 
     def _subscriptions(self) -> list[str]:
         commands = COMMAND_TOPICS if self._on_command is not None else ()
-        return [*map(self._broker.topic, commands), *([self._birth_topic] if self._options.discovery else [])]
+        topics = [*map(self._broker.topic, commands), *([self._birth_topic] if self._options.discovery else [])]
+        return topics if self._agent is None else [*topics, self._agent.topics.orders]
 
     @property
     def _birth_topic(self) -> str:
@@ -240,6 +261,9 @@ class MqttSink(Sink):
         return self._topic(source, "event")
 
     def _on_message(self, topic: str, payload: bytes, retained: bool) -> None:
+        if self._agent is not None and self._agent.takes(topic):
+            self._agent.message(topic, payload)
+            return
         # A retained message is old: we have announced ourselves since then, and a command is for its moment.
         if retained:
             return

@@ -310,7 +310,7 @@ class EventLog:
 
 
 class _Inventory:
-    """What the files of a spool hold.
+    """The contents of a spool's files.
 
     Attributes:
         events: stretches of numbers of the events.

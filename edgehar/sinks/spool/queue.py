@@ -234,7 +234,7 @@ class Spool:
         return [row for row in rows if row.sequence not in self._delivered]
 
     def _settle(self) -> None:
-        """Store what is held, and drop what is beyond the limits."""
+        """Store the held events, and drop events beyond the limits."""
         self._check_open()
         if self._path is not None:
             try:
@@ -322,7 +322,7 @@ class Spool:
         return surplus
 
     def _note_trouble(self, error: OSError) -> None:
-        """Log what is wrong with the disk, once."""
+        """Log a problem of the disk, once."""
         if self._trouble is None:
             self._trouble = error.strerror or str(error)
             _log.warning(

@@ -47,7 +47,7 @@ class SpoolRow:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a valid record is in a file, and its header.
+    """The place of a valid record in a file, and its header.
 
     Attributes:
         offset: position of the first byte.

@@ -1,4 +1,4 @@
-"""What a spool must know beside its events: the numbers given out, and how long the device has been on.
+"""State of a spool beside its events: the numbers in use, and the hours that the device was on.
 
 It is kept in a file of its own, so that events that vanish from the others are noticed and counted.
 """
@@ -26,7 +26,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True)
 class SpoolState:
-    """What is known of a spool.
+    """The state of a spool.
 
     Attributes:
         generation: how often it was written.

@@ -30,7 +30,7 @@ _NOT_THE_EVENT = {401, 403, 404, 405, 407, 408, 410, 421, 423, 425, 429}
 
 @dataclass(frozen=True)
 class PostResult:
-    """What became of an event.
+    """The result of posting an event.
 
     Attributes:
         taken: the receiver has it.

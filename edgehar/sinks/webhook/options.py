@@ -13,11 +13,12 @@ from edgehar._version import __version__
 from edgehar.credentials import Secret, read_secret, tls_context
 from edgehar.errors import ConfigError
 from edgehar.paths import InputFile, SecretFile
-from edgehar.templates import Template
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
+
+    from edgehar.templates import Template
 
 _EXAMPLE = "https://user:password@host/path"
 
@@ -94,7 +95,7 @@ class WebhookOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 @dataclass(frozen=True)
 class Receiver:
-    """Where events are posted.
+    """The receiver of events.
 
     Attributes:
         host: name or address.
@@ -139,6 +140,8 @@ def read_receiver(options: WebhookOptions) -> Receiver:
 
 def read_body(options: WebhookOptions) -> Template | None:
     """Return the template of the body; None to post the record itself. ConfigError if it cannot be used."""
+    from edgehar.templates import Template
+
     if options.body is None:
         if options.content_type != "application/json":
             raise ConfigError("webhook: content_type is set without body; the event record is application/json")

@@ -189,7 +189,7 @@ class WebhookSink(Sink):
             self._logged.clear()
             _log.info("%s: takes events again", where)
         elif not (result.taken or result.refused) and result.what not in self._logged and not self._closing:
-            consequence = "" if self._logged else "; classifying goes on, and events wait"
+            consequence = "" if self._logged else "; classification continues, and events wait"
             _log.warning("%s: %s%s", where, result.what, consequence)
             self._logged.add(result.what)
 

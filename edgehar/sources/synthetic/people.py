@@ -31,7 +31,7 @@ SHOULDER, ELBOW, HAND, HIP, KNEE, ANKLE, TOE = 3, 5, 7, 9, 11, 13, 15
 JOINTS = 17
 _ANKLE_M = 0.05  # height of the ankle over the ground when the foot is flat
 
-# What a person varies in, lowest to highest. Neighbouring gaits touch or overlap in each entry alone.
+# What a person varies in, lowest to highest. Neighboring gaits touch or overlap in each entry alone.
 _RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "walking": {
         "stride_hz": (0.75, 1.0),
@@ -145,7 +145,7 @@ class Track:
     """Path of a figure in one take.
 
     Attributes:
-        centre_m: middle of the track on x.
+        center_m: middle of the track on x.
         half_span_m: how far it goes to either side; used by the gaits.
         phase: where on the track and in the movement it starts, 0 to 1.
         corner: 0 to 1; the nearer to 1, the quicker the turns.
@@ -154,7 +154,7 @@ class Track:
         tempo: factor on the person's own tempo.
     """
 
-    centre_m: float
+    center_m: float
     half_span_m: float
     phase: float
     corner: float
@@ -319,9 +319,9 @@ def _direction(angle: Array, out: float | Array = 0.0) -> Array:
     return np.stack([np.sin(angle) * np.cos(out), sideways, -np.cos(angle) * np.cos(out)], axis=1)
 
 
-def _bump(phase: Array, centre: float, sharpness: float) -> Array:
-    """Return a periodic bump of height 1 at `centre` (share of a cycle): the von Mises density, scaled."""
-    return np.exp(sharpness * (np.cos(phase - 2 * np.pi * centre) - 1))
+def _bump(phase: Array, center: float, sharpness: float) -> Array:
+    """Return a periodic bump of height 1 at `center` (share of a cycle): the von Mises density, scaled."""
+    return np.exp(sharpness * (np.cos(phase - 2 * np.pi * center) - 1))
 
 
 def _two_bones(root: Array, target: Array, upper_m: float, lower_m: float, pole: Array) -> tuple[Array, Array]:
@@ -342,7 +342,7 @@ def _into_world(joints: Array, heading: Array, where: Array, track: Track) -> Ar
     sin, cos = np.sin(heading)[:, None], np.cos(heading)[:, None]
     ahead, left = joints[:, :, 0], joints[:, :, 1]
     world = np.empty_like(joints)
-    world[:, :, 0] = ahead * sin + left * cos + where[:, :1] + track.centre_m
+    world[:, :, 0] = ahead * sin + left * cos + where[:, :1] + track.center_m
     world[:, :, 1] = -ahead * cos + left * sin + where[:, 1:]
     world[:, :, 2] = joints[:, :, 2]
     return world

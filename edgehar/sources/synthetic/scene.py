@@ -244,7 +244,7 @@ def _draw_track(rng: np.random.Generator, action: str, view_m: float) -> Track:
         # As in KTH: boxing is filmed from the side, where a punch shows, the others from the front or half aside.
         heading = side * np.radians(rng.uniform(50, 90) if action == "boxing" else rng.uniform(0, 40))
     return Track(
-        centre_m=view_m * rng.uniform(-0.04, 0.04) if gait else view_m * rng.uniform(-0.2, 0.2),
+        center_m=view_m * rng.uniform(-0.04, 0.04) if gait else view_m * rng.uniform(-0.2, 0.2),
         half_span_m=view_m * rng.uniform(0.34, 0.48),
         phase=rng.random(),
         corner=rng.uniform(0.86, 0.95),

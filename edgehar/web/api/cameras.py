@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response, StreamingResponse
 
-from edgehar.web.answers import CameraInfo, Cameras, LiveState, Strip
+from edgehar.web.answers import CameraInfo, Cameras, LabelPeaks, LiveState, Peaks, Strip
 from edgehar.web.api.operation import Operation, Parameter
-from edgehar.web.board import BIN_S
+from edgehar.web.board import BIN_S, BINS
 from edgehar.web.guard import RefusedError, json_response
 from edgehar.web.live import BOUNDARY
 
@@ -71,7 +73,21 @@ async def read_strip(request: Request, services: Services) -> Response:
     board = services.board.cameras[camera.name]
     start_s, scores = board.strip()
     events = [event.to_dict() for event in board.events]
-    return json_response(Strip(start_s, BIN_S, {label: scores[label] for label in camera.actions}, events))
+    return json_response(
+        Strip(start_s, BIN_S, {label: scores.get(label, [0] * BINS) for label in camera.actions}, events)
+    )
+
+
+async def read_peaks(request: Request, services: Services) -> Response:
+    """Return the peaks of the last week."""
+    camera = services.cameras[number_of(request, services)]
+    if services.recordings is None:
+        return json_response(Peaks("none", {}))
+    now = datetime.datetime.now(datetime.UTC)
+    loop = asyncio.get_running_loop()
+    async with services.reading:
+        found = await loop.run_in_executor(services.executor, services.recordings.peaks, camera.key, now)
+    return json_response(Peaks("recordings", {label: found.get(label, LabelPeaks([], [])) for label in camera.actions}))
 
 
 async def read_picture(request: Request, services: Services) -> Response:
@@ -111,6 +127,10 @@ def _stream(services: Services, numbers: list[int], kinds: list[Kind]) -> Respon
 OPERATIONS = (
     Operation("GET", "/cameras", list_cameras, "All cameras.", Cameras),
     Operation("GET", "/cameras/{camera}", read_state, "The newest answer.", LiveState, refusals=_NOT_FOUND),
+    Operation(
+        "GET", "/cameras/{camera}/peaks", read_peaks, "Peaks of the last week, to choose a threshold by.", Peaks,
+        refusals=_NOT_FOUND,
+    ),
     Operation("GET", "/cameras/{camera}/strip", read_strip, "The last hour.", Strip, refusals=_NOT_FOUND),
     Operation(
         "GET", "/cameras/{camera}/picture.jpg", read_picture, "The newest picture.", media_type="image/jpeg",

@@ -1,4 +1,4 @@
-"""How the run is, and a check of the device at a button."""
+"""The state of the run, and a check of the device on request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What a check found.
+    """The result of a check.
 
     Attributes:
         check: what was checked.
@@ -38,7 +38,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """What all checks found.
+    """The results of all checks.
 
     Attributes:
         ok: whether nothing failed.
@@ -102,7 +102,7 @@ async def examine(_: Request, services: Services) -> Response:
     loop = asyncio.get_running_loop()
     async with services.examining:
         try:
-            output = await loop.run_in_executor(services.executor, examiner.run)
+            output = await loop.run_in_executor(services.executor, examiner.examine)
             return json_response(msgspec.json.decode(output, type=Findings))
         except (OSError, subprocess.SubprocessError, msgspec.MsgspecError):
             raise RefusedError(502, "doctor", "edgehar doctor failed; run it on the device") from None

@@ -1,17 +1,13 @@
-// The live page: one connection brings pictures and answers of all cameras; it rests while nobody looks.
-import { api, element, percent, root, t, toLogIn } from "./app.js";
-import { readParts } from "./parts.js";
+// The live page: pictures, answers and the last hour of all cameras.
+import { api, element, percent, root, t } from "./app.js";
+import { Feed, showImage } from "./feed.js";
 import { colorOf, drawStrip } from "./strip.js";
 
-const RETRY_MS = [500, 1000, 2000, 5000];
 const STRIP_EVERY_MS = 10_000;
-const SILENT_MS = 8000;
 
 const grid = document.getElementById("cameras");
 const lost = document.getElementById("connection");
 const cards = [];
-let connection = null;
-let failures = 0;
 
 class Card {
   constructor(camera, index) {
@@ -23,7 +19,6 @@ class Card {
     this.input = find(".input");
     this.blank = find(".blank");
     this.strip = find(".strip");
-    this.urls = new Map();
     this.picture.addEventListener("load", () => {
       const { naturalWidth: width, naturalHeight: height } = this.picture;
       const alone = grid.classList.contains("one");
@@ -60,14 +55,9 @@ class Card {
     this.bars.set(label, { fill, value, item });
   }
 
-  showImage(kind, bytes, type) {
-    const image = this[kind];
-    const url = URL.createObjectURL(new Blob([bytes], { type }));
-    image.src = url;
-    image.hidden = false;
+  show(kind, bytes, type) {
+    showImage(this[kind], bytes, type);
     if (kind === "picture") this.blank.hidden = true;
-    if (this.urls.has(kind)) URL.revokeObjectURL(this.urls.get(kind));
-    this.urls.set(kind, url);
   }
 
   showState(state) {
@@ -80,6 +70,8 @@ class Card {
     this.node.querySelector(".label").textContent = none ? "" : this.word(state.label);
     this.node.querySelector(".score").textContent = none ? t("live.no-answer") : percent(state.score);
     for (const [label, score] of Object.entries(state.scores)) {
+      // A model that was taken over may bring new labels.
+      if (!this.bars.has(label)) this.addBar(this.node.querySelector(".bars"), label);
       const bar = this.bars.get(label);
       bar.fill.style.width = `${100 * Math.min(Math.max(score, 0), 1)}%`;
       bar.value.textContent = percent(score);
@@ -109,7 +101,7 @@ async function start() {
   });
   grid.classList.toggle("one", cameras.length === 1);
   grid.removeAttribute("aria-busy");
-  connect();
+  new Feed("input=1", show, (isLost) => { lost.hidden = !isLost; });
   showStrips();
   setInterval(showStrips, STRIP_EVERY_MS);
 }
@@ -119,54 +111,13 @@ function showStrips() {
   for (const card of cards) card.showStrip().catch(() => {});
 }
 
-async function connect() {
-  if (connection !== null || document.hidden) return;
-  connection = new AbortController();
-  const mine = connection;
-  let watchdog;
-  const expectMore = () => {
-    clearTimeout(watchdog);
-    watchdog = setTimeout(() => mine.abort(), SILENT_MS);
-  };
-  try {
-    expectMore();
-    const answer = await fetch(`${root}api/v1/live?input=1`, { signal: mine.signal });
-    if (answer.status === 401) return toLogIn();
-    if (!answer.ok) throw new Error(String(answer.status));
-    for await (const part of readParts(answer.body)) {
-      expectMore();
-      failures = 0;
-      lost.hidden = true;
-      show(part);
-    }
-    throw new Error("ended");
-  } catch {
-    if (connection === mine && !document.hidden) {
-      lost.hidden = false;
-      setTimeout(connect, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);
-    }
-  } finally {
-    clearTimeout(watchdog);
-    if (connection === mine) connection = null;
-  }
+function show({ camera, kind, type, body }) {
+  const card = cards[camera];
+  if (kind === "state") card.showState(JSON.parse(new TextDecoder().decode(body)));
+  else card.show(kind, body, type);
 }
 
-function show(part) {
-  const card = cards[Number(part.headers.get("x-camera"))];
-  const kind = part.headers.get("x-kind");
-  if (kind === "state") card.showState(JSON.parse(new TextDecoder().decode(part.body)));
-  else card.showImage(kind, part.body, part.headers.get("content-type"));
-}
-
-// A phone that sleeps costs nothing; it connects again when it wakes up.
-document.addEventListener("visibilitychange", () => {
-  if (document.hidden) connection?.abort();
-  else {
-    connection = null;
-    connect();
-    showStrips();
-  }
-});
+addEventListener("visibilitychange", showStrips);
 addEventListener("resize", showStrips);
 
 start().catch(() => {

@@ -46,7 +46,7 @@ class Script(Source):
 
 
 class Told(list):
-    """What a capture told of its states; `wait_for` waits until it told one."""
+    """The states that a capture reported; `wait_for` waits for one."""
 
     def __init__(self):
         super().__init__()
@@ -179,11 +179,7 @@ def test_a_lost_source_is_opened_again_until_it_gives_frames(capture):
 
 @pytest.mark.parametrize(
     "sources",
-    [
-        [lost("none")],
-        [Script(lost("none"))],
-        [ConfigError("wrong")],
-    ],
+    [[lost("none")], [Script(lost("none"))], [ConfigError("wrong")]],
 )
 def test_a_source_that_does_not_start_is_an_error(capture, sources):
     one, told = capture(*sources)

@@ -1,4 +1,4 @@
-"""Whatever stands in a configuration, it is read or refused in one line: never a traceback, never a secret."""
+"""Any configuration is read, or refused in one line: never a traceback, never a secret."""
 
 import os
 import re
@@ -102,7 +102,7 @@ def test_every_setting_of_the_sample_can_be_set(path):
         read(path)
     except ConfigProblemsError as error:
         # Some exclude one another.
-        problems = [problem for problem in error.problems if "it must be" in problem or "is no setting" in problem]
+        problems = [problem for problem in error.problems if "it must be" in problem or "is not a setting" in problem]
     assert problems == []
 
 

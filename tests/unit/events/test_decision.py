@@ -43,6 +43,14 @@ def test_an_id_is_a_time_ordered_uuid_unless_told_otherwise():
     assert [known.int >> 80 for known in ids] == sorted(known.int >> 80 for known in ids)
 
 
+def test_an_id_is_the_time_in_milliseconds_and_random_bits(monkeypatch):
+    monkeypatch.setattr("time.time_ns", lambda: 1_645_557_742_001_999_999)
+    monkeypatch.setattr("os.urandom", lambda count: b"\xff" * count)
+    _, (start, _) = decide(Decider(LABELS, DecisionOptions()), fights(0.9))
+    # A millisecond after the example in RFC 9562, appendix A.6.
+    assert start.id == "017f22e2-79b1-7fff-bfff-ffffffffffff"
+
+
 def test_an_event_open_at_the_end_is_ended():
     _, events = decide(make_decider(), fights(0.6))
     assert [event.phase for event in events] == ["start", "end"]
@@ -154,6 +162,29 @@ def test_the_moving_average_decides_and_is_told():
     assert events[0].peak_score == pytest.approx(0.9 * (1 - np.exp(-1)))
 
 
+@pytest.mark.parametrize(("background", "share"), [(("idle",), 1.0), (("idle", "hug"), 0.5)])
+def test_an_average_from_quiet_starts_with_the_background_alone(background, share):
+    decider = make_decider(background=background, smoothing="ema", start_from="quiet", ema_seconds=100.0)
+    decided, _ = decider.update(make_prediction(next(scores_of([("fight", 1.0)])), 0.0))
+    assert decided.scores == {label: share if label in background else 0.0 for label in LABELS}
+
+
+def test_background_labels_share_what_the_evidence_leaves_as_their_scores_do():
+    decider = make_decider(background=("idle", "hug"), smoothing="cusum")
+    decided, _ = decider.update(make_prediction({"idle": 0.6, "fight": 0.2, "hug": 0.2}, 0.0))
+    assert decided.scores == pytest.approx({"idle": 0.75, "fight": 0.0, "hug": 0.25})
+    decided, _ = decider.update(make_prediction({"idle": 0.0, "fight": 1.0, "hug": 0.0}, 1.0))
+    assert decided.scores == pytest.approx({"idle": 0.25, "fight": 0.5, "hug": 0.25})
+
+
+def test_without_actions_there_is_background_only():
+    decided, events = make_decider(background=LABELS, smoothing="cusum").update(
+        make_prediction({"idle": 0.5, "fight": 0.25, "hug": 0.25}, 0.0)
+    )
+    assert decided.scores == pytest.approx({"idle": 0.5, "fight": 0.25, "hug": 0.25})
+    assert events == []
+
+
 def test_k_of_n_wants_the_same_answer_several_times():
     labels, events = decide(make_decider(smoothing="k-of-n", k=2, n=3), fights(0.9, 0, 0.9, 0, 0, 0.9))
     assert labels == [UNKNOWN, UNKNOWN, "fight", "idle", "idle", "idle"]
@@ -199,6 +230,15 @@ def test_the_average_lasts_when_other_options_change_and_begins_anew_when_it_cha
         decide(decider, fights(0.9), finish=False)
         decider.reconfigure(msgspec.structs.replace(decider.options, **change))
         assert decide(decider, [(1.0, {"idle": 1.0, "fight": 0.0, "hug": 0.0})])[0] == [label]
+
+
+def test_the_baseline_lasts_when_other_options_change_and_begins_anew_when_it_changes_itself():
+    rules = {"baseline_share": 1.0, "baseline_seconds": 100.0, "baseline_most": 1.0, "baseline_warm_up_s": 0.0}
+    for change, label in (({"threshold": 0.55}, UNKNOWN), ({"baseline_seconds": 90.0}, "fight")):
+        decider = make_decider(baseline_reference=0.0, **rules)
+        decide(decider, fights(0.9, 0.9), finish=False)
+        decider.reconfigure(msgspec.structs.replace(decider.options, **change))
+        assert decide(decider, [(2.0, next(scores_of([("fight", 0.9)])))])[0] == [label]
 
 
 @pytest.mark.parametrize(

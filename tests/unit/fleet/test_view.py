@@ -139,7 +139,7 @@ def test_an_odd_time_does_not_hide_the_device():
 
 def test_the_report_counts_the_last_day():
     now_s = [1000.0]
-    report = DeviceReport(lambda: [ModelInUse("fight", "ab")], lambda: now_s[0])
+    report = DeviceReport(lambda: [ModelInUse("fight", "ab")], clock=lambda: now_s[0])
     report.alarm()
     now_s[0] += 50_000
     report.alarm()

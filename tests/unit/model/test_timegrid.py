@@ -39,6 +39,12 @@ def test_a_gap_starts_the_grid_anew():
     assert picked(times, 12.5) == [0.0, 0.08, 10.0, 10.08]
 
 
+def test_the_bounds_of_early_and_late_belong_to_the_grid():
+    assert picked([-1.0, -EARLY_PERIODS], 1) == [-1.0, -EARLY_PERIODS]
+    # Exactly one period late: the slot that was missed is due still.
+    assert picked([0.0, 2.0, 2.2], 1) == [0.0, 2.0, 2.2]
+
+
 def test_reset_takes_the_next_frame_whatever_its_time():
     grid = TimeGrid(10)
     assert grid.accepts(5.0)

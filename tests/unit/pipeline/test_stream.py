@@ -55,7 +55,7 @@ def test_a_network_that_fails_is_loaded_again_and_counted(tiny_bundle, caplog):
         stream = stream_of(classifier)
         answers = of(Prediction, taken(stream, range(14)))
     assert classifier.loaded == 2
-    # Two full windows before; after the failure the window of four begins anew.
+    # Two full windows before; after the failure the window of four starts again.
     assert [answer.seq for answer in answers] == list(range(7))
     assert stream.status().inference_errors == 1
     assert "hall: the network failed (invoke failed); loading it again" in caplog.text

@@ -1,10 +1,14 @@
 """Clips: the pictures of the event and from before it, copied packet by packet out of every kind of stream."""
 
 import json
+import threading
 
 import av
 import pytest
+from support.helpers import wait_until
 from support.recordings import (
+    MODEL,
+    OPTIONS,
     encode,
     event,
     files_of,
@@ -15,6 +19,9 @@ from support.recordings import (
 )
 
 from edgehar.masks import View
+from edgehar.recording.clip_file import PlainOutput
+from edgehar.recording.options import RecordOptions
+from edgehar.recording.recorder import Recorder
 from edgehar.records import Prediction, TimingMs, Window
 
 START, END = event("start", 4.0), event("end", 4.0, 6.0)
@@ -143,6 +150,45 @@ def test_a_change_of_size_in_mid_event_begins_another_part(tmp_path):
     assert [sidecar["clip"]["height"] for sidecar in sidecars] == [64, 128]
     for clip in files_of(tmp_path / "rec", ".mp4"):
         assert numbers_in(clip)
+
+
+def test_a_change_of_codec_in_mid_event_begins_another_part(tmp_path):
+    first = encode(tmp_path / "a.mp4", 125)
+    second = encode(tmp_path / "b.mp4", 125, codec="libx265", options={"x265-params": "log-level=none:bframes=0"})
+    with recording(tmp_path / "rec") as (_, camera):
+        watch(camera, first, [(4.0, START)])
+        # The camera comes back with other settings.
+        watch(camera, second, [(3.0, event("end", 4.0, 8.0))])
+    sidecars = sidecars_of(tmp_path / "rec")
+    assert [sidecar["clip"]["codec"] for sidecar in sidecars] == ["h264", "hevc"]
+    for clip in files_of(tmp_path / "rec", ".mp4"):
+        assert numbers_in(clip)
+
+
+def test_a_disk_that_is_too_slow_leaves_gaps_that_are_counted(tmp_path, monkeypatch):
+    go_on = threading.Event()
+    write = PlainOutput.write
+
+    def slow(self, data):
+        go_on.wait(60)
+        return write(self, data)
+
+    path = encode(tmp_path / "a.mp4", 250, gop=10)
+    recorder = Recorder(RecordOptions(directory=str(tmp_path / "rec"), **{**OPTIONS, "buffer_mb": 0.1}))
+    camera = recorder.camera("hall", MODEL, View(), realtime=True)
+    watch(camera, path, [(3.0, event("start", 3.0))])
+    wait_until(lambda: any(path.stat().st_size for path in (tmp_path / "rec").glob("*/*/.*.mp4.part")))
+    monkeypatch.setattr(PlainOutput, "write", slow)
+    # More than the ring holds passes by.
+    for _ in range(3):
+        watch(camera, path, [])
+    go_on.set()
+    watch(camera, path, [(3.0, event("end", 3.0, 4.0))])
+    recorder.close(30)
+    (sidecar,) = sidecars_of(tmp_path / "rec")
+    assert sidecar["clip"]["gaps"] >= 1
+    (clip,) = files_of(tmp_path / "rec", ".mp4")
+    assert 0 < len(numbers_in(clip)) < 5 * 250
 
 
 def test_a_file_that_loops_goes_on_in_one_clip(tmp_path):

@@ -1,6 +1,7 @@
 """What holds when the program is killed, the disk fails or somebody lays hand on the folder."""
 
 import contextlib
+import datetime
 import json
 import os
 import random
@@ -25,6 +26,7 @@ from edgehar.recording.recovery import whole_fragments
 from edgehar.recording.retention import prune
 from edgehar.recording.store import Archive
 from edgehar.recording.verify import problems
+from edgehar.teaching.labels import judged, write_label
 
 
 def identifier(number):
@@ -139,14 +141,45 @@ def test_removal_by_retention_is_on_the_chain(folder):
     assert [line.kind for _, line, _ in archive.chain.lines()] == ["clip"] * 5 + ["removed"] * 2
 
 
-def test_old_recordings_go_and_new_ones_stay(folder):
-    import datetime
+def test_a_label_is_no_addition_and_goes_with_its_recording(folder):
+    archive = Archive(folder)
+    first, *_ = archive.chain.recordings().values()
+    write_label(folder / first.path, judged("right", "bright"))
+    assert list(problems(archive)) == []
+    archive.remove(first, "test")
+    assert not list(folder.rglob("*.label.json"))
+    assert list(problems(archive)) == []
 
+
+def test_old_recordings_go_and_new_ones_stay(folder):
     archive = Archive(folder)
     now = datetime.datetime.now(datetime.UTC)
     assert prune(archive, RecordOptions(max_age_days=1, min_free_mb=0), now) == 0
     assert prune(archive, RecordOptions(max_age_days=1, min_free_mb=0), now + datetime.timedelta(days=2)) == 5
     assert files_of(folder, ".mp4") == []
+
+
+def test_recordings_of_a_clock_that_was_not_set_yet_are_kept(tmp_path, video, monkeypatch):
+    """A device without a battery clock starts in 1970, and records before the network sets its clock."""
+    monkeypatch.setattr("edgehar.recording.chain.utc_now", lambda: "1970-01-01T00:00:20.000Z")
+    with recording(tmp_path / "rec") as (_, camera):
+        watch(camera, video, [(3.0, event("start", 3.0)), (4.0, event("end", 3.0, 4.0))])
+    monkeypatch.undo()
+    archive = Archive(tmp_path / "rec")
+    now = datetime.datetime.now(datetime.UTC)
+    options = RecordOptions(max_age_days=1, min_free_mb=0)
+    assert prune(archive, options, now) == 0
+    # Its age counts from the next line of the ledger.
+    archive.chain.append("uploaded", next(iter(archive.chain.recordings())), why="test")
+    assert prune(archive, options, now) == 0
+    assert prune(archive, options, now + datetime.timedelta(days=2)) == 1
+
+
+def test_recordings_of_a_clock_that_was_set_back_are_kept(folder):
+    now = datetime.datetime.now(datetime.UTC)
+    options = RecordOptions(max_age_days=1, min_free_mb=0)
+    assert prune(Archive(folder), options, now - datetime.timedelta(days=365)) == 0
+    assert list(problems(Archive(folder))) == []
 
 
 def test_what_another_process_adds_to_the_ledger_is_seen(folder):

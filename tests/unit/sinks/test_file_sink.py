@@ -1,4 +1,4 @@
-"""Results in rotating files: nothing is torn, nothing grows without end, and a full disk is no end."""
+"""Results in rotating files: nothing is torn, nothing grows without end, and a full disk does not end the run."""
 
 import itertools
 import json
@@ -132,7 +132,7 @@ def test_a_full_device_loses_lines_counts_them_and_is_spoken_of_once(caplog):
     written.close()
     assert written.dropped == 100
     first, last = (record.getMessage() for record in caplog.records)
-    assert first.startswith("/dev/full: cannot be written: No space left on device; classifying goes on")
+    assert first.startswith("/dev/full: cannot be written: No space left on device; classification continues")
     assert last == "/dev/full: 100 records were dropped"
     assert pathlib.Path("/dev/full").is_char_device()
 

@@ -7,7 +7,15 @@ from edgehar import BundleError, ModelBundle
 from edgehar.model.interpreter import TfliteModel
 from edgehar.model.network import Network
 from edgehar.teaching.features import Probe
-from edgehar.teaching.head import Correction, corrected_head, probe_head
+from edgehar.teaching.head import (
+    STATISTICS,
+    Correction,
+    Gate,
+    corrected_head,
+    everywhere,
+    probe_head,
+    squared_distances,
+)
 
 MODELS = ("fight", "interactions", "actions-synthetic")
 
@@ -27,12 +35,13 @@ def test_the_probe_pools_features_over_time(network):
     windows, seam = random_windows(network), network.bundle.manifest.quantization.seam
     _, pooled = Probe(network).run(windows)
     real = (windows.astype(np.float32) - seam.zero_point) * np.float32(seam.scale)
-    assert pooled == pytest.approx(np.concatenate([real.mean(axis=1), real.max(axis=1)], axis=1), abs=1e-4)
+    expected = np.concatenate([real.mean(axis=1), real.max(axis=1), real.std(axis=1)], axis=1)
+    assert pooled == pytest.approx(expected, abs=1e-4)
 
 
 def test_without_a_correction_the_scores_stay(network):
-    features, labels = network.head.input_shape[2], len(network.bundle.manifest.labels)
-    nothing = Correction(np.zeros((2 * features, labels), np.float32), np.zeros(labels, np.float32))
+    pooled, labels = STATISTICS * network.head.input_shape[2], len(network.bundle.manifest.labels)
+    nothing = Correction(np.zeros((pooled, labels), np.float32), np.zeros(labels, np.float32), everywhere(pooled))
     head = TfliteModel(corrected_head(network.bundle.read("head.tflite"), nothing, "head"), name="head")
     for window in random_windows(network):
         before, after = (model.run(window).astype(int) for model in (network.head, head))
@@ -40,21 +49,42 @@ def test_without_a_correction_the_scores_stay(network):
         assert np.abs(before - after).max() <= 2
 
 
-def test_a_correction_is_computed_as_in_numpy(network):
+@pytest.mark.parametrize("nearness", ["everywhere", "some", "nowhere"])
+@pytest.mark.parametrize("new", [0, 2])
+def test_a_correction_is_computed_as_in_numpy(network, nearness, new):
     rng = np.random.default_rng(1)
-    features, labels = network.head.input_shape[2], len(network.bundle.manifest.labels)
-    correction = Correction(
-        rng.normal(0, 0.02, (2 * features, labels + 2)).astype(np.float32),
-        rng.normal(size=labels + 2).astype(np.float32),
-    )
-    head = TfliteModel(corrected_head(network.bundle.read("head.tflite"), correction, "head"), name="head")
+    labels = len(network.bundle.manifest.labels) + new
     windows = random_windows(network)
     old, pooled = Probe(network).run(windows)
-    logits = np.pad(old, ((0, 0), (0, 2))) + pooled @ correction.weights + correction.biases
+    gate = everywhere(pooled.shape[1])
+    if nearness != "everywhere":
+        scale = rng.uniform(0.005, 0.02, pooled.shape[1]).astype(np.float32)
+        centres = ((pooled[:3] + (50 if nearness == "nowhere" else 0)) * scale).astype(np.float32)
+        # The windows of the middles are near, the others about at the border.
+        radius = squared_distances(pooled * scale, pooled[:3] * scale).min(axis=1).mean()
+        gate = Gate(scale, centres, np.array([0.8, 1.0, 1.3], np.float32) * np.float32(radius))
+    correction = Correction(
+        rng.normal(0, 0.02, (pooled.shape[1], labels)).astype(np.float32),
+        rng.normal(size=labels).astype(np.float32),
+        gate,
+    )
+    head = TfliteModel(corrected_head(network.bundle.read("head.tflite"), correction, "head"), name="head")
+    shares = gate.share(pooled)
+    logits = correction.logits(old, pooled)
     exact = np.exp(logits - logits.max(axis=1, keepdims=True))
     exact /= exact.sum(axis=1, keepdims=True)
     found = np.stack([head.run(window).reshape(-1).astype(int) + 128 for window in windows])
-    assert np.abs(found - np.clip(exact * 256, 0, 255)).max() <= 0.51
+    assert np.abs(found - np.clip(exact * 256, 0, 255)).max() <= 0.6
+    if nearness == "everywhere":
+        assert shares.min() == 1
+    elif nearness == "some":
+        assert (shares[:3] > 0.99).all()
+        assert shares.min() < 1
+    else:
+        assert shares.max() == 0
+        before = np.stack([network.head.run(window).reshape(-1).astype(int) + 128 for window in windows])
+        assert np.abs(found[:, : labels - new] - before).max() <= 2
+        assert found[:, labels - new :].max(initial=0) <= 1
 
 
 def test_a_head_without_a_softmax_is_refused():

@@ -3,18 +3,20 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgehar.teaching.lesson import ClipData, Lesson
+from edgehar.teaching.head import FAR, squared_distances
+from edgehar.teaching.lesson import CENTRES, ClipData, Lesson, middles
 
 
 def clip(label, group, centre, labels=3, windows=4, seed=0):
     rng = np.random.default_rng(seed)
-    pooled = centre + rng.normal(0, 0.3, (windows, 6))
-    offsets = np.zeros((windows, labels))
-    offsets[:, 0] = 2.0
-    return ClipData(label, group, offsets, pooled)
+    pooled = (centre + rng.normal(0, 0.3, (windows, 6))).astype(np.float32)
+    old = np.zeros((windows, labels))
+    old[:, 0] = 2.0
+    return ClipData(label, group, old, pooled)
 
 
 def three_kinds(groups=5):
@@ -40,12 +42,15 @@ def test_folds_share_no_group_and_hold_out_every_clip_once(members):
 
 
 def test_kinds_that_differ_are_learned_for_unseen_groups():
-    clips = three_kinds()
+    clips = three_kinds(groups=10)
     lesson = Lesson(clips, 3)
     assert {lesson.predicted(i, None) for i in range(len(clips))} == {0}
+    right = 0
     for train, held_out in lesson.folds(range(len(clips))):
         correction = lesson.fit(train, lesson.best_penalty(train))
-        assert [lesson.predicted(i, correction) for i in held_out] == [clips[i].label for i in held_out]
+        right += sum(lesson.predicted(i, correction) == clips[i].label for i in held_out)
+    # A tenth of the windows of held-out groups lies outside the radius.
+    assert right >= 27
 
 
 def test_a_label_without_a_clip_keeps_its_logit():
@@ -59,3 +64,60 @@ def test_the_same_clips_give_the_same_head():
     clips = three_kinds()
     first, second = (Lesson(clips, 3).fit(range(len(clips)), 0.001) for _ in range(2))
     assert np.array_equal(first.weights, second.weights)
+
+
+def test_far_from_what_was_taught_the_old_head_answers():
+    clips = three_kinds()
+    correction = Lesson(clips, 3).fit(range(len(clips)), 0.001)
+    old, far = np.array([[0.3, 1.2, -0.5]]), np.full((1, 6), -9.0)
+    np.testing.assert_array_equal(correction.logits(old, far), old)
+    # The old head says 0: those clips need no correction, the others do.
+    shares = {
+        label: [correction.gate.share(one.pooled).mean() for one in clips if one.label == label] for label in (0, 1)
+    }
+    assert max(shares[0]) == 0
+    assert min(shares[1]) > 0.9
+
+
+def test_without_a_mistake_nothing_is_corrected():
+    clips = [one for one in three_kinds() if one.label == 0]
+    correction = Lesson(clips, 3).fit(range(len(clips)), 0.001)
+    for one in clips:
+        np.testing.assert_array_equal(correction.logits(one.old, one.pooled), one.old)
+
+
+def test_a_new_label_cannot_win_far_from_its_clips():
+    clips = [ClipData(one.label, one.group, one.old[:, :2], one.pooled) for one in three_kinds()]
+    correction = Lesson(clips, 3).fit(range(len(clips)), 0.001)
+    old, far = np.array([[0.3, 1.2]]), np.full((1, 6), -9.0)
+    assert correction.logits(old, far)[0, 2] == old.max() - FAR
+    assert Lesson(clips, 3).predicted(2, correction) == 2
+
+
+def test_a_lesson_of_one_label_changes_only_its_scene():
+    """False alarms alone, labelled as ordinary, must not silence the model elsewhere."""
+    clips = [one for one in three_kinds() if one.label == 2]
+    correction = Lesson(clips, 3).fit(range(len(clips)), 0.0001)
+    own = np.concatenate([correction.logits(one.old, one.pooled) for one in clips])
+    assert (own.argmax(axis=1) == 2).all()
+    elsewhere = np.array([[0.0, 4.0, 0.0, 0.0, 0.0, 0.0]])
+    old = np.array([[2.0, 0.0, 0.0]])
+    np.testing.assert_array_equal(correction.logits(old, elsewhere), old)
+
+
+def test_a_shifted_old_head_teaches_the_same():
+    """A softmax does not know the sum of its logits, so neither may what is taught."""
+    clips = three_kinds()
+    shifted = [ClipData(one.label, one.group, one.old[:, :2] + 30.0, one.pooled) for one in clips]
+    plain = [ClipData(one.label, one.group, one.old[:, :2], one.pooled) for one in clips]
+    first, second = (Lesson(these, 3).fit(range(len(these)), 0.001) for these in (plain, shifted))
+    np.testing.assert_allclose(first.weights, second.weights, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 5, 32, 33, 300])
+def test_middles_cover_the_rows(count):
+    rows = np.random.default_rng(count).normal(size=(count, 4)).astype(np.float32)
+    centres = middles(rows)
+    assert len(centres) == min(count, CENTRES)
+    spread = squared_distances(rows, rows.mean(axis=0, keepdims=True)).mean()
+    assert squared_distances(rows, centres).min(axis=1).mean() <= spread

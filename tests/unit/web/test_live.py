@@ -125,7 +125,7 @@ def test_with_pictures_off_the_pages_have_numbers_only():
 
 def test_the_last_hour_is_kept_in_steps():
     now = [10_000_000.0]
-    strip = Strip(("fight", "calm"), lambda: now[0])
+    strip = Strip(lambda: now[0])
     strip.add({"fight": 0.5, "calm": 0.2})
     strip.add({"fight": 0.25, "calm": 1.0})
     now[0] += 2 * BIN_S
@@ -143,12 +143,17 @@ def test_the_last_hour_is_kept_in_steps():
 
 
 def test_a_board_has_one_record_for_each_event():
-    board = CameraBoard(("fight",), lambda: 0.0)
+    board = CameraBoard(lambda: 0.0)
     board.add(event("start"))
     assert board.open_event.phase == "start"
     board.add(event("end"))
     board.add(event("start", id="other"))
     assert [(e.id, e.phase) for e in board.events] == [(event().id, "end"), ("other", "start")]
+    assert board.open_event.id == "other"
+    # The clip of an earlier event reaches the server, and that of one before the start of the program.
+    board.add(event("uploaded"))
+    board.add(event("uploaded", id="before"))
+    assert [(e.id, e.phase) for e in board.events] == [(event().id, "uploaded"), ("other", "start")]
     assert board.open_event.id == "other"
     board.add(event("end", id="other"))
     assert board.open_event is None

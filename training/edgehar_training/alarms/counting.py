@@ -28,7 +28,7 @@ def moments(span: tuple[float, float]) -> list[float]:
 
 @dataclasses.dataclass(frozen=True)
 class Incident:
-    """What a detector has to find, in seconds from the start of its recording."""
+    """An incident to find, in seconds from the start of its recording."""
 
     start_s: float
     end_s: float
@@ -36,7 +36,7 @@ class Incident:
 
 @dataclasses.dataclass(frozen=True)
 class Find:
-    """What became of an incident.
+    """The result of an incident.
 
     Attributes:
         found: an alarm rang in it.
@@ -50,7 +50,7 @@ class Find:
 
 @dataclasses.dataclass(frozen=True)
 class Tally:
-    """What the alarms of one recording came to.
+    """The counts of one recording.
 
     Attributes:
         seconds: ordinary time: outside of every incident and its borders.

@@ -30,7 +30,7 @@ _PLAIN = DecisionOptions()
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """How a detector decides, apart from its threshold.
+    """The rules of a detector, apart from its threshold.
 
     Attributes:
         labels: the classes of the model.

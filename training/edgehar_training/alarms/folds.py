@@ -1,4 +1,4 @@
-"""Which run watches which recording: every recording by a network that has not seen its camera."""
+"""Assign recordings to runs: every recording to a network that has not seen its camera."""
 
 from __future__ import annotations
 

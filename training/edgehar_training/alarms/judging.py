@@ -48,7 +48,7 @@ class Viewing:
 
     @property
     def incidents(self) -> list[Incident]:
-        """What there is to find, each with an end."""
+        """The incidents to find, each with an end."""
         length_s = self.watched.length_s
         return [Incident(start_s, length_s if end_s is None else end_s) for start_s, end_s in self.recording.incidents]
 

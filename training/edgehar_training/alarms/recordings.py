@@ -136,7 +136,7 @@ class _Tables:
         return self._groups[place].get(video.relative_to(place).as_posix()) or None
 
     def rows(self, place: Path, video: Path) -> list[_Row]:
-        """What happens in a video by a folder's `events.csv`."""
+        """The events of a video in a folder's `events.csv`."""
         if place not in self._rows:
             self._rows[place] = _read_events(place)
         return self._rows[place].get(video.relative_to(place).as_posix(), [])

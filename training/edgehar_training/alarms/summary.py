@@ -37,7 +37,7 @@ TOLERANCE_S = 3.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AlarmOptions:
-    """How alarms are measured.
+    """Options of measuring alarms.
 
     Attributes:
         labels: labels whose events are alarms; None for every label that is not background.
@@ -166,7 +166,7 @@ def _name(run: Run, folder: Path) -> str:
 
 
 class _Show:
-    """Shows recordings to networks, and remembers those that cannot be read.
+    """Shows recordings to networks, and remembers unreadable ones.
 
     Attributes:
         skipped: why, by the path of each.

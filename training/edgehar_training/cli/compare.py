@@ -38,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         nargs="+",
         type=Path,
         metavar="RUN",
-        help="folders of edgehar-train; the others are compared with the first",
+        help="folders written by edgehar-train; the others are compared with the first",
     )
     parser.add_argument("--part", choices=("test", "val"), default="test", help="of the splits (default: %(default)s)")
     parser.add_argument("--int8", action="store_true", help="compare the answers of the int8 bundles")

@@ -1,4 +1,4 @@
-"""`edgehar eval`: how good a run or a bundle is, with figures, intervals and a report."""
+"""`edgehar eval`: measure a run or a bundle, with intervals and a report."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "target", metavar="MODEL|RUN", help="a folder of edgehar-train, a bundle, or the name of a shipped model"
+        "target",
+        metavar="MODEL|RUN",
+        help="a folder written by edgehar-train, a bundle, or the name of a shipped model",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write eval.json, predictions.csv and report.html here")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of the table")

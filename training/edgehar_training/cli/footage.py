@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def options_of(args: argparse.Namespace, **given: Any) -> AlarmOptions:
-    """Return the options of the command line; those that are not given keep their defaults."""
+    """Return the options of the command line; options that are not given keep their defaults."""
     from edgehar_training.alarms.summary import AlarmOptions
     from edgehar_training.data.frames_cache import default_folder
 

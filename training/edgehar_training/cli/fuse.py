@@ -27,7 +27,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="folders of edgehar-train, of the same clips and splits"
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="folders written by edgehar-train, with the same clips and splits",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the fused run or runs")
     parser.add_argument("--int8", action="store_true", help="convert the networks and test their int8 bundles too")

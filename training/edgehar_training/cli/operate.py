@@ -1,4 +1,4 @@
-"""`edgehar operate`: false alarms per hour, actions found and delay of an event detector, at every threshold."""
+"""`edgehar operate`: measure false alarms per hour, actions found and delay of an event detector at every threshold."""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ EXAMPLES = """\
   edgehar-train --data clips --out runs/fight                         # clips/<label>/<clip>.mp4, and clips/groups.csv
   edgehar-train --data clips --folds 5 --seeds 3 --jobs 2 --out runs/fight-5-fold
   edgehar-train --data clips --folds 5 --seeds 3 --jobs 2 --out runs/fight-5-fold --resume
+  edgehar-train --data clips --folds 5 --seeds 3 --ray 10.0.0.5:6379 --out runs/fight-5-fold   # on a Ray cluster
   edgehar-train --recipe kth_lrcn --data kth --out runs/kth           # a paper's system, with its settings"""
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,15 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="print the plan and its cost (clips, steps, memory, time) and write nothing",
     )
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="make the runs on the Ray cluster at HOST:PORT; without an address, $RAY_ADDRESS or one of this machine",
+    )
+    parser.add_argument("--cpus-per-run", type=int, default=1, metavar="N", help="processors of a run on Ray (1)")
+    parser.add_argument("--gpus-per-run", type=float, default=0.0, metavar="X", help="GPUs of a run on Ray (0)")
     add_options(parser, SETTINGS)
     return parser
 
@@ -76,7 +86,17 @@ def _train(args: argparse.Namespace) -> int:
     config = run_config(groups)
     seeds = list(range(config.split.seed, config.split.seed + run.seeds))
     how = RunOptions(resume=args.resume, int8=run.int8, qat=run.qat, tensorboard=run.tensorboard)
-    options = ExperimentOptions(out=args.out, seeds=seeds, jobs=run.jobs, run=how)
+    if args.cpus_per_run < 1 or args.gpus_per_run < 0:
+        raise ConfigError("--cpus-per-run must be 1 or more, and --gpus-per-run 0 or more")
+    options = ExperimentOptions(
+        out=args.out,
+        seeds=seeds,
+        jobs=run.jobs,
+        ray=args.ray,
+        cpus_per_run=args.cpus_per_run,
+        gpus_per_run=args.gpus_per_run,
+        run=how,
+    )
     if args.dry_run:
         from edgehar_training.training.dry_run import describe_plan
 

@@ -91,7 +91,7 @@ def _strip(row: SheetRow, across: int, width: int, height: int) -> Picture:
     return np.concatenate([_words(row.title, across, _INK), tiles])
 
 
-def _words(text: str, across: int, colour: tuple[int, int, int], *, thick: bool = False) -> Picture:
+def _words(text: str, across: int, color: tuple[int, int, int], *, thick: bool = False) -> Picture:
     """Draw lines of words, wrapped at the width of the sheet."""
     lines, line = [], ""
     for word in text.split():
@@ -103,7 +103,7 @@ def _words(text: str, across: int, colour: tuple[int, int, int], *, thick: bool 
     lines.append(line)
     band = np.full((len(lines) * _LINE + 4, across, 3), _PAPER, np.uint8)
     for number, words in enumerate(lines):
-        _write(band, words, _MARGIN, (number + 1) * _LINE - 3, colour, thickness=2 if thick else 1)
+        _write(band, words, _MARGIN, (number + 1) * _LINE - 3, color, thickness=2 if thick else 1)
     return band
 
 
@@ -123,13 +123,13 @@ def _width(text: str) -> int:
 
 
 def _write(
-    image: Picture, text: str, left: int, baseline: int, colour: tuple[int, int, int], *, thickness: int = 1
+    image: Picture, text: str, left: int, baseline: int, color: tuple[int, int, int], *, thickness: int = 1
 ) -> None:
     import cv2
 
     # OpenCV cannot draw on every view of an array, so it draws on a copy.
     canvas = np.ascontiguousarray(image)
-    cv2.putText(canvas, _plain(text), (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, thickness, cv2.LINE_AA)
+    cv2.putText(canvas, _plain(text), (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, 0.4, color, thickness, cv2.LINE_AA)
     image[...] = canvas
 
 

@@ -36,7 +36,7 @@ _STOP_TIMEOUT_S = 5.0
 
 
 class CacheJob(msgspec.Struct, frozen=True):
-    """How a worker process opens a cache.
+    """The settings with which a worker process opens a cache.
 
     Attributes:
         maker: the function that opens it, `module:function`; the cache names it, so that this module need not know it.

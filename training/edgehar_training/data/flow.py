@@ -19,7 +19,7 @@ METHODS = ("dis", "farneback")
 _LEAST_SIDE = 16
 # Up to this side DIS goes down to single pixels, above it to pairs: that takes a quarter of the time.
 _FINE_SIDE = 128
-# Farneback (SCIA 2003): pyramid scale, levels, window, iterations, neighbourhood and its deviation. A smaller window
+# Farneback (SCIA 2003): pyramid scale, levels, window, iterations, neighborhood and its deviation. A smaller window
 # than OpenCV's usual 15, as the frames are small.
 _FARNEBACK = (0.5, 3, 9, 3, 5, 1.2, 0)
 
@@ -85,6 +85,6 @@ def _sides(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 def _grey(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     import cv2
 
-    grey: npt.NDArray[np.uint8] = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
-    factor = -(-_LEAST_SIDE // min(grey.shape))
-    return grey if factor <= 1 else cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+    gray: npt.NDArray[np.uint8] = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
+    factor = -(-_LEAST_SIDE // min(gray.shape))
+    return gray if factor <= 1 else cv2.resize(gray, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)

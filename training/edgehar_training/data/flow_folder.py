@@ -1,6 +1,6 @@
 """Optical flow computed before, as pictures: `<folder>/<label>/<clip>/flow_x_00001.jpg` and `flow_y_00001.jpg`.
 
-The layout of TSN (Wang et al., ECCV 2016) and the tools after it: 8-bit pictures, 128 is no motion, 0 and 255 are 20
+The layout of TSN (Wang et al., ECCV 2016) and the tools after it: 8-bit pictures, 128 means no motion, 0 and 255 are 20
 pixels of the picture either way; picture k is the motion from frame k of the video to frame k + 1, counted from 1.
 """
 

@@ -30,7 +30,7 @@ class Preprocessor:
     Args:
         shape: the input that a frame is converted to.
         affine: quantization of this input.
-        flow: whether optical flow is no part of the input, all of it, or its last two channels, after those of the
+        flow: whether optical flow is not in the input, is all of it, or is its last two channels, after those of the
             frame.
 
     Attributes:

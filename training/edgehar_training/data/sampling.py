@@ -1,4 +1,4 @@
-"""Which frames of a clip make a window.
+"""Sample the frames of a window from a clip.
 
 Four strategies: "consecutive" frames on the time grid, in training from a random start, as the device sees them;
 "uniform", evenly over the clip; "segments", one frame of each equal part of the clip, random in training and the middle
@@ -114,9 +114,9 @@ def motion_energy(
     """
     import cv2
 
-    greys = [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames]
+    grays = [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames]
     earlier = earlier_frames(times_s, rate_hz)
-    return np.array([cv2.absdiff(grey, greys[e]).mean() for grey, e in zip(greys, earlier, strict=True)], np.float64)
+    return np.array([cv2.absdiff(gray, grays[e]).mean() for gray, e in zip(grays, earlier, strict=True)], np.float64)
 
 
 def evaluation_indices(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FileOptions:
-    """What to write.
+    """The files to write.
 
     Attributes:
         hop: frames between windows, to compute the attention of the network.

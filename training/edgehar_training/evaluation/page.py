@@ -32,7 +32,7 @@ class Section:
 
 @dataclasses.dataclass(frozen=True)
 class ReportExtras:
-    """What a report shows besides the figures.
+    """Parts of a report besides the figures.
 
     Attributes:
         thumbnails: `data:` URL of a picture, by the name of the clip.

@@ -118,7 +118,7 @@ def build(settings: NetworkSettings, classes: int) -> keras.Model:
 
 
 def feature_parts(settings: NetworkSettings, features: int) -> list[int]:
-    """How many of the encoder's features belong together, in their order; all of them where the network says nothing.
+    """The number of the encoder's features that belong together, in their order; all of them by default.
 
     Args:
         settings: of the network.

@@ -18,7 +18,7 @@ IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH_MOMENTUM = 0.9
 # Statistics of a feature over the window, in the order of the layer's output.
 STATISTICS = ("mean", "peak", "deviation")
-# Added to the variance: TFLite has no gradient to lose, but a root of a rounded variance under 0 is no number.
+# Added to the variance, because the root of a variance that TFLite rounds below 0 is not a number.
 _TINY = 1e-6
 
 

@@ -119,7 +119,7 @@ def build(settings: NetworkSettings, options: MobileOptions, classes: int) -> ke
 
 
 def feature_parts(settings: NetworkSettings, options: MobileOptions) -> list[int]:
-    """How many features come from each tap of each look, in the order of the features."""
+    """The number of features from each tap of each look, in the order of the features."""
     pools = 2 if options.pool == "mean+max" else 1
     parts = [pools * _filters(BLOCKS[number - 1][0], options.alpha) for number in options.tapped]
     return parts * (2 if settings.two_looks else 1)
@@ -157,7 +157,7 @@ def _encoder(settings: NetworkSettings, options: MobileOptions) -> keras.Model:
 
 
 def _pooled(maps: Any, number: int, options: MobileOptions) -> list[Any]:
-    """What is kept of the maps of a block."""
+    """The statistics that are kept of the maps of a block."""
     import keras
 
     suffix = "" if number == options.blocks else f"_{number}"

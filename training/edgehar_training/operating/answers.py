@@ -15,7 +15,7 @@ from edgehar.inspect import trial
 from edgehar.model.bundle import ModelBundle
 from edgehar_training.evaluation.scored import clip_name
 from edgehar_training.evaluation.stored import runs_in
-from edgehar_training.operating.streams import Splice, Stream, joined, play, spliced
+from edgehar_training.operating.streams import AnswerStream, Splice, joined, play, spliced
 from edgehar_training.runs import report
 from edgehar_training.runs.run import BUNDLE_FILE, METRICS_FILE, load_run
 
@@ -95,8 +95,8 @@ class RunAnswers:
     fold: int | None
     val: list[ClipAnswers]
     test: list[ClipAnswers]
-    val_background: Stream
-    test_background: Stream
+    val_background: AnswerStream
+    test_background: AnswerStream
     unknown: list[ClipAnswers]
     float_val: FloatScores
     float_test: FloatScores
@@ -211,10 +211,10 @@ def _loaded(run: Run, part: Literal["val", "test"], rule: Rule) -> list[tuple[Cl
         raise DatasetError(f"{error}; put the clips of the run back") from error
 
 
-def _background_stream(classifier: Classifier, clips: Sequence[tuple[Clip, SmallClip]], rule: Rule) -> Stream:
+def _background_stream(classifier: Classifier, clips: Sequence[tuple[Clip, SmallClip]], rule: Rule) -> AnswerStream:
     period_s = 1 / classifier.rate_hz
     whole, _ = joined([small for clip, small in clips if clip.label in rule.background], period_s)
-    return Stream(play(classifier, whole), classifier.hop * period_s)
+    return AnswerStream(play(classifier, whole), classifier.hop * period_s)
 
 
 def _shown(classifier: Classifier, clip: Clip, small: SmallClip, root: Path | None, progress: Progress) -> ClipAnswers:

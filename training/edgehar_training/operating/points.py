@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from edgehar_training.alarms.decisions import Rule
     from edgehar_training.operating.answers import ClipAnswers, RunAnswers
-    from edgehar_training.operating.streams import Splice, Stream
+    from edgehar_training.operating.streams import AnswerStream, Splice
 
 # Results for a clip between background clips if no event starts in time.
 OPEN_BEFORE, MISSED = "open before", "missed"
 
 
-def alarms(stream: Stream, rule: Rule, threshold: float) -> tuple[int, float]:
+def alarms(stream: AnswerStream, rule: Rule, threshold: float) -> tuple[int, float]:
     """Return the false alarms of a stream of background, and the share of its time in alarm."""
     spans = decisions.alarm_spans(stream.predictions, rule.at(threshold))
     seconds = sum(end_s - start_s for start_s, end_s in spans)

@@ -66,7 +66,7 @@ def _pushed(classifier: Classifier, clip: SmallClip) -> Iterator[Prediction]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Stream:
+class AnswerStream:
     """A long stream and its predictions.
 
     Attributes:

@@ -35,7 +35,7 @@ CURVE_POINTS = 400
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OperatingOptions:
-    """How operating points are measured.
+    """Options of measuring operating points.
 
     Attributes:
         thresholds: thresholds of the table.

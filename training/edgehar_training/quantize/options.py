@@ -24,7 +24,7 @@ ROUNDING = 1e-9
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConvertOptions:
-    """How to convert a run, and how much accuracy int8 may lose.
+    """Options of converting a run, and limits of the accuracy that int8 may lose.
 
     Attributes:
         name: name of the bundle; None takes the name of the file.

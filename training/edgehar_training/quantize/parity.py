@@ -1,4 +1,4 @@
-"""How the int8 files answer compared with the float network, on the same clips."""
+"""Compare the answers of the int8 files with those of the float network, on the same clips."""
 
 from __future__ import annotations
 

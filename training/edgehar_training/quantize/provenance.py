@@ -1,4 +1,4 @@
-"""Where a model comes from: its accuracy with the protocol, the tools and the commit."""
+"""The origin of a model: its accuracy with the protocol, the tools and the commit."""
 
 from __future__ import annotations
 

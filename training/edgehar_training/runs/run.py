@@ -161,7 +161,7 @@ class Run:
 
     @property
     def protocol(self) -> str:
-        """How the data were split, in words; corrected for a run of an older version that had no groups."""
+        """The split of the data, in words; corrected for runs of an older version without groups."""
         words = self.config.protocol
         if self.config.split.kind != "group" or "group-disjoint" not in words:
             return words

@@ -1,4 +1,4 @@
-"""What can be set of a run: a struct for each group, of which command line, recipes and `config.json` are made."""
+"""The settings of a run: a struct for each group, shared by the command line, recipes and `config.json`."""
 
 from edgehar_training.settings.augmentation import AugmentSettings
 from edgehar_training.settings.data import DataSettings

@@ -40,7 +40,7 @@ SETTINGS: dict[str, Struct] = {
 
 
 class Paper(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a recipe comes from.
+    """The source of a recipe.
 
     Attributes:
         title: the system and the data set.

@@ -34,7 +34,7 @@ _INNER_FOLDS = 5
 
 @dataclasses.dataclass(frozen=True)
 class ClosedForm:
-    """How the weights are found.
+    """Options of finding the weights.
 
     Attributes:
         components: principal components of each part that are kept.
@@ -49,7 +49,7 @@ class ClosedForm:
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """What is learned from.
+    """The windows to learn from.
 
     Attributes:
         features: float32 `(n, features)`.
@@ -66,7 +66,7 @@ def solve(windows: Windows, parts: Sequence[Index], classes: int, options: Close
     """Return kernel `(features, classes)` and bias `(classes,)` of a dense layer with softmax.
 
     Args:
-        windows: what is learned from; every class is among them.
+        windows: the windows to learn from; every class is among them.
         parts: columns of each part of the features; columns in no part get no weight.
         classes: how many there are.
         options: how.

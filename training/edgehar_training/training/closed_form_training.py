@@ -104,5 +104,5 @@ def statistics_parts(sizes: Sequence[int]) -> list[npt.NDArray[np.intp]]:
 
 
 def _statistics(window: Array) -> Array:
-    """What `TimeStatistics` gives for float32 `(window, features)`."""
+    """Return the output of `TimeStatistics` for float32 `(window, features)`."""
     return np.concatenate([window.mean(axis=0), window.max(axis=0), window.std(axis=0)], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What a training shows of its epochs: a progress line on a terminal, or a log line every few epochs."""
+"""Show the epochs of a training: a progress line on a terminal, or a log line every few epochs."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from edgehar.progress import Progress
 from edgehar_training import models
 from edgehar_training.data.datasets import Clip, labels_of, load_dataset
 from edgehar_training.data.datasets.official import check_official
-from edgehar_training.data.datasets.splits import UNGROUPED_WARNING, Split, describe_split, is_ungrouped, make_splits
+from edgehar_training.data.datasets.splits import UNGROUPED_WARNING, describe_split, is_ungrouped, make_splits
 from edgehar_training.data.pixels import caches
 from edgehar_training.quantize import stages
 from edgehar_training.quantize.stage_comparison import pooled_differences
@@ -33,6 +33,7 @@ from edgehar_training.scoring.clips import per_class
 from edgehar_training.scoring.intervals import group_bootstrap
 from edgehar_training.training.after_run import make_run
 from edgehar_training.training.checks import check_start
+from edgehar_training.training.options import Job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,15 +43,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LIBRARIES = ("edgehar", "keras", "tensorflow", "tensorflow-cpu", "numpy", "scikit-learn")
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """One run to make: its folder, settings and split."""
-
-    folder: Path
-    config: RunConfig
-    split: Split
 
 
 def run_experiment(template: RunConfig, options: ExperimentOptions) -> dict[str, Any]:
@@ -169,6 +161,14 @@ def _jobs(template: RunConfig, options: ExperimentOptions, clips: Sequence[Clip]
 
 
 def _train_all(jobs: Sequence[Job], clips: Sequence[Clip], options: ExperimentOptions) -> None:
+    if options.ray is not None:
+        from edgehar.cluster import ray_cluster
+        from edgehar_training.training.ray_runs import make_runs
+
+        cpus = None if options.jobs == 1 else options.jobs * options.cpus_per_run
+        with ray_cluster(options.ray, cpus) as ray:
+            make_runs(ray, jobs, clips, options, lambda job: say_done(job.folder))
+        return
     if options.jobs == 1 or len(jobs) == 1:
         run_options = dataclasses.replace(options.run, bar=sys.stderr.isatty())
         for job in jobs:

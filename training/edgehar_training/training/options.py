@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgehar_training.data.datasets.splits import Split
+    from edgehar_training.runs.run import RunConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How to make one run.
+    """Options of one run.
 
     Attributes:
         resume: continue the run if its folder exists.
@@ -25,18 +30,33 @@ class RunOptions:
     tensorboard: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One run to make: its folder, settings and split."""
+
+    folder: Path
+    config: RunConfig
+    split: Split
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExperimentOptions:
-    """How to make the runs of an experiment.
+    """Options of the runs of an experiment.
 
     Attributes:
         out: folder of the run, or of all runs.
         seeds: one run, or one set of folds, for each seed.
-        jobs: number of runs made at the same time.
+        jobs: number of runs made at the same time, without Ray.
+        ray: address of a Ray cluster that makes the runs, "" for one of this machine; None to make them without Ray.
+        cpus_per_run: processors of a run on a cluster.
+        gpus_per_run: GPUs of a run on a cluster; a part such as 0.5 shares one.
         run: how to make each run.
     """
 
     out: Path
     seeds: list[int]
     jobs: int = 1
+    ray: str | None = None
+    cpus_per_run: int = 1
+    gpus_per_run: float = 0.0
     run: RunOptions = RunOptions()

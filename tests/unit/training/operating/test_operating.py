@@ -11,7 +11,7 @@ from edgehar_training.alarms.decisions import Rule
 from edgehar_training.data.frames_cache import SmallClip
 from edgehar_training.operating import temperature
 from edgehar_training.operating.points import MISSED, OPEN_BEFORE, alarms, latency
-from edgehar_training.operating.streams import Splice, Stream, joined, part_of
+from edgehar_training.operating.streams import AnswerStream, Splice, joined, part_of
 from edgehar_training.scoring import measures
 
 LABELS = ("noFight", "fight")
@@ -72,12 +72,12 @@ def test_few_perfect_scores_show_an_error_too():
 
 
 def test_false_alarms_are_counted_over_the_time_with_answers():
-    stream = Stream(answers(0.1, 0.9, 0.9, 0.1, 0.9, 0.1), 0.5)
+    stream = AnswerStream(answers(0.1, 0.9, 0.9, 0.1, 0.9, 0.1), 0.5)
     assert stream.hours * 3600 == pytest.approx(3.0)
     count, share = alarms(stream, RULE, 0.5)
     assert (count, share) == (2, pytest.approx(0.5 / 3))
     assert alarms(stream, RULE, 1.0) == (0, 0.0)
-    assert Stream([], 0.5).hours == 0
+    assert AnswerStream([], 0.5).hours == 0
 
 
 @pytest.mark.parametrize(

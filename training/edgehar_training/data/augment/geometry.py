@@ -61,8 +61,8 @@ def scale_flow(flow: npt.NDArray[np.int8], x: float, y: float) -> npt.NDArray[np
 def _axis(size: int, settings: AugmentSettings, rng: np.random.Generator) -> Axis:
     zoom = 1 + rng.uniform(-settings.zoom, settings.zoom)
     shift = rng.uniform(-settings.shift, settings.shift) * size
-    centre = (size - 1) / 2
-    positions = (np.arange(size) - centre) / zoom + centre + shift
+    center = (size - 1) / 2
+    positions = (np.arange(size) - center) / zoom + center + shift
     return Axis(np.clip(np.rint(positions), 0, size - 1).astype(np.intp), zoom)
 
 

@@ -1,4 +1,4 @@
-"""When: a part of the clip, faster or slower, with frames lost."""
+"""Change the timing of a clip: take a part of it, faster or slower, with frames lost."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def _clips_of(table: Path, source: _Source) -> list[Clip]:
 
 
 def _label(label: str, source: _Source) -> str | None:
-    """What the label is called here; None leaves the clip out."""
+    """The label's name here; None leaves the clip out."""
     if source.label is not None:
         return source.label
     return label if source.labels is None else source.labels.get(label, source.labels.get(OTHERS))
@@ -120,7 +120,7 @@ def _files(table: Path, folder: Path, source: _Source) -> list[Clip]:
     try:
         pattern = None if source.group is None else re.compile(source.group)
     except re.error as error:
-        raise DatasetError(f"{table}: group {source.group!r} is no regular expression ({error})") from error
+        raise DatasetError(f"{table}: group {source.group!r} is not a regular expression ({error})") from error
     clips = []
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in VIDEO_SUFFIXES or not path.is_file():

@@ -1,7 +1,7 @@
 """Long recordings in which something happens: `<label>/<clip>` with `groups.csv`, and `events.csv` for when.
 
 A whole-clip label is wrong for a recording of a minute with ten seconds of a fight. A row of `events.csv` (header
-`clip,label,start_s,end_s`; an empty end is the end of the recording) says when; what is around it is a clip of its own.
+`clip,label,start_s,end_s`; an empty end is the end of the recording) says when; the time around it is another clip.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EVENTS_FILE = "events.csv"
-# The label of what is around the events of a recording.
+# The label of the time around the events of a recording.
 OUTSIDE = "outside"
 # A shorter stretch beside an event is left out: it may hold no whole window.
 SHORTEST_S = 2.5
@@ -29,7 +29,7 @@ BORDER_S = 0.2
 
 @dataclasses.dataclass(frozen=True)
 class Stretch:
-    """A labelled part of a recording; None is its beginning or end, in seconds."""
+    """A labeled part of a recording; None is its beginning or end, in seconds."""
 
     label: str
     start_s: float | None
@@ -37,7 +37,7 @@ class Stretch:
 
 
 def load_recordings(data_dir: Path, *, events: Path | None = None, window_s: float = 0.0) -> list[Clip]:
-    """Return the events of the recordings, what is around them as `outside`, and recordings without events whole.
+    """Return the events of the recordings, the time around them as `outside`, and recordings without events whole.
 
     A recording without a group in `groups.csv` is a group of its own.
 
@@ -73,7 +73,7 @@ def _widened(event: Stretch, window_s: float) -> Stretch:
 
 
 def _stretches(events: list[Stretch], length_s: float) -> list[Stretch]:
-    """Events and what is around them, in order of time."""
+    """Events and the time around them, in order."""
     stretches: list[Stretch] = []
     quiet_s = 0.0
     for event in sorted(events, key=lambda one: one.start_s or 0.0):
@@ -92,9 +92,9 @@ def _length_s(path: Path) -> float:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             return 0.0 if container.duration is None else container.duration / av.time_base
-    except (OSError, ValueError):  # the decoder will say what is wrong with it
+    except (OSError, ValueError):  # the decoder reports the cause
         return 0.0
 
 
@@ -111,7 +111,7 @@ def _read_events(path: Path) -> dict[str, list[Stretch]]:
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: is no CSV in UTF-8 ({error}); save it as one") from error
+        raise DatasetError(f"{path}: is not CSV in UTF-8 ({error}); save it as one") from error
     return events
 
 

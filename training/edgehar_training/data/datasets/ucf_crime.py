@@ -31,7 +31,7 @@ def load_ucf_crime(data_dir: Path) -> list[Clip]:
     """Return the videos of fights and of normal scenes, with their part in the official split if its lists exist.
 
     Test videos with times are cut into fights and the rest. A fight of the training part has no times: the whole video
-    is labelled so, though most of it may be calm. Every video is a group.
+    is labeled so, though most of it may be calm. Every video is a group.
 
     Raises:
         DatasetError: there are no such videos, or a table cannot be read.

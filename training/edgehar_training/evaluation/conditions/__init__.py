@@ -1,1 +1,1 @@
-"""How much of its accuracy a model keeps when the video is darker, blurred, compressed, or has frames missing."""
+"""Measure the accuracy that a model keeps when the video is darker, blurred, compressed, or has frames missing."""

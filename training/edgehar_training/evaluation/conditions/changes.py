@@ -37,7 +37,7 @@ BITS_PER_S = 150_000
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Which frame it is.
+    """The position of a frame.
 
     Attributes:
         seed: of the clip under its condition.
