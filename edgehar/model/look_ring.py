@@ -82,7 +82,8 @@ class LookRing:
         """
         if self.count == 0:
             raise RuntimeError("there is no latest frame: push one first")
-        return self._frozen[(self.count - 1) % self.window_length]
+        newest: npt.NDArray[np.int8] = self._frozen[(self.count - 1) % self.window_length]
+        return newest
 
     def reset(self) -> None:
         """Forget all frames. The next frame has index 0, and the scene is taken to stand still before it."""
