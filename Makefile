@@ -1,4 +1,5 @@
 # Three commands set everything up on a fresh machine: `make demo`, `make test` and `make docs`.
+# `make test-cluster` runs the tests that need Ray.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,7 +8,7 @@ JOBS ?= 2
 # Tests import the installed package, so that the compiled kernel is never taken from the source tree.
 SOURCES := pyproject.toml $(shell find edgehar ext training models -type f -not -name '*.so' -not -path '*/__pycache__/*' -not -path '*.egg-info/*' -not -name '_*.c')
 
-.PHONY: demo web test lint docs clean
+.PHONY: demo web test test-cluster lint docs clean
 
 demo: $(VENV)/device.installed
 	$(BIN)/edgehar demo --out demo.mp4
@@ -20,6 +21,9 @@ test: $(VENV)/dev.installed
 	scripts/install_test_tools.sh
 	$(MAKE) lint
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+
+test-cluster: $(VENV)-cluster/cluster.installed
+	$(VENV)-cluster/bin/python -m pytest tests/cluster
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
@@ -53,10 +57,17 @@ $(VENV)/dev.installed: $(VENV)/pip.installed $(SOURCES)
 	$(BIN)/pip install --quiet '.[dev]'
 	touch $(VENV)/device.installed $@
 
+# Ray must not change what the other tests run with, so it gets an environment over the first one.
+$(VENV)-cluster/cluster.installed: $(VENV)/dev.installed
+	$(PYTHON) -m venv $(VENV)-cluster
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$($(VENV)-cluster/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dev.pth"
+	$(VENV)-cluster/bin/pip install --quiet '.[cluster]'
+	touch $@
+
 $(VENV)/docs.installed: $(VENV)/pip.installed $(SOURCES)
 	rm -rf build/lib* build/bdist*
 	$(BIN)/pip install --quiet '.[docs]'
 	touch $(VENV)/device.installed $@
 
 clean:
-	rm -rf $(VENV) build dist demo.mp4 *.egg-info training/*.egg-info ext/_*.c
+	rm -rf $(VENV) $(VENV)-cluster build dist demo.mp4 *.egg-info training/*.egg-info ext/_*.c

@@ -123,9 +123,10 @@ def _alarms(series: Series, bundle: ModelBundle, per_hour: float | None) -> str:
 
 
 def _table(label: str, maxima: Floats, hours: float) -> list[str]:
-    from edgehar.teaching.alarm_bound import bound_at
+    from edgehar.teaching.alarm_bound import bound_at, overdispersion
 
-    bounds = [bound_at(maxima, hours, threshold) for threshold in _THRESHOLDS]
+    spread = overdispersion(maxima)
+    bounds = [bound_at(maxima, hours, threshold, spread) for threshold in _THRESHOLDS]
     return [
         f"{label}: hours with a score at or above the threshold; a day would have at most (95 % confidence)",
         *(
@@ -140,7 +141,7 @@ def _advice(label: str, maxima: Floats, hours: float, per_hour: float) -> list[s
 
     bound = recommend(maxima, hours, per_hour)
     if bound is None:
-        needed = hours_needed(per_hour)
+        needed = hours_needed(maxima, per_hour)
         return [f"{label}: {hours:.0f} hours are too few to promise this; it takes {needed:.0f} hours without an alarm"]
     most = f"at most {24 * bound.most_per_hour:.2f} alarms a day at 95 % confidence"
     return [

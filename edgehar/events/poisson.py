@@ -61,6 +61,11 @@ def poisson_interval(count: float, confidence: float = 0.95) -> tuple[float, flo
     return low, _gamma_quantile(count + 1, 1 - tail)
 
 
+def chance_of_more(count: float, mean: float) -> float:
+    """The chance that a Poisson variable of this mean exceeds `count`, which need not be a whole number."""
+    return _gamma_share(count + 1, mean)
+
+
 def _gamma_quantile(shape: float, share: float) -> float:
     low, high = 0.0, 1.0
     while _gamma_share(shape, high) < share:

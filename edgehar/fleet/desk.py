@@ -178,7 +178,7 @@ class OrderDesk:
 
     def _flush(self) -> None:
         """Wait until the broker has taken everything."""
-        self._wait(lambda: all(info.is_published() for info in self._unsent), "files")
+        self._wait(lambda: all(map(_is_taken, self._unsent)), "files")
         self._unsent.clear()
 
     def _wait(self, condition: Callable[[], bool], topic: str) -> None:
@@ -193,11 +193,10 @@ class OrderDesk:
 
     def _reconnected(self, outage: Outage) -> None:
         if outage.reason:
-            _log.warning("%s: %s; trying again", self._client.where, outage.reason)
+            _log.warning("%s: connection lost: %s; trying again", self._client.where, outage.reason)
             return
         _log.warning("%s: connected again", self._client.where)
-        for topic, payload in self._published.items():
-            self._client.publish(topic, payload)
+        self._unsent = [self._client.publish(topic, payload) for topic, payload in self._published.items()]
         if self._own is not None:
             self._renew(self._own)
 
@@ -207,6 +206,14 @@ def _keep(kept: dict[str, T], key: str, payload: bytes, kind: type[T]) -> None:
         kept[key] = msgspec.json.decode(payload, type=kind)
     else:
         kept.pop(key, None)
+
+
+def _is_taken(info: MQTTMessageInfo) -> bool:
+    """Whether the broker has acknowledged a message. One of an outage is published again after it."""
+    try:
+        return info.is_published()
+    except (RuntimeError, ValueError):
+        return False
 
 
 def _after_now(time_utc: str) -> bool:

@@ -2,23 +2,28 @@
 
 Time is cut into blocks of an hour of watching. A block is loud at a threshold if the action's smoothed score reaches it
 in that hour. With `n` blocks watched, of which `k` are loud, the one-sided 95 % upper bound of the expected loud blocks
-is `chi2(0.95, 2 k + 2) / 2` (Garwood 1936), so that of the rate is this over `n` hours. The recommended threshold is
-the lowest whose bound is within the wanted rate.
+is `chi2(0.95, 2 k + 2) / 2` for independent hours (Garwood 1936).
+
+Hours are not independent: a windy night or a busy day makes many of them loud. The counts of loud hours by day, and by
+three days, then vary `f` times as much as Poisson counts do, and the bound is that of `k / f` events, times `f` (quasi-
+Poisson: Wedderburn 1974). `f` is the largest ratio of variance to mean over five thresholds with 10 to 160 loud hours,
+because at the wanted threshold itself there are too few to tell.
 
 The bound holds for the chosen threshold, too: both the true rate and `k` only fall as the threshold rises, so a choice
 below the right threshold implies that the bound fails at the right threshold itself, which happens in 5 % of cases.
-Hours are taken as independent; alarms that follow each other within an hour count once.
+Alarms that follow each other within an hour count once.
 """
 
 from __future__ import annotations
 
+import bisect
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgehar.events.poisson import poisson_interval
+from edgehar.events.poisson import chance_of_more, poisson_interval
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,6 +32,9 @@ if TYPE_CHECKING:
 
 BLOCK_S = 3600.0
 CONFIDENCE = 0.95
+# Lengths of stretches that are compared, in hours, and how many of them it takes.
+_STRETCHES_H, LEAST_STRETCHES = (24, 72), 8
+_LOUD_HOURS = (10, 20, 40, 80, 160)
 # A last block that was watched for less than this share of an hour is joined to the one before.
 _LEAST_SHARE = 0.5
 
@@ -71,10 +79,36 @@ def block_maxima(steps_s: Floats, scores: Floats) -> tuple[Floats, float]:
     return maxima, total / BLOCK_S
 
 
-def bound_at(maxima: Floats, hours: float, threshold: float) -> Bound:
-    """Return the bound at a threshold; `maxima` and `hours` are those of `block_maxima`."""
+def overdispersion(maxima: Floats) -> float:
+    """Return how many times as much the loud hours of a day vary as independent ones would; at least 1.
+
+    Args:
+        maxima: highest score of each hour, in order, float `(hours,)`.
+    """
+    found = 1.0
+    ordered = np.sort(maxima)[::-1]
+    for length in _STRETCHES_H:
+        stretches = maxima[: len(maxima) // length * length].reshape(-1, length)
+        if len(stretches) < LEAST_STRETCHES:
+            continue
+        for loud in _LOUD_HOURS:
+            counts = (stretches >= ordered[min(loud, len(ordered)) - 1]).sum(axis=1)
+            found = max(found, float(counts.var(ddof=1) / counts.mean()) if counts.any() else 1.0)
+    return found
+
+
+def bound_at(maxima: Floats, hours: float, threshold: float, spread: float = 1.0) -> Bound:
+    """Return the bound at a threshold.
+
+    Args:
+        maxima: as `block_maxima` returns it.
+        hours: the same.
+        threshold: score from which an hour is loud.
+        spread: result of `overdispersion`.
+    """
     loud = int((maxima >= threshold).sum())
-    return Bound(threshold, loud, hours, poisson_upper(loud) / hours if hours > 0 else math.inf)
+    most = spread * poisson_upper(loud / spread)
+    return Bound(threshold, loud, hours, most / hours if hours > 0 else math.inf)
 
 
 def recommend(maxima: Floats, hours: float, per_hour: float) -> Bound | None:
@@ -82,22 +116,27 @@ def recommend(maxima: Floats, hours: float, per_hour: float) -> Bound | None:
 
     Thresholds are just above scores that were seen, so that no seen score lies between threshold and advice.
     """
-    if hours <= 0 or poisson_upper(0) / hours > per_hour:
+    if hours < hours_needed(maxima, per_hour):
         return None
-    best = None
-    for score in np.unique(maxima)[::-1]:
-        bound = bound_at(maxima, hours, float(np.nextafter(score, 2.0)))
-        if bound.most_per_hour > per_hour:
-            break
-        best = bound
-    return best
+    spread, scores = overdispersion(maxima), np.unique(maxima)[::-1].tolist()
+    # The bound is within the rate if a mean at the rate would give more than the loud hours seen in 95 % of cases.
+    wanted = per_hour * hours / spread
+
+    def is_beyond(score: float) -> bool:
+        return chance_of_more(float((maxima > score).sum()) / spread, wanted) < CONFIDENCE
+
+    within = bisect.bisect_left(scores, True, key=is_beyond)
+    return bound_at(maxima, hours, float(np.nextafter(scores[within - 1], math.inf)), spread) if within else None
 
 
-def hours_needed(per_hour: float) -> float:
-    """Return the hours without a loud one that a claim of `per_hour` takes."""
-    return poisson_upper(0) / per_hour
+def hours_needed(maxima: Floats, per_hour: float) -> float:
+    """Return the hours without a loud one that a claim of `per_hour` takes on this camera.
+
+    That is at least eight days, because fewer do not show how much days differ.
+    """
+    return max(LEAST_STRETCHES * _STRETCHES_H[0], overdispersion(maxima) * poisson_upper(0) / per_hour)
 
 
-def poisson_upper(count: int) -> float:
+def poisson_upper(count: float) -> float:
     """Return the one-sided 95 % upper bound of a Poisson mean of which `count` were seen."""
     return poisson_interval(count, 2 * CONFIDENCE - 1)[1]

@@ -11,7 +11,7 @@ from edgehar.errors import ConfigError
 from edgehar.events.decider import Decider
 from edgehar.events.options import DecisionOptions
 from edgehar.records import Prediction, TimingMs, Window
-from edgehar.sinks.spool.options import state_directory
+from edgehar.sinks.spool.options import folder_beside_queues
 from edgehar.teaching.score_log import Scan, day_files, read_blocks
 
 if TYPE_CHECKING:
@@ -33,11 +33,7 @@ def history_folder(options: HistoryOptions, spool_directory: str | None) -> Path
     Raises:
         ConfigError: none is set, and there is no home folder.
     """
-    from pathlib import Path
-
-    if options.directory is not None:
-        return Path(options.directory).expanduser()
-    return (state_directory() if spool_directory is None else Path(spool_directory).expanduser()) / "history"
+    return folder_beside_queues(options.directory, spool_directory, "history")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import numpy as np
 
 from edgehar.errors import ConfigError, SourceError
 from edgehar.recording.sidecar import LABEL_SUFFIX
-from edgehar.sinks.spool.options import state_directory
+from edgehar.sinks.spool.options import folder_beside_queues
 from edgehar.teaching.labels import label_path
 from edgehar.teaching.score_log import folder_name
 
@@ -149,9 +149,7 @@ def inbox_folder(options: InboxOptions, spool_directory: str | None) -> Path:
     Raises:
         ConfigError: none is set, and there is no home folder.
     """
-    if options.directory is not None:
-        return Path(options.directory).expanduser()
-    return (state_directory() if spool_directory is None else Path(spool_directory).expanduser()) / "inbox"
+    return folder_beside_queues(options.directory, spool_directory, "inbox")
 
 
 class Inbox:

@@ -15,6 +15,9 @@ import psutil
 import pytest
 
 RAY = Path(sys.executable).with_name("ray")
+# A token, which Ray asks every program for. It is read when Ray is imported.
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
 STORE_BYTES = 100_000_000
 
 
@@ -87,8 +90,7 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def cluster():
-    """A cluster with one node besides its head, and with a token, which Ray asks every program for."""
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    """A cluster with one node besides its head."""
     made = Cluster()
     made.add_node()
     yield made

@@ -1,9 +1,12 @@
 """`edgehar fleet` with a real broker, its access rules, and real devices."""
 
 import contextlib
+import hashlib
 import json
 import re
 import signal
+import subprocess
+import sys
 
 import pytest
 from support.helpers import (
@@ -182,6 +185,47 @@ def test_a_push_that_a_device_refuses_stops(fleet_broker, env, pushed, tmp_path)
         assert_one_line_error(done, 1, "stopped and rolled back: 1 devices failed")
         assert "is not trusted" in done.stderr
         assert model_names(env) == {"hall": "base"}
+
+
+@contextlib.contextmanager
+def simulated(env, *arguments):
+    """Twenty simulated devices, which are online."""
+    script = ROOT / "scripts" / "fleet" / "simulate.py"
+    command = [sys.executable, script, env["EDGEHAR_FLEET_URL"], "--devices", "20", "--seconds", "600", *arguments]
+    with subprocess.Popen(command, env=env) as process:
+        try:
+            wait_until(lambda: sum(device["online"] for device in listed(env).values()) == 20)
+            yield
+        finally:
+            process.kill()
+
+
+def active(env):
+    reports = [device["order"] for device in listed(env).values()]
+    return sum(report is not None and report["state"] == "active" for report in reports)
+
+
+def test_a_push_outlives_a_broker_that_forgets_everything(fleet_broker, env, pushed):
+    with simulated(env):
+        arguments = ("fleet", "push", pushed, "*", "--canary", "2", "--watch", "3")
+        with start_command("edgehar", *arguments, env=env) as process:
+            wait_until(lambda: active(env) >= 1)
+            fleet_broker.stop()
+            fleet_broker.start()
+            output, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors
+        assert "20 devices run it, 0 failed" in output
+        assert active(env) == 20
+
+
+def test_a_push_stops_when_devices_leave_the_model_again(fleet_broker, env, pushed):
+    with simulated(env, "--failing", "0.5"):
+        done = push(env, pushed, "*", "--canary", 1, "--watch", 4, "--max-failures", 0.1)
+        assert_one_line_error(done, 1, "stopped and rolled back")
+        assert "12 events started within an hour" in done.stderr
+        models = [device["device"]["models"][0]["sha256"] for device in listed(env).values()]
+        assert len(models) == 20
+        assert hashlib.sha256(pushed.read_bytes()).hexdigest() not in models
 
 
 def test_pushes_that_cannot_begin(fleet_broker, env, pushed, tiny_bundle, tmp_path):

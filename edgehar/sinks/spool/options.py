@@ -62,3 +62,14 @@ def state_directory(environ: Mapping[str, str] = os.environ) -> Path:
         return Path("~/.local/state/edgehar").expanduser()
     except RuntimeError:
         raise ConfigError("there is no home folder for undelivered events; set directory under [spool]") from None
+
+
+def folder_beside_queues(configured: str | None, spool_directory: str | None, name: str) -> Path:
+    """Return a configured folder; if there is none, the folder `name` beside the queues of events.
+
+    Raises:
+        ConfigError: none is set, and there is no home folder.
+    """
+    if configured is not None:
+        return Path(configured).expanduser()
+    return (state_directory() if spool_directory is None else Path(spool_directory).expanduser()) / name

@@ -1,4 +1,4 @@
-"""`edgehar data`: check clips before training on them."""
+"""`edgehar data`: check clips before training on them, and import labelled clips of devices."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ examples:
   edgehar data check clips --sheet clips.png               counts, damaged files, duplicates, leaks, and a picture
   edgehar data check KTH --dataset kth --json
   edgehar data list KTH --dataset kth > kth.csv            write a table of all clips for --dataset csv
-  edgehar data preview --data clips --out windows.png      show training windows"""
+  edgehar data preview --data clips --out windows.png      show training windows
+  edgehar data import-inbox hall=inbox1 yard=inbox2 --out clips   a data set of the labels of two devices"""
 _SHOWN = 5
 PREVIEWED = ("data", "network", "augment")
 
@@ -56,6 +57,16 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     _add_check(actions)
     _add_list(actions)
     _add_preview(actions)
+    _add_import(actions)
+
+
+def _add_import(actions: argparse._SubParsersAction[Any]) -> None:
+    importing = _add(actions, "import-inbox", "make a data set of the labelled inboxes of devices", _import)
+    importing.add_argument("inboxes", nargs="+", metavar="[NAME=]DIR", help="an inbox, and the name of its device")
+    importing.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new folder of clips")
+    importing.add_argument(
+        "--ordinary", default="ordinary", metavar="LABEL", help="class of ordinary moments (ordinary), e.g. noFight"
+    )
 
 
 def _add_check(actions: argparse._SubParsersAction[Any]) -> None:
@@ -129,6 +140,27 @@ def _list(args: argparse.Namespace) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     write_csv([absolute(clip) for clip in _clips(args)], sys.stdout)
+    return EXIT_DONE
+
+
+def _import(args: argparse.Namespace) -> int:
+    from collections import Counter
+
+    from edgehar_training.data.inbox import TABLE, device_folders, import_inboxes
+
+    done = import_inboxes(device_folders(args.inboxes), args.out, ordinary=args.ordinary)
+    for path, why in done.skipped.items():
+        print(f"edgehar data: left out: {path}: {why}", file=sys.stderr)
+    if done.without_clip:
+        print(f"edgehar data: {done.without_clip} moments have no clip, only features; left out", file=sys.stderr)
+    if done.twice:
+        print(f"edgehar data: {done.twice} moments are in several inboxes; taken once", file=sys.stderr)
+    groups = len({clip.group for clip in done.clips})
+    counts = ", ".join(
+        f"{count} {label}" for label, count in sorted(Counter(clip.label for clip in done.clips).items())
+    )
+    print(f"wrote {args.out / TABLE}: {counts}; {groups} groups (device, camera, day)")
+    print(f"train with: edgehar-train --dataset csv --data {args.out / TABLE} --init-from RUN --out NEW_RUN")
     return EXIT_DONE
 
 
