@@ -377,3 +377,18 @@ def test_a_disk_that_works_again_is_reported_once(options, monkeypatch, caplog):
     assert sum("No space left on device; the newest" in line for line in said) == 1
     assert said.count("spool test: the disk takes events again") == 1
     spool.close()
+
+
+def test_damaged_bytes_are_kept_beside_the_spool_for_its_owner_only(options, tmp_path):
+    spool = Spool.open("test", options)
+    fill(spool, 3)
+    spool.close()
+    path = tmp_path / "state/test.spool"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"payload 1", b"PAYLOAD 1"))
+    spool = Spool.open("test", options)
+    assert (ids(spool), spool.dropped) == (["id 0", "id 2"], 1)
+    spool.close()
+    damaged = tmp_path / "state/test.damaged"
+    assert b"PAYLOAD 1" in damaged.read_bytes()
+    assert damaged.stat().st_mode & 0o777 == 0o600
