@@ -24,12 +24,13 @@ class LossDetector:
     """Watch the frame numbers and slices of a stream. Streams that it cannot read are taken to be whole.
 
     Attributes:
+        has_key_frames: whether a picture came that needs no other (IDR).
         too_large: whether the decoder would have to keep more pictures than level 5.2 allows.
     """
 
     def __init__(self, extradata: bytes | None) -> None:
         """Start a stream, with the parameter sets of its container, if it has any."""
-        self.too_large = False
+        self.has_key_frames = self.too_large = False
         self._bits: int | None = None
         self._gaps_allowed = False
         self._number: int | None = None
@@ -50,6 +51,7 @@ class LossDetector:
             if kind == _SPS:
                 self._read_sps(unit)
             elif kind in (_SLICE, _IDR) and self._bits is not None:
+                self.has_key_frames = self.has_key_frames or kind == _IDR
                 bits = Bits(unit[1:_SLICE_BYTES])
                 slices.append(bits.exp_golomb())
                 if len(slices) == 1:
