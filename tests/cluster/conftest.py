@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 RAY = Path(sys.executable).with_name("ray")
-# Read when Ray is imported. Ray asks every program for the token. By default, it runs its workers at niceness 15, which on
-# a busy machine means not at all.
+# Read when Ray is imported. Ray asks every program for the token. By default, its workers have niceness 15, which on a
+# busy machine means that they do not run.
 os.environ |= {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
