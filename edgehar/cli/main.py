@@ -17,6 +17,7 @@ EXAMPLES = """\
   edgehar demo                          run a shipped model on built-in scenes, and write demo.mp4
   edgehar run --source clip.mp4         classify a camera, stream or file
   edgehar predict clips/*.mp4           name the action of each clip
+  edgehar explain clip.mp4 --out why.png   which part of the picture, and which frames, decided
   edgehar batch archive --out r.parquet   classify many files, into one table
   edgehar models                        shipped and installed models, and what they recognize
   edgehar inspect my.edgehar --card     model card of a bundle; --verify checks it on this machine
@@ -44,6 +45,7 @@ _COMMANDS = (
     "demo",
     "devices",
     "doctor",
+    "explain",
     "fleet",
     "history",
     "inspect",

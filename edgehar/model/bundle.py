@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from edgehar._ring import FrameRing, LookResizer, Region, Resizer
+    from edgehar.model.look_ring import LookRing
 
 SUFFIX = ".edgehar"
 REQUIRED_FILES = ("labels.txt", "encoder.tflite", "head.tflite", "window.tflite", "MODEL_CARD.md")
@@ -107,24 +108,27 @@ class ModelBundle:
             region=region,
         )
 
-    def make_ring(self, window: int | None = None, *, region: Region | None = None) -> FrameRing:
-        """A FrameRing with this model's preprocessing.
+    def make_ring(self, window: int | None = None, *, region: Region | None = None) -> FrameRing | LookRing:
+        """A FrameRing with this model's preprocessing, or a LookRing for a model with two looks.
 
         Args:
             window: frames; the model's own when None.
             region: the part of every frame that is looked at, (x, y, width, height) as shares 0 to 1; None for all.
 
         Raises:
-            ConfigError: the model has two looks, which no ring holds; use `make_resizer`.
             ValueError: the region does not lie within the frame.
         """
-        from edgehar._ring import FrameRing
+        from edgehar._ring import FrameRing, LookResizer
+        from edgehar.model.look_ring import LookRing
 
         shape, quantization = self.manifest.input, self.manifest.quantization.input
+        length = window or self.manifest.temporal.window
         if shape.looks is not None:
-            raise ConfigError(f"{self.path}: has two looks at each frame, which no FrameRing holds; use make_resizer")
+            resizer = self.make_resizer(region=region)
+            assert isinstance(resizer, LookResizer)
+            return LookRing(length, resizer)
         return FrameRing(
-            window or self.manifest.temporal.window,
+            length,
             shape.height,
             shape.width,
             shape.channels,

@@ -133,7 +133,7 @@ class CameraRecorder:
         """Start to keep the packets of a stream; None if its frames are encoded, or another stream is recorded."""
         if self._side is not None:
             return None
-        feed = None if self.view.hides else self.ring.begin(stream, live=live or self._realtime)
+        feed = None if self.view.hides else self.ring.begin(stream, live=live, waits=not (live or self._realtime))
         self._copies = feed is not None
         return feed
 

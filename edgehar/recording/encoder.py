@@ -153,7 +153,7 @@ class FrameEncoder:
         self._drop_stream()
         self._size, self._first_s = (pixels.shape[0], pixels.shape[1]), captured_s
         self._container, self._stream = open_encoder(self.codec, *self._size, self._options.encoder_fps)
-        self._feed = self._ring.begin(self._stream, live=self._live)
+        self._feed = self._ring.begin(self._stream, live=self._live, waits=not self._live)
         self._feed.placed(0.0, captured_s)
 
     def _flush(self) -> None:

@@ -124,8 +124,13 @@ class PacketRing:
         self._shift_s = 0.0
         self._feed: Feed | None = None
 
-    def begin(self, stream: VideoStream, *, live: bool) -> Feed | None:
+    def begin(self, stream: VideoStream, *, live: bool, waits: bool = False) -> Feed | None:
         """Take packets of an open stream, and no more of the one before it.
+
+        Args:
+            stream: the stream.
+            live: whether it comes from a camera, whose capture times are those of the clock.
+            waits: whether its reader may wait for the recorder, so that no packet of a file is lost.
 
         Returns:
             What takes them; None if packets of this codec cannot be copied.
@@ -133,7 +138,7 @@ class PacketRing:
         context = stream.codec_context
         known = context is not None and context.name in (*COPIED_CODECS, *_ENCODED)
         with self._changed:
-            self._feed = Feed(self, stream, live=live) if known else None
+            self._feed = Feed(self, stream, live=live, waits=waits) if known else None
             return self._feed
 
     def shifted(self, by_s: float) -> None:
@@ -148,11 +153,11 @@ class PacketRing:
         return self._shift_s
 
     def append(
-        self, feed: Feed, segment: Segment, data: bytes, times: tuple[int, int, int], *, is_key: bool, live: bool
+        self, feed: Feed, segment: Segment, data: bytes, times: tuple[int, int, int], *, is_key: bool, waits: bool
     ) -> None:
         """Put in a packet; pts, dts and duration are `times`. Nothing if `feed` was replaced by another."""
         with self._changed:
-            if not live:
+            if waits:
                 self._wait_for_recorder(len(data))
             if feed is not self._feed:
                 return
@@ -249,9 +254,9 @@ class Feed:
         segment: what the packets belong to now.
     """
 
-    def __init__(self, ring: PacketRing, stream: VideoStream, *, live: bool) -> None:
+    def __init__(self, ring: PacketRing, stream: VideoStream, *, live: bool, waits: bool) -> None:
         """Use `PacketRing.begin`."""
-        self._ring, self._live = ring, live
+        self._ring, self._live, self._waits = ring, live, waits
         self._stream: Any = stream
         self._parameters: bytes | None = None
         self._last_dts: int | None = None
@@ -276,7 +281,7 @@ class Feed:
         if segment.offset_s is None:
             stamp_s = float(times[0] * segment.time_base)
             segment.offset_s = self._ring.clock() - stamp_s if self._live else -stamp_s
-        self._ring.append(self, segment, data, times, is_key=is_key, live=self._live)
+        self._ring.append(self, segment, data, times, is_key=is_key, waits=self._waits)
 
     def placed(self, stamp_s: float, captured_s: float) -> None:
         """Learn the capture time of the frame with this presentation time, both in seconds."""

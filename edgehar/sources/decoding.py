@@ -31,7 +31,7 @@ _DETECTORS: dict[str, type[h264.LossDetector | h265.LossDetector]] = {
     "hevc": h265.LossDetector,
 }
 # Codecs whose decoder may begin with frames that are predicted from frames before the first one received.
-_PREDICTED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
+_PREDICTED = frozenset({"hevc", "mpeg1video", "mpeg2video", "mpeg4"})
 
 
 class Decoder:
@@ -75,6 +75,7 @@ class Decoder:
         self._loss = None if detector is None else detector(codec.extradata)
         self._number = 0
         self._was_corrupt = False
+        self._has_begun = False
         self._breaks = _Breaks(starts_broken=joined and codec.name in _PREDICTED)
         # Time of the first frame that was predicted from wrong pixels; None if the last frame was whole.
         self._broken_s: float | None = None
@@ -131,12 +132,20 @@ class Decoder:
             self._breaks.add(self._number, before=True)
         self._was_corrupt = packet.is_corrupt
 
+    def _is_refreshed(self) -> bool:
+        """Return whether the decoder begins in a stream that has no key frames, but refreshes its picture bit by bit.
+
+        FFmpeg then returns the first frame of H.264 when the whole picture is refreshed.
+        """
+        return isinstance(self._loss, h264.LossDetector) and not (self._has_begun or self._loss.has_key_frames)
+
     def _is_whole(self, frame: VideoFrame, now_s: float) -> bool:
         number = frame.opaque if isinstance(frame.opaque, int) else self._number
         if frame.is_corrupt:
             self._breaks.add(number)
-        elif frame.key_frame:
+        elif frame.key_frame or self._is_refreshed():
             self._breaks.heal(number)
+        self._has_begun = True
         if not self._breaks.harm(number):
             self._broken_s = None
             return True

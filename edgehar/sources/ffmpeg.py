@@ -72,7 +72,9 @@ def _open(address: str, name: str, settings: dict[str, str], options: VideoOptio
     """Open an address. Raises SourceError if it is RTSP and led to another host."""
     checked = address.startswith("rtsp") and options.redirects == "same-host"
     before = connections() if checked else {}
-    container = av.open(address, options=settings, timeout=(options.open_timeout_s, options.read_timeout_s))
+    timeout = (options.open_timeout_s, options.read_timeout_s)
+    # Titles and the like are in any encoding, and are not used.
+    container = av.open(address, options=settings, timeout=timeout, metadata_errors="replace")
     other = redirected_to(address, before) if checked else None
     if other is not None:
         container.close()
@@ -116,15 +118,15 @@ def video_stream(container: InputContainer, name: str, options: VideoOptions) ->
         container.close()
         raise SourceError(f"{name}: contains no video; give a file with video")
     stream = streams[0]
+    if stream.codec_context is None:
+        container.close()
+        raise SourceError(f"{name}: no decoder for its video; re-encode it: ffmpeg -i IN OUT.mp4")
     if stream.width * stream.height > options.max_pixels:
         container.close()
         raise SourceError(
             f"{name}: its pictures have {stream.width} x {stream.height} pixels, more than max_pixels allows "
             f"({options.max_pixels:,}); raise it, or re-encode it: ffmpeg -i IN -vf scale=1920:-2 OUT.mp4"
         )
-    if stream.codec_context is None:
-        container.close()
-        raise SourceError(f"{name}: no decoder for its video; re-encode it: ffmpeg -i IN OUT.mp4")
     lossy = container.format.name == "mpegts" or (container.format.name == "rtsp" and options.transport == "udp")
     # The decoder of H.265 conceals errors without a flag on the frame.
     lossy = lossy or stream.codec_context.name == "hevc"

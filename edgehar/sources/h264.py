@@ -24,12 +24,13 @@ class LossDetector:
     """Watch the frame numbers and slices of a stream. Streams that it cannot read are taken to be whole.
 
     Attributes:
+        has_key_frames: whether a picture came that needs no other (IDR).
         too_large: whether the decoder would have to keep more pictures than level 5.2 allows.
     """
 
     def __init__(self, extradata: bytes | None) -> None:
         """Start a stream, with the parameter sets of its container, if it has any."""
-        self.too_large = False
+        self.has_key_frames = self.too_large = False
         self._bits: int | None = None
         self._gaps_allowed = False
         self._number: int | None = None
@@ -50,6 +51,7 @@ class LossDetector:
             if kind == _SPS:
                 self._read_sps(unit)
             elif kind in (_SLICE, _IDR) and self._bits is not None:
+                self.has_key_frames = self.has_key_frames or kind == _IDR
                 bits = Bits(unit[1:_SLICE_BYTES])
                 slices.append(bits.exp_golomb())
                 if len(slices) == 1:
@@ -66,8 +68,8 @@ class LossDetector:
         if is_idr:
             self._number = 0
             return False
-        # A frame that is not a reference has the number of the next reference.
-        self._number = number if is_reference else (number - 1) % count
+        # A frame that is not a reference has the number of the next reference. Some encoders give it that of the last.
+        self._number = number if is_reference or number == before else (number - 1) % count
         return before is not None and number not in (before, (before + 1) % count) and not self._gaps_allowed
 
     def _misses_slice(self, slices: tuple[int, ...]) -> bool:

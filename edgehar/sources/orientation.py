@@ -39,14 +39,29 @@ class Orientation(NamedTuple):
 
 
 UPRIGHT = Orientation()
+# By the angle of PyAV in degrees, counterclockwise.
+_BY_ROTATION = {
+    90: Orientation(transpose=True, flip_rows=True),
+    -90: Orientation(transpose=True, flip_columns=True),
+    180: Orientation(flip_rows=True, flip_columns=True),
+    -180: Orientation(flip_rows=True, flip_columns=True),
+}
 
 
 def orientation(frame: VideoFrame) -> Orientation:
     """Return the orientation of a frame."""
+    try:
+        found = _display_matrix(frame)
+    except ValueError:
+        # PyAV does not know all kinds of side data.
+        return _BY_ROTATION.get(frame.rotation, UPRIGHT)
+    return UPRIGHT if found is None else from_matrix(bytes(found))
+
+
+def _display_matrix(frame: VideoFrame) -> Any:
     # Not `frame.side_data`, which the frame would keep: the two would refer to each other, and frames of many MB would
     # wait for the garbage collector.
-    found: Any = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
-    return UPRIGHT if found is None else from_matrix(bytes(found))
+    return SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
 
 
 def from_matrix(content: bytes) -> Orientation:

@@ -3,7 +3,7 @@
 The old head stays in the file and is computed as before. Beside it stand the mean, the maximum and the standard
 deviation over time of every feature of the window, `x`. With the old logits `o`:
 
-    g = clip(2 - min_k |s * x - c_k|^2 / r, 0, 1)            how near the window is to what was taught
+    g = clip(3 - 2 min_k |s * x - c_k|^2 / r_k, 0, 1)        how near the window is to what was taught
     logits = [o, max(o) - F for each new label] + g * (x @ weights + biases + [0, F for each new label])
 
 A softmax gives the scores. Far from everything taught (`g` = 0) the head answers as the old one did, and a new label
@@ -42,12 +42,13 @@ class Gate:
     Attributes:
         scale: factors of the pooled features, float32 `(pooled,)`.
         centres: middles of what was taught, in scaled features, float32 `(centres, pooled)`.
-        radius: squared distance up to which a window is as near as those taught; above 0.
+        radii: squared distance from each centre up to which the correction applies in full, float32 `(centres,)`, above
+            0; from there to half as much again it fades out.
     """
 
     scale: npt.NDArray[np.float32]
     centres: npt.NDArray[np.float32]
-    radius: float
+    radii: npt.NDArray[np.float32]
 
     def share(self, pooled: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Return how much of a correction applies, float `(windows,)` from 0 to 1.
@@ -55,13 +56,13 @@ class Gate:
         Args:
             pooled: float `(windows, pooled)`.
         """
-        nearest = squared_distances(pooled * self.scale, self.centres).min(axis=1)
-        return np.asarray(np.clip(2.0 - nearest / self.radius, 0.0, 1.0))
+        nearest = (squared_distances(pooled * self.scale, self.centres) / self.radii).min(axis=1)
+        return np.asarray(np.clip(3.0 - 2.0 * nearest, 0.0, 1.0))
 
 
 def everywhere(pooled: int) -> Gate:
     """Return a gate that lets a correction of so many features apply to every window."""
-    return Gate(np.zeros(pooled, np.float32), np.zeros((1, pooled), np.float32), 1.0)
+    return Gate(np.zeros(pooled, np.float32), np.zeros((1, pooled), np.float32), np.ones(1, np.float32))
 
 
 @dataclass(frozen=True)
@@ -182,12 +183,13 @@ class _Surgery:
         scaled = self._binary("MUL", self._pooled, self._constant("scale", gate.scale[None]), (1, pooled))
         # |a - b|^2 = |a|^2 - 2 a b + |b|^2
         products = self._dense(scaled, -2.0 * centres.T, (centres**2).sum(axis=1))
-        nearest = self._reduced("REDUCE_MIN", products, (1, 1))
-        squares = self._binary("MUL", scaled, scaled, (1, pooled))
-        distance = self._binary("ADD", nearest, self._reduced("SUM", squares, (1, 1)), (1, 1))
-        factor = self._constant("radius", np.full((1, 1), -6.0 / gate.radius, np.float32))
-        steep = self._binary("MUL", distance, factor, (1, 1))
-        shifted = self._binary("ADD", steep, self._constant("twelve", np.full((1, 1), 12.0, np.float32)), (1, 1))
+        squares = self._reduced("SUM", self._binary("MUL", scaled, scaled, (1, pooled)), (1, 1))
+        count = (1, len(centres))
+        distances = self._binary("ADD", products, squares, count)
+        factors = self._constant("radii", (-12.0 / gate.radii[None]).astype(np.float32))
+        steep = self._binary("MUL", distances, factors, count)
+        nearest = self._reduced("REDUCE_MAX", steep, (1, 1))
+        shifted = self._binary("ADD", nearest, self._constant("eighteen", np.full((1, 1), 18.0, np.float32)), (1, 1))
         share = self._tensor("share", (1, 1))
         self._operator("RELU6", 1, [shifted], share)
         return share

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 COMPONENTS = 128
 PENALTIES = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01)
 FOLDS = 5
-# Middles of what was taught, and the share of held-out windows that lie within the radius around them. A new label must
-# be found in scenes that differ; a correction of known labels that reaches too far costs real events.
+# Middles of the clips of one label, and the share of held-out windows that lie within the radius around them. A new
+# label must be found in scenes that differ; a correction of known labels that reaches too far costs real events.
 CENTRES, NEAR_NEW, NEAR_KNOWN = 32, 0.9, 0.5
 _GATE_WINDOWS, _GATE_ROUNDS = 1000, 3
 # A clip that the old head gets wrong counts this many times.
@@ -115,20 +115,35 @@ class Lesson:
         return fit(examples, l2=penalty, free=free)
 
     def _gate(self, indices: Sequence[int]) -> Gate:
-        """Find the middles of the clips, and how far windows of held-out groups lie from those of the others."""
-        groups = sorted({self._clips[i].group for i in indices})
-        parts = self.folds(indices) if len(groups) > 1 else _alternating(indices)
+        """Find where the correction applies: near clips of new labels, and near those that the old head gets wrong.
+
+        Near a clip that the old head gets right nothing has to change.
+        """
         every = self._clips_windows(indices)
         deviation = every.std(axis=0)
         scale = (1.0 / (deviation + 0.1 * deviation.mean() + 1e-9) / np.sqrt(every.shape[1])).astype(np.float32)
+        wrong = [i for i in indices if self.predicted(i, None) != self._clips[i].label]
+        centres, radii = [], []
+        for label in sorted({self._clips[i].label for i in wrong}):
+            own = [i for i in wrong if self._clips[i].label == label]
+            near = NEAR_NEW if label >= self._clips[own[0]].old.shape[1] else NEAR_KNOWN
+            centres.append(middles(self._clips_windows(own) * scale))
+            radii += [self._radius(own, scale, near)] * len(centres[-1])
+        if not centres:
+            return Gate(scale, np.full((1, len(scale)), np.float32(1e6)), np.ones(1, np.float32))
+        return Gate(scale, np.concatenate(centres), np.array(radii, np.float32))
+
+    def _radius(self, own: Sequence[int], scale: npt.NDArray[np.float32], near: float) -> float:
+        """Return the squared distance within which a share of the windows of held-out groups lies."""
+        groups = {self._clips[i].group for i in own}
         distances = []
-        for train, held_out in parts:
+        for train, held_out in self.folds(own) if len(groups) > 1 else _alternating(own):
             centres = middles(self._clips_windows(train) * scale)
             distances.append(squared_distances(self._clips_windows(held_out) * scale, centres).min(axis=1))
-        known = max(self._clips[i].label for i in indices) < self._clips[indices[0]].old.shape[1]
-        near = NEAR_KNOWN if known else NEAR_NEW
-        radius = float(np.quantile(np.concatenate(distances), near)) if distances else 1.0
-        return Gate(scale, middles(every * scale), max(radius, 1e-6))
+        if not distances:
+            windows = self._clips_windows(own) * scale
+            distances.append(squared_distances(windows, windows.mean(axis=0, keepdims=True))[:, 0])
+        return max(float(np.quantile(np.concatenate(distances), near)), 1e-6)
 
     def _clips_windows(self, indices: Sequence[int]) -> npt.NDArray[np.float32]:
         """Return the pooled windows of clips, thinned out evenly if there are many."""

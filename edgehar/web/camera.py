@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
@@ -29,6 +30,7 @@ class WebCamera:
         name: its name in records.
         key: its name in addresses of pages, and of its folder of recordings.
         read_manifest: returns that of its model, which may change while the run goes on.
+        bundle_path: returns the path of that model.
         view: what may be shown of its picture.
         frame: returns the newest frame; None before the first.
         take_input: has a function called once with the next input of the network, by the thread that classifies.
@@ -40,6 +42,7 @@ class WebCamera:
     name: str
     key: str
     read_manifest: Callable[[], Manifest]
+    bundle_path: Callable[[], Path]
     view: View
     frame: Callable[[], Frame | None]
     take_input: Callable[[TakeInput], object]

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 # The name of a recording: time, label unless it is sealed, id of the event, part if there are several.
 _NAME = re.compile(r"(\d{6})Z-(?:(.*)-)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(-\d+)?")
-_MOST_CACHED = 2000
+# A sidecar holds every answer of its event: some 10 kB.
+_MOST_CACHED = 200
 MOST_LISTED = 200
 
 
@@ -104,6 +105,9 @@ class Recordings:
         """Use a folder that somebody records into, or not."""
         self._archive = Archive(folder)
         self._sidecars: OrderedDict[str, Sidecar] = OrderedDict()
+        # By the path of the recording, because a folder may hold many thousands; None is a name that is not ours.
+        self._named: dict[str, _Found | None] = {}
+        self._bytes: dict[str, int] = {}
 
     @property
     def folder(self) -> Path:
@@ -157,7 +161,10 @@ class Recordings:
     def counts(self) -> tuple[int, int, int]:
         """Return how many recordings there are, their bytes, and the bytes that are free on the disk."""
         lines = [found.line for found in self._all()]
-        return len(lines), sum(map(self._archive.size_of, lines)), self._archive.free_bytes()
+        for line in lines:
+            if line.path not in self._bytes:
+                self._bytes[line.path] = self._archive.size_of(line)
+        return len(lines), sum(self._bytes[line.path] for line in lines), self._archive.free_bytes()
 
     def uploaded(self) -> int:
         """Return how many of the recordings a server has."""
@@ -181,11 +188,13 @@ class Recordings:
 
     def _all(self) -> Iterator[_Found]:
         """Give all recordings, newest first."""
-        found = [
-            _Found(f"{name[3]}{name[4] or ''}", line, _began(line.path, name[1]), name[2] or "")
-            for line in self._archive.chain.recordings().values()
-            if (name := _NAME.fullmatch(line.path.rpartition("/")[2])) is not None
-        ]
+        there = self._archive.chain.recordings()
+        for path in self._named.keys() - there.keys():
+            del self._named[path]
+            self._bytes.pop(path, None)
+        for path in there.keys() - self._named.keys():
+            self._named[path] = _named(there[path])
+        found = [one for one in self._named.values() if one is not None]
         yield from sorted(found, key=lambda one: (one.began, one.id), reverse=True)
 
     def _after(self, event_id: str) -> Iterator[_Found]:
@@ -243,12 +252,17 @@ def _label_info(base: Path) -> LabelInfo | None:
     return None if label is None else LabelInfo(label.verdict, label.label, label.time)
 
 
-def _began(path: str, clock: str) -> datetime.datetime:
-    day = path.split("/")[1]
+def _named(line: Line) -> _Found | None:
+    """Return what the name of a recording says; None if it is not one of ours."""
+    _, day, name = line.path.split("/")[:3] if line.path.count("/") == 2 else ("", "", "")
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return None
     try:
-        return datetime.datetime.strptime(f"{day} {clock}+0000", "%Y-%m-%d %H%M%S%z")
+        began = datetime.datetime.fromisoformat(f"{day}T{found[1]}Z")
     except ValueError:
-        return datetime.datetime.fromtimestamp(0, datetime.UTC)
+        return None
+    return _Found(f"{found[3]}{found[4] or ''}", line, began, found[2] or "")
 
 
 def _may_fit(found: _Found, filters: Filters) -> bool:

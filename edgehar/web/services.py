@@ -60,11 +60,21 @@ class SettingsFile(Protocol):
 class Examiner(Protocol):
     """Checks the device."""
 
-    def run(self) -> bytes:
+    def examine(self) -> bytes:
         """Return the findings, as the JSON of `edgehar doctor`. Takes seconds."""
 
     def stop(self) -> None:
         """End a check that goes on."""
+
+
+class Explainer(Protocol):
+    """Says what an answer rests on."""
+
+    def explain(self, clip: Path, model: Path, label: str) -> bytes | None:
+        """Return a JPEG for a class of a clip; None if that failed. Takes seconds."""
+
+    def stop(self) -> None:
+        """End an explanation that is being made."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +84,12 @@ class Tools:
     Attributes:
         examiner: checks the device; None if that is not possible.
         settings: the settings; None if they cannot be shown.
+        explainer: explains clips; None if that is not possible.
     """
 
     examiner: Examiner | None = None
     settings: SettingsFile | None = None
+    explainer: Explainer | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +132,8 @@ class Services:
         executor: threads for work that would block the event loop.
         checking: held while a password is checked, because each check takes 19 MiB.
         reading: held while recordings are read.
-        examining: held while the device is checked.
+        examining: held while the device is checked or a clip is explained.
+        reasons: the latest explanations, by the id of the event.
         started: when the run began (UTC, ISO 8601).
     """
 
@@ -135,6 +148,7 @@ class Services:
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     examining: asyncio.Lock = field(default_factory=asyncio.Lock)
+    reasons: dict[str, bytes] = field(default_factory=dict)
     started: str = field(default_factory=utc_now)
 
     @property

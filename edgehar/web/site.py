@@ -116,10 +116,11 @@ class Site:
         await self.feed.close()
 
     def close(self) -> None:
-        """End a check that goes on, and free the threads."""
-        examiner = self._services.parts.tools.examiner
-        if examiner is not None:
-            examiner.stop()
+        """End what goes on in the background, and free the threads."""
+        tools = self._services.parts.tools
+        for tool in (tools.examiner, tools.explainer):
+            if tool is not None:
+                tool.stop()
         self._services.executor.shutdown(wait=False, cancel_futures=True)
 
     def _page(self, name: str) -> Callable[[Request], Response]:

@@ -73,10 +73,11 @@ def test_a_transport_stream_that_lost_packets_gives_no_damaged_picture(tmp_path,
     assert got > 30
 
 
-def test_a_stream_that_is_joined_between_two_key_frames(tmp_path):
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264", "libx265"])
+def test_a_stream_that_is_joined_between_two_key_frames(tmp_path, codec):
     """What came before the first key frame of a live stream is dropped, and does not count as damage."""
     path = tmp_path / "whole.ts"
-    encode(path, "mpeg4", {})
+    encode(path, codec, {"bf": "0"} if codec != "libx265" else {"x265-params": "log-level=none:bframes=0"})
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         packets = [packet for packet in container.demux(stream) if packet.size]
@@ -84,6 +85,24 @@ def test_a_stream_that_is_joined_between_two_key_frames(tmp_path):
         frames = list(decoder.decode([*packets[5:], None]))
     assert (len(frames), decoder.damaged) == (80, 0)
     assert frames[0].key_frame
+
+
+def test_a_stream_without_key_frames_begins_once_its_picture_is_whole(tmp_path):
+    """Some cameras refresh a column of the picture with each frame, and send no other key frame than the first."""
+    path = tmp_path / "whole.ts"
+    encode(path, "libx264", {"bf": "0", "x264-params": "intra-refresh=1:keyint=20"})
+    whole, _ = pictures(path)
+    known = np.stack([picture for _, picture in whole])
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.options = {"err_detect": "explode"}
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        decoder = Decoder(stream, "clip", live=True, joined=True)
+        frames = list(decoder.decode([*packets[25:], None]))
+    assert 30 <= len(frames) <= 75
+    for frame in frames:
+        shown = frame.to_ndarray(format="yuv420p")[: frame.height : 2, : frame.width : 2].astype(np.int16)
+        assert np.abs(known - shown).mean((1, 2)).min() < 1.0
 
 
 def test_a_run_on_a_damaged_file_says_in_its_windows_that_frames_are_missing(tmp_path, tiny_bundle):

@@ -108,13 +108,15 @@ def test_all_pages_are_shown_on_built_in_scenes_and_nothing_stays(tmp_path):
             while "web: http" not in line:
                 assert line, "the demo has ended"
                 line = demo.stderr.readline()
-            browser = Browser(port)
+            browser = Browser(port, timeout_s=200)
             cameras = browser.json("/api/v1/cameras")["cameras"]
             assert [camera["name"] for camera in cameras] == ["hall", "yard", "stairs"]
             for page in ("/", "/events", "/cameras/yard", "/settings", "/status"):
                 assert browser.get(page)[0] == 200
-            while not browser.json("/api/v1/events")["events"]:
+            while not (clips := [event for event in browser.json("/api/v1/events")["events"] if event["clip"]]):
                 pass
+            status, why = browser.get(f"/api/v1/events/{clips[0]['id']}/why.jpg")
+            assert (status, why[:2]) == (200, b"\xff\xd8")
             settings = browser.json("/api/v1/settings")
             assert settings["file"].startswith(str(tmp_path))
             assert browser.json("/api/v1/status")["storage"]["folder"].startswith(str(tmp_path))

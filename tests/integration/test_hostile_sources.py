@@ -403,6 +403,22 @@ def test_addresses_in_capitals_are_addresses(redirecting):
     assert len(list(open_source(f"{redirecting.replace('http', 'HTTP')}/clip.mp4"))) == 10
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+def test_titles_in_another_encoding_do_not_matter(tmp_path, suffix):
+    path = tmp_path / f"clip{suffix}"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "TITLE-HERE"
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for pixels in flat_frames([20] * 10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))
+        container.mux(stream.encode(None))
+    content = path.read_bytes()
+    assert b"TITLE-HERE" in content
+    path.write_bytes(content.replace(b"TITLE-HERE", b"caf\xe9 \xfe\xff\xff!!"))
+    assert len(list(open_source(path))) == 10
+
+
 def test_file_names_that_are_not_utf8(tmp_path):
     path = Path(str(tmp_path) + "/lat\udce9.mp4")
     write_video(tmp_path / "a.mp4", flat_frames([20] * 10)).rename(path)

@@ -78,6 +78,22 @@ def test_times_never_go_back(tmp_path):
     ],
 )
 def test_a_video_is_shown_as_its_display_matrix_says(tmp_path, matrix, upright):
+    check_shown(tmp_path, matrix, upright)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_video_with_unknown_side_data_is_turned_all_the_same(tmp_path, turns, monkeypatch):
+    """PyAV raises ValueError for kinds of side data that are newer than it is."""
+
+    def unknown(_):
+        raise ValueError("29 is not a valid Type")
+
+    monkeypatch.setattr("edgehar.sources.orientation._display_matrix", unknown)
+    matrix = [(1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0)][turns]
+    check_shown(tmp_path, matrix, lambda pixels: np.rot90(pixels, turns))
+
+
+def check_shown(tmp_path, matrix, upright):
     marked = np.zeros((48, 64, 3), np.uint8)
     marked[:12, :16] = 255
     path = write_video(tmp_path / "phone.mp4", [marked])

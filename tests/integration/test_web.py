@@ -126,7 +126,9 @@ def test_a_port_in_use_is_an_error(tiny_bundle, video):
         assert_one_line_error(done, 1, f"web: cannot listen on 127.0.0.1:{port}", "set another web.listen")
 
 
-@pytest.mark.parametrize(("listen", "message"), [("0.0.0.0:8088", "needs a password"), ("nonsense", "write HOST:PORT")])
+@pytest.mark.parametrize(
+    ("listen", "message"), [("0.0.0.0:8088", "needs a password"), ("nonsense", "must be HOST:PORT")]
+)
 def test_an_address_that_is_open_or_none_is_refused(tiny_bundle, video, listen, message):
     done = run_command("edgehar-run", "--source", video, "--model", tiny_bundle, "--web", listen)
     assert_one_line_error(done, 2, message)

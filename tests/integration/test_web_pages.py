@@ -5,6 +5,7 @@ import datetime
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from support.chromium import DESKTOP, PHONE, chromium, window
@@ -46,7 +47,7 @@ def folder(tmp_path):
 class Checker:
     """Stands at the button of the status page."""
 
-    def run(self):
+    def examine(self):
         return FINDINGS
 
     def stop(self):
@@ -305,13 +306,44 @@ def test_a_visitor_sees_what_a_threshold_would_have_done_and_changes_it(browser,
         assert saved(tools).cameras[0].record_hours == ["22:00-06:00"]
 
 
+class Painter:
+    """Explains every clip with a gray picture, or not at all."""
+
+    def __init__(self, jpeg):
+        self.jpeg = jpeg
+
+    def explain(self, clip, model, label):
+        assert clip.exists()
+        assert label == "fight"
+        return self.jpeg
+
+    def stop(self):
+        pass
+
+
+def test_a_visitor_asks_why(browser, size, folder):
+    gray = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+    for jpeg, said in ((gray, "Red: covering this part"), (None, "could not be explained")):
+        tools = Tools(explainer=Painter(jpeg))
+        with site(folder=folder, tools=tools) as server, window(browser, server.port, **size) as visitor:
+            page = visitor.open(EVENT)
+            page.get_by_role("button", name="Show").click()
+            page.get_by_text(said).wait_for()
+            assert page.get_by_role("img", name="Parts of the picture that fight").count() == (jpeg is not None)
+            if jpeg is None:
+                visitor.errors.clear()  # Chromium logs the failure.
+            else:
+                assert visitor.violations() == []
+
+
+EVENT = "events/00000000-0000-7000-8000-000000000001"
 PAGES = (
     "",
     "settings",
     "cameras/hall",
     "login",
     "events",
-    f"events/{'00000000-0000-7000-8000-000000000001'}",
+    EVENT,
     "status",
     "nowhere",
 )

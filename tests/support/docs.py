@@ -11,7 +11,7 @@ COMMANDS = (
     *("edgehar-run", "edgehar-train", "edgehar-convert", "edgehar bench", "edgehar demo", "edgehar inspect"),
     *("edgehar bundle unpack", "edgehar bundle add-edgetpu"),
     *("edgehar run", "edgehar train", "edgehar convert"),
-    *("edgehar devices", "edgehar doctor", "edgehar history", "edgehar models", "edgehar predict"),
+    *("edgehar devices", "edgehar doctor", "edgehar explain", "edgehar history", "edgehar models", "edgehar predict"),
     *("edgehar fleet list", "edgehar fleet watch", "edgehar fleet push", "edgehar fleet rollback"),
     *("edgehar batch", "edgehar teach", "edgehar label", "edgehar sign"),
     *("edgehar trust add", "edgehar trust list", "edgehar trust remove"),

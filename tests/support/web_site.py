@@ -37,6 +37,7 @@ class FakeCamera:
         self.name, self.view = name, view or View()
         self.manifest = msgspec.structs.replace(sample_manifest(), labels=list(labels))
         self.newest = None
+        self.bundle_path = None
         self.state = StreamState.RUNNING
         self.rules = Decision(threshold=0.5, background=["calm"] if "calm" in labels else [])
         self.wanted_input = []
@@ -51,6 +52,7 @@ class FakeCamera:
             name=self.name,
             key=self.name,
             read_manifest=lambda: self.manifest,
+            bundle_path=lambda: self.bundle_path,
             view=self.view,
             frame=lambda: self.newest,
             take_input=self.wanted_input.append,
@@ -88,14 +90,14 @@ def free_port():
 class Browser:
     """An HTTP client with a cookie, without a browser's good behavior."""
 
-    def __init__(self, port, tls=None):
-        self.port, self._tls = port, tls
+    def __init__(self, port, tls=None, timeout_s=20):
+        self.port, self._tls, self._timeout_s = port, tls, timeout_s
         self.cookie, self.csrf = "", ""
 
     def connect(self):
         if self._tls is not None:
-            return http.client.HTTPSConnection("localhost", self.port, timeout=20, context=self._tls)
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+            return http.client.HTTPSConnection("localhost", self.port, timeout=self._timeout_s, context=self._tls)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=self._timeout_s)
 
     def ask(self, method, path, body=None, **headers):
         """Status, headers and body of an answer. `body` is sent as JSON unless it is bytes."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import subprocess
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+from starlette.responses import Response
 
 from edgehar.errors import ConfigError
 from edgehar.recording.store import safe_name
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.requests import Request
-    from starlette.responses import Response
 
     from edgehar.recording.sidecar import Sidecar
     from edgehar.records import Event
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from edgehar.web.services import Services
 
 _NOT_FOUND = ((404, "There is no such event, or no such file of it."),)
+# Pictures that are kept in memory, each some 60 kB.
+_MOST_REASONS = 32
 _FILES = {".jpg": "image/jpeg", ".mp4": "video/mp4", ".json": "application/json"}
 
 
@@ -100,6 +104,34 @@ async def read_file(request: Request, services: Services) -> Response:
         executor=services.executor,
         name=name if request.query_params.get("download") == "1" else None,
     )
+
+
+async def read_reasons(request: Request, services: Services) -> Response:
+    """Return a picture of what the answer rests on, made on demand and kept for a while."""
+    event_id, explainer = request.path_params["id"], services.parts.tools.explainer
+    if explainer is None or services.recordings is None:
+        raise RefusedError(409, "no-explainer", "run edgehar explain on the clip")
+    found = await _read(services, lambda recordings: (recordings.find(event_id), recordings.file(event_id, ".mp4")))
+    if found[0] is None or found[1] is None:
+        raise RefusedError(404, "no-file", "there is no such event, or no clip of it that can be read")
+    info, sidecar = found[0]
+    if event_id not in services.reasons:
+        camera = next((camera for camera in services.cameras if camera.key == info.camera), None)
+        loop = asyncio.get_running_loop()
+        if camera is None or sidecar is None or camera.manifest.name != sidecar.model.name:
+            raise RefusedError(409, "other-model", "the model that gave this answer is not the one that runs now")
+        async with services.examining:
+            work = functools.partial(explainer.explain, found[1], camera.bundle_path(), info.label)
+            try:
+                jpeg = await loop.run_in_executor(services.executor, work)
+            except (OSError, subprocess.SubprocessError):
+                jpeg = None
+        if jpeg is None:
+            raise RefusedError(502, "explain", "edgehar explain failed; run it on the clip")
+        services.reasons[event_id] = jpeg
+        while len(services.reasons) > _MOST_REASONS:
+            del services.reasons[next(iter(services.reasons))]
+    return Response(services.reasons[event_id], media_type="image/jpeg", headers={"Cache-Control": "private, no-cache"})
 
 
 async def write_judgement(request: Request, services: Services) -> Response:
@@ -235,6 +267,12 @@ OPERATIONS = (
         "GET", "/events/{id}/file.{kind}", read_file, "The picture (jpg), clip (mp4) or sidecar (json) of an event.",
         media_type="application/octet-stream", query=(Parameter("download", "1 to store it", "integer"),),
         refusals=(*_NOT_FOUND, (416, "The range is beyond the end.")),
+    ),
+    Operation(
+        "GET", "/events/{id}/why.jpg", read_reasons,
+        "The parts of the picture and the frames that the answer rests on; takes seconds the first time.",
+        media_type="image/jpeg",
+        refusals=(*_NOT_FOUND, (409, "Another model runs now."), (502, "The clip cannot be explained.")),
     ),
     Operation(
         "PUT", "/events/{id}/label", write_judgement, "Say whether an event is right.", EventInfo, body=Judgement,

@@ -102,7 +102,7 @@ async def examine(_: Request, services: Services) -> Response:
     loop = asyncio.get_running_loop()
     async with services.examining:
         try:
-            output = await loop.run_in_executor(services.executor, examiner.run)
+            output = await loop.run_in_executor(services.executor, examiner.examine)
             return json_response(msgspec.json.decode(output, type=Findings))
         except (OSError, subprocess.SubprocessError, msgspec.MsgspecError):
             raise RefusedError(502, "doctor", "edgehar doctor failed; run it on the device") from None

@@ -1,6 +1,7 @@
 // One event: player, scores under the picture, and what a person says about it.
 import { api, element, notice, percent, root, t } from "./app.js";
 import { dateTime, duration, labelText } from "./format.js";
+import { showImage } from "./feed.js";
 import { drawGraph } from "./graph.js";
 
 const id = location.pathname.split("/").pop();
@@ -29,6 +30,7 @@ async function start() {
     drawGraph(byId("graph"), byId("legend"), detail, video);
   }
   if (event.picture || event.clip || event.sealed) showJudge(event);
+  if (event.clip) showWhy(event);
 }
 
 function fileUrl(kind, download = false) {
@@ -76,6 +78,25 @@ function showFacts(event) {
     share.addEventListener("click", () => navigator.share({ title: document.title, url: location.href }).catch(() => {}));
     files.append(share);
   }
+}
+
+function showWhy(event) {
+  byId("why").hidden = false;
+  byId("explain").addEventListener("click", async (clicked) => {
+    clicked.target.disabled = true;
+    byId("reasons-text").textContent = t("why.working");
+    const answer = await fetch(`${root}api/v1/events/${id}/why.jpg`).catch(() => null);
+    if (answer?.ok) {
+      showImage(byId("reasons"), await answer.arrayBuffer(), "image/jpeg");
+      byId("reasons").alt = t("why.alt", { label: labelText(event.label) });
+      byId("reasons-text").textContent = t("why.read");
+      byId("explain").hidden = true;
+      return;
+    }
+    const problem = answer ? await answer.json().catch(() => ({})) : {};
+    byId("reasons-text").textContent = t(problem.code === "other-model" ? "why.other-model" : "why.failed");
+    clicked.target.disabled = false;
+  });
 }
 
 function showJudge(event) {

@@ -44,11 +44,11 @@ def test_an_id_is_a_time_ordered_uuid_unless_told_otherwise():
 
 
 def test_an_id_is_the_time_in_milliseconds_and_random_bits(monkeypatch):
-    monkeypatch.setattr("time.time_ns", lambda: 1_645_557_742_000_999_999)
+    monkeypatch.setattr("time.time_ns", lambda: 1_645_557_742_001_999_999)
     monkeypatch.setattr("os.urandom", lambda count: b"\xff" * count)
     _, (start, _) = decide(Decider(LABELS, DecisionOptions()), fights(0.9))
-    # The time is that of the example in RFC 9562, appendix A.6.
-    assert start.id == "017f22e2-79b0-7fff-bfff-ffffffffffff"
+    # A millisecond after the example in RFC 9562, appendix A.6.
+    assert start.id == "017f22e2-79b1-7fff-bfff-ffffffffffff"
 
 
 def test_an_event_open_at_the_end_is_ended():
@@ -160,6 +160,29 @@ def test_the_moving_average_decides_and_is_told():
     decided, _ = decider.update(make_prediction({"idle": 0.1, "fight": 0.9, "hug": 0.0}, 4.0))
     assert decided.score == decided.scores["fight"] == pytest.approx(0.9 * (1 - np.exp(-2)))
     assert events[0].peak_score == pytest.approx(0.9 * (1 - np.exp(-1)))
+
+
+@pytest.mark.parametrize(("background", "share"), [(("idle",), 1.0), (("idle", "hug"), 0.5)])
+def test_an_average_from_quiet_starts_with_the_background_alone(background, share):
+    decider = make_decider(background=background, smoothing="ema", start_from="quiet", ema_seconds=100.0)
+    decided, _ = decider.update(make_prediction(next(scores_of([("fight", 1.0)])), 0.0))
+    assert decided.scores == {label: share if label in background else 0.0 for label in LABELS}
+
+
+def test_background_labels_share_what_the_evidence_leaves_as_their_scores_do():
+    decider = make_decider(background=("idle", "hug"), smoothing="cusum")
+    decided, _ = decider.update(make_prediction({"idle": 0.6, "fight": 0.2, "hug": 0.2}, 0.0))
+    assert decided.scores == pytest.approx({"idle": 0.75, "fight": 0.0, "hug": 0.25})
+    decided, _ = decider.update(make_prediction({"idle": 0.0, "fight": 1.0, "hug": 0.0}, 1.0))
+    assert decided.scores == pytest.approx({"idle": 0.25, "fight": 0.5, "hug": 0.25})
+
+
+def test_without_actions_there_is_background_only():
+    decided, events = make_decider(background=LABELS, smoothing="cusum").update(
+        make_prediction({"idle": 0.5, "fight": 0.25, "hug": 0.25}, 0.0)
+    )
+    assert decided.scores == pytest.approx({"idle": 0.5, "fight": 0.25, "hug": 0.25})
+    assert events == []
 
 
 def test_k_of_n_wants_the_same_answer_several_times():

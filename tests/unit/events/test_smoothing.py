@@ -163,3 +163,11 @@ def test_an_hour_without_video_counts_for_two_seconds():
     baseline.subtract({"a": 1.0}, 0.0)
     baseline.subtract({"a": 1.0}, 3600.0)
     assert 1.0 - baseline.subtract({"a": 1.0}, 7200.0)["a"] == pytest.approx(LONGEST_STEP_S / 30)
+
+
+def test_the_baseline_follows_a_step_to_63_percent_in_its_time_constant():
+    baseline = CameraBaseline(1.0, 1.0, reference=0.0, most=1.0, warm_up_s=0.0)
+    for time_s in range(100):
+        baseline.subtract({"a": 0.0}, time_s)
+    baseline.subtract({"a": 1.0}, 100)
+    assert baseline.subtract({"a": 1.0}, 101)["a"] == pytest.approx(math.exp(-1))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.samples import sample_manifest
 from support.tiny_bundle import write_tiny_looks_bundle
 
-from edgehar import BundleError, Classifier, ConfigError, Frame, LookResizer, ModelBundle, PixelFormat
+from edgehar import BundleError, Classifier, Frame, LookResizer, ModelBundle, PixelFormat
 from edgehar.inspect.verify import verify
 from edgehar.model.bundle import manifest_json
 from edgehar.model.interpreter import TfliteModel
@@ -147,10 +147,29 @@ def test_frames_may_change_their_size_under_a_mask(bundle):
     assert classifier.frames_seen == 3
 
 
-def test_no_ring_holds_two_looks(bundle):
+def test_the_ring_holds_the_windows_that_the_network_sees(bundle):
     assert isinstance(bundle.make_resizer(), LookResizer)
-    with pytest.raises(ConfigError, match=r"two looks at each frame.*use make_resizer"):
-        bundle.make_ring()
+    pictures = scene(11, seed=3)
+    inputs = recent_inputs(bundle, pictures)
+    with bundle.make_ring() as ring:
+        with pytest.raises(RuntimeError, match="no latest frame"):
+            ring.latest()
+        for index, picture in enumerate(pictures):
+            assert ring.push(picture) == index
+            np.testing.assert_array_equal(ring.latest(), inputs[index])
+            if index + 1 < WINDOW:
+                with pytest.raises(RuntimeError, match=f"takes {WINDOW} frames and {index + 1} were pushed"):
+                    ring.window()
+            else:
+                np.testing.assert_array_equal(ring.window(), inputs[index + 1 - WINDOW : index + 1])
+        assert not ring.window().flags.writeable
+        ring.reset()
+        out = np.empty((2, 12, 12, 3), np.int8)
+        ring.shrink_into(pictures[0], out)
+        np.testing.assert_array_equal(out, inputs[0])
+        assert ring.count == 0
+    with pytest.raises(ValueError, match="closed"):
+        ring.push(pictures[0])
 
 
 def test_only_bundles_with_looks_need_a_newer_edgehar(bundle):

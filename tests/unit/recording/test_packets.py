@@ -14,7 +14,7 @@ def fill(ring, path, *, live=True, count=None):
     """Put a file's packets into a ring; returns how many."""
     with av.open(str(path)) as file:
         stream = file.streams.video[0]
-        feed = ring.begin(stream, live=live)
+        feed = ring.begin(stream, live=live, waits=not live)
         packets = [packet for packet in file.demux(stream) if packet.size][:count]
         for number, packet in enumerate(packets):
             feed.packet(packet)
@@ -64,11 +64,21 @@ def test_the_memory_of_small_packets_is_bounded_too():
     tracemalloc.start()
     for number in range(20_000):
         times = (3600 * number, 3600 * number, 3600)
-        ring.append(feed, segment, b"x" * (number % 50), times, is_key=number % 50 == 0, live=True)
+        ring.append(feed, segment, b"x" * (number % 50), times, is_key=number % 50 == 0, waits=False)
     held_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held_bytes < 2_000_000
     assert len(held(ring)) > 4000
+
+
+def test_a_file_at_the_pace_of_a_camera_keeps_the_times_of_the_file(tmp_path, ring):
+    with av.open(str(encode(tmp_path / "a.mp4", 50))) as file:
+        stream = file.streams.video[0]
+        feed = ring.begin(stream, live=False)
+        for packet in file.demux(stream):
+            feed.packet(packet)
+    # Even before the first frame is decoded.
+    assert [packet.captured_s for packet in held(ring)] == pytest.approx([n / RATE_HZ for n in range(50)], abs=0.01)
 
 
 def test_what_a_clip_needs_is_kept_for_longer(tmp_path, ring):

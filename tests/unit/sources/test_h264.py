@@ -34,6 +34,7 @@ STREAMS = {
     "several references": {"refs": "4", "g": "250"},
     "intra refresh": {"x264_params": "intra-refresh=1:keyint=20", "bf": "0"},
     "slices": {"x264_params": "slices=4", "g": "25", "bf": "0"},
+    "scaling lists": {"x264_params": "cqm=jvt", "g": "30", "bf": "0"},
 }
 
 
@@ -45,7 +46,7 @@ def test_a_whole_stream_has_no_gap(name, container):
     assert {detector.look(packet) for packet in sent} == {Loss.NOTHING}
 
 
-@pytest.mark.parametrize("name", ["no B-frames", "baseline", "slices"])
+@pytest.mark.parametrize("name", ["no B-frames", "baseline", "slices", "scaling lists"])
 def test_every_lost_frame_is_found_at_the_next_one(name):
     sent, extradata = packets(**STREAMS[name])
     keys = [number for number, packet in enumerate(sent) if b"\0\0\1\x65" in packet]
@@ -57,6 +58,24 @@ def test_every_lost_frame_is_found_at_the_next_one(name):
             number for number, packet in enumerate(sent) if number != lost and detector.look(packet) is Loss.BEFORE
         ]
         assert found == ([] if lost + 1 in keys else [lost + 1])
+
+
+def slice_of(number, *, is_reference, bits):
+    """The beginning of a slice: first macroblock 0, type P, parameter set 0, and a frame number."""
+    head = "1" + "00110" + "1" + f"{number:0{bits}b}"
+    return b"\0\0\1" + bytes([0x41 if is_reference else 0x01]) + int(f"{head:0<64}", 2).to_bytes(8, "big")
+
+
+def test_frames_that_have_the_number_of_the_last_reference_are_no_gap():
+    """Encoders of Dolby Vision give it to frames that are not references; the standard wants the next number."""
+    sent, extradata = packets(count=1, **STREAMS["no B-frames"])
+    detector = LossDetector(extradata)
+    assert detector.look(sent[0]) is Loss.NOTHING
+    bits = detector._bits
+    numbers = [(1, True), (2, True), (2, False), (2, False), (3, True), (3, False), (4, True)]
+    found = [detector.look(slice_of(number, is_reference=ref, bits=bits)) for number, ref in numbers]
+    assert set(found) == {Loss.NOTHING}
+    assert detector.look(slice_of(6, is_reference=True, bits=bits)) is Loss.BEFORE
 
 
 def test_a_missing_slice_is_found_in_its_frame():

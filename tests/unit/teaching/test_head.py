@@ -61,7 +61,8 @@ def test_a_correction_is_computed_as_in_numpy(network, nearness, new):
         scale = rng.uniform(0.005, 0.02, pooled.shape[1]).astype(np.float32)
         centres = ((pooled[:3] + (50 if nearness == "nowhere" else 0)) * scale).astype(np.float32)
         # The windows of the middles are near, the others about at the border.
-        gate = Gate(scale, centres, float(squared_distances(pooled * scale, pooled[:3] * scale).min(axis=1).mean()))
+        radius = squared_distances(pooled * scale, pooled[:3] * scale).min(axis=1).mean()
+        gate = Gate(scale, centres, np.array([0.8, 1.0, 1.3], np.float32) * np.float32(radius))
     correction = Correction(
         rng.normal(0, 0.02, (pooled.shape[1], labels)).astype(np.float32),
         rng.normal(size=labels).astype(np.float32),

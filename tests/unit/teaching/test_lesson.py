@@ -42,12 +42,15 @@ def test_folds_share_no_group_and_hold_out_every_clip_once(members):
 
 
 def test_kinds_that_differ_are_learned_for_unseen_groups():
-    clips = three_kinds()
+    clips = three_kinds(groups=10)
     lesson = Lesson(clips, 3)
     assert {lesson.predicted(i, None) for i in range(len(clips))} == {0}
+    right = 0
     for train, held_out in lesson.folds(range(len(clips))):
         correction = lesson.fit(train, lesson.best_penalty(train))
-        assert [lesson.predicted(i, correction) for i in held_out] == [clips[i].label for i in held_out]
+        right += sum(lesson.predicted(i, correction) == clips[i].label for i in held_out)
+    # A tenth of the windows of held-out groups lies outside the radius.
+    assert right >= 27
 
 
 def test_a_label_without_a_clip_keeps_its_logit():
@@ -68,8 +71,19 @@ def test_far_from_what_was_taught_the_old_head_answers():
     correction = Lesson(clips, 3).fit(range(len(clips)), 0.001)
     old, far = np.array([[0.3, 1.2, -0.5]]), np.full((1, 6), -9.0)
     np.testing.assert_array_equal(correction.logits(old, far), old)
-    near = np.concatenate([one.pooled for one in clips])
-    assert (correction.gate.share(near) > 0.5).mean() > 0.95
+    # The old head says 0: those clips need no correction, the others do.
+    shares = {
+        label: [correction.gate.share(one.pooled).mean() for one in clips if one.label == label] for label in (0, 1)
+    }
+    assert max(shares[0]) == 0
+    assert min(shares[1]) > 0.9
+
+
+def test_without_a_mistake_nothing_is_corrected():
+    clips = [one for one in three_kinds() if one.label == 0]
+    correction = Lesson(clips, 3).fit(range(len(clips)), 0.001)
+    for one in clips:
+        np.testing.assert_array_equal(correction.logits(one.old, one.pooled), one.old)
 
 
 def test_a_new_label_cannot_win_far_from_its_clips():

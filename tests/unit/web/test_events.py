@@ -280,7 +280,7 @@ class Examiner:
     def __init__(self, output):
         self.output = output
 
-    def run(self):
+    def examine(self):
         return self.output
 
     def stop(self):
@@ -302,3 +302,46 @@ def test_the_device_is_checked_at_a_button(output, status):
         assert browser.ask("POST", "/api/v1/doctor")[0] == status
     with site() as browser:
         assert browser.ask("POST", "/api/v1/doctor")[0] == 409
+
+
+class Painter:
+    """Explains clips, and counts how often."""
+
+    def __init__(self, answer=b"\xff\xd8"):
+        self.answer, self.asked = answer, []
+
+    def explain(self, clip, model, label):
+        self.asked.append((clip.suffix, model, label))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def stop(self):
+        pass
+
+
+def test_an_event_is_explained_once(store, folder):
+    from edgehar.web.services import Tools
+
+    chosen, painter = record(store, 1, "2026-11-20T12:00:00"), Painter()
+    with site(folder=folder, tools=Tools(explainer=painter)) as browser:
+        for _ in range(2):
+            assert browser.get(f"/api/v1/events/{chosen}/why.jpg") == (200, b"\xff\xd8")
+        assert painter.asked == [(".mp4", None, "fight")]
+        assert browser.get("/api/v1/events/nonsense/why.jpg")[0] == 404
+
+
+def test_what_cannot_be_explained_says_why(store, folder):
+    from edgehar.web.services import Tools
+
+    with_clip, without = record(store, 1, "2026-11-20T12:00:00"), record(store, 2, "2026-11-20T13:00:00", clip=False)
+    yard = record(store, 3, "2026-11-20T14:00:00", camera="yard")
+    for answer in (None, OSError(2, "missing")):
+        with site(folder=folder, tools=Tools(explainer=Painter(answer))) as browser:
+            assert browser.get(f"/api/v1/events/{with_clip}/why.jpg")[0] == 502
+            assert browser.get(f"/api/v1/events/{without}/why.jpg")[0] == 404
+            # Its camera, and so its model, is not there.
+            status, body = browser.get(f"/api/v1/events/{yard}/why.jpg")
+            assert (status, json.loads(body)["code"]) == (409, "other-model")
+    with site(folder=folder) as browser:
+        assert browser.get(f"/api/v1/events/{with_clip}/why.jpg")[0] == 409

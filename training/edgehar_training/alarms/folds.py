@@ -25,7 +25,8 @@ class Share:
     Attributes:
         run: which.
         test: recordings that it is judged on.
-        choice: recordings that its threshold is chosen on; their cameras are in neither its training nor its test part.
+        choice: recordings that its threshold can be chosen on if no other fold judges any: their cameras are in neither
+            its training nor its test part.
     """
 
     run: Run
@@ -34,11 +35,11 @@ class Share:
 
 
 def shares_of(runs: Sequence[Run], recordings: Sequence[Recording]) -> tuple[list[Share], list[Recording]]:
-    """Give every recording to one run of each seed, and to others for the choice of a threshold.
+    """Give every recording to one run of each seed, and to runs for the choice of a threshold.
 
     A recording is tested by the run whose test part holds its camera. If no run of that seed knows the camera, all are
-    blind to it, and such cameras are dealt to the runs in turn, by their names. A threshold is chosen on the recordings
-    of the validation part; if there is none, on recordings that the run is blind to and another one tests.
+    blind to it, and such cameras are dealt to the runs in turn, by their names. Without `other_folds`, a threshold is
+    chosen on the recordings of the validation part; if there is none, on others that the run is blind to.
 
     Recordings that are clips of the runs get the cameras that they have there.
 
@@ -67,6 +68,17 @@ def shares_of(runs: Sequence[Run], recordings: Sequence[Recording]) -> tuple[lis
         Share(run, test, _choice(known, test, recordings)) for run, test, known in zip(runs, tested, parts, strict=True)
     ]
     return shares, list(left_out.values())
+
+
+def other_folds(share: Share, shares: Sequence[Share]) -> list[Share]:
+    """Return the other runs of the same seed that judge ordinary recordings: a threshold is chosen on what they judge.
+
+    Each of these recordings is scored by the run that is blind to its camera, and none of them by the run itself. Four
+    folds of five hold four times the footage of a validation part, and a threshold for few alarms needs hours.
+    """
+    seed = share.run.config.split.seed
+    others = (other for other in shares if other is not share and other.run.config.split.seed == seed)
+    return [other for other in others if any(recording.ordinary for recording in other.test)]
 
 
 @dataclasses.dataclass(frozen=True)

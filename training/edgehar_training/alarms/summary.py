@@ -14,7 +14,7 @@ from edgehar.events.options import describe
 from edgehar_training.alarms import figures
 from edgehar_training.alarms.counting import REPEAT_S
 from edgehar_training.alarms.decisions import CANDIDATES, Rule, lowest_threshold
-from edgehar_training.alarms.folds import shares_of
+from edgehar_training.alarms.folds import other_folds, shares_of
 from edgehar_training.alarms.judging import LONG_S, Viewing, judge
 from edgehar_training.alarms.rules import parse_rules
 from edgehar_training.alarms.watching import ScoreCache
@@ -126,14 +126,19 @@ def summarize_runs(
     shares, left_out = shares_of(runs, recordings)
     shares = [share for share in shares if share.test]
     _check_shares(shares, options)
-    show, viewings, chosen = _Show(options, progress), [], {}
+    show, chosen = _Show(options, progress), {}
     first = ScoreCache(options.cache, bundle_of(shares[0].run), options.hop).bundle.manifest
     rule = rule_for(first.labels, first.decision, options)
-    for share in shares:
-        name, cache = _name(share.run, folder), ScoreCache(options.cache, bundle_of(share.run), options.hop)
-        viewings += show.watch(cache, share.test, name)
-        if options.most_per_hour is not None:
-            chosen[name] = _chosen_threshold(show.watch(cache, share.choice, name), rule, options)
+
+    def watched(share: Share, part: Sequence[Recording]) -> list[Viewing]:
+        return show.watch(ScoreCache(options.cache, bundle_of(share.run), options.hop), part, _name(share.run, folder))
+
+    tested = {share: watched(share, share.test) for share in shares}
+    viewings = [one for own in tested.values() for one in own]
+    for share in shares if options.most_per_hour is not None else ():
+        ordinary = [one for other in other_folds(share, shares) for one in tested[other] if one.recording.ordinary]
+        ordinary = ordinary or watched(share, share.choice)
+        chosen[_name(share.run, folder)] = _chosen_threshold(ordinary, rule, options)
     judged = list({one.path: one for share in shares for one in share.test}.values())
     seeds = sorted({run.config.split.seed for run in runs})
     how = "for each run on recordings that it was not judged on"
@@ -151,7 +156,8 @@ def summarize_runs(
 def watched_clips(runs: Sequence[Run], recordings: Sequence[Recording], options: AlarmOptions) -> int:
     """Return how many recordings `summarize_runs` scores, for a progress bar."""
     shares = [share for share in shares_of(runs, recordings)[0] if share.test]
-    choice = 0 if options.most_per_hour is None else sum(len(share.choice) for share in shares)
+    alone = [share for share in shares if not other_folds(share, shares)]
+    choice = 0 if options.most_per_hour is None else sum(len(share.choice) for share in alone)
     return choice + sum(len(share.test) for share in shares)
 
 
@@ -256,7 +262,7 @@ def _check_shares(shares: Sequence[Share], options: AlarmOptions) -> None:
     if not shares:
         raise DatasetError("no recording is left: every run has trained on the cameras of all of them")
     for share in shares:
-        if options.most_per_hour is not None and not share.choice:
+        if options.most_per_hour is not None and not other_folds(share, shares) and not share.choice:
             raise DatasetError(
                 f"{share.run.path}: there is no ordinary recording to choose its threshold on, of a camera that it has "
                 "neither trained on nor is judged on; give footage of more cameras"

@@ -118,7 +118,7 @@ def _frames(path: str) -> int:
     import av
 
     try:
-        with av.open(path) as container:
+        with av.open(path, metadata_errors="replace") as container:
             stream = container.streams.video[0]
             if stream.frames:
                 return int(stream.frames)

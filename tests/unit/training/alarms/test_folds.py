@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehar_training.alarms.folds import shares_of
+from edgehar_training.alarms.folds import other_folds, shares_of
 from edgehar_training.alarms.recordings import Recording
 from edgehar_training.data.datasets import Clip
 
@@ -84,3 +84,16 @@ def test_a_recording_of_the_run_itself_is_known_by_its_file_and_has_its_camera()
     (share,), left_out = shares_of([run], named)
     assert [(one.path, one.camera) for one in share.test] == [("/own/a.mp4", "own:a")]
     assert [one.path for one in left_out] == ["/own/b.mp4"]
+
+
+def test_other_folds_are_those_of_the_same_seed_that_judge_ordinary_recordings():
+    recordings = [*(recording(f"own:{camera}") for camera in "ab"), recording("own:c", ordinary=False)]
+    shares, _ = shares_of(runs_of(2), recordings)
+    for share in shares:
+        others = other_folds(share, shares)
+        assert share not in others
+        assert all(other.run.config.split.seed == share.run.config.split.seed for other in others)
+        assert all(any(one.ordinary for one in other.test) for other in others)
+    judging = [share for share in shares if any(one.ordinary for one in share.test)]
+    assert {len(other_folds(share, shares)) for share in judging} == {len(judging) // 2 - 1}
+    assert other_folds(shares[0], shares[:1]) == []

@@ -138,7 +138,7 @@ def _with_container(path: str, look: Callable[[InputContainer, VideoStream], Pro
     import av
 
     try:
-        with av.open(f"file:{path}") as container:
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
             return look(container, container.streams.video[0])
     except (av.FFmpegError, OSError, IndexError) as error:
         return Probe(damaged=f"it breaks off ({getattr(error, 'strerror', None) or type(error).__name__})")

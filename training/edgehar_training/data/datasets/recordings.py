@@ -92,7 +92,7 @@ def _length_s(path: Path) -> float:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             return 0.0 if container.duration is None else container.duration / av.time_base
     except (OSError, ValueError):  # the decoder reports the cause
         return 0.0
