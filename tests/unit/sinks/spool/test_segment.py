@@ -1,5 +1,8 @@
 """One file of a spool: its index, whatever the order of its records, and its end."""
 
+import errno
+import os
+
 import pytest
 
 from edgehar.sinks.spool.record import SpoolRow, encode_event
@@ -106,3 +109,28 @@ def test_space_is_reserved_or_refused(tmp_path):
     (tmp_path / "full").write_bytes(b"x" * 70_000)
     fill_with_zeros(tmp_path / "full")
     assert (tmp_path / "full").read_bytes() == bytes(70_000)
+
+
+def test_a_disk_that_takes_half_a_record_and_no_more_is_an_error_and_costs_no_other(path, monkeypatch):
+    segment, _ = opened(path, record(1))
+    write = os.pwrite
+    taken = []
+
+    def half(descriptor, data, offset):
+        if taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken.append(write(descriptor, data[:20], offset))
+        return taken[0]
+
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("os.pwrite", half)
+    monkeypatch.setattr("os.ftruncate", fail)
+    with pytest.raises(OSError, match="No space left"):
+        segment.append(record(2), row(2), sync=False)
+    monkeypatch.undo()
+    # The next record overwrites the half one.
+    segment.append(record(3), row(3), sync=False)
+    assert numbers(segment) == [1, 3]
+    assert [one.sequence for one in Segment(path).load()] == [1, 3]
