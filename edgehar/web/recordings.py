@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 # The name of a recording: time, label unless it is sealed, id of the event, part if there are several.
 _NAME = re.compile(r"(\d{6})Z-(?:(.*)-)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(-\d+)?")
-_MOST_CACHED = 2000
+# A sidecar holds every answer of its event: some 10 kB.
+_MOST_CACHED = 200
 MOST_LISTED = 200
 
 

@@ -1,5 +1,8 @@
 """One file of a spool: its index, whatever the order of its records, and its end."""
 
+import errno
+import os
+
 import pytest
 
 from edgehar.sinks.spool.record import SpoolRow, encode_event
@@ -106,3 +109,46 @@ def test_space_is_reserved_or_refused(tmp_path):
     (tmp_path / "full").write_bytes(b"x" * 70_000)
     fill_with_zeros(tmp_path / "full")
     assert (tmp_path / "full").read_bytes() == bytes(70_000)
+
+
+def test_a_disk_that_takes_half_a_record_and_no_more_is_an_error_and_costs_no_other(path, monkeypatch):
+    segment, _ = opened(path, record(1))
+    write = os.pwrite
+    taken = []
+
+    def half(descriptor, data, offset):
+        if taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken.append(write(descriptor, data[:20], offset))
+        return taken[0]
+
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("os.pwrite", half)
+    monkeypatch.setattr("os.ftruncate", fail)
+    with pytest.raises(OSError, match="No space left"):
+        segment.append(record(2), row(2), sync=False)
+    monkeypatch.undo()
+    # The next record overwrites the half one.
+    segment.append(record(3), row(3), sync=False)
+    assert numbers(segment) == [1, 3]
+    assert [one.sequence for one in Segment(path).load()] == [1, 3]
+
+
+def test_a_half_record_in_a_file_of_a_fixed_size_becomes_zeros_again(path, monkeypatch):
+    assert allocate(path, 4096)
+    segment = Segment(path)
+    assert list(segment.load()) == []
+    write, calls = os.pwrite, []
+
+    def half_then_full(descriptor, data, offset):
+        calls.append(offset)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[:20] if len(calls) == 1 else data, offset)
+
+    monkeypatch.setattr("os.pwrite", half_then_full)
+    with pytest.raises(OSError, match="No space left"):
+        segment.append(record(1), row(1), sync=False)
+    assert path.read_bytes() == bytes(4096)
