@@ -123,8 +123,7 @@ def _small_frames(path: Path, most: int) -> list[npt.NDArray[np.uint8]]:
     """Return every frame of a file as ffmpeg decodes and turns it, each before any scaling of its own size."""
     command = ["ffmpeg", "-v", "error", "-nostdin", "-i", f"file:{path}", "-map", "0:V:0", "-fps_mode", "passthrough"]
     command += ["-frames:v", str(most), "-vf"]
-    exactly = "scale=in_range=auto:out_range=full:flags=accurate_rnd+full_chroma_int"
-    command += [f"{exactly},format=bgr24,scale={WIDTH}:{HEIGHT}:flags=area", "-f", "rawvideo", "-"]
+    command += [f"format=bgr24,scale={WIDTH}:{HEIGHT}:flags=area", "-f", "rawvideo", "-"]
     done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
     size = WIDTH * HEIGHT * 3
     raw = np.frombuffer(done.stdout[: len(done.stdout) // size * size], np.uint8)

@@ -134,3 +134,21 @@ def test_a_disk_that_takes_half_a_record_and_no_more_is_an_error_and_costs_no_ot
     segment.append(record(3), row(3), sync=False)
     assert numbers(segment) == [1, 3]
     assert [one.sequence for one in Segment(path).load()] == [1, 3]
+
+
+def test_a_half_record_in_a_file_of_a_fixed_size_becomes_zeros_again(path, monkeypatch):
+    assert allocate(path, 4096)
+    segment = Segment(path)
+    assert list(segment.load()) == []
+    write, calls = os.pwrite, []
+
+    def half_then_full(descriptor, data, offset):
+        calls.append(offset)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[:20] if len(calls) == 1 else data, offset)
+
+    monkeypatch.setattr("os.pwrite", half_then_full)
+    with pytest.raises(OSError, match="No space left"):
+        segment.append(record(1), row(1), sync=False)
+    assert path.read_bytes() == bytes(4096)

@@ -362,3 +362,33 @@ def test_events_of_a_full_file_that_was_removed_while_in_use_are_counted(options
     assert "creating it again, with 3 of 4 events" in caplog.text
     assert "1 events dropped undelivered so far: their files were removed" in caplog.text
     spool.close()
+
+
+def test_a_disk_that_works_again_is_reported_once(options, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    spool = Spool.open("test", options)
+    with monkeypatch.context() as broken:
+        broken.setattr(spool._events, "append", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        fill(spool, 2)
+        assert (spool.depth, spool.on_disk) == (2, 0)
+    fill(spool, 1, start=2)
+    assert (spool.depth, spool.on_disk) == (3, 3)
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("No space left on device; the newest" in line for line in said) == 1
+    assert said.count("spool test: the disk takes events again") == 1
+    spool.close()
+
+
+def test_damaged_bytes_are_kept_beside_the_spool_for_its_owner_only(options, tmp_path):
+    spool = Spool.open("test", options)
+    fill(spool, 3)
+    spool.close()
+    path = tmp_path / "state/test.spool"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"payload 1", b"PAYLOAD 1"))
+    spool = Spool.open("test", options)
+    assert (ids(spool), spool.dropped) == (["id 0", "id 2"], 1)
+    spool.close()
+    damaged = tmp_path / "state/test.damaged"
+    assert b"PAYLOAD 1" in damaged.read_bytes()
+    assert damaged.stat().st_mode & 0o777 == 0o600
