@@ -15,8 +15,14 @@ import psutil
 import pytest
 
 RAY = Path(sys.executable).with_name("ray")
-# A token, which Ray asks every program for. It is read when Ray is imported.
-os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+# Read when Ray is imported. Ray asks every program for the token. By default, its workers have niceness 15, which on a
+# busy machine means that they do not run.
+os.environ |= {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",
+}
 
 STORE_BYTES = 100_000_000
 
@@ -28,12 +34,7 @@ class Node:
         command = [RAY, "start", "--num-cpus=1", f"--object-store-memory={STORE_BYTES}", "--disable-usage-stats"]
         self.log = folder / f"node-{time.monotonic_ns()}.log"
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [*command, "--block", *arguments],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
-            )
+            self.process = subprocess.Popen([*command, "--block", *arguments], stdout=log, stderr=subprocess.STDOUT)
 
     def kill(self):
         """Kill the node's processes, children first, as a power cut would."""
