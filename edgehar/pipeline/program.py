@@ -12,7 +12,7 @@ import msgspec
 from edgehar.config import diff
 from edgehar.errors import EdgeharError
 from edgehar.health.monitor import Monitor
-from edgehar.pipeline import build, memory
+from edgehar.pipeline import build, build_sinks, memory
 from edgehar.pipeline.models import make_keeper
 from edgehar.pipeline.runner import Runner, RunnerOptions
 from edgehar.sinks.mqtt.commands import SetEnabled, SetThreshold, TakeSnapshot
@@ -222,7 +222,7 @@ class Program:
         for stream, decider in zip(self._streams, deciders, strict=True):
             stream.decider.reconfigure(decider.options)
         if self._mqtt is not None:
-            self._mqtt.show_settings(build.settings_of(self._streams))
+            self._mqtt.show_settings(build_sinks.settings_of(self._streams))
         self._config = config
         _log.info("configuration read again; changed: %s", ", ".join(change.section for change in changes))
 
@@ -243,7 +243,7 @@ class Program:
             self._runner.replace_sinks(lambda: self._replacement_sinks(config, config))
 
     def _make_sinks(self, config: Config) -> list[Sink]:
-        sinks = build.make_sinks(config, self._streams, self._monitor, self._command)
+        sinks = build_sinks.make_sinks(config, self._streams, self._monitor, self._command)
         self._mqtt = sinks.mqtt
         return sinks.all if self._pages is None else [*sinks.all, self._pages.sink()]
 

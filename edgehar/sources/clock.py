@@ -25,6 +25,30 @@ _LATE_S = 0.1
 _MOST_STEPS, _STEPS_WITHIN_S = 5, 60.0
 
 
+class StampChoice:
+    """Choose between the presentation time and the decode time of a frame, as FFmpeg's best effort does.
+
+    Some demuxers guess presentation times, and guess them out of order. The decode times of the frames that come out of
+    the decoder are in the order of display.
+    """
+
+    def __init__(self) -> None:
+        """Start a stream."""
+        self._last: list[int | None] = [None, None]
+        self._faults = [0, 0]
+
+    def of(self, pts: int | None, dts: int | None) -> int | None:
+        """Return the time to use: that of which fewer were out of order so far, and the presentation time if equal."""
+        for place, stamp in enumerate((pts, dts)):
+            if stamp is not None:
+                last = self._last[place]
+                self._faults[place] += last is not None and stamp <= last
+                self._last[place] = stamp
+        if pts is None or dts is None:
+            return dts if pts is None else pts
+        return pts if self._faults[0] <= self._faults[1] else dts
+
+
 class FileClock:
     """Capture times of a file: seconds since the first frame that never decrease, even if stamps are missing.
 

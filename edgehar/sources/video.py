@@ -13,7 +13,7 @@ from edgehar.errors import SourceError
 from edgehar.frames import Frame, PixelFormat, YuvMatrix
 from edgehar.sources.address import name_of
 from edgehar.sources.base import HandleSource
-from edgehar.sources.clock import FileClock, LiveClock
+from edgehar.sources.clock import FileClock, LiveClock, StampChoice
 from edgehar.sources.decoding import Decoder
 from edgehar.sources.ffmpeg import open_container, reason_of, video_stream
 from edgehar.sources.options import VideoOptions
@@ -82,6 +82,7 @@ class VideoSource(HandleSource):
         joined = self.live or self._container.format.name in _CUT_ANYWHERE
         self._decoder = Decoder(self._stream, self.name, live=self.live, joined=joined)
         self._decoded = self._decoder.decode(self._packets())
+        self._stamps = StampChoice()
         self._loss_is_logged = False
         self._cut = False
         self._feed: PacketFeed | None = None
@@ -144,7 +145,11 @@ class VideoSource(HandleSource):
     def _stamp_s(self, decoded: VideoFrame) -> float | None:
         # AVI and MXF need not store presentation times. FFmpeg's invented ones are out of order with B-frames (as in
         # UCF101 and UT-Interaction). The decode times that come out with the frames are in display order.
-        stamp = decoded.dts if self._container.format.name in ("avi", "mxf") else decoded.pts
+        if self.live:
+            stamp = decoded.pts
+        else:
+            pts = None if self._container.format.name in ("avi", "mxf") else decoded.pts
+            stamp = self._stamps.of(pts, decoded.dts)
         return None if stamp is None or self._tick is None else stamp * self._tick[0] / self._tick[1]
 
     def _release(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ class LabelledClip:
         group: the camera, person or day it shares with other clips; its own path where nothing is known of that.
         item: the moment of the inbox that it is; None for a video file.
         span_s: the part of the video that the label is about, in seconds from its start; None for all of it.
+        event: id of the event that it shows; None if unknown.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class LabelledClip:
     group: str
     item: Item | None = None
     span_s: tuple[float, float] | None = None
+    event: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class LabelledClips:
         held_out: what the groups are, for the protocol: "groups held out", "days held out" and so on.
         grouped: whether groups are known; if not, clips are held out at random.
         ordinary: moments that were chosen by chance and have no label: a fair sample of the time watched.
+        events: moments of events without a label of their own.
         skipped: labels without a clip, with why.
     """
 
@@ -59,6 +62,7 @@ class LabelledClips:
     held_out: str
     grouped: bool = True
     ordinary: list[Item] = field(default_factory=list)
+    events: list[Item] = field(default_factory=list)
     skipped: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -105,28 +109,39 @@ def read_inbox(folder: Path) -> LabelledClips:
             skipped[str(path)] = str(error)
     if not clips:
         raise ConfigError(_why_nothing(folder, items, skipped))
-    ordinary = [item for item in items.values() if item.facts.why == "random" and not item.labelled]
+    unlabelled = [item for item in items.values() if not item.labelled]
+    ordinary = [item for item in unlabelled if item.facts.why == "random"]
+    events = [item for item in unlabelled if item.facts.event is not None]
     what = "days held out"
     if len({clip.group for clip in clips}) == 1:
         clips, what = [_by_hour(clip) for clip in clips], "hours held out"
-    return LabelledClips(clips, what, ordinary=ordinary, skipped=skipped)
+    return LabelledClips(clips, what, ordinary=ordinary, events=events, skipped=skipped)
 
 
 def combined(parts: Sequence[LabelledClips]) -> LabelledClips:
     """Return the clips of several folders.
 
+    A labelled recording is taken from the inbox if that holds the same event, because features of live frames are
+    better than those of a clip.
+
     Raises:
         ConfigError: a clip has two labels.
     """
-    clips = [clip for part in parts for clip in part.clips]
+    kept = {item.facts.event: item for part in parts for item in part.events}
+    clips = [_as_kept(clip, kept) for part in parts for clip in part.clips]
     _check_contradictions(clips)
     return LabelledClips(
         clips,
         "; ".join(dict.fromkeys(part.held_out for part in parts)),
         all(part.grouped for part in parts),
         [item for part in parts for item in part.ordinary],
-        {path: why for part in parts for path, why in part.skipped.items()},
+        skipped={path: why for part in parts for path, why in part.skipped.items()},
     )
+
+
+def _as_kept(clip: LabelledClip, kept: Mapping[str | None, Item]) -> LabelledClip:
+    item = None if clip.event is None or clip.item is not None else kept.get(clip.event)
+    return clip if item is None else replace(clip, item=item, path=item.clip or item.base)
 
 
 def _labelled(base: Path, item: Item | None) -> LabelledClip:
@@ -136,38 +151,38 @@ def _labelled(base: Path, item: Item | None) -> LabelledClip:
         raise ConfigError(f"{base}: the label was withdrawn")
     if item is not None:
         group = f"{item.base.parent.name}/{day_of(item.facts)}"
-        return LabelledClip(item.clip or item.base, label.label, group, item)
+        return LabelledClip(item.clip or item.base, label.label, group, item, event=item.facts.event)
     clip = base.with_name(f"{base.name}.mp4")
     if not clip.is_file():
         raise ConfigError(f"{base}: has a label, but the clip is gone; delete the label")
-    span_s, group = _of_recording(base)
-    return LabelledClip(clip, label.label, group or base.parent.as_posix(), span_s=span_s)
+    span_s, group, event = _of_recording(base)
+    return LabelledClip(clip, label.label, group or base.parent.as_posix(), span_s=span_s, event=event)
 
 
-def _of_recording(base: Path) -> tuple[tuple[float, float] | None, str]:
-    """Return the part of a recording that its event spans, and its camera and day."""
+def _of_recording(base: Path) -> tuple[tuple[float, float] | None, str, str | None]:
+    """Return the part of a recording that its event spans, its camera and day, and the id of the event."""
     path = base.with_name(f"{base.name}.json")
     try:
         sidecar = msgspec.json.decode(path.read_bytes(), type=Sidecar)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return None, ""
+        return None, "", None
     started = sidecar.events[0]
     group = f"{sidecar.source}/{started.time[:10]}"
     if sidecar.clip is None or sidecar.clip.start_s is None:
-        return None, group
+        return None, group, sidecar.id
     end_s = next((event.end_s for event in sidecar.events if event.end_s is not None), None)
     last_s = sidecar.clip.end_s if end_s is None else end_s
     begin_s = sidecar.clip.start_s
     # The first window of an event reaches back before its start by the time of a window, about two seconds.
     span_s = (max(0.0, started.start_s - 2.0 - begin_s), (last_s or started.start_s) - begin_s)
-    return span_s, group
+    return span_s, group, sidecar.id
 
 
 def _by_hour(clip: LabelledClip) -> LabelledClip:
     if clip.item is None:
         return clip
     facts = clip.item.facts
-    return LabelledClip(clip.path, clip.label, f"{clip.group}T{facts.time[11:13]}", clip.item, clip.span_s)
+    return replace(clip, group=f"{clip.group}T{facts.time[11:13]}")
 
 
 def _why_nothing(folder: Path, items: Mapping[Path, Item], skipped: Mapping[str, str]) -> str:
@@ -196,13 +211,13 @@ def _check_contradictions(clips: Sequence[LabelledClip]) -> None:
 
 
 def _identities(clip: LabelledClip) -> Iterator[str]:
-    if clip.item is None:
-        with clip.path.open("rb") as file:
-            yield hashlib.file_digest(file, "sha256").hexdigest()
+    if clip.event is not None:
+        yield clip.event
+    if clip.item is not None:
+        yield clip.item.facts.sha256
         return
-    yield clip.item.facts.sha256
-    if clip.item.facts.event is not None:
-        yield clip.item.facts.event
+    with clip.path.open("rb") as file:
+        yield hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_groups(path: Path) -> dict[str, str] | None:

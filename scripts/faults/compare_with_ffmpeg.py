@@ -51,7 +51,8 @@ class Reading:
         pixels: uint8 `(frames, 12, 16, 3)`, BGR.
         error: why it cannot be read; empty if it can.
         damaged: frames that the reader dropped as damaged.
-        flags: what explains differences: "cut" (joined recordings), "large" (over max_pixels).
+        flags: what explains differences: "cut" (joined recordings), "large" (over max_pixels), "tiny" (too small to
+            be averaged over areas).
     """
 
     times_s: list[float | None] = field(default_factory=list)
@@ -97,6 +98,8 @@ def read_with_ffmpeg(path: Path, most: int) -> Reading:
         return found
     if streams[0].get("width", 0) * streams[0].get("height", 0) > MAX_PIXELS:
         found.flags.add("large")
+    if streams[0].get("width", 0) < 2 * WIDTH or streams[0].get("height", 0) < 2 * HEIGHT:
+        found.flags.add("tiny")
     name = probe["format"]["format_name"]
     time = "pkt_dts_time" if name in ("avi", "mxf") else "best_effort_timestamp_time"
     entries = f"frame={time},key_frame"
@@ -134,7 +137,8 @@ def compare(ours: Reading, theirs: Reading) -> tuple[str, str]:
     """Return a verdict ("equal", "explained" or "different") and what differs."""
     if ours.error or theirs.error or not theirs.pixels:
         return _compare_errors(ours, theirs)
-    differences = [*_counts(ours, theirs), *_times(ours, theirs), *_pixels(ours, theirs)]
+    pixels = [] if "tiny" in theirs.flags else _pixels(ours, theirs)
+    differences = [*_counts(ours, theirs), *_times(ours, theirs), *pixels]
     if not differences:
         return "equal", ""
     why = explanation(ours)

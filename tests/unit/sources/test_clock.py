@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgehar.capture.freshness import Freshness
-from edgehar.sources.clock import FileClock, LiveClock
+from edgehar.sources.clock import FileClock, LiveClock, StampChoice
 
 steps = st.lists(st.tuples(st.floats(-5, 5), st.floats(0, 5)), min_size=1, max_size=50)
 
@@ -171,3 +171,18 @@ def test_gaps_of_one_recording_stay(jump_s, period_s):
     times = file_times(stamps_s, period_s)
     assert not any(cut for _, cut in times)
     assert [captured_s for captured_s, _ in times] == pytest.approx(np.maximum.accumulate(stamps_s))
+
+
+def test_presentation_times_out_of_order_give_way_to_decode_times():
+    """As FFmpeg reads CAVS and some H.264 in MPEG program streams: every third frame has the time of an earlier one."""
+    stamps = StampChoice()
+    pairs = [(0, 0), (1, 1), (2, 2), (0, 3), (4, 4), (5, 5), (3, 6), (7, 7)]
+    assert [stamps.of(*pair) for pair in pairs] == list(range(8))
+
+
+def test_presentation_times_in_order_are_used_whatever_the_decode_times():
+    stamps = StampChoice()
+    assert [stamps.of(*pair) for pair in [(2, 0), (3, 0), (4, 1), (5, None), (None, 7)]] == [2, 3, 4, 5, 7]
+    # A restart is no fault of one of them alone.
+    stamps = StampChoice()
+    assert [stamps.of(n % 4, n % 4) for n in range(8)] == [0, 1, 2, 3] * 2
