@@ -60,10 +60,10 @@ def test_a_cluster_that_loses_a_node(tiny_bundle, archive, table, cluster, tmp_p
     assert not (tmp_path / "r.parquet.parts").exists()
 
 
-def test_a_damaged_file_and_a_missing_one(tiny_bundle, archive, cluster, tmp_path):
+def test_a_damaged_file_and_a_missing_one(tiny_bundle, cluster, tmp_path):
     (tmp_path / "text.mp4").write_text("not a video")
-    out = tmp_path / "r.parquet"
-    done = batch(tiny_bundle, tmp_path / "text.mp4", out, tmp_path / "absent.mp4", "--ray", cluster.address)
+    (tmp_path / "list.txt").write_text(f"{tmp_path / 'text.mp4'}\n{tmp_path / 'absent.mp4'}\n")
+    done = batch(tiny_bundle, f"@{tmp_path / 'list.txt'}", tmp_path / "r.parquet", "--ray", cluster.address)
     assert done.returncode == 1
     assert list(pd.read_parquet(tmp_path / "r.sources.parquet")["status"]) == ["damaged", "damaged"]
 

@@ -289,7 +289,7 @@ PICTURE = ((1, 8, 8, 4), None)
         ("must be one-dimensional", (Operator.SOFTMAX, [((2, 3), None)], (2, 3))),
         ("reduces the batch", (Operator.SUM, [((4, 3), None), ((1,), int32(0))], (3,))),
         ("", (Operator.MEAN, [PICTURE, ((2,), int32(1, 2))], (1, 4))),
-        ("no multiple of 4", (Operator.MEAN, [((1, 8, 8, 6), None), ((1,), int32(-1))], (1, 8, 8))),
+        ("not a multiple of 4", (Operator.MEAN, [((1, 8, 8, 6), None), ((1,), int32(-1))], (1, 8, 8))),
         (
             "pads the batch",
             (Operator.PAD, [PICTURE, ((4, 2), int32([1, 0], [0, 0], [0, 0], [0, 0]))], (1, 8, 8, 4)),
