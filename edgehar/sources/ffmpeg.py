@@ -128,8 +128,10 @@ def video_stream(container: InputContainer, name: str, options: VideoOptions) ->
             f"({options.max_pixels:,}); raise it, or re-encode it: ffmpeg -i IN -vf scale=1920:-2 OUT.mp4"
         )
     lossy = container.format.name == "mpegts" or (container.format.name == "rtsp" and options.transport == "udp")
-    # The decoder of H.265 conceals errors without a flag on the frame.
-    lossy = lossy or stream.codec_context.name == "hevc"
+    # The decoder of H.265 conceals errors without a flag on the frame. Those of MPEG-1 and 2 always flag it, and with
+    # "explode" they refuse streams that are whole.
+    codec = stream.codec_context.name
+    lossy = (lossy or codec == "hevc") and codec not in ("mpeg1video", "mpeg2video")
     decoding = {"max_pixels": str(options.max_pixels)}
     # Report errors instead of concealing them.
     stream.codec_context.options = {**decoding, "err_detect": "explode"} if lossy else decoding
