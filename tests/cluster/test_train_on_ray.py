@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from support.helpers import assert_one_line_error, run_command, start_command
+from support.helpers import run_command, start_command
 from support.moving import write_moving_bars
 
 pytest.importorskip("ray", reason="needs Ray: pip install 'edgehar[cluster]'")
@@ -48,11 +48,6 @@ def test_runs_on_a_cluster_that_loses_a_node_are_those_made_without_it(arguments
                 node.kill()
         output = process.stdout.read()
     assert process.returncode == 0, lines
-    assert output == here.stdout
+    # Ray prints before it that a task is repeated.
+    assert output.endswith(here.stdout)
     assert results(tmp_path / "there") == results(tmp_path / "here")
-
-
-def test_an_error_of_a_run_is_said(arguments, cluster, tmp_path):
-    command = [*arguments, "--learning-rate", 1e30, "--ray", cluster.address, "--out", tmp_path / "runs"]
-    done = run_command("edgehar-train", *command, timeout_s=200)
-    assert_one_line_error(done, 1, "no longer a number")
