@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
-from edgehar.cli.numbers import whole_number
+from edgehar.cli.numbers import seconds, share, whole_number
 
 if TYPE_CHECKING:
     from typing import Any
@@ -49,11 +49,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--model", default="fight", help="path of a bundle, or the name of a shipped model (fight)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the table, NAME.parquet")
     parser.add_argument(
-        "--every", type=_seconds, default=0.0, metavar="S", help="store a prediction every S seconds of video (all)"
+        "--every", type=seconds, default=0.0, metavar="S", help="store a prediction every S seconds of video (all)"
     )
     parser.add_argument("--events-only", action="store_true", help="store no predictions")
     parser.add_argument(
-        "--threshold", type=_share, metavar="P", help="score that an action needs, 0 to 1 (the model's own)"
+        "--threshold", type=share, metavar="P", help="score that an action needs, 0 to 1 (the model's own)"
     )
     parser.add_argument(
         "--jobs",
@@ -126,17 +126,3 @@ def _print(summary: Summary) -> None:
     if len(failed) > _MOST_LISTED:
         _log.warning("and %d more; see status and error in %s", len(failed) - _MOST_LISTED, summary.sources)
     print(f"{len(outcomes)} files, {video_s / 3600:.2f} hours of video, {events} events, {len(failed)} files failed")
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: give seconds, 0 or more")
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text}: give a number from 0 to 1")
-    return value

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.cli.common import EXIT_DONE, EXIT_FAILED, Parser
+from edgehar.cli.numbers import seconds, share, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     listing.add_argument("--problems", action="store_true", help="only devices that need attention")
     listing.add_argument("--json", action="store_true", help="print JSON")
     listing.add_argument(
-        "--wait", type=_seconds, default=10.0, metavar="S", help="longest time to wait for the broker's messages (10)"
+        "--wait", type=seconds, default=10.0, metavar="S", help="longest time to wait for the broker's messages (10)"
     )
     listing.set_defaults(run=_list)
     watching = commands.add_parser("watch", help="print changes and alarms as they happen, until Ctrl-C")
@@ -70,7 +71,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     back = commands.add_parser("rollback", help="have devices leave the model that was pushed to them last")
     _add_broker(back)
     back.add_argument("devices", nargs="+", metavar="DEVICE", help="names of devices, with * and ?")
-    back.add_argument("--timeout", type=_seconds, default=60.0, metavar="S", help="time for an answer (60)")
+    back.add_argument("--timeout", type=seconds, default=60.0, metavar="S", help="time for an answer (60)")
     back.set_defaults(run=_rollback)
 
 
@@ -85,20 +86,20 @@ def _add_push(commands: argparse._SubParsersAction[Any]) -> None:
     push.add_argument("bundle", type=Path, metavar="BUNDLE", help="the model, NAME.edgehar, signed with edgehar sign")
     push.add_argument("devices", nargs="+", metavar="DEVICE", help="names of devices, with * and ?")
     push.add_argument("--model", default="", help="the configured model that it replaces (the only one)")
-    push.add_argument("--canary", type=_count, default=1, metavar="N", help="devices that get it first (1)")
+    push.add_argument("--canary", type=whole_number(1), default=1, metavar="N", help="devices that get it first (1)")
     push.add_argument(
-        "--watch", type=_seconds, default=600.0, metavar="S", help="how long each must be well with it (600)"
+        "--watch", type=seconds, default=600.0, metavar="S", help="how long each must be well with it (600)"
     )
-    push.add_argument("--shadow", type=_seconds, default=0.0, metavar="S", help="time in shadow first (0)")
+    push.add_argument("--shadow", type=seconds, default=0.0, metavar="S", help="time in shadow first (0)")
     push.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=300.0,
         metavar="S",
         help="time to fetch and start it, beyond the others (300)",
     )
     push.add_argument(
-        "--max-failures", type=_share, default=0.02, metavar="P", help="share of devices that may fail (0.02)"
+        "--max-failures", type=share, default=0.02, metavar="P", help="share of devices that may fail (0.02)"
     )
     push.set_defaults(run=_push)
 
@@ -272,24 +273,3 @@ def _summary(devices: list[DeviceView], view: FleetView) -> str:
     ill = sum(bool(device.problems(view.now())) for device in devices)
     ignored = f"; {view.ignored} messages not understood" if view.ignored else ""
     return f"{len(devices)} devices: {online} online, {len(devices) - online} offline, {ill} need attention{ignored}"
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds, 0 or more")
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
