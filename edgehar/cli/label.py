@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         return _list(inbox, args.json)
     with _Keys(sys.stdin) as keys:
-        return Labelling(inbox, keys.read, keys.line, play=args.play).run()
+        return Labeling(inbox, keys.read, keys.line, play=args.play).run()
 
 
 def _folder(args: argparse.Namespace) -> Path:
@@ -123,7 +123,7 @@ def describe(item: Item) -> str:
     return f"{when}  {facts.source}  {facts.why}: {facts.answer} {facts.score:.2f}"
 
 
-class Labelling:
+class Labeling:
     """Asks about each moment that has no label."""
 
     def __init__(
@@ -148,12 +148,12 @@ class Labelling:
         self._play, self._out = play, out or sys.stdout
         self._classes: list[str] = []
         self._waiting: list[Item] = []
-        # Positions of the moments that were labelled, in that order.
+        # Positions of the moments that were labeled, in that order.
         self._done: list[int] = []
 
     def run(self) -> int:
         """Ask until all have labels, or the user quits."""
-        self._waiting, self._classes = self._inbox.unlabelled(), self._known_classes()
+        self._waiting, self._classes = self._inbox.unlabeled(), self._known_classes()
         if not self._waiting:
             self._print("nothing waits for a label")
             return EXIT_DONE
@@ -161,7 +161,7 @@ class Labelling:
         while at is not None and at < len(self._waiting):
             at = self._ask(at)
         folder = self._inbox.folder
-        self._print(f"{len(self._done)} labelled; teach with: edgehar teach MODEL --inbox {folder} --out NEW.edgehar")
+        self._print(f"{len(self._done)} labeled; teach with: edgehar teach MODEL --inbox {folder} --out NEW.edgehar")
         return EXIT_DONE
 
     def _ask(self, at: int) -> int | None:

@@ -28,7 +28,7 @@ EXAMPLES = """\
   edgehar config init                   write a configuration to edit; see also config check, config show
   edgehar data check clips              check clips before training
   edgehar doctor                        check that everything a device needs is there
-  edgehar teach fight --data clips --out hall.edgehar   teach a model from labelled clips, on this machine
+  edgehar teach fight --data clips --out hall.edgehar   teach a model from labeled clips, on this machine
   edgehar fleet list --mqtt mqtt://ops@broker/edgehar   devices at a broker, their health, models and alarms
   edgehar label                         label what a run has kept in its inbox, to teach from it
   edgehar history --at-most 1/week      find the threshold that keeps a camera quiet, from its own scores

@@ -1,4 +1,4 @@
-"""`edgehar teach`: teach a model new classes, or what is ordinary here, from labelled clips or a labelled inbox.
+"""`edgehar teach`: teach a model new classes, or what is ordinary here, from labeled clips or a labeled inbox.
 
 The encoder stays as it is; only the head is fitted, on this machine, without TensorFlow. The new bundle is written only
 if it answers held-out clips better than the old one. The old bundle is not changed.
@@ -32,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "teach",
-        help="teach a model from labelled clips or a labelled inbox, on this machine",
+        help="teach a model from labeled clips or a labeled inbox, on this machine",
         description=__doc__,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -52,7 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="a labelled inbox, or a folder of recordings with labels; may be given several times",
+        help="a labeled inbox, or a folder of recordings with labels; may be given several times",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new bundle, NAME.edgehar")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Labelled clips to teach from: `<label>/<clip>` folders, and moments and recordings that a person has labelled."""
+"""Labeled clips to teach from: `<label>/<clip>` folders, and moments and recordings that a person has labeled."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_SHOWN = 3
 
 
 @dataclass(frozen=True)
-class LabelledClip:
+class LabeledClip:
     """A clip with its label.
 
     Attributes:
@@ -46,7 +46,7 @@ class LabelledClip:
 
 
 @dataclass(frozen=True)
-class LabelledClips:
+class LabeledClips:
     """Clips with labels, and what else was found.
 
     Attributes:
@@ -58,7 +58,7 @@ class LabelledClips:
         skipped: labels without a clip, with why.
     """
 
-    clips: list[LabelledClip]
+    clips: list[LabeledClip]
     held_out: str
     grouped: bool = True
     ordinary: list[Item] = field(default_factory=list)
@@ -66,7 +66,7 @@ class LabelledClips:
     skipped: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_clips(folder: Path) -> LabelledClips:
+def read_clips(folder: Path) -> LabeledClips:
     """List the clips below `folder/<label>/`, however deep.
 
     `groups.csv` in the folder, if there is one, has the columns `clip` (path below the folder) and `group`.
@@ -82,14 +82,14 @@ def read_clips(folder: Path) -> LabelledClips:
         for path in sorted(label.rglob("*")):
             if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
                 name = path.relative_to(folder).as_posix()
-                clips.append(LabelledClip(path, label.name, name if groups is None else groups.get(name, name)))
+                clips.append(LabeledClip(path, label.name, name if groups is None else groups.get(name, name)))
     if not clips:
         raise ConfigError(f"{folder}: holds no clip; put video files into {folder}/<label>/")
     what = "random by clip, without groups.csv" if groups is None else "groups held out"
-    return LabelledClips(clips, what, groups is not None)
+    return LabeledClips(clips, what, groups is not None)
 
 
-def read_inbox(folder: Path) -> LabelledClips:
+def read_inbox(folder: Path) -> LabeledClips:
     """List what has a label below a folder: moments of an inbox, and recordings of `edgehar-run --record`.
 
     A group is one camera on one day, or in one hour if there is only one such day.
@@ -104,24 +104,24 @@ def read_inbox(folder: Path) -> LabelledClips:
     for path in sorted(folder.rglob(f"*{LABEL_SUFFIX}")):
         base = path.with_name(path.name.removesuffix(LABEL_SUFFIX))
         try:
-            clips.append(_labelled(base, items.get(base)))
+            clips.append(_labeled(base, items.get(base)))
         except ConfigError as error:
             skipped[str(path)] = str(error)
     if not clips:
         raise ConfigError(_why_nothing(folder, items, skipped))
-    unlabelled = [item for item in items.values() if not item.labelled]
-    ordinary = [item for item in unlabelled if item.facts.why == "random"]
-    events = [item for item in unlabelled if item.facts.event is not None]
+    unlabeled = [item for item in items.values() if not item.labeled]
+    ordinary = [item for item in unlabeled if item.facts.why == "random"]
+    events = [item for item in unlabeled if item.facts.event is not None]
     what = "days held out"
     if len({clip.group for clip in clips}) == 1:
         clips, what = [_by_hour(clip) for clip in clips], "hours held out"
-    return LabelledClips(clips, what, ordinary=ordinary, events=events, skipped=skipped)
+    return LabeledClips(clips, what, ordinary=ordinary, events=events, skipped=skipped)
 
 
-def combined(parts: Sequence[LabelledClips]) -> LabelledClips:
+def combined(parts: Sequence[LabeledClips]) -> LabeledClips:
     """Return the clips of several folders.
 
-    A labelled recording is taken from the inbox if that holds the same event, because features of live frames are
+    A labeled recording is taken from the inbox if that holds the same event, because features of live frames are
     better than those of a clip.
 
     Raises:
@@ -130,7 +130,7 @@ def combined(parts: Sequence[LabelledClips]) -> LabelledClips:
     kept = {item.facts.event: item for part in parts for item in part.events}
     clips = [_as_kept(clip, kept) for part in parts for clip in part.clips]
     _check_contradictions(clips)
-    return LabelledClips(
+    return LabeledClips(
         clips,
         "; ".join(dict.fromkeys(part.held_out for part in parts)),
         all(part.grouped for part in parts),
@@ -139,24 +139,24 @@ def combined(parts: Sequence[LabelledClips]) -> LabelledClips:
     )
 
 
-def _as_kept(clip: LabelledClip, kept: Mapping[str | None, Item]) -> LabelledClip:
+def _as_kept(clip: LabeledClip, kept: Mapping[str | None, Item]) -> LabeledClip:
     item = None if clip.event is None or clip.item is not None else kept.get(clip.event)
     return clip if item is None else replace(clip, item=item, path=item.clip or item.base)
 
 
-def _labelled(base: Path, item: Item | None) -> LabelledClip:
+def _labeled(base: Path, item: Item | None) -> LabeledClip:
     label = read_label(base)
     # Read a moment ago; someone may have withdrawn it since.
     if label is None:
         raise ConfigError(f"{base}: the label was withdrawn")
     if item is not None:
         group = f"{item.base.parent.name}/{day_of(item.facts)}"
-        return LabelledClip(item.clip or item.base, label.label, group, item, event=item.facts.event)
+        return LabeledClip(item.clip or item.base, label.label, group, item, event=item.facts.event)
     clip = base.with_name(f"{base.name}.mp4")
     if not clip.is_file():
         raise ConfigError(f"{base}: has a label, but the clip is gone; delete the label")
     span_s, group, event = _of_recording(base)
-    return LabelledClip(clip, label.label, group or base.parent.as_posix(), span_s=span_s, event=event)
+    return LabeledClip(clip, label.label, group or base.parent.as_posix(), span_s=span_s, event=event)
 
 
 def _of_recording(base: Path) -> tuple[tuple[float, float] | None, str, str | None]:
@@ -178,7 +178,7 @@ def _of_recording(base: Path) -> tuple[tuple[float, float] | None, str, str | No
     return span_s, group, sidecar.id
 
 
-def _by_hour(clip: LabelledClip) -> LabelledClip:
+def _by_hour(clip: LabeledClip) -> LabeledClip:
     if clip.item is None:
         return clip
     facts = clip.item.facts
@@ -193,9 +193,9 @@ def _why_nothing(folder: Path, items: Mapping[Path, Item], skipped: Mapping[str,
     return f"{folder}: holds nothing with a label; give the folder of [inbox], or of edgehar-run --record"
 
 
-def _check_contradictions(clips: Sequence[LabelledClip]) -> None:
+def _check_contradictions(clips: Sequence[LabeledClip]) -> None:
     """Raise ConfigError if the same clip, or the same event, has two labels."""
-    seen: dict[str, LabelledClip] = {}
+    seen: dict[str, LabeledClip] = {}
     contradictions = []
     for clip in clips:
         for key in _identities(clip):
@@ -210,7 +210,7 @@ def _check_contradictions(clips: Sequence[LabelledClip]) -> None:
         )
 
 
-def _identities(clip: LabelledClip) -> Iterator[str]:
+def _identities(clip: LabeledClip) -> Iterator[str]:
     if clip.event is not None:
         yield clip.event
     if clip.item is not None:

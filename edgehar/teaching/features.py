@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar.model.network import Network
-    from edgehar.teaching.clips import LabelledClip
+    from edgehar.teaching.clips import LabeledClip
 
     Windows = npt.NDArray[np.int8]
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _STARTING_FRAMES = 2
 
 
-def windows_of(network: Network, clip: LabelledClip, hop: int) -> Windows:
-    """Return the windows of a labelled clip, one every `hop` frames, int8 `(windows, window, features)`.
+def windows_of(network: Network, clip: LabeledClip, hop: int) -> Windows:
+    """Return the windows of a labeled clip, one every `hop` frames, int8 `(windows, window, features)`.
 
     The features of a moment are used as they were kept, if this encoder made them; else its clip is encoded.
 

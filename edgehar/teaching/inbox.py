@@ -103,7 +103,7 @@ class Item:
         return path if path.is_file() else None
 
     @property
-    def labelled(self) -> bool:
+    def labeled(self) -> bool:
         """Whether it has a label."""
         return label_path(self.base).exists()
 
@@ -171,9 +171,9 @@ class Inbox:
         found = [item for path in self._facts_files() if (item := self._item(path)) is not None]
         return sorted(found, key=lambda item: (item.facts.time, item.id))
 
-    def unlabelled(self) -> list[Item]:
+    def unlabeled(self) -> list[Item]:
         """Return what waits for a label: events first, then by time."""
-        waiting = [item for item in self.items() if not item.labelled]
+        waiting = [item for item in self.items() if not item.labeled]
         return sorted(waiting, key=lambda item: item.facts.why != "event")
 
     def find(self, item_id: str) -> Item:
@@ -229,7 +229,7 @@ class Inbox:
         items = self.items()
         sizes = {item.id: item.size for item in items}
         total, gone = sum(sizes.values()), 0
-        for item in sorted(items, key=lambda item: item.labelled):
+        for item in sorted(items, key=lambda item: item.labeled):
             if total <= max_bytes:
                 break
             item.remove()

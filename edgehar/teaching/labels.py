@@ -1,4 +1,4 @@
-"""Labels that a person gave: one small JSON file beside each thing that is labelled.
+"""Labels that a person gave: one small JSON file beside each thing that is labeled.
 
 A label of `hall/20261130T022511-fight-01ab.mp4` is in `hall/20261130T022511-fight-01ab.label.json`. The pages and
 `edgehar label` write these files beside clips of events and beside items of the inbox; `edgehar teach` reads them.
@@ -31,7 +31,7 @@ class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     Attributes:
         label: the right answer: a class of the model, a new class, or `ORDINARY` for nothing to report.
         answer: what the model said; None if it said nothing.
-        time: when it was labelled (UTC, ISO 8601).
+        time: when it was labeled (UTC, ISO 8601).
         by: who or what asked: "terminal", "page", or a name.
     """
 

@@ -66,6 +66,6 @@ class InboxOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_mb: Annotated[
         float,
         msgspec.Meta(
-            ge=1, le=100_000, description="Size of the inbox in MB; the oldest moments go, labelled ones last."
+            ge=1, le=100_000, description="Size of the inbox in MB; the oldest moments go, labeled ones last."
         ),
     ] = 500.0

@@ -1,4 +1,4 @@
-"""`edgehar teach`: a bundle and labelled clips become a new bundle, with proof on held-out clips, or are refused."""
+"""`edgehar teach`: a bundle and labeled clips become a new bundle, with proof on held-out clips, or are refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar.model.manifest import Decision, Manifest
-    from edgehar.teaching.clips import LabelledClips
+    from edgehar.teaching.clips import LabeledClips
     from edgehar.teaching.inbox import Item
 
     Floats = npt.NDArray[np.float64]
@@ -120,13 +120,13 @@ class NotBetterError(EdgeharError):
 
 def teach(
     bundle: ModelBundle,
-    clips: LabelledClips,
+    clips: LabeledClips,
     out: Path,
     *,
     background: Collection[str] = (),
     on_clip: Callable[[], None] = lambda: None,
 ) -> Verdict:
-    """Teach a bundle's head from labelled clips and write the new bundle, if it is better on held-out clips.
+    """Teach a bundle's head from labeled clips and write the new bundle, if it is better on held-out clips.
 
     The encoder stays as it is. Labels that the bundle has already may be among those of the clips; the others are new
     classes. A label without a clip keeps its logit. `ordinary` means the bundle's own background label, if it has just
@@ -134,7 +134,7 @@ def teach(
 
     Args:
         bundle: what to start from; it is not changed.
-        clips: labelled clips.
+        clips: labeled clips.
         out: the new bundle; replaced if it is there.
         background: new labels that are ordinary: they open no event.
         on_clip: called after each clip that was encoded or left out.
@@ -181,7 +181,7 @@ def teach(
     return verdict
 
 
-def _label_names(clips: LabelledClips, manifest: Manifest) -> dict[str, str]:
+def _label_names(clips: LabeledClips, manifest: Manifest) -> dict[str, str]:
     """Return the model's name of each label of the clips."""
     names = {clip.label: clip.label for clip in clips.clips}
     if ORDINARY in names and ORDINARY not in manifest.labels and len(manifest.decision.background) == 1:
@@ -204,7 +204,7 @@ def _check_counts(counts: Mapping[str, int], known: Collection[str]) -> None:
 
 def _encode(
     network: Network,
-    clips: LabelledClips,
+    clips: LabeledClips,
     names: Mapping[str, str],
     labels: list[str],
     on_clip: Callable[[], None],
@@ -322,7 +322,7 @@ def _card(taught: Taught) -> str:
 ## Taught on a device
 
 This bundle was made from `{taught.base}` by `edgehar teach`. The encoder is unchanged. The head was corrected from
-labelled clips: {clips}. Figures above are those of `{taught.base}`.
+labeled clips: {clips}. Figures above are those of `{taught.base}`.
 
 On held-out clips ({taught.protocol}) the old head was right for {taught.before:.1%} and the new one for
 {taught.after:.1%}, as the mean over labels.

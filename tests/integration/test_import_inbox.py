@@ -14,7 +14,7 @@ pytest.importorskip("edgehar_training")
 
 
 def add(inbox, number, label, *, clip=True, seed=0):
-    """A labelled moment with a clip of three seconds, of which the last two are the moment."""
+    """A labeled moment with a clip of three seconds, of which the last two are the moment."""
     features = np.random.default_rng(1000 * seed + number).integers(-128, 127, (20, 8)).astype(np.int8)
     path = None
     if clip:

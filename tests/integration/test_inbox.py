@@ -1,4 +1,4 @@
-"""The inbox of a real run: kept, labelled in a terminal, taught from, and what a user does wrong."""
+"""The inbox of a real run: kept, labeled in a terminal, taught from, and what a user does wrong."""
 
 import json
 import os
@@ -105,7 +105,7 @@ def test_it_is_off_by_default(tiny_bundle, tmp_path):
 
 def test_keys_in_a_terminal(inbox):
     """`r`, a number, a new class, undo and quit, as a person presses them."""
-    before = inbox.unlabelled()
+    before = inbox.unlabeled()
     leader, follower = pty.openpty()
     command = [COMMANDS / "edgehar", "label", inbox.folder]
     with subprocess.Popen(command, stdin=follower, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as asked:
@@ -118,7 +118,7 @@ def test_keys_in_a_terminal(inbox):
             (b"1", "[3/"),
             (b"nfalling over\n", "[4/"),
             (b"s", "[5/"),
-            (b"q", "labelled"),
+            (b"q", "labeled"),
         ):
             os.write(leader, keys)
             for line in asked.stdout:
@@ -130,7 +130,7 @@ def test_keys_in_a_terminal(inbox):
     labels = [path.read_text() for path in sorted(inbox.folder.glob("*/*.label.json"))]
     assert len(labels) == 3
     by_id = {item.id: json.loads(item.base.with_name(f"{item.base.name}.label.json").read_text())
-             for item in before[:4] if item.labelled}  # fmt: skip
+             for item in before[:4] if item.labeled}  # fmt: skip
     first, second, third, fourth = before[:4]
     assert by_id[first.id]["label"] == first.facts.answer
     assert by_id[second.id]["label"] in {"bright", "dark"} - {second.facts.answer}

@@ -25,7 +25,7 @@ def test_a_moment_is_read_back(inbox):
     assert item == added
     assert item.facts.event == "e1"
     assert item.clip is None
-    assert not item.labelled
+    assert not item.labeled
     np.testing.assert_array_equal(item.features(), FEATURES)
     assert inbox.find(item.id) == item
 
@@ -58,12 +58,12 @@ def test_a_clip_comes_along_and_goes_along(inbox, tmp_path):
 def test_events_wait_first(inbox):
     inbox.add(facts_of(0, why="random"), FEATURES)
     inbox.add(facts_of(1, why="event"), FEATURES)
-    labelled = inbox.add(facts_of(2, why="event"), FEATURES)
-    write_label(labelled.base, Label("bright"))
-    assert [item.facts.why for item in inbox.unlabelled()] == ["event", "random"]
+    labeled = inbox.add(facts_of(2, why="event"), FEATURES)
+    write_label(labeled.base, Label("bright"))
+    assert [item.facts.why for item in inbox.unlabeled()] == ["event", "random"]
 
 
-def test_the_bound_takes_the_oldest_and_labelled_ones_last(inbox):
+def test_the_bound_takes_the_oldest_and_labeled_ones_last(inbox):
     items = [inbox.add(facts_of(number), FEATURES) for number in range(6)]
     write_label(items[0].base, Label("dark"))
     size = max(item.size for item in inbox.items())

@@ -95,7 +95,7 @@ def test_a_new_label_cannot_win_far_from_its_clips():
 
 
 def test_a_lesson_of_one_label_changes_only_its_scene():
-    """False alarms alone, labelled as ordinary, must not silence the model elsewhere."""
+    """False alarms alone, labeled as ordinary, must not silence the model elsewhere."""
     clips = [one for one in three_kinds() if one.label == 2]
     correction = Lesson(clips, 3).fit(range(len(clips)), 0.0001)
     own = np.concatenate([correction.logits(one.old, one.pooled) for one in clips])

@@ -1,4 +1,4 @@
-"""`edgehar data`: check clips before training on them, and import labelled clips of devices."""
+"""`edgehar data`: check clips before training on them, and import labeled clips of devices."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def _add_import(actions: argparse._SubParsersAction[Any]) -> None:
-    importing = _add(actions, "import-inbox", "make a data set of the labelled inboxes of devices", _import)
+    importing = _add(actions, "import-inbox", "make a data set of the labeled inboxes of devices", _import)
     importing.add_argument("inboxes", nargs="+", metavar="[NAME=]DIR", help="an inbox, and the name of its device")
     importing.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new folder of clips")
     importing.add_argument(

@@ -1,4 +1,4 @@
-"""Labelled moments and recordings of devices as a data set: copies of the clips, and a table with spans and groups."""
+"""Labeled moments and recordings of devices as a data set: copies of the clips, and a table with spans and groups."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgehar_training.data.datasets.manifest import write_csv
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from edgehar.teaching.clips import LabelledClip
+    from edgehar.teaching.clips import LabeledClip
 
 TABLE = "clips.csv"
 
@@ -29,7 +29,7 @@ class Imported:
 
     Attributes:
         clips: clips of the table.
-        without_clip: labelled moments of which only features were kept.
+        without_clip: labeled moments of which only features were kept.
         twice: moments that several inboxes hold.
         skipped: labels that could not be used, with why.
     """
@@ -47,7 +47,7 @@ def import_inboxes(
     ordinary: str = ORDINARY,
     on_clip: Callable[[], None] = lambda: None,
 ) -> Imported:
-    """Copy the labelled clips of several devices into one folder, and write the table `clips.csv`.
+    """Copy the labeled clips of several devices into one folder, and write the table `clips.csv`.
 
     A group is a device, a camera and a day. The table is written last, so that it never names a clip that is not there.
 
@@ -79,7 +79,7 @@ def import_inboxes(
             on_clip()
     if not clips:
         raise DatasetError(
-            f"{', '.join(map(str, inboxes.values()))}: {without_clip} labelled moments, none with a clip; set "
+            f"{', '.join(map(str, inboxes.values()))}: {without_clip} labeled moments, none with a clip; set "
             'keep = "clips" under [inbox]'
         )
     with whole_file(out / TABLE) as temporary, temporary.open("w", encoding="utf-8", newline="") as table:
@@ -104,7 +104,7 @@ def device_folders(arguments: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def _copied(clip: LabelledClip, source: Path, device: str, out: Path, ordinary: str) -> Clip:
+def _copied(clip: LabeledClip, source: Path, device: str, out: Path, ordinary: str) -> Clip:
     label = ordinary if clip.label == ORDINARY else clip.label
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{device}-{source.parent.name}-{source.name}").strip("-")
     folder = out / re.sub(r"[^\w.-]+", "-", label)
@@ -120,5 +120,5 @@ def _copied(clip: LabelledClip, source: Path, device: str, out: Path, ordinary: 
     return Clip(target.relative_to(out).as_posix(), label, f"{device}/{clip.group}", begin_s, end_s)
 
 
-def _identity(clip: LabelledClip) -> str:
+def _identity(clip: LabeledClip) -> str:
     return str(clip.path) if clip.item is None else clip.item.facts.sha256

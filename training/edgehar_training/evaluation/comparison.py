@@ -84,9 +84,9 @@ def _check_same_task(first: Evaluated, other: Evaluated) -> None:
             f"{first.target} and {other.target} were tested on no clip in common: train both with the same data, "
             "--split, --folds and --seed"
         )
-    if relabelled := sorted(name for name in common if mine[name] != theirs[name]):
+    if relabeled := sorted(name for name in common if mine[name] != theirs[name]):
         raise DatasetError(
-            f"{relabelled[0]}: is {mine[relabelled[0]]!r} in {first.target} and {theirs[relabelled[0]]!r} in "
+            f"{relabeled[0]}: is {mine[relabeled[0]]!r} in {first.target} and {theirs[relabeled[0]]!r} in "
             f"{other.target}: they are of different data"
         )
 

@@ -29,7 +29,7 @@ def recorded(tmp_path):
     return clip, folder, inbox, kept
 
 
-def test_a_labelled_recording_is_the_time_of_its_event(recorded):
+def test_a_labeled_recording_is_the_time_of_its_event(recorded):
     clip, folder, _, _ = recorded
     (found,) = read_inbox(folder).clips
     assert (found.path, found.label, found.group) == (clip, "bright", "hall/2026-11-21")
