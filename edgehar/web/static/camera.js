@@ -25,6 +25,7 @@ async function load() {
   areas.load(given.masks.value, given.region.value, given.region.value);
   showAreas();
   showHours();
+  thresholds.clear();
   await showThresholds();
   byId("camera").removeAttribute("aria-busy");
 }
