@@ -213,15 +213,17 @@ def _item(value: Any) -> Any:
 def _setting_at(path: Sequence[str | int]) -> Setting | None:
     struct: Any = Config
     setting: Setting | None = None
+    number_due = False
     for part in path:
+        if isinstance(part, int) != number_due or (isinstance(part, int) and part < 0):
+            return None
         if isinstance(part, int):
-            if setting is None or not setting.many:
-                return None
+            number_due = False
             continue
         setting = None if struct is None else settings_of(struct).get(part)
         if setting is None:
             return None
-        struct = setting.table
+        struct, number_due = setting.table, setting.many
     return setting if struct is None else None
 
 

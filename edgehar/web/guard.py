@@ -99,6 +99,11 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
+        if self._prefix and scope["path"] == self._prefix:
+            # Without the slash, relative links would lead out of the prefix.
+            to = Response(status_code=308, headers={"Location": f"{self._prefix.rpartition('/')[2]}/"})
+            await to(scope, receive, send_with_headers)
+            return
         try:
             self._check(scope)
         except RefusedError as refused:
@@ -134,7 +139,7 @@ class Guard:
 
     def _remove_prefix(self, scope: Scope) -> None:
         path = scope["path"]
-        if self._prefix and (path == self._prefix or path.startswith(f"{self._prefix}/")):
+        if self._prefix and (path.startswith(f"{self._prefix}/")):
             scope["path"] = path[len(self._prefix) :] or "/"
             scope["raw_path"] = urllib.parse.quote(scope["path"]).encode()
 

@@ -336,6 +336,8 @@ def test_under_a_prefix_all_works_with_and_without_it():
         assert browser.get("/static/app.js")[0] == 200
         assert b'content="./"' in browser.get("/edge/har/login")[1]
         assert browser.get("/edge/harmless")[0] == 303
+        status, headers, _ = browser.ask("GET", "/edge/har")
+        assert (status, headers["Location"]) == (308, "har/")
 
 
 def test_tls_is_served_with_the_certificate(certificates):
