@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # Tables that say how the program connects, listens, and where it writes. A visitor of the pages must not change them.
 _FIXED_TABLES = frozenset({"web", "mqtt", "webhook", "upload", "file", "spool", "health", "models"})
+# Likewise who may open recordings, and whether a camera must prove who it is.
+_FIXED_SETTINGS = frozenset({"seal_to", "tls_verify"})
 _NUMBERS = shapes.IntType | shapes.FloatType
 
 
@@ -238,7 +240,7 @@ def _given_at(given: Any, path: Sequence[str | int]) -> Any:
 
 def _may_change(setting: Setting, path: Sequence[str | int], given: Any) -> bool:
     """Return whether a setting may be changed on the pages: not where it connects or writes, and not what overrides."""
-    if path[0] in _FIXED_TABLES or setting.secret or setting.path is not False:
+    if path[0] in _FIXED_TABLES or setting.secret or setting.path is not False or setting.name in _FIXED_SETTINGS:
         return False
     if given is not None and _overridden(given.origin):
         return False

@@ -59,6 +59,7 @@ def _info(camera: WebCamera) -> CameraInfo:
         state=camera.state().value,
         width=None if frame is None else frame.width,
         height=None if frame is None else frame.height,
+        region=None if camera.view.region is None else list(camera.view.region),
     )
 
 
