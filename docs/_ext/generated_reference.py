@@ -65,15 +65,16 @@ def commands_text() -> str:
 def _command(parser: argparse.ArgumentParser) -> Iterator[str]:
     below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     yield f"\n## `{parser.prog}`\n"
-    if below and parser.description:
+    # A command may have options of its own beside commands below it, as `edgehar models` has.
+    if not below or any(_is_documented(action) and action.option_strings for action in parser._actions):
+        yield from _leaf(parser)
+    elif parser.description:
         yield from _description(parser.description)
     for group in below:
         # A command has one parser under several names.
         children = {id(child): child for child in group.choices.values()}
         for child in children.values():
             yield from _command(child)
-    if not below:
-        yield from _leaf(parser)
 
 
 def _leaf(parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -89,11 +90,15 @@ def _leaf(parser: argparse.ArgumentParser) -> Iterator[str]:
     yield f"```text\n{usage}\n```\n"
     yield f"```{{program}} {parser.prog}\n```\n"
     for action in parser._actions:
-        if action.help is argparse.SUPPRESS or "--help" in action.option_strings:
-            continue
-        yield from _option(parser, action)
+        if _is_documented(action):
+            yield from _option(parser, action)
     if parser.epilog:
         yield f"```text\n{parser.epilog.rstrip()}\n```\n"
+
+
+def _is_documented(action: argparse.Action) -> bool:
+    everywhere = {"--help", "--version"} & set(action.option_strings)
+    return action.help is not argparse.SUPPRESS and not (everywhere or isinstance(action, argparse._SubParsersAction))
 
 
 def _add_late_options(parser: argparse.ArgumentParser) -> None:

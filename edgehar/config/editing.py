@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # Tables that say how the program connects, listens, and where it writes. A visitor of the pages must not change them.
 _FIXED_TABLES = frozenset({"web", "mqtt", "webhook", "upload", "file", "spool", "health", "models"})
+# Likewise who may open recordings, and whether a camera must prove who it is.
+_FIXED_SETTINGS = frozenset({"seal_to", "tls_verify"})
 _NUMBERS = shapes.IntType | shapes.FloatType
 
 
@@ -213,15 +215,17 @@ def _item(value: Any) -> Any:
 def _setting_at(path: Sequence[str | int]) -> Setting | None:
     struct: Any = Config
     setting: Setting | None = None
+    number_due = False
     for part in path:
+        if isinstance(part, int) != number_due or (isinstance(part, int) and part < 0):
+            return None
         if isinstance(part, int):
-            if setting is None or not setting.many:
-                return None
+            number_due = False
             continue
         setting = None if struct is None else settings_of(struct).get(part)
         if setting is None:
             return None
-        struct = setting.table
+        struct, number_due = setting.table, setting.many
     return setting if struct is None else None
 
 
@@ -236,7 +240,7 @@ def _given_at(given: Any, path: Sequence[str | int]) -> Any:
 
 def _may_change(setting: Setting, path: Sequence[str | int], given: Any) -> bool:
     """Return whether a setting may be changed on the pages: not where it connects or writes, and not what overrides."""
-    if path[0] in _FIXED_TABLES or setting.secret or setting.path is not False:
+    if path[0] in _FIXED_TABLES or setting.secret or setting.path is not False or setting.name in _FIXED_SETTINGS:
         return False
     if given is not None and _overridden(given.origin):
         return False

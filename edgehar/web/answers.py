@@ -47,6 +47,7 @@ class CameraInfo(msgspec.Struct, frozen=True):
         state: state of its stream.
         width: pixels of the newest frame, before masks and region; None before the first.
         height: likewise.
+        region: the part of the frame that pictures show: left, top, width and height in shares; None for all of it.
     """
 
     camera: str
@@ -59,6 +60,7 @@ class CameraInfo(msgspec.Struct, frozen=True):
     state: str
     width: int | None
     height: int | None
+    region: list[float] | None
 
 
 class Cameras(msgspec.Struct, frozen=True):

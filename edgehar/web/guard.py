@@ -6,11 +6,11 @@ import asyncio
 import hmac
 import secrets
 import urllib.parse
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import Response
 
 from edgehar.web.answers import Problem
@@ -99,6 +99,11 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
+        if self._prefix and scope["path"] == self._prefix:
+            # Without the slash, relative links would lead out of the prefix.
+            to = Response(status_code=308, headers={"Location": f"{self._prefix.rpartition('/')[2]}/"})
+            await to(scope, receive, send_with_headers)
+            return
         try:
             self._check(scope)
         except RefusedError as refused:
@@ -134,7 +139,7 @@ class Guard:
 
     def _remove_prefix(self, scope: Scope) -> None:
         path = scope["path"]
-        if self._prefix and (path == self._prefix or path.startswith(f"{self._prefix}/")):
+        if self._prefix and (path.startswith(f"{self._prefix}/")):
             scope["path"] = path[len(self._prefix) :] or "/"
             scope["raw_path"] = urllib.parse.quote(scope["path"]).encode()
 
@@ -191,7 +196,10 @@ async def read_json(request: Request, kind: type[Any]) -> Any:
 
 def _check_host(host: str) -> None:
     """Refuse names of other machines, because a site can have its own name point here (DNS rebinding)."""
-    name = urllib.parse.urlsplit(f"//{host}").hostname or "" if host.isprintable() else ""
+    try:
+        name = urllib.parse.urlsplit(f"//{host}").hostname or "" if host.isprintable() else ""
+    except ValueError:
+        name = ""
     if not is_loopback(name):
         raise RefusedError(403, "host", "without a password only localhost is answered; set web.password_file")
 
@@ -203,8 +211,9 @@ def _check_origin(headers: Headers) -> None:
         same = site in ("same-origin", "none")
     else:
         origin = headers.get("origin")
-        hosts = {headers.get("host", ""), headers.get("x-forwarded-host", "")}
-        same = origin is None or urllib.parse.urlsplit(origin).netloc in hosts
+        # The origin of a sandboxed frame is "null", which has no host.
+        hosts = {headers.get("host", ""), headers.get("x-forwarded-host", "")} - {""}
+        same = origin is None or origin.partition("://")[2] in hosts
     if not same:
         raise RefusedError(403, "origin", "another site sent this request")
 
@@ -215,11 +224,15 @@ def _check_csrf(sent: str, csrf: str | None) -> None:
 
 
 def _cookie(header: str) -> str:
-    try:
-        morsel = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return ""
-    return "" if morsel is None else morsel.value
+    # Not SimpleCookie: a strange cookie of another program on this host would hide ours.
+    return cookie_parser(header).get(COOKIE, "")
+
+
+def set_cookie(request: Request, answer: Response, token: str, max_age_s: float) -> None:
+    """Have the browser keep the token of its session for some seconds."""
+    # A proxy in front may speak TLS to the browser; if that header is wrong, only this visitor's cookie suffers.
+    secure = request.scope["scheme"] == "https" or request.headers.get("x-forwarded-proto") == "https"
+    answer.set_cookie(COOKIE, token, max_age=int(max_age_s), path="/", secure=secure, httponly=True, samesite="lax")
 
 
 def _wants_page(scope: Scope) -> bool:

@@ -122,12 +122,15 @@ class LiveFeed:
         """Whether pictures are being made."""
         return self._task is not None and not self._task.done()
 
-    async def parts(self, numbers: Sequence[int], kinds: Sequence[Kind]) -> AsyncIterator[bytes]:
+    async def parts(
+        self, numbers: Sequence[int], kinds: Sequence[Kind], allowed: Callable[[], bool] = lambda: True
+    ) -> AsyncIterator[bytes]:
         """Give the parts about some cameras as they change, until the feed is closed.
 
         Args:
             numbers: the cameras.
             kinds: which parts; "state" is counted in any case.
+            allowed: asked at each turn; the parts end when the viewer may not look any more.
         """
         wanted = [(number, kind) for number in numbers for kind in kinds]
         counted = [*wanted, *((number, "state") for number in numbers[:1] if "state" not in kinds)]
@@ -137,7 +140,7 @@ class LiveFeed:
         seen = 0
         try:
             yield f"--{BOUNDARY}\r\n".encode()
-            while not self._closed:
+            while not self._closed and allowed():
                 fresh = [
                     part.content
                     for number, kind in wanted
@@ -161,7 +164,7 @@ class LiveFeed:
         frame = camera.camera.frame()
         if frame is None:
             return None
-        preview = Preview(camera.camera.view, 10_000)
+        preview = Preview(camera.camera.view, max(frame.height, frame.width))
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, preview.jpeg, frame)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import HTMLResponse, Response
 
-from edgehar.web.guard import visitor_of
+from edgehar.web.guard import set_cookie, visitor_of
 from edgehar.web.texts import LANGUAGES, catalogue, choose_language, text
 
 if TYPE_CHECKING:
@@ -60,7 +60,11 @@ def page(request: Request, services: Services, name: str, *, status: int = 200, 
         )
     )
     # The page holds the token of the session.
-    return HTMLResponse(html, status, {"Cache-Control": "no-store"})
+    answer = HTMLResponse(html, status, {"Cache-Control": "no-store"})
+    if visitor.session is not None:
+        # A visit prolongs the session, so the browser must keep its cookie for as long.
+        set_cookie(request, answer, visitor.token, services.options.session_days * 86_400)
+    return answer
 
 
 def root_of(request: Request) -> str:

@@ -98,7 +98,7 @@ class Throttle:
         """Count a wrong password."""
         network = _network(address)
         count = self._wrong.pop(network, (0, 0.0))[0] + 1
-        wait_s = 0.0 if count < FREE_TRIES else min(2.0 ** (count - FREE_TRIES), LONGEST_WAIT_S)
+        wait_s = 0.0 if count < FREE_TRIES else min(2.0 ** min(count - FREE_TRIES, 30), LONGEST_WAIT_S)
         self._wrong[network] = count, self._clock() + wait_s
         while len(self._wrong) > _MOST_ADDRESSES:
             del self._wrong[next(iter(self._wrong))]
@@ -114,4 +114,6 @@ def _network(address: str) -> str:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
+    # A socket for both families gives an IPv4 address within an IPv6 one.
+    ip = getattr(ip, "ipv4_mapped", None) or ip
     return str(ip) if ip.version == 4 else str(ipaddress.ip_network((ip, 64), strict=False))

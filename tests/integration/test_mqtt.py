@@ -102,8 +102,11 @@ def test_a_broker_that_starts_later_gets_the_events(make_broker, listen, tiny_bu
         line = process.stdout.readline()
         while json.loads(line)["type"] != "event":
             line = process.stdout.readline()
+        # The run must not send the event before somebody listens.
+        process.send_signal(signal.SIGSTOP)
         broker.start()
         listener = listen(broker)
+        process.send_signal(signal.SIGCONT)
         listener.wait(lambda: listener.of("event"))
         assert json.loads(listener.of("event")[0]) == json.loads(line)
         listener.wait(lambda: listener.of("availability") == ["online"])

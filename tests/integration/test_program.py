@@ -169,6 +169,7 @@ def test_commands_over_mqtt(broker, listen, configured):
         username = "{user}"
         password = "{password}"
         commands = true
+        update_every_s = 0
         """,
         live=LIVE,
         port=broker.port,

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from edgehar.web.answers import CameraInfo, Cameras, LabelPeaks, LiveState, Peaks, Strip
 from edgehar.web.api.operation import Operation, Parameter
 from edgehar.web.board import BIN_S, BINS
-from edgehar.web.guard import RefusedError, json_response
+from edgehar.web.guard import RefusedError, json_response, visitor_of
 from edgehar.web.live import BOUNDARY
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def _info(camera: WebCamera) -> CameraInfo:
         state=camera.state().value,
         width=None if frame is None else frame.width,
         height=None if frame is None else frame.height,
+        region=None if camera.view.region is None else list(camera.view.region),
     )
 
 
@@ -103,7 +104,7 @@ async def stream_camera(request: Request, services: Services) -> Response:
     number = number_of(request, services)
     if services.cameras[number].view.pictures == "none":
         raise RefusedError(404, "no-picture", "pictures are off")
-    return _stream(services, [number], ["picture"])
+    return _stream(request, services, [number], ["picture"])
 
 
 async def stream_live(request: Request, services: Services) -> Response:
@@ -113,15 +114,20 @@ async def stream_live(request: Request, services: Services) -> Response:
     kinds: list[Kind] = ["state", "picture"]
     if request.query_params.get("input") == "1":
         kinds.append("input")
-    return _stream(services, numbers, kinds)
+    return _stream(request, services, numbers, kinds)
 
 
-def _stream(services: Services, numbers: list[int], kinds: list[Kind]) -> Response:
+def _stream(request: Request, services: Services, numbers: list[int], kinds: list[Kind]) -> Response:
     if services.feed.viewers >= MOST_STREAMS:
         raise RefusedError(503, "too-many-viewers", f"{MOST_STREAMS} pages are open already; close some")
     # nginx would otherwise keep the parts until its buffer is full.
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(services.feed.parts(numbers, kinds), media_type=_MULTIPART, headers=headers)
+    visitor = visitor_of(request)
+
+    def allowed() -> bool:
+        return visitor.session is None or services.sessions.find(visitor.token) is not None
+
+    return StreamingResponse(services.feed.parts(numbers, kinds, allowed), media_type=_MULTIPART, headers=headers)
 
 
 OPERATIONS = (

@@ -10,7 +10,7 @@ import msgspec
 
 from edgehar.web.answers import SessionInfo
 from edgehar.web.api.operation import Operation
-from edgehar.web.guard import COOKIE, RefusedError, json_response, read_json, visitor_of
+from edgehar.web.guard import RefusedError, json_response, read_json, set_cookie, visitor_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -51,7 +51,7 @@ async def log_in(request: Request, services: Services) -> Response:
     services.throttle.right(address)
     token, session = services.sessions.open()
     answer = json_response(SessionInfo(True, True, session.csrf))
-    _set_cookie(request, answer, token, services.options.session_days * 86_400)
+    set_cookie(request, answer, token, services.options.session_days * 86_400)
     return answer
 
 
@@ -59,14 +59,8 @@ async def log_out(request: Request, services: Services) -> Response:
     """End the session."""
     services.sessions.close(visitor_of(request).token)
     answer = json_response(SessionInfo(False, services.password is not None, None))
-    _set_cookie(request, answer, "", 0)
+    set_cookie(request, answer, "", 0)
     return answer
-
-
-def _set_cookie(request: Request, answer: Response, token: str, max_age_s: float) -> None:
-    # A proxy in front may speak TLS to the browser; if that header is wrong, only this visitor's cookie suffers.
-    secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
-    answer.set_cookie(COOKIE, token, max_age=int(max_age_s), path="/", secure=secure, httponly=True, samesite="lax")
 
 
 OPERATIONS = (

@@ -22,9 +22,11 @@ async function load() {
   given = Object.fromEntries(settings.tables.flatMap((table) => table.settings)
     .filter(({ path }) => path[0] === "camera" && path[1] === number).map((setting) => [setting.path[2], setting]));
   for (const button of ["add-mask", "set-region", "clear-region"]) byId(button).disabled = !given.masks.editable;
-  areas.load(given.masks.value, given.region.value, given.region.value);
+  // The picture shows the region in force, which may differ from the file's until a restart.
+  areas.load(given.masks.value, given.region.value, camera.region);
   showAreas();
   showHours();
+  thresholds.clear();
   await showThresholds();
   byId("camera").removeAttribute("aria-busy");
 }

@@ -123,6 +123,8 @@ def test_what_is_not_valid_is_not_written(path, where, value, message):
         *(("mqtt", "password"), ("web", "listen"), ("web", "password_hash"), ("webhook", "url"), ("upload", "url")),
         *(("record", "directory"), ("notify", "urls"), ("health", "prometheus_address"), ("spool", "directory")),
         *(("nothing",), ("decision",), ("camera",), ("camera", 0), ("decision", "threshold", "more"), (0,)),
+        *(("record", "seal_to"), ("camera", 0, "tls_verify")),
+        *(("camera", "threshold"), ("camera", 0, 0, "threshold"), ("camera", -9, "threshold")),
     ],
 )
 def test_where_it_connects_listens_and_writes_cannot_be_changed(path, where):

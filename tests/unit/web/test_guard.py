@@ -11,6 +11,7 @@ from support.web_site import PASSWORD, Browser, FakeCamera, password_hash, site,
 
 from edgehar.web.guard import MOST_BODY_BYTES, MOST_HEAD_BYTES
 from edgehar.web.options import WebOptions
+from edgehar.web.passwords import LONGEST_WAIT_S, Throttle
 from edgehar.web.protocol import Limits
 from edgehar.web.site import OPERATIONS
 
@@ -95,6 +96,48 @@ def test_a_thousand_wrong_passwords_are_mostly_not_even_tried():
         assert browser.log_in("wrong") == 403
 
 
+def test_the_longest_wait_stays_however_often_someone_guesses():
+    clock = Clock()
+    throttle = Throttle(clock)
+    for _ in range(2000):
+        throttle.wrong("192.0.2.1")
+    assert throttle.wait_s("192.0.2.1") == LONGEST_WAIT_S
+
+
+def test_guesses_from_one_ipv4_address_do_not_lock_others_out():
+    throttle = Throttle(Clock())
+    for _ in range(6):
+        throttle.wrong("::ffff:192.0.2.1")
+    assert throttle.wait_s("192.0.2.1") == 2
+    assert throttle.wait_s("::ffff:192.0.2.2") == 0
+
+
+def test_a_visit_prolongs_the_cookie_as_it_does_the_session(guarded):
+    guarded.log_in()
+    _, headers, _ = guarded.ask("GET", "/events")
+    assert headers["Set-Cookie"].startswith(guarded.cookie)
+    assert "Max-Age=1209600" in headers["Set-Cookie"]
+    guarded.cookie = ""
+    assert "Set-Cookie" not in guarded.ask("GET", "/login")[1]
+
+
+def test_a_strange_cookie_of_another_program_does_not_hide_the_session(guarded):
+    guarded.log_in()
+    guarded.cookie = f'other={{"a": "b"}}; {guarded.cookie}'
+    assert guarded.get("/api/v1/cameras")[0] == 200
+
+
+def test_logging_out_ends_the_live_pictures(guarded):
+    guarded.log_in()
+    with contextlib.closing(guarded.connect()) as connection:
+        connection.request("GET", "/api/v1/live", headers={"Cookie": guarded.cookie})
+        answer = connection.getresponse()
+        assert answer.readline()
+        assert guarded.ask("DELETE", "/api/v1/session")[0] == 200
+        # Returns when the stream ends; it would go on for ever otherwise.
+        answer.read()
+
+
 def test_a_session_ends_when_it_is_not_used():
     clock = Clock()
     with site(password_hash=password_hash(), clock=clock, session_days=1.0) as browser:
@@ -116,7 +159,14 @@ def test_a_change_needs_the_token_of_the_session(guarded, token):
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Sec_Fetch_Site": "cross-site"}, {"Sec_Fetch_Site": "same-site"}, {"Origin": "http://evil.example"}]
+    "headers",
+    [
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+    ],
 )
 def test_another_site_cannot_log_a_visitor_in(guarded, headers):
     status, _, body = guarded.ask("POST", "/api/v1/session", {"password": PASSWORD}, **headers)
@@ -141,7 +191,7 @@ def test_without_a_password_only_the_name_of_this_machine_is_answered():
         port = browser.port
         for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"):
             assert browser.get("/api/v1/cameras", Host=host)[0] == 200
-        for host in ("evil.example", f"127.0.0.1.evil.example:{port}", "", "a\tb"):
+        for host in ("evil.example", f"127.0.0.1.evil.example:{port}", "", "a\tb", "["):
             assert browser.get("/api/v1/cameras", Host=host)[0] == 403
 
 
@@ -286,6 +336,8 @@ def test_under_a_prefix_all_works_with_and_without_it():
         assert browser.get("/static/app.js")[0] == 200
         assert b'content="./"' in browser.get("/edge/har/login")[1]
         assert browser.get("/edge/harmless")[0] == 303
+        status, headers, _ = browser.ask("GET", "/edge/har")
+        assert (status, headers["Location"]) == (308, "har/")
 
 
 def test_tls_is_served_with_the_certificate(certificates):

@@ -108,6 +108,19 @@ def test_a_camera_that_is_off_says_so():
         assert browser.get("/api/v1/cameras/hall/picture.jpg")[0] == 404
 
 
+def test_a_blurred_picture_is_not_larger_than_the_frame():
+    with site(FakeCamera(view=View(pictures="blurred"))) as browser:
+        browser.cameras[0].show(height=120, width=160)
+        assert decoded(browser.get("/api/v1/cameras/hall/picture.jpg")[1]).shape == (120, 160, 3)
+
+
+def test_a_camera_says_which_region_its_pictures_show():
+    region = (0.25, 0.0, 0.5, 1.0)
+    with site(FakeCamera("hall"), FakeCamera("yard", view=View(region=region))) as browser:
+        regions = [camera["region"] for camera in browser.json("/api/v1/cameras")["cameras"]]
+    assert regions == [None, list(region)]
+
+
 def test_with_pictures_off_the_pages_have_numbers_only():
     with site(FakeCamera(view=View(pictures="none"))) as browser:
         browser.cameras[0].show()

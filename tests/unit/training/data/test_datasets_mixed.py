@@ -78,7 +78,7 @@ def test_groups_that_are_one_get_one_name(folder):
         ('[[source]]\nfolder = "set"\nlabels = { fly = "fly" }\n', "no clip of .*set is left; its labels are run, sit"),
         ('[[source]]\nfolder = "more"\ndataset = "files"\n', "needs a label"),
         ('[[source]]\nfolder = "none"\ndataset = "files"\nlabel = "a"\n', "no such folder"),
-        ('[[source]]\nfolder = "more"\ndataset = "files"\nlabel = "a"\ngroup = "("\n', "no regular expression"),
+        ('[[source]]\nfolder = "more"\ndataset = "files"\nlabel = "a"\ngroup = "("\n', "is not a regular expression"),
         ('[[source]]\nfolder = "more"\ndataset = "files"\nlabel = "a"\ngroup = "x"\n', "has no group by the pattern"),
         (
             '[[source]]\nfolder = "more"\ndataset = "files"\nlabel = "a"\ngroup = "_(p)"\ngroup_as = "{1}"\n',
