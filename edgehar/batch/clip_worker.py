@@ -79,6 +79,7 @@ class Outcome(msgspec.Struct, frozen=True):
         labels: number of predictions of each label, as decided.
         seconds: wall time spent on it.
         rows: rows in the table.
+        stamp: `BatchFile.stamp` when the batch began with it.
     """
 
     source: str
@@ -92,6 +93,7 @@ class Outcome(msgspec.Struct, frozen=True):
     labels: dict[str, int] = {}
     seconds: float = 0.0
     rows: int = 0
+    stamp: str = ""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,17 @@ class BatchFile:
         """Whether it is a path that does not exist on this machine."""
         return self.address.startswith("/") and not Path(self.address).exists()
 
+    @property
+    def stamp(self) -> str:
+        """Size in bytes and time of the last change; empty if it is not a file of this machine."""
+        if not self.address.startswith("/"):
+            return ""
+        try:
+            found = Path(self.address).stat()
+        except OSError:
+            return ""
+        return f"{found.st_size} {found.st_mtime_ns}"
+
 
 def list_files(given: list[str]) -> list[BatchFile]:
     """Return all files, each once, in the order given; those of a folder are sorted by path.

@@ -6,7 +6,6 @@ is either done, with all of its rows, or not begun.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -81,7 +80,7 @@ class Parts:
 
         Raises:
             ConfigError: another batch uses the folder, or it was begun with other settings.
-            SinkError: a part is damaged.
+            SinkError: a part, or the file of settings, is damaged.
         """
         self._pa = load_pyarrow()
         self._folder, self._schema = folder, row_schema(labels)
@@ -203,17 +202,26 @@ class Parts:
 
 def _check_settings(path: Path, settings: dict[str, Any]) -> None:
     """Write the settings of a new batch, or compare them with the settings that it was started with."""
-    if not path.exists():
+    before = _read_settings(path)
+    if before is None:
+        if any(path.parent.glob("part-*.parquet")):
+            raise SinkError(f"{path}: missing or damaged; remove the folder to start over")
         write_text(path, json.dumps(settings, indent=1) + "\n")
+        _sync(path)
         return
-    with contextlib.suppress(ValueError):
-        before = json.loads(path.read_text(encoding="utf-8"))
-        for key, value in settings.items():
-            if before.get(key) != value:
-                raise ConfigError(
-                    f"{path.parent}: was begun with {key} {before.get(key)!r}, not {value!r}; repeat the command as it "
-                    f"was, or remove the folder to start over"
-                )
+    for key, value in settings.items():
+        if before.get(key) != value:
+            raise ConfigError(
+                f"{path.parent}: was begun with {key} {before.get(key)!r}, not {value!r}; repeat the command as it "
+                f"was, or remove the folder to start over"
+            )
+
+
+def _read_settings(path: Path) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
 
 
 def _sync(path: Path) -> None:

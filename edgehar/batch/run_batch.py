@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -127,10 +127,13 @@ def _classify(
     files: Sequence[BatchFile], parts: Parts, options: BatchOptions, make_workers: Callable[[], Workers[Any]]
 ) -> None:
     """Classify the files that are not done yet."""
-    done = parts.done
-    missing = [file for file in files if file.name not in done]
+    done, stamps = parts.done, {file.name: file.stamp for file in files}
+    changed = {name for name, outcome in done.items() if stamps.get(name, "") not in ("", outcome.stamp)}
+    missing = [file for file in files if file.name not in done or file.name in changed]
     if done:
         _log.info("%s: continuing; %d of %d files are done", options.out, len(files) - len(missing), len(files))
+    if changed:
+        _log.info("%s: %d files have changed since, and are classified again", options.out, len(changed))
     if not missing:
         return
     replies = Dispatch(make_workers(), options.jobs, stall_s=options.stall_s).run(missing)
@@ -141,7 +144,8 @@ def _classify(
     ):
         failed = 0
         for reply in replies:
-            parts.add(reply)
+            outcome = msgspec.structs.replace(reply.outcome, stamp=stamps[reply.outcome.source])
+            parts.add(replace(reply, outcome=outcome))
             failed += reply.outcome.status is not ClipStatus.DONE
             progress.advance(note=f"{failed} failed" if failed else "")
 

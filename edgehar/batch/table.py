@@ -57,7 +57,7 @@ def row_schema(labels: Sequence[str]) -> Any:
 
 
 def outcome_schema() -> Any:
-    """Return the schema of the table of files: the attributes of `Outcome` except for `rows`, one row a file."""
+    """Return the schema of the table of files: attributes of `Outcome`, without `rows` and `stamp`, one row a file."""
     pa = load_pyarrow()
     return pa.schema(
         [

@@ -7,6 +7,7 @@ picture is kept.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 from pathlib import Path
@@ -144,9 +145,11 @@ def _advice(label: str, maxima: Floats, hours: float, per_hour: float) -> list[s
         needed = hours_needed(maxima, per_hour)
         return [f"{label}: {hours:.0f} hours are too few to promise this; it takes {needed:.0f} hours without an alarm"]
     most = f"at most {24 * bound.most_per_hour:.2f} alarms a day at 95 % confidence"
+    # Rounded up: below the threshold the promise does not hold.
+    threshold = math.ceil(bound.threshold * 1000) / 1000
     return [
-        f"{label}: threshold {bound.threshold:.3f}: {most}; {bound.loud} of {hours:.0f} hours would have had one",
-        f"  set under [decision]: thresholds = {{ {label} = {bound.threshold:.3f} }}",
+        f"{label}: threshold {threshold:.3f}: {most}; {bound.loud} of {hours:.0f} hours would have had one",
+        f"  set under [decision]: thresholds = {{ {label} = {threshold:.3f} }}",
     ]
 
 

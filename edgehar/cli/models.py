@@ -87,9 +87,10 @@ def _swap(args: argparse.Namespace) -> int:
     from edgehar.model.network import same_encoder
 
     config, takeovers, model = _place(args)
-    bundle = trial.open_bundle(args.bundle)
+    bundle = ModelBundle.open(args.bundle)
     if config.models.require_signed:
         signature.require(bundle, config.models.trusted_keys)
+    trial.check(bundle)
     same_encoder(ModelBundle.open(model), bundle)
     state = takeovers.put(model, bundle, shadow_s=0.0 if args.now else args.shadow)
     if not config.models.swap:

@@ -119,6 +119,8 @@ class OrderDesk:
 
     def order(self, device: str, order: Order) -> None:
         """Give a device an order."""
+        # The broker's copy may arrive after it has taken the order, and `delete_unused_files` must know of it.
+        self._orders[device] = order
         self._publish(f"orders/{device}", msgspec.json.encode(order))
 
     def publish_file(self, sha256: str, content: bytes) -> None:

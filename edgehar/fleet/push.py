@@ -174,7 +174,7 @@ class Pusher:
             while left and time.monotonic() < end_s:
                 self._desk.receive()
                 for name in list(left):
-                    report = self._view.devices[name].order
+                    report = self._view.device(name).order
                     if report is None or report.id != key or report.state is OrderState.FETCHING:
                         continue
                     if report.state is not OrderState.ROLLED_BACK:

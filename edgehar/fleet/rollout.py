@@ -103,7 +103,7 @@ class Rollout:
         """Look at every device again; returns the verdicts."""
         for name, ordered in self._ordered.items():
             if ordered.verdict is Verdict.WAITING:
-                ordered.verdict, ordered.reason = self._verdict(self._view.devices[name], ordered)
+                ordered.verdict, ordered.reason = self._verdict(self._view.device(name), ordered)
         return {name: ordered.verdict for name, ordered in self._ordered.items()}
 
     @property
@@ -141,5 +141,5 @@ class Rollout:
         return active and about is not None and any(model.sha256 == self._sha256 for model in about.models)
 
     def _problems(self, name: str) -> frozenset[str]:
-        device = self._view.devices[name]
+        device = self._view.device(name)
         return frozenset(text for text in device.problems(self._view.now()) if not text.startswith("order "))

@@ -104,6 +104,10 @@ class FleetView:
             "event": _read_event,
         }
 
+    def device(self, name: str) -> DeviceView:
+        """Return what is known of a device: nothing if its retained messages were deleted."""
+        return self.devices.get(name) or DeviceView(name)
+
     def take(self, message: Message) -> Change | None:
         """Learn from a message; returns what has changed since the device's last one, if it matters to a person."""
         name, _, rest = message.topic.partition("/")
@@ -114,7 +118,7 @@ class FleetView:
             return None
         if not message.payload:
             return self._forget(name) if kind == "availability" else None
-        device = self.devices.get(name) or DeviceView(name)
+        device = self.device(name)
         try:
             what = reader(device, camera, message.payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):

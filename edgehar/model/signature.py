@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ KEY_TYPE = "ssh-ed25519"
 _MOST_BYTES = 65_536
 # What is signed begins with this, so that a signature of something else is never one of a bundle.
 _PURPOSE = b"edgehar bundle manifest 1\n"
+# Errors of reading a damaged zip, and JSON in it.
+_UNREADABLE = (OSError, zipfile.BadZipFile, EOFError, RuntimeError, ValueError, zlib.error)
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -208,7 +211,7 @@ def signature_of(path: Path) -> Signature | None:
             return msgspec.json.decode(archive.read(ENTRY), type=Signature)
     except msgspec.DecodeError as error:
         raise BundleError(f"{path}: {ENTRY}: {error}; sign the bundle again") from error
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except _UNREADABLE as error:
         raise BundleError(f"{path}: cannot be read: {error}") from error
 
 
@@ -227,10 +230,13 @@ def signer_of(bundle: ModelBundle) -> TrustedKey | None:
         key = parse_key(found.key, str(path))
     except ConfigError:
         raise BundleError(f"{path}: {ENTRY}: its key is not an Ed25519 key; sign the bundle again") from None
-    with zipfile.ZipFile(path) as archive:
-        content = archive.read("manifest.json")
     # The file may have been replaced since it was opened.
-    same = msgspec.json.decode(content, type=Manifest) == bundle.manifest
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = archive.read("manifest.json")
+        same = msgspec.json.decode(content, type=Manifest) == bundle.manifest
+    except (*_UNREADABLE, KeyError) as error:
+        raise BundleError(f"{path}: cannot be read: {error}") from error
     if not same or not _holds(found, _PURPOSE + content):
         raise BundleError(f"{path}: altered: the signature of {key.fingerprint} does not hold; copy it again")
     return TrustedKey(key.key, "")
@@ -266,7 +272,9 @@ def require(bundle: ModelBundle, trusted_keys: str | None) -> None:
         BundleError: as `verify`.
         ConfigError: the file of keys cannot be used.
     """
-    if not is_shipped(bundle.path):
+    path = bundle.path.resolve()
+    # A link to a shipped bundle may have led elsewhere when it was opened.
+    if not is_shipped(path) or ModelBundle.open(path).manifest != bundle.manifest:
         verify(bundle, Trust.at(trusted_keys).read())
 
 

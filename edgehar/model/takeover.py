@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from edgehar.errors import BundleError, ConfigError
-from edgehar.files import whole_file
+from edgehar.files import sync_folder, whole_file
 from edgehar.model.bundle import SUFFIX, ModelBundle
 from edgehar.records import utc_now
 
@@ -125,7 +125,11 @@ class Takeovers:
         path = self.path_of(model, installed)
         if not path.is_file():
             raise BundleError(f"{path}: is gone; put it forward again with: edgehar models swap")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != installed.sha256:
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise BundleError(f"{path}: cannot be read: {error.strerror or error}") from error
+        if digest != installed.sha256:
             raise BundleError(f"{path}: is not the bundle that was put forward; do so again with: edgehar models swap")
         return ModelBundle.open(path)
 
@@ -217,6 +221,8 @@ class Takeovers:
             file.write(msgspec.json.format(msgspec.json.encode(state), indent=1) + b"\n")
             file.flush()
             os.fsync(file.fileno())
+        # A state from before a power cut must find its bundles.
+        sync_folder(place)
         used = {installed.file for installed in (state.active, state.candidate, *state.previous) if installed}
         for path in place.glob(f"*{SUFFIX}"):
             if path.name not in used:
@@ -239,6 +245,10 @@ def _copy(bundle: ModelBundle, place: Path) -> Installed:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    sync_folder(place)
+    # It may have been replaced since it was opened and checked.
+    if ModelBundle.open(path).manifest != bundle.manifest:
+        raise BundleError(f"{bundle.path}: was replaced while it was checked; do so again")
     return Installed(path.name, bundle.manifest.name, digest)
 
 

@@ -144,13 +144,22 @@ class ModelKeeper:
             if state.active is not None:
                 self._takeovers.refuse(model.name, state.active, f"refused: {error}")
             raise
-        done, recorded = threading.Event(), recorded_model(head.bundle)
-        self._request(lambda: self._change(model, head, recorded, state.note, done))
-        # The next look must see the heads as the state says.
+        recorded = recorded_model(head.bundle)
+        self._between_frames(lambda: self._change(model, head, recorded, state.note))
+
+    def _between_frames(self, action: Callable[[], object]) -> None:
+        """Have the thread that classifies do something, and wait: what follows must see its effect."""
+        done = threading.Event()
+
+        def act() -> None:
+            action()
+            done.set()
+
+        self._request(act)
         while not done.wait(self._poll_s) and not self._stopping.is_set():
             pass
 
-    def _change(self, model: KeptModel, head: Head, recorded: Model, note: str, done: threading.Event) -> None:
+    def _change(self, model: KeptModel, head: Head, recorded: Model, note: str) -> None:
         """Change heads, on the thread that classifies."""
         before = model.network.bundle
         records: list[Record] = []
@@ -164,18 +173,17 @@ class ModelKeeper:
         self._on_change(before, head.bundle)
         self._emit(records)
         _log.info("%s: %s answers from now on (%s)", model.name, head.bundle.manifest.name, note)
-        done.set()
 
     def _try(self, model: KeptModel, state: State) -> None:
         if state.candidate is None:
-            self._request(lambda: _set_shadows(model, None))
+            self._between_frames(lambda: _set_shadows(model, None))
             return
         try:
             head = self._loaded(model, state.candidate)
         except EdgeharError as error:
             self._takeovers.refuse(model.name, state.candidate, f"refused: {error}")
             raise
-        self._request(lambda: _set_shadows(model, head))
+        self._between_frames(lambda: _set_shadows(model, head))
         hours = state.shadow_s / _HOUR_S
         _log.info("%s: %s runs in shadow for %.3g hours", model.name, head.bundle.manifest.name, hours)
 
@@ -185,9 +193,9 @@ class ModelKeeper:
 
         bundle = model.configured if installed is None else self._takeovers.open(model.name, installed)
         if installed is not None:
-            trial.check(bundle)
             if self._options.require_signed:
                 signature.require(bundle, self._options.trusted_keys)
+            trial.check(bundle)
         head = model.network.load_head(bundle)
         # Thresholds of the configuration may name labels that the bundle does not have.
         for stream in model.streams:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgehar.errors import BundleError, EdgeharError
 from edgehar.inspect import trial
 from edgehar.model import signature
+from edgehar.model.bundle import ModelBundle
 from edgehar.model.network import Network
 from edgehar.model.takeover import State, Takeovers
 from edgehar.sinks.spool.options import state_directory
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from edgehar.config import CameraOptions, Config
     from edgehar.events.decider import Decider
-    from edgehar.model.bundle import ModelBundle
     from edgehar.pipeline.model_keeper import ModelKeeper
     from edgehar.pipeline.runner import Runner
     from edgehar.pipeline.stream import Stream
@@ -63,9 +63,11 @@ def load_models(config: Config) -> dict[str, LoadedModel]:
 
 
 def _load(config: Config, name: str) -> LoadedModel:
-    configured = trial.open_bundle(name)
+    configured = ModelBundle.open(name)
+    # Before the trial, which runs the networks.
     if config.models.require_signed:
         signature.require(configured, config.models.trusted_keys)
+    trial.check(configured)
     if config.models.swap:
         takeovers = Takeovers(models_folder(config))
         try:
@@ -78,9 +80,9 @@ def _load(config: Config, name: str) -> LoadedModel:
                 break
             try:
                 bundle = takeovers.open(name, installed)
-                trial.check(bundle)
                 if config.models.require_signed:
                     signature.require(bundle, config.models.trusted_keys)
+                trial.check(bundle)
                 network = Network(bundle, threads=config.threads, delegate=config.delegate)
             except EdgeharError as error:
                 _log.error("%s: %s; using the model before it", name, error)

@@ -12,6 +12,7 @@ import datetime
 import hashlib
 import io
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -37,6 +38,8 @@ Why = Literal["event", "unsure", "unusual", "random"]
 _FEATURES, _CLIP, _FACTS = ".npy", ".mp4", ".json"
 _PARTIAL = ".tmp"
 _LARGEST_FACTS = 1 << 20
+# Of a moment: time, why, and a number if several have both.
+_NAME = re.compile(r"[0-9]{8}T[0-9]*-(event|unsure|unusual|random)(-[0-9]+)?")
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -238,10 +241,15 @@ class Inbox:
         return gone
 
     def sweep(self) -> None:
-        """Remove what a process that was killed has left: temporary files, and files without facts."""
-        for path in [*self.folder.glob("*"), *self.folder.glob("*/*")]:
-            orphan = path.suffix in (_FEATURES, _CLIP) and not path.with_suffix(_FACTS).exists()
-            if orphan or path.suffix == _PARTIAL:
+        """Remove what a process that was killed has left: temporary files, and files of moments without facts.
+
+        The folder may hold files of others, which have other names.
+        """
+        for path in [*self.folder.glob(f".*{_PARTIAL}"), *self.folder.glob(f"*/.*{_PARTIAL}")]:
+            path.unlink(missing_ok=True)
+        for path in self.folder.glob("*/*"):
+            own = path.suffix in (_FEATURES, _CLIP) and _NAME.fullmatch(path.stem)
+            if own and not path.with_suffix(_FACTS).exists():
                 path.unlink(missing_ok=True)
 
     def _facts_files(self) -> Iterator[Path]:

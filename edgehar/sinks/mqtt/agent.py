@@ -153,9 +153,14 @@ class FleetAgent:
         return topic == self.topics.orders or topic.startswith(f"{self.topics.files}/")
 
     def message(self, topic: str, payload: bytes) -> None:
-        """Take a message, without waiting. Parts that do not fit are asked for again later."""
+        """Take a message, without waiting. Parts that do not fit are asked for again later; an order displaces one."""
         with contextlib.suppress(queue.Full):
             self._messages.put_nowait((topic, payload))
+            return
+        if topic == self.topics.orders:
+            with contextlib.suppress(queue.Empty, queue.Full):
+                self._messages.get_nowait()
+                self._messages.put_nowait((topic, payload))
 
     def close(self) -> None:
         """End the thread, after the message that it works on."""
@@ -212,9 +217,11 @@ class FleetAgent:
         model = self._model_of(order)
         state = self._takeovers.state(model)
         if order.action == "rollback":
-            # Only from the bundle that was meant, because an order may be followed twice around a power cut.
-            if order.sha256 in [bundle.sha256 for bundle in (state.active, state.candidate) if bundle is not None]:
-                self._takeovers.rollback(model, f"rolled back by order {order.id}")
+            # Only from the bundle that was meant, because an order may be followed twice around a power cut, and
+            # another bundle may run in shadow.
+            for bundle in (state.candidate, state.active):
+                if bundle is not None and bundle.sha256 == order.sha256:
+                    self._takeovers.refuse(model, bundle, f"rolled back by order {order.id}")
             self._say(OrderState.ROLLED_BACK)
             return
         if state.active is not None and state.active.sha256 == order.sha256:
@@ -284,7 +291,9 @@ class FleetAgent:
     def _end_download(self) -> None:
         if self._download is not None:
             self._links.unsubscribe(self.topics.parts_of(self._download.order.sha256))
-            self._download.discard()
+            # On a disk that can only be read the file stays; the next download replaces it.
+            with contextlib.suppress(OSError):
+                self._download.discard()
             self._download = None
 
     def _say(self, state: OrderState, reason: str = "") -> None:
@@ -295,10 +304,11 @@ class FleetAgent:
             return
         report = OrderReport(utc_now(), order.id, order.sha256, state, printable(reason)[:500])
         self._followed = _Followed(order, report)
-        self._options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # A full disk costs only that the order is followed again after a restart.
-        with contextlib.suppress(OSError), whole_file(self._options.folder / _REPORT) as temporary:
-            temporary.write_bytes(msgspec.json.encode(self._followed))
+        with contextlib.suppress(OSError):
+            self._options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with whole_file(self._options.folder / _REPORT) as temporary:
+                temporary.write_bytes(msgspec.json.encode(self._followed))
         self._links.report(report)
 
     def _read(self) -> _Followed | None:

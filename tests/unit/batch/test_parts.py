@@ -1,10 +1,14 @@
 """Part files: order, resuming, limits and damage."""
 
+import os
+
 import msgspec
 import pyarrow.parquet as pq
 import pytest
 
+from edgehar.batch import run_batch
 from edgehar.batch.clip_worker import Outcome, Reply
+from edgehar.batch.listing import BatchFile
 from edgehar.batch.parts import PartLimits, Parts
 from edgehar.batch.table import RowWriter
 from edgehar.errors import ConfigError, SinkError
@@ -92,3 +96,46 @@ def test_a_damaged_part_is_named(tmp_path, damage):
 def test_the_outcome_survives_its_json():
     outcome = Outcome(source="a", labels={"fight": 3}, rows=3)
     assert msgspec.json.decode(msgspec.json.encode(outcome), type=Outcome) == outcome
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]"])
+def test_parts_without_their_settings_are_not_used(tmp_path, content):
+    with opened(tmp_path / "parts") as parts:
+        parts.add(reply("a", 2))
+    settings = tmp_path / "parts" / "settings.json"
+    settings.unlink()
+    if content is not None:
+        settings.write_bytes(content)
+    with pytest.raises(SinkError, match=r"settings.json: missing or damaged; remove the folder"):
+        opened(tmp_path / "parts", {**SETTINGS, "every_s": 10})
+
+
+def test_a_stamp_tells_a_file_that_has_changed(tmp_path):
+    path = tmp_path / "a.mp4"
+    file = BatchFile("a.mp4", str(path))
+    assert file.stamp == BatchFile("a", "synthetic:1").stamp == ""
+    path.write_bytes(b"one")
+    os.utime(path, ns=(1, 5))
+    assert file.stamp == "3 5"
+
+
+def test_a_file_that_changed_since_is_classified_again(tmp_path, monkeypatch):
+    files = [BatchFile(name, str(tmp_path / name)) for name in ("a", "b", "c")]
+    for file in files:
+        (tmp_path / file.name).write_bytes(b"one")
+    given = []
+
+    def run(_, missing):
+        given.append([file.name for file in missing])
+        yield from (reply(file.name, len(given)) for file in missing)
+
+    monkeypatch.setattr(run_batch.Dispatch, "run", run)
+    options = run_batch.BatchOptions("fight", tmp_path / "t.parquet", 1)
+    with opened(tmp_path / "parts") as parts:
+        run_batch._classify(files[:2], parts, options, lambda: None)
+    (tmp_path / "a").write_bytes(b"another")
+    (tmp_path / "b").unlink()
+    with opened(tmp_path / "parts") as parts:
+        run_batch._classify(files, parts, options, lambda: None)
+        assert parts.write_table(tmp_path / "t.parquet", ["a", "b", "c"], {}) == 5
+    assert given == [["a", "b"], ["a", "c"]]

@@ -1,12 +1,14 @@
 """What a device does with orders: real bundles, real signatures, and every way in which they can be wrong."""
 
 import hashlib
+import threading
 
 import msgspec
 import pytest
 from support.helpers import wait_until
 from support.tiny_bundle import write_tiny_bundle
 
+from edgehar.model.bundle import ModelBundle
 from edgehar.model.signature import Trust, make_key, sign
 from edgehar.model.takeover import Takeovers
 from edgehar.sinks.mqtt.agent import AgentLinks, AgentOptions, FleetAgent
@@ -235,3 +237,31 @@ def test_a_withdrawn_order_ends_the_download(device):
     device.wait(OrderState.FETCHING)
     device.agent.message("edgehar-fleet/orders/hall", b"")
     wait_until(lambda: device.subscribed == [])
+
+
+def test_a_rollback_leaves_another_bundle_in_shadow_out_of_account(device):
+    order = device.push(device.bundle())
+    device.wait(OrderState.ACTIVE)
+    other = ModelBundle.open(write_tiny_bundle(device.folder / "other.edgehar", name="other", gain=5.0))
+    device.takeovers.put("tiny", other, shadow_s=60)
+    device.order(b"", "2", action="rollback", sha256=order.sha256)
+    device.wait(OrderState.ROLLED_BACK, key="2")
+    assert device.state.active is None
+
+
+def test_an_order_finds_room_among_parts(device):
+    device.agent.close()
+    for number in range(200):
+        device.agent.message(f"edgehar-fleet/files/{'0' * 64}/{number}", b"x")
+    order = device.order(b"", "2", action="rollback", sha256="0" * 64)
+    device.agent._thread = threading.Thread(target=device.agent._work, daemon=True)
+    device.agent.start()
+    device.wait(OrderState.ROLLED_BACK, key=order.id)
+
+
+def test_a_folder_that_cannot_be_made_is_a_refusal(device):
+    (device.folder / "fleet").write_bytes(b"in the way")
+    device.order(device.bundle())
+    device.wait(OrderState.REFUSED, "File exists")
+    device.order(b"", "2", action="rollback", sha256="0" * 64)
+    device.wait(OrderState.ROLLED_BACK, key="2")

@@ -4,13 +4,15 @@ import datetime
 
 import msgspec
 import pytest
+from paho.mqtt.client import MQTTMessageInfo
 
 from edgehar.fleet.client import Message
+from edgehar.fleet.desk import OrderDesk
 from edgehar.fleet.rollout import Rollout, RolloutOptions, make_waves
 from edgehar.fleet.view import FleetView
 from edgehar.records import Status, StreamState
 from edgehar.sinks.mqtt.device import Device, ModelInUse
-from edgehar.sinks.mqtt.orders import OrderReport, OrderState
+from edgehar.sinks.mqtt.orders import Order, OrderReport, OrderState
 
 TIME = "2026-11-30T11:59:30.000Z"
 NOW = datetime.datetime(2026, 11, 30, 12, tzinfo=datetime.UTC)
@@ -144,3 +146,38 @@ def test_waves_hold_every_device_once():
     assert sorted(name for wave in waves for name in wave) == names
     assert waves[0] != names[:5]
     assert make_waves([], RolloutOptions()) == []
+
+
+def test_a_device_that_deletes_its_messages_does_not_end_the_push():
+    fleet = Fleet(2)
+    fleet.say(0, "availability", b"")
+    assert fleet.verdicts(1) == ["waiting", "waiting"]
+    fleet.takes_over(1)
+    assert fleet.verdicts(59) == ["waiting", "waiting"]
+    assert fleet.verdicts(11) == ["bad", "good"]
+    assert fleet.rollout.failed == {"0": "offline"}
+
+
+class Broker:
+    """Takes every message at once, and sends none back."""
+
+    root = "edgehar-fleet"
+
+    def __init__(self):
+        self.published = []
+
+    def publish(self, topic, payload):
+        self.published.append((topic, payload))
+        taken = MQTTMessageInfo(1)
+        taken._set_as_published()
+        return taken
+
+
+def test_the_file_of_an_order_that_the_broker_has_not_sent_back_is_kept():
+    broker = Broker()
+    desk = OrderDesk(broker, FleetView(lambda: NOW))
+    for digest in (OLD, NEW):
+        desk.take(Message(f"edgehar-fleet/files/{digest}/info", b'{"size":5}', True))
+    desk.order("hall", Order("1", "model", NEW, size=5))
+    desk.delete_unused_files()
+    assert [topic for topic, payload in broker.published if not payload] == [f"files/{OLD}/info", f"files/{OLD}/0"]

@@ -1,15 +1,19 @@
 """The state of taken over models: every change is whole, can be undone, and survives a kill at any moment."""
 
+import errno
 import multiprocessing
 import os
 import signal
 import time
+import zipfile
 
 import pytest
 from support.tiny_bundle import write_tiny_bundle
 
 from edgehar import ModelBundle
 from edgehar.errors import BundleError, ConfigError
+from edgehar.model import signature
+from edgehar.model.bundle import find_bundle
 from edgehar.model.takeover import Comparison, Takeovers
 
 
@@ -145,3 +149,49 @@ def test_a_kill_in_mid_swap_leaves_a_model_that_opens(takeovers, bundles):
             if installed is not None:
                 takeovers.open("fight", installed)
     assert takeovers.put("fight", bundles[0], shadow_s=0).active.name == "b0"
+
+
+def test_a_bundle_that_was_replaced_after_it_was_opened_is_refused(takeovers, bundles, tmp_path):
+    path = tmp_path / "new.edgehar"
+    path.write_bytes(bundles[0].path.read_bytes())
+    opened = ModelBundle.open(path)
+    path.write_bytes(bundles[1].path.read_bytes())
+    with pytest.raises(BundleError, match="was replaced"):
+        takeovers.put("fight", opened, shadow_s=0)
+    assert takeovers.state("fight").active is None
+
+
+def test_a_disk_that_fails_is_said_as_a_damaged_bundle(takeovers, bundles, monkeypatch):
+    active = takeovers.put("fight", bundles[0], shadow_s=0).active
+
+    def fail(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("edgehar.model.takeover.Path.read_bytes", fail)
+    with pytest.raises(BundleError, match="cannot be read: Input/output error"):
+        takeovers.open("fight", active)
+
+
+def test_a_link_to_a_shipped_model_vouches_for_nothing_else(bundles, tmp_path):
+    path = tmp_path / "link.edgehar"
+    path.write_bytes(bundles[0].path.read_bytes())
+    opened = ModelBundle.open(path)
+    path.unlink()
+    path.symlink_to(find_bundle("fight"))
+    signature.require(ModelBundle.open(path), str(tmp_path / "none"))
+    with pytest.raises(BundleError, match="is not signed"):
+        signature.require(opened, str(tmp_path / "none"))
+
+
+def test_a_damaged_signature_is_a_damaged_bundle(bundles, tmp_path):
+    path = tmp_path / "new.edgehar"
+    with zipfile.ZipFile(bundles[0].path) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+        new.writestr(signature.ENTRY, b"x" * 1000, zipfile.ZIP_DEFLATED)
+        at = new.getinfo(signature.ENTRY).header_offset + 30 + len(signature.ENTRY)
+    content = bytearray(path.read_bytes())
+    content[at] = 0xFF
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match="cannot be read"):
+        signature.signature_of(path)

@@ -218,3 +218,24 @@ def test_a_damaged_state_is_said_once_and_changes_nothing(rig, caplog):
 def test_the_rule(found, words):
     why = why_not(found, 10.0)
     assert why is None if words is None else words in why
+
+
+def test_a_new_candidate_is_not_judged_by_what_the_one_before_it_answered(rig):
+    rig.takeovers.put("base", bundle(rig, "a", 6.0), shadow_s=3600)
+    rig.look()
+    for _ in range(60):
+        rig.push(100)
+    rig.takeovers.put("base", bundle(rig, "b", 7.0), shadow_s=2)
+    rig.look()
+    state = rig.takeovers.state("base")
+    assert (state.active, state.candidate.name) == (None, "b")
+
+
+def test_an_unsigned_bundle_is_refused_before_its_networks_run(rig, monkeypatch, tmp_path):
+    rig.keeper._options = ModelsOptions(swap=True, require_signed=True, trusted_keys=str(tmp_path / "none"))
+    tried = []
+    monkeypatch.setattr("edgehar.inspect.trial.check", tried.append)
+    rig.takeovers.put("base", bundle(rig, "a", 6.0), shadow_s=0)
+    rig.look()
+    assert "is not signed" in rig.takeovers.state("base").note
+    assert tried == []

@@ -5,6 +5,7 @@ from math import erfc, sqrt
 import numpy as np
 import pytest
 
+from edgehar.cli.history import _advice
 from edgehar.teaching.alarm_bound import (
     BLOCK_S,
     block_maxima,
@@ -91,3 +92,10 @@ def test_of_200_months_the_bound_is_broken_in_at_most_5_of_100(neighbours, day):
 
 def test_the_block_is_an_hour():
     assert BLOCK_S == 3600
+
+
+def test_the_threshold_that_is_printed_is_not_below_the_one_that_is_promised():
+    maxima = np.full(2000, 0.8434)
+    (first, second) = _advice("fight", maxima, 2000.0, 1 / 168)
+    assert "threshold 0.844:" in first
+    assert "fight = 0.844" in second

@@ -77,9 +77,20 @@ def test_what_a_kill_left_is_swept(inbox):
     folder = item.base.parent
     (folder / "20261130T000000000-event.npy").write_bytes(b"half")
     (folder / ".x.json.tmp").write_bytes(b"half")
+    (inbox.folder / ".clip.tmp").write_bytes(b"half")
     inbox.sweep()
     assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".npy"]
+    assert list(inbox.folder.iterdir()) == [folder]
     assert inbox.items() == [item]
+
+
+@pytest.mark.parametrize("name", ["holiday.mp4", "videos/holiday.mp4", "data/table.npy", "notes.tmp"])
+def test_files_of_others_are_not_swept(inbox, name):
+    path = inbox.folder / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"mine")
+    inbox.sweep()
+    assert path.read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize("call", range(1, 5))
