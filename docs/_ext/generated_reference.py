@@ -66,7 +66,8 @@ def _command(parser: argparse.ArgumentParser) -> Iterator[str]:
     below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     yield f"\n## `{parser.prog}`\n"
     # A command may have options of its own beside commands below it, as `edgehar models` has.
-    if not below or any(_is_documented(action) and action.option_strings for action in parser._actions):
+    own = {name for action in parser._actions for name in action.option_strings if name.startswith("--")}
+    if not below or own - {"--help", "--version", "--verbose"}:
         yield from _leaf(parser)
     elif parser.description:
         yield from _description(parser.description)
@@ -97,8 +98,8 @@ def _leaf(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _is_documented(action: argparse.Action) -> bool:
-    everywhere = {"--help", "--version"} & set(action.option_strings)
-    return action.help is not argparse.SUPPRESS and not (everywhere or isinstance(action, argparse._SubParsersAction))
+    hidden = action.help is argparse.SUPPRESS or "--help" in action.option_strings
+    return not (hidden or isinstance(action, argparse._SubParsersAction))
 
 
 def _add_late_options(parser: argparse.ArgumentParser) -> None:
