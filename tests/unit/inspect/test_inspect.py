@@ -92,7 +92,9 @@ def test_shipped_encoders_run_whole_on_xnnpack(name):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_channels_are_dequantized_along_their_axis(name):
     encoder = read_graph(ModelBundle.open(name).read("encoder.tflite"), "encoder")
-    weights = encoder.tensors[encoder.operators[0].inputs[1]]
+    convolution = next(operator for operator in encoder.operators if operator.name == "CONV_2D")
+    weights = encoder.tensors[convolution.inputs[1]]
+    assert len(weights.scales) == weights.shape[0]
     real = weights.real(weights.data)
     for channel in range(weights.shape[0]):
         expected = weights.data[channel].astype(np.float64) * weights.scales[channel]
@@ -200,7 +202,9 @@ def test_int8_is_near_float_in_the_shipped_networks(name):
     seen = see(bundle, drawn_scenes(bundle.manifest.temporal.rate_hz), 60)
     assert seen["encoder.tflite"].runs == 60
     assert not seen["encoder.tflite"].why_no_float
-    assert min(values.ratio_db for values in seen["encoder.tflite"].values) > 25
+    inexact = [values for values in seen["encoder.tflite"].values if values.error]
+    assert {values.operator.name for values in seen["encoder.tflite"].values if not values.error} <= {"RESHAPE"}
+    assert min(values.ratio_db for values in inexact) > 24
     scores = seen["head.tflite"].values[-1]
     if bundle.manifest.quantization.head == "float":
         assert (scores.operator.name, scores.error) == ("QUANTIZE", None)
@@ -331,10 +335,19 @@ def test_limits_of_the_table(says, arguments):
     assert says in why if says else why == ""
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_encoders_map_whole(name):
+@pytest.mark.parametrize("name", ["interactions", "actions-synthetic"])
+def test_shipped_encoders_of_one_look_map_whole(name):
     graph = read_graph(ModelBundle.open(name).read("encoder.tflite"), "encoder")
     assert all(mapping.mapped for mapping in edgetpu.map_operators(graph))
+
+
+def test_an_encoder_of_two_looks_is_a_batch_that_the_edge_tpu_refuses():
+    graph = read_graph(ModelBundle.open("fight").read("encoder.tflite"), "encoder")
+    mappings = edgetpu.map_operators(graph)
+    assert not any(mapping.mapped for mapping in mappings)
+    assert "(1, 2, 76, 76, 3); only the last three sides may be more than 1" in mappings[0].reason
+    # Only the batch of two is refused.
+    assert all("only the last three sides" in why for o in graph.operators if (why := edgetpu.why_not(graph, o)))
 
 
 def test_after_the_first_operator_that_is_not_taken_all_fall_to_the_cpu():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar_training.data.datasets import Clip
-    from edgehar_training.data.frames_cache import Crop, FramesCache
+    from edgehar_training.data.frames_cache import FramesCache
 
 # Increase it if the same frames give other flow.
 VERSION = "flow-1"
@@ -108,9 +108,15 @@ class FlowCache:
         return shard.with_name(f"{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]}.flow.npy")
 
 
-def open_flow(folder: str, height: int, width: int, crop: Crop, method: str, rate_hz: float) -> FlowCache:
-    """Open the cache of a `CacheJob`, in a worker process: OpenCV uses one thread, since each core has a process."""
+def open_flow(method: str, rate_hz: float, **frames: Any) -> FlowCache:
+    """Open the cache of a `CacheJob`, in a worker process: OpenCV uses one thread, since each core has a process.
+
+    Args:
+        method: the method of flow.
+        rate_hz: frames a second of the grid.
+        frames: arguments of `open_frames`.
+    """
     import cv2
 
     cv2.setNumThreads(1)
-    return FlowCache(open_frames(folder, height, width, crop), method, rate_hz)
+    return FlowCache(open_frames(**frames), method, rate_hz)

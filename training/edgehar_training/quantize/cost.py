@@ -16,7 +16,9 @@ def macs(network: keras.Model) -> int:
     its matrices once for every step, a convolutional one its kernels for every step and position. The products of two
     sequences in attention are counted too. An encoder of several looks counts once for each.
     """
-    looks = network.input_shape[1] if len(network.input_shape) == 5 else 1
+    # Other networks with an input of this rank take steps, which `_places` counts.
+    folded = len(network.input_shape) == 5 and any(type(layer).__name__ == "FoldTime" for layer in network.layers)
+    looks = network.input_shape[1] if folded else 1
     return int(looks) * sum(_layer_macs(layer) for layer in network.layers)
 
 
