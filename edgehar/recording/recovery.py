@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgehar.files import sync_file
+from edgehar.files import sync_file, sync_folder
 from edgehar.recording.seal import SUFFIX
 from edgehar.recording.sidecar import Clip, Picture, Sidecar
 from edgehar.recording.store import Draft, sha256_of
@@ -56,6 +56,8 @@ def _finish(store: Store, journal: Path, name: str) -> bool:
             # Killed before anything was recorded.
             journal.unlink()
             return False
+        # The clip has its own name on the disk before the sidecar has, as in `Draft.commit`.
+        sync_folder(journal.parent)
         _write_sidecar(store, journal, files, sealed=sealed)
     Draft(store, base, sealed=sealed).log()
     journal.unlink(missing_ok=True)
