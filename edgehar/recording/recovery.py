@@ -81,8 +81,8 @@ def _finish_clip(final: Path, *, sealed: bool) -> None:
 
 def _write_sidecar(store: Store, journal: Path, files: dict[str, Path], *, sealed: bool) -> None:
     if sealed:
-        # Only the holder of the key can read it: it becomes the sidecar as it is.
-        journal.rename(files[".json"])
+        # Only the holder of the key can read it: it becomes the sidecar as it is. It stays until that is on the chain.
+        _replace(files[".json"], journal.read_bytes())
         return
     began = _known(journal)
     clip, picture = files[".mp4"], files[".jpg"]
@@ -97,10 +97,14 @@ def _write_sidecar(store: Store, journal: Path, files: dict[str, Path], *, seale
         document = msgspec.json.encode(
             msgspec.structs.replace(began, recovered=True, note="the program was ended while it recorded", **facts)
         )
-    temporary = files[".json"].with_name(f".{files['.json'].name}.new")
-    temporary.write_bytes(msgspec.json.format(document, indent=1) + b"\n")
+    _replace(files[".json"], msgspec.json.format(document, indent=1) + b"\n")
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_bytes(data)
     sync_file(temporary)
-    temporary.rename(files[".json"])
+    temporary.rename(path)
 
 
 def _known(journal: Path) -> Sidecar | None:
