@@ -50,13 +50,14 @@ class ClipInProgress:
             OSError, SinkError: the disk fails.
         """
         lines: list[Line] = []
-        over = now_s >= self.recording.deadline_s
+        over, is_past_end = now_s >= self.recording.deadline_s, False
         if self._draft is None:
             self._begin()
-        while packets := self._packets():
+        # Of a recording that is over, all that is there is written too, however many packets that is.
+        while not is_past_end and (packets := self._packets()):
             for packet in packets:
                 if packet.captured_s > self.recording.end_s:
-                    over = True
+                    over = is_past_end = True
                     break
                 if self._writer is not None and not self._fits(packet):
                     lines.append(self._finish_part())
@@ -69,8 +70,6 @@ class ClipInProgress:
                     self._writer = ClipWriter(self._draft.output(), packet.segment)
                 self._writer.write(packet)
                 self.recording.cursor = packet.sequence + 1
-            if over:
-                break
         if over:
             lines.append(self._finish_part())
             self.finished = True

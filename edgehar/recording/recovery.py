@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgehar.files import sync_file
+from edgehar.files import sync_file, sync_folder
 from edgehar.recording.seal import SUFFIX
 from edgehar.recording.sidecar import Clip, Picture, Sidecar
 from edgehar.recording.store import Draft, sha256_of
@@ -56,6 +56,8 @@ def _finish(store: Store, journal: Path, name: str) -> bool:
             # Killed before anything was recorded.
             journal.unlink()
             return False
+        # The clip has its own name on the disk before the sidecar has, as in `Draft.commit`.
+        sync_folder(journal.parent)
         _write_sidecar(store, journal, files, sealed=sealed)
     Draft(store, base, sealed=sealed).log()
     journal.unlink(missing_ok=True)
@@ -79,8 +81,8 @@ def _finish_clip(final: Path, *, sealed: bool) -> None:
 
 def _write_sidecar(store: Store, journal: Path, files: dict[str, Path], *, sealed: bool) -> None:
     if sealed:
-        # Only the holder of the key can read it: it becomes the sidecar as it is.
-        journal.rename(files[".json"])
+        # Only the holder of the key can read it: it becomes the sidecar as it is. It stays until that is on the chain.
+        _replace(files[".json"], journal.read_bytes())
         return
     began = _known(journal)
     clip, picture = files[".mp4"], files[".jpg"]
@@ -95,10 +97,14 @@ def _write_sidecar(store: Store, journal: Path, files: dict[str, Path], *, seale
         document = msgspec.json.encode(
             msgspec.structs.replace(began, recovered=True, note="the program was ended while it recorded", **facts)
         )
-    temporary = files[".json"].with_name(f".{files['.json'].name}.new")
-    temporary.write_bytes(msgspec.json.format(document, indent=1) + b"\n")
+    _replace(files[".json"], msgspec.json.format(document, indent=1) + b"\n")
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_bytes(data)
     sync_file(temporary)
-    temporary.rename(files[".json"])
+    temporary.rename(path)
 
 
 def _known(journal: Path) -> Sidecar | None:

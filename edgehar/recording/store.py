@@ -203,6 +203,8 @@ class Draft:
         )
         temporary = self._temporary(".json").with_name(f".{self._file('.json').name}.new")
         self._write(temporary, msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n")
+        # Or a power cut may keep the name of the sidecar, and lose those of the clip and the picture it is about.
+        sync_folder(self._path.parent)
         temporary.rename(self._file(".json"))
         return self.log()
 

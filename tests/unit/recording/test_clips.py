@@ -1,6 +1,7 @@
 """Clips: the pictures of the event and from before it, copied packet by packet out of every kind of stream."""
 
 import json
+import math
 import threading
 
 import av
@@ -19,6 +20,7 @@ from support.recordings import (
 )
 
 from edgehar.masks import View
+from edgehar.recording.clip import ClipInProgress
 from edgehar.recording.clip_file import PlainOutput
 from edgehar.recording.options import RecordOptions
 from edgehar.recording.recorder import Recorder
@@ -63,6 +65,18 @@ def test_packets_are_copied_from_pre_roll_to_post_roll(tmp_path, name, codec, b_
     assert sidecar["clip"]["codec"] == ("h264" if codec == "libx264" else "hevc")
     assert sidecar["clip"]["start_s"] == pytest.approx(3.0, abs=0.05)
     assert (sidecar["clip"]["width"], sidecar["clip"]["height"]) == (96, 64)
+
+
+def test_a_recorder_that_comes_after_the_end_writes_all_that_is_there(tmp_path, monkeypatch):
+    ended, advance = threading.Event(), ClipInProgress.advance
+    monkeypatch.setattr(ClipInProgress, "advance", lambda self, _: ended.wait(60) and advance(self, math.inf))
+    with recording(tmp_path / "rec") as (_, camera):
+        watch(camera, encode(tmp_path / "a.mp4", 250), STORY)
+        camera.finish()
+        ended.set()
+    (clip,) = files_of(tmp_path / "rec", ".mp4")
+    # More than the packets of one look into the ring.
+    assert abs(len(numbers_in(clip)) - 101) <= 1
 
 
 def test_streams_that_cannot_be_copied_are_encoded(tmp_path):
