@@ -9,7 +9,7 @@ from __future__ import annotations
 from edgehar.sources.nal import Bits, Loss, units
 
 _SPS, _PPS = 33, 34
-# Types of slices, of which some begin a stream anew (IRAP), and some of those count from 0 (IDR).
+# Types of slices, of which some restart a stream (IRAP), and some of these count from 0 (IDR).
 _SLICES, _IRAP, _IDR = frozenset({*range(10), *range(16, 22)}), frozenset(range(16, 24)), frozenset({19, 20})
 _MOST_BYTES, _SLICE_BYTES = 512, 24
 # After so many frames alike, a frame that differs has lost something.

@@ -115,7 +115,7 @@ class Lesson:
         return fit(examples, l2=penalty, free=free)
 
     def _gate(self, indices: Sequence[int]) -> Gate:
-        """Find where the correction applies: near clips of new labels, and near those that the old head gets wrong.
+        """Find where the correction applies: near clips of new labels, and near clips that the old head gets wrong.
 
         Near a clip that the old head gets right nothing has to change.
         """

@@ -60,8 +60,8 @@ class OrdinaryResult:
 
     Attributes:
         moments: how many there are.
-        before: those that the old head reports as an action.
-        after: those that the new head reports as an action.
+        before: moments that the old head reports as an action.
+        after: moments that the new head reports as an action.
     """
 
     moments: int = 0

@@ -42,7 +42,7 @@ class Strip:
             if label not in self._scores:
                 self._scores[label] = np.zeros(BINS, np.uint8)
             steps = self._scores[label]
-            # 0 is no answer.
+            # 0 means no answer.
             steps[place] = max(steps[place], 1 + min(max(round(score * 254), 0), 254))
 
     def rows(self) -> tuple[float, dict[str, list[int]]]:

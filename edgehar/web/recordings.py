@@ -39,7 +39,7 @@ class Filters:
         since: events that began at this time or later; None from the first on.
         until: events that began before this time; None up to the last.
         least_score: peak that is needed.
-        judged: only those that a person has labeled, or only the others; None for all.
+        judged: only recordings that a person has labeled, or only the others; None for all.
     """
 
     camera: str = ""

@@ -59,7 +59,7 @@ async def list_events(request: Request, services: Services) -> Response:
 
     page, known = (EventPage([], None), set()) if services.recordings is None else await _read(services, read)
     if not before:
-        # Those that are not recorded, or not yet.
+        # Events that are not recorded, or not yet.
         fresh = [event for event in _unrecorded(services) if event.id not in known and filters.fit(event)]
         page = EventPage(sorted([*fresh, *page.events], key=lambda event: event.time, reverse=True), page.next)
     return json_response(page)

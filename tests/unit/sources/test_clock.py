@@ -183,6 +183,6 @@ def test_presentation_times_out_of_order_give_way_to_decode_times():
 def test_presentation_times_in_order_are_used_whatever_the_decode_times():
     stamps = StampChoice()
     assert [stamps.of(*pair) for pair in [(2, 0), (3, 0), (4, 1), (5, None), (None, 7)]] == [2, 3, 4, 5, 7]
-    # A restart is no fault of one of them alone.
+    # A restart is not a fault of one of them alone.
     stamps = StampChoice()
     assert [stamps.of(n % 4, n % 4) for n in range(8)] == [0, 1, 2, 3] * 2
