@@ -37,6 +37,7 @@ export function drawStrip(canvas, strip, camera) {
   }
   context.globalAlpha = 1;
   drawEvents(context, strip, style, width, steps);
+  canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", describe(strip, top, topLabel));
 }
 

@@ -226,9 +226,14 @@ def test_the_folder_copied_at_random_moments_is_recovered_whole(tmp_path, video)
 
         def on_moment():
             copy = tmp_path / f"copy{len(copies)}"
+            copy.mkdir()
+            # The ledger first: a line is written once its files are on disk, so the copy has the files of each line.
+            if (ledger := tmp_path / "rec" / "chain.jsonl").exists():
+                shutil.copy(ledger, copy)
             # A file that is renamed while it is copied is in the copy under neither name, as on a disk without power.
             with contextlib.suppress(shutil.Error):
-                shutil.copytree(tmp_path / "rec", copy, ignore=lambda *_: [".lock"])
+                ignored = shutil.ignore_patterns(".lock", "chain.jsonl")
+                shutil.copytree(tmp_path / "rec", copy, ignore=ignored, dirs_exist_ok=True)
             for growing in copy.glob("*/*/.*.mp4.part"):
                 os.truncate(growing, generator.randint(0, growing.stat().st_size))
             copies.append(copy)

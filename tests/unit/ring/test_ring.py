@@ -6,6 +6,7 @@ import threading
 import time
 import tracemalloc
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -78,6 +79,20 @@ def test_reset_forgets_the_frames() -> None:
     assert ring.push(np.zeros((8, 8, 3), np.uint8)) == 0
 
 
+def allocated(step: Callable[[], object]) -> tuple[int, int]:
+    """Return bytes kept and peak of 300 steps. Threads of other tests may add to them: take the least of several."""
+    tracemalloc.start()
+    try:
+        base = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        for _ in range(300):
+            step()
+        now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return now - base, peak - base
+
+
 @pytest.mark.parametrize("pixel_format", list(PixelFormat), ids=lambda f: f.value)
 @pytest.mark.parametrize("motion", ["none", "grey-difference"])
 def test_a_push_allocates_nothing(pixel_format: PixelFormat, motion: str) -> None:
@@ -87,18 +102,9 @@ def test_a_push_allocates_nothing(pixel_format: PixelFormat, motion: str) -> Non
     for _ in range(3):
         ring.push(image)
         ring.shrink_into(image, out)
-    tracemalloc.start()
-    try:
-        base = tracemalloc.get_traced_memory()[0]
-        tracemalloc.reset_peak()
-        for _ in range(300):
-            ring.push(image)
-            ring.shrink_into(image, out)
-        now, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert now - base < 1000
-    assert peak - base < 4000  # call frames and small integers, no buffer
+    used = [allocated(lambda: (ring.push(image), ring.shrink_into(image, out))) for _ in range(5)]
+    assert min(kept for kept, _ in used) < 1000
+    assert min(peak for _, peak in used) < 4000  # call frames and small integers, no buffer
 
 
 def test_the_gil_is_released_while_a_frame_is_shrunk() -> None:
