@@ -56,7 +56,7 @@ class Background:
             code: Python that runs it.
             given: standard input.
         """
-        command = [sys.executable, "-c", code, *arguments]
+        command = [sys.executable, "-P", "-c", code, *arguments]
         self._process = subprocess.Popen(  # noqa: S603
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
