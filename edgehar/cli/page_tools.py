@@ -47,7 +47,7 @@ class Background:
 
     def run(self, arguments: Sequence[str], timeout_s: float) -> bytes:
         """Return what a command prints; raises subprocess.TimeoutExpired if it takes too long."""
-        command = [sys.executable, "-c", _COMMAND, *arguments]
+        command = [sys.executable, "-P", "-c", _COMMAND, *arguments]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603
         try:
             output, _ = self._process.communicate(timeout=timeout_s)

@@ -97,7 +97,7 @@ def _marker(bundle: ModelBundle, environ: Mapping[str, str]) -> Path | None:
 
 
 def _in_new_interpreter(bundle: ModelBundle) -> str:
-    command = [sys.executable, "-m", "edgehar.inspect.trial", str(bundle.path), _digest(bundle)]
+    command = [sys.executable, "-P", "-m", "edgehar.inspect.trial", str(bundle.path), _digest(bundle)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603 - our own
     except subprocess.TimeoutExpired:

@@ -91,6 +91,14 @@ def test_every_command_refuses_the_same_bundle_with_one_line(tiny_bundle, tmp_pa
     assert f"bad.edgehar: {name}: is damaged" in said.pop()
 
 
+def test_a_folder_called_edgehar_where_the_program_runs_is_not_imported(tiny_bundle, env, tmp_path, monkeypatch):
+    """As in a checkout that is not the one installed."""
+    (tmp_path / "edgehar").mkdir()
+    (tmp_path / "edgehar" / "__init__.py").write_text("raise SystemExit(1)")
+    monkeypatch.chdir(tmp_path)
+    trial.check(ModelBundle.open(tiny_bundle), environ=env)
+
+
 def test_a_network_that_asks_for_all_memory_fails_alone(tiny_bundle, tmp_path):
     """The child's address space is bounded; its failure is a message."""
     code = (
