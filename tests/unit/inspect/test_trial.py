@@ -102,10 +102,21 @@ def test_a_folder_called_edgehar_where_the_program_runs_is_not_imported(tiny_bun
 def test_a_network_that_asks_for_all_memory_fails_alone(tiny_bundle, tmp_path):
     """The child's address space is bounded; its failure is a message."""
     code = (
-        "import sys, resource\nfrom edgehar.inspect import trial\n"
+        "import sys, resource\nfrom edgehar import ModelBundle\nfrom edgehar.inspect import trial\n"
         "trial._steps = lambda bundle: [lambda: bytearray(64 << 30)]\n"
-        "sys.argv = ['trial', sys.argv[1]]\ntrial._main()\n"
+        "sys.argv = ['trial', sys.argv[1], trial._digest(ModelBundle.open(sys.argv[1]))]\ntrial._main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code, tiny_bundle], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "its networks need more than 4 GB of memory" in done.stdout
+
+
+def test_a_bundle_that_was_replaced_since_it_was_opened_does_not_pass(tiny_bundle, env, tmp_path):
+    """The child opens the path again; what it tried must be what the caller holds."""
+    path = tmp_path / "model.edgehar"
+    path.write_bytes(tiny_bundle.read_bytes())
+    bundle = ModelBundle.open(path)
+    write_bundle(path, bundle.manifest, {**bundle.files, "MODEL_CARD.md": b"another"})
+    with pytest.raises(BundleError, match=r"model\.edgehar: was replaced while it was checked"):
+        trial.check(bundle, environ=env)
+    trial.check(ModelBundle.open(path), environ=env)
