@@ -92,7 +92,7 @@ def _camera(stream: Stream) -> WebCamera:
         key=safe_name(stream.name),
         read_manifest=lambda: stream.classifier.bundle.manifest,
         bundle_path=lambda: stream.classifier.bundle.path,
-        view=stream.view,
+        read_view=lambda: stream.view,
         frame=lambda: stream.last_frame,
         take_input=partial(_take_input, stream),
         state=lambda: stream.state,

@@ -83,6 +83,7 @@ class LiveState(msgspec.Struct, frozen=True):
         scores: score of each class.
         event: label of the event that goes on now; None if there is none.
         event_since: when that began (UTC, ISO 8601).
+        region: the part of the frame that pictures show: left, top, width and height in shares; None for all of it.
     """
 
     camera: str
@@ -93,6 +94,7 @@ class LiveState(msgspec.Struct, frozen=True):
     scores: dict[str, float]
     event: str | None
     event_since: str | None
+    region: list[float] | None
 
 
 class Strip(msgspec.Struct, frozen=True):

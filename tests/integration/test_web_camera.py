@@ -57,14 +57,14 @@ def test_a_visitor_draws_a_mask_and_moves_its_corner(browser, size, tools):
             page.get_by_role("button", name="Corner 1 of mask 1").focus()
             page.keyboard.press("ArrowRight")
             page.get_by_role("button", name="Save").click()
-            page.get_by_text("Restart edgehar to apply: camera").wait_for()
+            page.get_by_text("Saved and in force").wait_for()
             ((left, top), *_, (_, bottom)) = saved(tools).cameras[1].masks[0]
             assert abs(left - 0.11) < 0.02
             assert abs(top - 0.1) < 0.02
             assert abs(bottom - 0.5) < 0.02
             page.get_by_role("button", name="Remove mask 1").click()
             page.get_by_role("button", name="Save").click()
-            page.get_by_text("Restart edgehar to apply: camera").wait_for()
+            page.get_by_text("Saved and in force").wait_for()
             assert saved(tools).cameras[1].masks == []
 
 
@@ -79,7 +79,7 @@ def test_a_visitor_gets_a_mask_and_a_region_by_keyboard(browser, tools):
         page.get_by_role("button", name="Draw the region").click()
         drag(visitor, page.locator("#areas"), (0.5, 0.0), (1.0, 1.0), touch=False)
         page.get_by_role("button", name="Save").click()
-        page.get_by_text("Restart edgehar to apply: camera").wait_for()
+        page.get_by_text("Saved and in force").wait_for()
         assert len(saved(tools).cameras[0].masks) == 1
         assert abs(saved(tools).cameras[0].region[0] - 0.5) < 0.02
 
@@ -102,6 +102,6 @@ def test_a_visitor_sees_what_a_threshold_would_have_done_and_changes_it(browser,
         page.get_by_label("Record", exact=True).blur()
         page.get_by_text("2 changes not saved").wait_for()
         page.get_by_role("button", name="Save").click()
-        page.get_by_text("Restart edgehar to apply: camera").wait_for()
+        page.get_by_text("Saved and in force").wait_for()
         assert saved(tools).cameras[0].thresholds == {"fight": 0.7}
         assert saved(tools).cameras[0].record_hours == ["22:00-06:00"]

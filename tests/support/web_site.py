@@ -55,7 +55,7 @@ class FakeCamera:
             key=self.name,
             read_manifest=lambda: self.manifest,
             bundle_path=lambda: self.bundle_path,
-            view=self.view,
+            read_view=lambda: self.view,
             frame=lambda: self.newest,
             take_input=self.wanted_input.append,
             state=lambda: self.state,

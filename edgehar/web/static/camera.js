@@ -141,5 +141,8 @@ load().then(() => {
   if (number < 0) return;
   picture.alt = t("live.picture-of", { camera: camera.name });
   if (camera.pictures === "none") byId("blank").textContent = t("live.no-pictures");
-  else new Feed(`camera=${encodeURIComponent(key)}`, ({ kind, type, body }) => { if (kind === "picture") showImage(picture, body, type); });
+  else new Feed(`camera=${encodeURIComponent(key)}`, ({ kind, type, body }) => {
+    if (kind === "picture") showImage(picture, body, type);
+    else if (kind === "state") areas.shows(JSON.parse(new TextDecoder().decode(body)).region);
+  });
 }).catch((error) => notice(error.message || t("error.connection"), "bad"));
