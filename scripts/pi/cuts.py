@@ -130,7 +130,7 @@ def metrics() -> Counter[str]:
     return found
 
 
-def wait_for_answers(machine: Machine, timeout_s: float = 400) -> float:
+def wait_for_answers(machine: Machine, timeout_s: float = 1200) -> float:
     """Wait until the service answers; returns seconds since power-on."""
     while time.monotonic() - machine.started_s < timeout_s:
         if metrics()["edgehar_windows_total"]:
@@ -143,7 +143,7 @@ def first_start(machine: Machine) -> None:
     """Install the service, which runs as the user pi, who may also swap its model."""
     machine.put("/etc/edgehar/config.toml", CONFIG)
     machine.run(f"{BIN}/edgehar config check /etc/edgehar/config.toml").good()
-    machine.run(f"{BIN}/edgehar service install --run-as pi", 300).good()
+    machine.run(f"{BIN}/edgehar service install --run-as pi").good()
     machine.run("sync").good()
 
 

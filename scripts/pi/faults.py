@@ -24,7 +24,7 @@ def full_disk(machine: Machine) -> str:
     before = answers(machine)
     time.sleep(20)
     during = answers(machine)
-    machine.run("systemctl restart edgehar", 300).good()
+    machine.run("systemctl restart edgehar").good()
     wait_active(machine)
     warned = machine.run(
         "journalctl -u edgehar -b -p warning --no-pager -o cat | grep -i -c 'space\\|disk\\|full'"
@@ -42,12 +42,12 @@ def full_disk(machine: Machine) -> str:
 
 def no_clock(machine: Machine) -> str:
     """A clock that starts in 1970 and jumps: nothing restarts, and answers go on."""
-    machine.run("timedatectl set-ntp false; systemctl stop edgehar; date -s @0", 120).good()
+    machine.run("timedatectl set-ntp false; systemctl stop edgehar; date -s @0").good()
     doctor = machine.run(f"{BIN}/edgehar doctor").text
     said = next((line for line in doctor.splitlines() if " clock" in line), "")
     if "fail" not in said:
         raise Trouble(f"the doctor says: {said or doctor}")
-    machine.run("systemctl start edgehar", 300).good()
+    machine.run("systemctl start edgehar").good()
     wait_active(machine)
     pid, before = properties(machine, "MainPID")["MainPID"], answers(machine)
     machine.run("date -s @1796000000").good()

@@ -15,8 +15,8 @@ from typing import Self
 
 _PROMPT = b"edgepi-ready# "
 # Emulated, and on a loaded machine.
-BOOT_S = 300.0
-_COMMAND_S = 180.0
+BOOT_S = 900.0
+_COMMAND_S = 600.0
 
 
 class Trouble(Exception):  # noqa: N818 - what went wrong in the machine
@@ -59,7 +59,9 @@ class Hardware:
             *("-kernel", str(self.folder / "vmlinuz"), "-initrd", str(self.folder / "initrd.gz")),
             *("-append", "rw console=ttyAMA0 quiet systemd.show_status=1"),
             *drives,
-            *("-device", "virtio-rng-pci", "-nic", f"user,model=virtio-net-pci{forward}"),
+            # Without a ROM to boot from the network, which is in another package of qemu's.
+            *("-netdev", f"user,id=net{forward}", "-device", "virtio-net-pci,netdev=net,romfile="),
+            *("-device", "virtio-rng-pci"),
         ]
 
 

@@ -29,7 +29,8 @@ realtime = true
 url = "http://10.0.2.2:9/events"
 """
 _PATH = "/etc/edgehar/config.toml"
-_START_S = 240.0
+_DROP_INS = "/etc/systemd/system/edgehar.service.d"
+_START_S = 600.0
 # Folders, and whether the service may write there. Its /tmp is its own.
 _PLACES = {
     "/usr": False,
@@ -74,8 +75,10 @@ def install(machine: Machine) -> str:
         machine.run(line, user="pi").good()
     machine.put(_PATH, CONFIG)
     machine.run(f"{BIN}/edgehar config check {_PATH}").good()
+    # An emulated processor may need longer than systemd's 90 s to load the libraries.
+    machine.put(f"{_DROP_INS}/emulated.conf", "[Service]\nTimeoutStartSec=600\n")
     began_s = time.monotonic()
-    machine.run(f"sudo {BIN}/edgehar service install", 300, user="pi").good()
+    machine.run(f"sudo {BIN}/edgehar service install", user="pi").good()
     ready_s = time.monotonic() - began_s
     status = wait_active(machine)
     return f"ready {ready_s:.0f} s after the command; {status}"
@@ -168,16 +171,16 @@ def restarted(machine: Machine, what: str, pid: str, timeout_s: float) -> str:
 
 
 def watchdog(machine: Machine) -> str:
-    """A stopped process is killed and restarted. The unit's three minutes are shortened to 30 s."""
-    machine.put("/etc/systemd/system/edgehar.service.d/short.conf", "[Service]\nWatchdogSec=30\n")
-    machine.run("systemctl daemon-reload; systemctl restart edgehar", 300).good()
+    """A stopped process is killed and restarted. The unit's three minutes are shortened to one."""
+    machine.put(f"{_DROP_INS}/short.conf", "[Service]\nWatchdogSec=60\n")
+    machine.run("systemctl daemon-reload; systemctl restart edgehar").good()
     wait_active(machine)
     pid = properties(machine, "MainPID")["MainPID"]
     machine.run(f"kill -STOP {pid}").good()
-    took = restarted(machine, "SIGSTOP, WatchdogSec=30", pid, 240)
+    took = restarted(machine, "SIGSTOP, WatchdogSec=60", pid, 600)
     if "Watchdog timeout" not in machine.run("journalctl -u edgehar -n 40 --no-pager").good():
         raise Trouble("the journal does not name the watchdog")
-    machine.run("rm -r /etc/systemd/system/edgehar.service.d; systemctl daemon-reload").good()
+    machine.run(f"rm {_DROP_INS}/short.conf; systemctl daemon-reload").good()
     return took
 
 
@@ -185,14 +188,14 @@ def crash(machine: Machine) -> str:
     """A killed process is restarted."""
     pid = properties(machine, "MainPID")["MainPID"]
     machine.run(f"kill -KILL {pid}").good()
-    return restarted(machine, "SIGKILL", pid, 120)
+    return restarted(machine, "SIGKILL", pid, 600)
 
 
 def bad_configuration(machine: Machine) -> str:
     """A wrong file ends it with 2, and systemd does not try again."""
     machine.put(_PATH, "treshold = 1\n")
-    machine.run("systemctl restart edgehar", 120)
-    deadline_s = time.monotonic() + 60
+    machine.run("systemctl restart edgehar")
+    deadline_s = time.monotonic() + 300
     while (now := properties(machine, "ActiveState", "ExecMainStatus"))["ActiveState"] != "failed":
         if time.monotonic() > deadline_s:
             raise Trouble(f"still {now}")
@@ -205,7 +208,7 @@ def bad_configuration(machine: Machine) -> str:
         raise Trouble(f"{now}")
     said = machine.run("journalctl -u edgehar -n 5 --no-pager -o cat").good()
     machine.put(_PATH, CONFIG)
-    machine.run("systemctl reset-failed edgehar; systemctl restart edgehar", 300).good()
+    machine.run("systemctl reset-failed edgehar; systemctl restart edgehar").good()
     wait_active(machine)
     return next((line for line in said.splitlines() if "treshold" in line), said)
 

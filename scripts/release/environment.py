@@ -24,13 +24,16 @@ MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _GLIBC_MINOR = range(17, 37)
 # Below site-packages: tests, headers, and compilers and drivers for other chips, none of which edgehar loads.
 UNUSED = (
+    "ai_edge_litert/*_pb2.py",
     "ai_edge_litert/aot",
     "ai_edge_litert/libLiteRtWebGpuAccelerator.so",
+    "ai_edge_litert/schema_py_generated.py",
     "ai_edge_litert/tools",
     "ai_edge_litert/vendors",
     "av/include",
     "av/**/*.pxd",
     "av/**/*.pyx",
+    "google/protobuf",
     "ml_dtypes",
     "numpy/**/*.pyi",
     "numpy/**/tests",
@@ -41,6 +44,7 @@ UNUSED = (
     "numpy/f2py",
     "PIL/_avif*.so",
     "pillow.libs/libavif*",
+    "pycparser",
 )
 # Of OpenCV, which only USB cameras, drawn scenes and `edgehar bench` need.
 OPENCV = ("cv2", "opencv_python_headless*")

@@ -43,8 +43,8 @@ if [ ! -e "$base" ]; then
         --customize-hook='echo "edgehar:x:1000:1000::/var/lib/edgehar:/usr/sbin/nologin" >>"$1/etc/passwd"' \
         --customize-hook='echo "edgehar:x:1000:" >>"$1/etc/group"' \
         --customize-hook='install -d -m 700 -o 1000 -g 1000 "$1/var/lib/edgehar"; install -d "$1/etc/edgehar"' \
-        "$suite" "$base.part" "${MIRROR:-http://deb.debian.org/debian}" 2>"$work/base.log" || { tail -5 "$work/base.log" >&2; fail "mmdebstrap failed; full log: $work/base.log"; }
-    mv "$base.part" "$base"
+        "$suite" "$work/part.tar" "${MIRROR:-http://deb.debian.org/debian}" 2>"$work/base.log" || { tail -5 "$work/base.log" >&2; fail "mmdebstrap failed; full log: $work/base.log"; }
+    mv "$work/part.tar" "$base"
 fi
 ln "$base" "$work/context/root.tar"
 cp scripts/release/healthcheck.py "$work/context/"

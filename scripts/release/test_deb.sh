@@ -18,8 +18,8 @@ emulated=()
 mkdir -p "$work"
 if [ ! -e "$tar" ]; then
     "${emulated[@]}" mmdebstrap --mode=root --architectures="$arch" --variant=minbase --include=systemd,python3,libstdc++6,ca-certificates \
-        --aptopt='APT::Install-Recommends "false"' --dpkgopt=force-unsafe-io --quiet "$suite" "$tar.part" "${MIRROR:-http://deb.debian.org/debian}" >&2
-    mv "$tar.part" "$tar"
+        --aptopt='APT::Install-Recommends "false"' --dpkgopt=force-unsafe-io --quiet "$suite" "$work/part.tar" "${MIRROR:-http://deb.debian.org/debian}" >&2
+    mv "$work/part.tar" "$tar"
 fi
 root=$work/root
 rm -rf --one-file-system "$root"
