@@ -29,7 +29,8 @@ _LARGEST = 1_000_000
 
 def spooled(state: Path) -> dict[str, Any]:
     """Return the identities of all events that wait, and how many were found damaged."""
-    spool = Spool.open("webhook", SpoolOptions(directory=str(state)))
+    name = next(iter(state.glob("webhook-*.lock"))).stem
+    spool = Spool.open(name, SpoolOptions(directory=str(state)))
     events = [event.id for event in spool.peek(limit=_LARGEST)]
     lost = spool.dropped
     spool.close()
@@ -88,6 +89,8 @@ def main() -> None:
             }
         finally:
             subprocess.run(["umount", place], check=True)
+    # The loop device writes to the image for a moment after it.
+    subprocess.run(["sync", sys.argv[1]], check=True)
     checked = subprocess.run(["e2fsck", "-fn", sys.argv[1]], capture_output=True, text=True, check=False)
     print(json.dumps({**found, "file_system": checked.returncode}))
 

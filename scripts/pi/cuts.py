@@ -55,6 +55,7 @@ directory = "/var/lib/edgehar"
 directory = "/var/lib/edgehar/clips"
 pre_roll_s = 1
 post_roll_s = 1
+min_free_mb = 50
 [history]
 enabled = true
 directory = "/var/lib/edgehar/history"
