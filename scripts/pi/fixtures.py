@@ -1,7 +1,6 @@
-"""Write what the emulated computer watches and swaps: fixtures.py FOLDER. Needs edgehar installed.
+"""Write what the emulated computer watches: fixtures.py FOLDER. Needs edgehar installed.
 
-people.mp4      drawn people, 160x120 H.264, six actions of five seconds each
-other.edgehar   the shipped model actions-synthetic under another name
+FOLDER/people.mp4 shows drawn people: 160x120 H.264, six actions of five seconds each.
 """
 
 from __future__ import annotations
@@ -11,10 +10,7 @@ import sys
 from pathlib import Path
 
 import av
-import msgspec
 
-from edgehar import ModelBundle
-from edgehar.model.bundle import write_bundle
 from edgehar.sources import open_source
 
 _RATE_HZ = 12.5
@@ -30,12 +26,5 @@ def write_clip(path: Path) -> None:
         file.mux(stream.encode())
 
 
-def write_other(path: Path) -> None:
-    """Write the bundle."""
-    bundle = ModelBundle.open("actions-synthetic")
-    write_bundle(path, msgspec.structs.replace(bundle.manifest, name="other"), bundle.files)
-
-
 if __name__ == "__main__":
     write_clip(Path(sys.argv[1]) / "people.mp4")
-    write_other(Path(sys.argv[1]) / "other.edgehar")

@@ -7,7 +7,7 @@
 #
 #   root.img     the disk: Debian with systemd, the user pi (sudo without a password), a root console on the serial line
 #   jobs.img     a second disk, /dev/vdb: wheels of edgehar and all that it needs, packages from dist/ if there are any, and
-#                the video and model of fixtures.py
+#                the video of fixtures.py
 #   vmlinuz, initrd.gz    Debian's kernel, and an initramfs with the modules that the disk needs
 #
 # PYTHON=.venv/bin/python   a Python with edgehar, for fixtures.py

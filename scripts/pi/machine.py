@@ -34,7 +34,6 @@ class Hardware:
         memory_mb: memory.
         cores: processors.
         clock: value of qemu's -rtc.
-        forward: port of this machine that leads to a port of the computer, as "8088-:8088"; empty for none.
     """
 
     folder: Path
@@ -43,7 +42,6 @@ class Hardware:
     memory_mb: int = 1024
     cores: int = 2
     clock: str = "base=utc"
-    forward: str = ""
 
     def command(self) -> list[str]:
         """Return the command line of qemu."""
@@ -51,7 +49,6 @@ class Hardware:
         if self.jobs is not None:
             drives += ["-drive", f"if=none,id=jobs,format=raw,file={self.jobs},readonly=on"]
             drives += ["-device", "virtio-blk-pci,drive=jobs"]
-        forward = f",hostfwd=tcp:127.0.0.1:{self.forward}" if self.forward else ""
         return [
             *("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72", "-smp", str(self.cores)),
             *("-m", str(self.memory_mb), "-accel", "tcg,thread=multi", "-rtc", self.clock),
@@ -60,7 +57,7 @@ class Hardware:
             *("-append", "rw console=ttyAMA0 quiet systemd.show_status=1"),
             *drives,
             # Without a ROM to boot from the network, which is in another package of qemu's.
-            *("-netdev", f"user,id=net{forward}", "-device", "virtio-net-pci,netdev=net,romfile="),
+            *("-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="),
             *("-device", "virtio-rng-pci"),
         ]
 
@@ -99,7 +96,7 @@ class Machine:
         self._log.close()
 
     def kill(self) -> None:
-        """Kill qemu. What the guest has written is kept: see `cuts.py` for a power cut."""
+        """Kill qemu. This is not a power cut, because the host keeps what the guest has written."""
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         self.process.wait()

@@ -6,7 +6,7 @@ root=$1
 echo edgepi >"$root/etc/hostname"
 printf '127.0.0.1 localhost edgepi\n' >"$root/etc/hosts"
 printf 'nameserver 10.0.2.3\n' >"$root/etc/resolv.conf"
-printf '/dev/vda / ext4 rw,relatime,errors=remount-ro 0 1\n/dev/vdb /jobs ext4 ro,nofail,x-systemd.device-timeout=2s 0 0\n' >"$root/etc/fstab"
+printf '/dev/vda / ext4 rw,relatime,errors=remount-ro 0 1\n/dev/vdb /jobs ext4 ro,nofail,x-systemd.device-timeout=900 0 0\n' >"$root/etc/fstab"
 mkdir -p "$root/jobs"
 # systemd writes a new one at the first boot.
 : >"$root/etc/machine-id"
@@ -22,10 +22,27 @@ install -m 440 /dev/stdin "$root/etc/sudoers.d/pi" <<<'pi ALL=(ALL) NOPASSWD: AL
 
 # A root console without a password on the serial line, with a prompt that nothing else prints.
 sed -i 's#^root:[^:]*:#root::#' "$root/etc/shadow"
-install -D /dev/stdin "$root/etc/systemd/system/serial-getty@ttyAMA0.service.d/login.conf" <<'UNIT'
+# It does not wait for udev as serial-getty does, because an emulated processor may need minutes for that.
+install -D -m 644 /dev/stdin "$root/etc/systemd/system/console.service" <<'UNIT'
+[Unit]
+Description=Root console on the serial line
+After=systemd-user-sessions.service
 [Service]
-ExecStart=
-ExecStart=-/sbin/agetty --autologin root --keep-baud 115200 %I dumb
+Type=idle
+ExecStart=-/sbin/agetty --autologin root --keep-baud 115200 ttyAMA0 dumb
+Restart=always
+StandardInput=tty
+StandardOutput=tty
+TTYPath=/dev/ttyAMA0
+UtmpIdentifier=ttyAMA0
+[Install]
+WantedBy=multi-user.target
+UNIT
+systemctl --root="$root" enable console.service 2>/dev/null
+systemctl --root="$root" mask serial-getty@ttyAMA0.service 2>/dev/null
+install -D -m 644 /dev/stdin "$root/etc/systemd/system.conf.d/emulated.conf" <<'UNIT'
+[Manager]
+DefaultTimeoutStartSec=900
 UNIT
 echo "PS1='edgepi-ready# '" >"$root/root/.profile"
 
