@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from edgehar.model.classifier import Classifier
 from edgehar.pipeline.models import LoadedModel, load_models
 from edgehar.pipeline.stream import Stream, StreamOptions, recorded_model
 from edgehar.printable import valid_unicode
+from edgehar.sources.options import AUTO_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 # Smallest share of the picture for which a camera's resolution is raised.
 _LEAST_SHARE = 0.01
+# Cameras send a picture in few slices, and only slices are decoded at once.
+_MOST_DECODER_THREADS = 4
 
 
 def make_recorder(config: Config, monitor: Monitor) -> Recorder | None:
@@ -87,7 +91,8 @@ class Shared:
         """Load the models of a configuration, and make the other parts."""
         models = load_models(config)
         rates_hz = dict.fromkeys(model.network.bundle.manifest.temporal.rate_hz for model in models.values())
-        governors = {rate_hz: Governor(rate_hz, config.governor) for rate_hz in rates_hz}
+        modes = AUTO_MODES if any(camera.decode == "auto" for camera in config.cameras) else None
+        governors = {rate_hz: Governor(rate_hz, config.governor, decode_modes=modes) for rate_hz in rates_hz}
         return cls(models, governors, monitor, make_recorder(config, monitor))
 
 
@@ -110,7 +115,7 @@ def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Strea
     )
     hours = Hours(f"camera {name}: watch_hours", camera.watch_hours)
     return Stream(
-        partial(_open_camera, camera, bundle, recording, hours),
+        partial(_open_camera, camera, bundle, recording, hours, decoder_threads(len(config.cameras))),
         classifier,
         make_decider(config, camera, bundle),
         name=name,
@@ -176,22 +181,30 @@ def _recording(config: Config, camera: CameraOptions, bundle: ModelBundle, recor
     return recording
 
 
-def _open_camera(camera: CameraOptions, bundle: ModelBundle, tap: PacketTap | None, hours: Hours) -> Source:
+def decoder_threads(cameras: int) -> int:
+    """Return the threads of each decoder: the cores, shared among the cameras. More would only cost memory."""
+    return max(1, min(len(os.sched_getaffinity(0)) // cameras, _MOST_DECODER_THREADS))
+
+
+def _open_camera(
+    camera: CameraOptions, bundle: ModelBundle, tap: PacketTap | None, hours: Hours, threads: int
+) -> Source:
     if not hours:
-        source = _open_now(camera, bundle)
+        source = _open_now(camera, bundle, threads)
     else:
         from edgehar.sources.scheduled import ScheduledSource
 
-        source = ScheduledSource(partial(_open_now, camera, bundle), hours)
+        source = ScheduledSource(partial(_open_now, camera, bundle, threads), hours)
     source.tap = tap
     return source
 
 
-def _open_now(camera: CameraOptions, bundle: ModelBundle) -> Source:
+def _open_now(camera: CameraOptions, bundle: ModelBundle, threads: int) -> Source:
     from edgehar.sources import open_source
 
     height, width = bundle.manifest.input.source_size
     # Large enough that the region of the picture has the pixels that the model needs.
     wide, high = (1.0, 1.0) if camera.region is None else camera.region[2:]
     target_size = (math.ceil(height / max(high, _LEAST_SHARE)), math.ceil(width / max(wide, _LEAST_SHARE)))
-    return open_source(camera.source, target_size=target_size, **camera.open_options())
+    hints = {"target_size": target_size, "decoder_threads": threads}
+    return open_source(camera.source, **hints, **camera.open_options())
