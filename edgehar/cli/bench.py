@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgehar.cli.common import EXIT_DONE
 from edgehar.cli.numbers import number_above_0, whole_number
 from edgehar.cli.run import DEFAULT_MODEL
-from edgehar.errors import ConfigError
+from edgehar.errors import ConfigError, EdgeharError
 
 if TYPE_CHECKING:
     from typing import Any
@@ -78,7 +78,12 @@ def run(args: argparse.Namespace) -> int:
     wrong = next((part for part in args.parts if part not in (*PARTS, "all")), None)
     if wrong is not None:
         raise ConfigError(f"{wrong!r} is not one of {', '.join(PARTS)}, all, stream; see edgehar bench --help")
-    from edgehar.bench import report, suite
+    try:
+        from edgehar.bench import report, suite
+    except ImportError as error:
+        if error.name != "cv2":
+            raise
+        raise EdgeharError("edgehar bench needs OpenCV; run: pip install opencv-python-headless") from error
     from edgehar.files import write_text
     from edgehar.progress import Progress
 
