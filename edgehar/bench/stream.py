@@ -313,7 +313,10 @@ def _cost(mode: str, frames: int, spent_s: list[float], receive_ms: float, rate:
     total_ms = receive_ms + sum(steps_ms)
     share, answer_share = total_ms * rate / 1e3, sum(steps_ms[1:]) * rate / 1e3
     cameras = min(_BUSY_SHARE * cores() / share, _BUSY_SHARE / answer_share if answer_share else math.inf)
-    return ModeCost(mode, frames, *steps_ms, total_ms, share, math.floor(cameras))
+    decode_ms, shrink_ms, encode_ms, classify_ms = steps_ms
+    return ModeCost(
+        mode, frames, decode_ms, shrink_ms, encode_ms, classify_ms, total_ms, share, cameras=math.floor(cameras)
+    )
 
 
 def as_json(report: StreamReport) -> str:
