@@ -96,6 +96,7 @@ class Decoder:
         self.needs: Callable[[int], bool] | None = None
         # Presentation times of pictures that were left out, and not yet yielded.
         self._left_out: list[int] = []
+        self._newest_pts: int | None = None
         self._number = 0
         self._was_corrupt = False
         self._has_begun = False
@@ -117,6 +118,7 @@ class Decoder:
             for frame in self._merged(frames, is_end=packet is None) if self._left_out else frames:
                 if self._broken_s is None if isinstance(frame, LeftOut) else self._is_whole(frame, now_s):
                     self.frames += 1
+                    self._newest_pts = frame.pts
                     yield frame
                 else:
                     self._count_damage()
@@ -145,7 +147,9 @@ class Decoder:
         """Return whether nobody needs the picture of a packet, and note it."""
         if self._loss is None or self._loss.is_needed or self.needs is None or packet.pts is None:
             return False
-        if self.needs(packet.pts):
+        # A decoder that returned a later picture already would put this one in the wrong place.
+        is_late = self._newest_pts is not None and packet.pts <= self._newest_pts
+        if is_late or self.needs(packet.pts):
             return False
         heapq.heappush(self._left_out, packet.pts)
         return True
