@@ -32,8 +32,10 @@ def ray_cluster(address: str, cpus: int | None = None) -> Iterator[Any]:
     Raises:
         ConfigError: Ray is not installed, nothing answers at the address, or its version differs.
     """
-    # Ray sends usage statistics to its makers by default.
+    # By default, Ray sends usage statistics to its makers, and its workers have niceness 15: on a machine that is busy
+    # with other work they hardly run.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         import ray
     except ImportError:
