@@ -31,12 +31,12 @@ def test_a_sweep_whose_driver_is_killed_goes_on(cluster, tmp_path):
     command += ["--data", data, "--cache", tmp_path / "cache", "--inner-folds", 2, "--ray", cluster.address]
     command += ["--out", tmp_path / "sweep"]
     with start_command(*command) as process:
-        before = next((line for line in process.stderr if "trial 1 of 3" in line), "")
+        before = next((line.partition(" 1 of 3: ")[2] for line in process.stderr if "trial 1 of 3" in line), "")
         process.kill()
     assert before
     done = run_command(*command, "--resume", timeout_s=400)
     assert done.returncode == 0, done.stderr
-    # What was done before is told again, and not done again.
+    # What was done before goes on, and ends the same.
     assert before in done.stderr
     assert re.match(r"3 trials, [0-3] failed; best: fit.learning_rate [0-9.]+, network.scaling unit\n", done.stdout)
     with (tmp_path / "sweep" / "trials.csv").open() as file:

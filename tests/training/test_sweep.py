@@ -1,4 +1,4 @@
-"""A trial of `edgehar sweep`: it sees no test clip, and goes on where it was killed."""
+"""A trial of `edgehar sweep`: it sees no test clip."""
 
 import importlib.util
 import itertools
@@ -25,10 +25,6 @@ pytestmark = pytest.mark.training
 
 SPACE = Space((Parameter("fit.learning_rate", Choice((0.01,))),))
 VALUES = {"fit.learning_rate": 0.01}
-
-
-class KilledError(Exception):
-    """In place of a signal, in the middle of a trial."""
 
 
 def config(data, cache):
@@ -88,20 +84,8 @@ def test_test_clips_change_nothing_in_a_trial(bars, scores, tmp_path):
     assert others == scores[0]
 
 
-def test_a_killed_trial_goes_on(bars, scores, tmp_path):
-    def report(score):
-        reported.append(score)
-        if len(reported) == 1:
-            raise KilledError
-
-    reported = []
-    with pytest.raises(KilledError):
-        run_trial(job_of(bars, tmp_path), tmp_path / "trial", VALUES, report)
-    again = []
-    run_trial(job_of(bars, tmp_path), tmp_path / "trial", VALUES, again.append)
-    assert again == scores[0]
-    assert [score.epochs for score in again] == [1, 2]
-    assert [score.finished for score in again] == [False, True]
+def test_the_score_is_reported_after_each_epoch(scores):
+    assert [(score.epochs, score.finished, score.problem) for score in scores[0]] == [(1, False, ""), (2, True, "")]
 
 
 def test_settings_that_do_not_fit_end_a_trial_with_the_reason(bars, tmp_path):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1",
 }
+# After this time the end of a trial is in the stored state, in seconds.
+_SAVED_S = 30.0
 # Times that a trial is run again after its process or node was lost.
 _RETRIES = 3
 # Of the trials that have trained this long (and three times this long, and so on), the best third goes on.
@@ -128,13 +131,14 @@ class _Display(tune.Callback):  # type: ignore[misc]
 
     def __init__(self, out: str, options: TuneOptions) -> None:
         self._out, self._options = Path(out), options
-        self._ended: set[str] = set()
+        # By trial, when it ended; None if its checkpoints are deleted.
+        self._ended: dict[str, float | None] = {}
         self._best: Score | None = None
         self._progress: Progress | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is stored: not the progress display, and nothing that its restart would not show again."""
-        return {**self.__dict__, "_ended": set(), "_best": None, "_progress": None}
+        return {**self.__dict__, "_ended": {}, "_best": None, "_progress": None}
 
     def on_step_end(self, iteration: int, trials: Sequence[Any], **_: Any) -> None:  # noqa: ARG002 - Tune names it
         """Look at all trials."""
@@ -142,18 +146,26 @@ class _Display(tune.Callback):  # type: ignore[misc]
             self._progress = Progress("trials", self._options.trials, unit="trials")
         for trial in trials:
             if trial.is_finished() and trial.trial_id not in self._ended:
-                self._ended.add(trial.trial_id)
+                self._ended[trial.trial_id] = time.monotonic()
                 self._show(trial)
+        self._tidy_up(_SAVED_S)
 
     def on_experiment_end(self, trials: Sequence[Any], **info: Any) -> None:
         """Look at all trials, and clear the line."""
         self.on_step_end(0, trials, **info)
+        self._tidy_up(0.0)
         if self._progress is not None:
             self._progress.close()
 
+    def _tidy_up(self, after_s: float) -> None:
+        """Delete the checkpoints of trials that ended so long ago that the stored state knows of it."""
+        for name, ended_s in self._ended.items():
+            if ended_s is not None and time.monotonic() - ended_s >= after_s:
+                self._ended[name] = None
+                remove_checkpoints(self._out / TRIALS_FOLDER / name)
+
     def _show(self, trial: Any) -> None:
         assert self._progress is not None
-        remove_checkpoints(self._out / TRIALS_FOLDER / trial.trial_id)
         found = trial.last_result or {}
         self._progress.close()
         where = f"trial {len(self._ended)} of {self._options.trials}: {words_of(trial.config)}"
