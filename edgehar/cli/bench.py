@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgehar.cli.common import EXIT_DONE
 from edgehar.cli.numbers import whole_number
 from edgehar.cli.run import DEFAULT_MODEL
-from edgehar.errors import ConfigError
+from edgehar.errors import ConfigError, EdgeharError
 
 if TYPE_CHECKING:
     from typing import Any
@@ -70,7 +70,12 @@ def _part(text: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, and print or write the figures."""
-    from edgehar.bench import report, suite
+    try:
+        from edgehar.bench import report, suite
+    except ImportError as error:
+        if error.name != "cv2":
+            raise
+        raise EdgeharError("edgehar bench needs OpenCV; run: pip install opencv-python-headless") from error
     from edgehar.files import write_text
     from edgehar.progress import Progress
 

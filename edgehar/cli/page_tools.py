@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-_DOCTOR_S, _EXPLAIN_S = 120.0, 180.0
+_DOCTOR_S, _EXPLAIN_S, _COUNT_S = 120.0, 180.0, 300.0
 # At low priority, because cameras are being watched meanwhile.
-_COMMAND = "import os, sys; os.nice(10); from edgehar.cli.main import main; sys.exit(main(sys.argv[1:]))"
+COMMAND = "import os, sys; os.nice(10); from edgehar.cli.main import main; sys.exit(main(sys.argv[1:]))"
+_COUNT = "import os; os.nice(10); from edgehar.teaching.firing import main; main()"
 
 
 def make_tools(args: argparse.Namespace, overrides: dict[str, Any]) -> Tools:
@@ -36,6 +37,7 @@ def make_tools(args: argparse.Namespace, overrides: dict[str, Any]) -> Tools:
         examiner=DoctorProcess(args, path),
         settings=ConfigFile(path, os.environ, overrides),
         explainer=ExplainProcess(),
+        counter=CountProcess(),
     )
 
 
@@ -45,12 +47,21 @@ class Background:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def run(self, arguments: Sequence[str], timeout_s: float) -> bytes:
-        """Return what a command prints; raises subprocess.TimeoutExpired if it takes too long."""
-        command = [sys.executable, "-c", _COMMAND, *arguments]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603
+    def run(self, arguments: Sequence[str], timeout_s: float, *, code: str = COMMAND, given: bytes = b"") -> bytes:
+        """Return what a command prints; raises subprocess.TimeoutExpired if it takes too long.
+
+        Args:
+            arguments: of the command.
+            timeout_s: deadline, in seconds.
+            code: Python that runs it.
+            given: standard input.
+        """
+        command = [sys.executable, "-P", "-c", code, *arguments]
+        self._process = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         try:
-            output, _ = self._process.communicate(timeout=timeout_s)
+            output, _ = self._process.communicate(given, timeout=timeout_s)
         finally:
             self.stop()
         return output
@@ -87,3 +98,11 @@ class ExplainProcess(Background):
             out = Path(folder) / "why.jpg"
             self.run(["explain", f"--model={model}", f"--label={label}", f"--out={out}", "--", str(clip)], _EXPLAIN_S)
             return out.read_bytes() if out.exists() else None
+
+
+class CountProcess(Background):
+    """Counts events at other thresholds: in this process, that would hold up frames for seconds."""
+
+    def count(self, question: bytes) -> bytes:
+        """Return the counts as JSON; raises subprocess.TimeoutExpired after five minutes."""
+        return self.run([], _COUNT_S, code=_COUNT, given=question)

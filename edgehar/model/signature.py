@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edgehar.errors import BundleError, ConfigError, RuntimeUnavailableError
-from edgehar.files import whole_file
+from edgehar.files import whole_file, write_text
 from edgehar.model.bundle import ModelBundle, is_shipped
 from edgehar.model.manifest import Manifest
 from edgehar.records import utc_now
@@ -166,8 +166,10 @@ def make_key(path: Path, name: str) -> TrustedKey:
         raise ConfigError(f"{path}: exists already; give another name") from None
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     key = TrustedKey(_public_text(private), re.sub(r"\s+", " ", name).strip())
-    path.with_name(f"{path.name}.pub").write_text(f"{key.key} {key.name}".rstrip() + "\n", encoding="utf-8")
+    write_text(path.with_name(f"{path.name}.pub"), f"{key.key} {key.name}".rstrip() + "\n")
     return key
 
 

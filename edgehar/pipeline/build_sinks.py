@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.hours import Hours
-from edgehar.pipeline.build import keeps_clips, source_name
+from edgehar.pipeline.build import keeps_clips
+from edgehar.pipeline.camera_settings import source_name
 from edgehar.pipeline.stream import Stream
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.recording.store import safe_name
+from edgehar.teaching.history import history_folder
 from edgehar.web.board import Board, BoardSink
 from edgehar.web.camera import WebCamera
 from edgehar.web.server import WebServer
@@ -62,6 +63,7 @@ class Pages:
             board=self._board,
             monitor=monitor,
             folder=None if folder is None else Path(folder).expanduser().resolve(),
+            history=history_folder(config.history, config.spool.directory) if config.history.enabled else None,
             uploads=config.upload.url is not None,
             tools=tools,
             reload=reload,
@@ -90,7 +92,7 @@ def _camera(stream: Stream) -> WebCamera:
         key=safe_name(stream.name),
         read_manifest=lambda: stream.classifier.bundle.manifest,
         bundle_path=lambda: stream.classifier.bundle.path,
-        view=stream.view,
+        read_view=lambda: stream.view,
         frame=lambda: stream.last_frame,
         take_input=partial(_take_input, stream),
         state=lambda: stream.state,

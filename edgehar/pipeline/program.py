@@ -13,6 +13,7 @@ from edgehar.config import diff
 from edgehar.errors import EdgeharError
 from edgehar.health.monitor import Monitor
 from edgehar.pipeline import build, build_sinks, memory
+from edgehar.pipeline.live_changes import change_streams
 from edgehar.pipeline.models import make_keeper
 from edgehar.pipeline.runner import Runner, RunnerOptions
 from edgehar.sinks.mqtt.commands import SetEnabled, SetThreshold, TakeSnapshot
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgehar.config import Config
+    from edgehar.events.decider import Decider
     from edgehar.health.metrics_server import MetricsServer
     from edgehar.model.bundle import ModelBundle
     from edgehar.pipeline.pages import Pages
@@ -84,7 +86,7 @@ class Program:
             on_end=self._notifier.stopping,
         )
         self._keeper = make_keeper(
-            config, self._shared.models, self._streams, self._runner, build.make_decider, self._model_changed
+            config, self._shared.models, self._streams, self._runner, self._make_decider, self._model_changed
         )
         self._monitor.add_gauge("queue_depth", lambda: self._runner.queue_depth)
         self._monitor.add_gauge("queue_dropped", lambda: self._runner.queue_dropped)
@@ -212,15 +214,10 @@ class Program:
         if later:
             _log.warning("configuration unchanged: restart to apply changes in %s", ", ".join(later))
             return
-        deciders = [
-            build.make_decider(config, camera, stream.classifier.bundle)
-            for camera, stream in zip(config.cameras, self._streams, strict=True)
-        ]
-        if _SINK_SECTIONS & {change.section for change in changes}:
-            before = self._config
+        before = self._config
+        self._runner.emit(change_streams(self._streams, before, config))
+        if _SINK_SECTIONS & {change.section for change in changes} or _notify_hours(before) != _notify_hours(config):
             self._runner.replace_sinks(lambda: self._replacement_sinks(config, before))
-        for stream, decider in zip(self._streams, deciders, strict=True):
-            stream.decider.reconfigure(decider.options)
         if self._mqtt is not None:
             self._mqtt.show_settings(build_sinks.settings_of(self._streams))
         self._config = config
@@ -235,6 +232,11 @@ class Program:
         except EdgeharError as error:
             _log.error("outputs unchanged: %s", error)
             return self._make_sinks(before)
+
+    def _make_decider(self, stream: Stream, bundle: ModelBundle) -> Decider:
+        """Make a decider for a model that is to answer, by the rules in force now."""
+        camera = next(camera for camera, own in zip(self._config.cameras, self._streams, strict=True) if own is stream)
+        return build.make_decider(self._config, camera, bundle)
 
     def _model_changed(self, before: ModelBundle, after: ModelBundle) -> None:
         """Open the sinks again if they announce labels that have changed."""
@@ -275,3 +277,9 @@ class Program:
             _log.warning("%s: a snapshot was requested, but pictures are off", stream.name)
         else:
             self._mqtt.send_picture(stream.name, jpeg)
+
+
+def _notify_hours(config: Config) -> list[list[str]]:
+    """Return the hours of messages of each camera; none if no messages are sent."""
+    sends = bool(config.notify.urls) or config.notify.urls_file is not None
+    return [list(camera.notify_hours) for camera in config.cameras] if sends else []

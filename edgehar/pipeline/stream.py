@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from edgehar.events.decider import Decider
     from edgehar.frames import Frame
     from edgehar.health.monitor import Monitor
-    from edgehar.hours import Hours
     from edgehar.model.bundle import ModelBundle
     from edgehar.model.classifier import Classifier
     from edgehar.model.manifest import Manifest
+    from edgehar.pipeline.camera_settings import CameraSettings
     from edgehar.pipeline.shadow import Shadow
     from edgehar.recording.camera import CameraRecorder
     from edgehar.recording.sidecar import Model
@@ -47,14 +47,14 @@ class StreamOptions:
         governor: limits the frames per second; None for no limit.
         view: what may be shown of the picture.
         recording: records the events; None to record none.
-        hours: when the source is read; always if None or empty.
+        settings: settings of the camera that may change; None if there are none.
     """
 
     reconnect: ReconnectOptions = field(default_factory=ReconnectOptions)
     governor: Governor | None = None
     view: View = field(default_factory=View)
     recording: CameraRecorder | None = None
-    hours: Hours | None = None
+    settings: CameraSettings | None = None
 
 
 class Stream:
@@ -72,6 +72,7 @@ class Stream:
         last_frame: the newest frame taken; `view.jpeg` makes a picture of it.
         first_captured_s: capture time of the first frame; None before it.
         view: what may be shown of the picture.
+        settings: settings of the camera that may change; None if there are none.
         recording: records the events; None if they are not recorded.
         health: counts frames and predictions, and makes the status.
         done: whether the stream has ended.
@@ -119,7 +120,7 @@ class Stream:
         self.shadow: Shadow | None = None
         self.models = _by_head(classifier.bundle)
         self.on_event: Callable[[Event], object] = lambda _: None
-        self._hours = options.hours
+        self.settings = options.settings
         self._epoch = 0
         self._paused = False
         self._errors_in_a_row = 0
@@ -145,9 +146,8 @@ class Stream:
     @property
     def resting(self) -> bool:
         """Whether the source is not read at this time of the week."""
-        if not self._hours:
-            return False
-        return not self._hours.hold(datetime.datetime.now())  # noqa: DTZ005 - local time is meant
+        hours = None if self.settings is None else self.settings.watch_hours
+        return bool(hours) and not hours.hold(datetime.datetime.now())  # type: ignore[union-attr] # noqa: DTZ005
 
     @property
     def state(self) -> StreamState:
@@ -242,6 +242,21 @@ class Stream:
         self.models |= _by_head(bundle)
         if self.recording is not None:
             self.recording.use_model(recorded)
+        return records
+
+    def use_view(self, view: View) -> list[Record]:
+        """Look at, show and keep another part of the picture from the next frame on; returns the end of an open event.
+
+        No window holds frames of both views. Call it on the thread that classifies.
+
+        Raises:
+            ConfigError: the region is not within the frame; nothing changes.
+        """
+        self.classifier.look_at(view.region, view.masks)
+        records = self._interrupt()
+        self.view = view
+        if self.recording is not None:
+            self.recording.use_view(view)
         return records
 
     def stop(self, timeout_s: float) -> None:

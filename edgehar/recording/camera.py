@@ -163,6 +163,18 @@ class CameraRecorder:
             self.model = model
             self._recent.clear()
 
+    def use_view(self, view: View) -> None:
+        """Keep another part of the picture from the next frame on; later clips begin no earlier than now."""
+        self.view = view
+        if self._encoder is not None:
+            self._encoder.use_view(view)
+        if view.hides and self._copies:
+            # The frames are encoded from now on. Packets are copied again after the next reconnection, if nothing is
+            # hidden by then.
+            self._copies = False
+            self.ring.end_feed()
+        self.ring.begin_anew()
+
     def peak_of(self, event_id: str) -> Frame | None:
         """Return the frame of the peak of an event that is being recorded; None for others. Safe from any thread."""
         with self._lock:

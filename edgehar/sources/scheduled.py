@@ -66,5 +66,6 @@ class ScheduledSource(Source):
         self._source.close()
 
     def _check(self, prefix: str) -> None:
-        if not self._hours.hold(self._now()):
+        # The hours may change; without any, it is read always.
+        if self._hours and not self._hours.hold(self._now()):
             raise OffHoursError(f"{prefix}outside its watch_hours; no frame is read")

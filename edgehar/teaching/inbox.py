@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 
 from edgehar.errors import ConfigError, SourceError
+from edgehar.files import put_in_place
 from edgehar.recording.sidecar import LABEL_SUFFIX
 from edgehar.sinks.spool.options import folder_beside_queues
 from edgehar.teaching.labels import label_path
@@ -210,7 +211,7 @@ class Inbox:
         try:
             _write(_with(base, _FEATURES), content)
             if clip is not None:
-                clip.replace(_with(base, _CLIP))
+                put_in_place(clip, _with(base, _CLIP))
             _write(_with(base, _FACTS), msgspec.json.format(msgspec.json.encode(facts), indent=1) + b"\n")
         except OSError:
             for path in _files(base):
@@ -227,8 +228,12 @@ class Inbox:
         numbered = (f"{name}-{number}" if number else name for number in range(10_000))
         return next(base for each in numbered if not _with(base := folder / each, _FEATURES).exists())
 
-    def make_room(self, max_bytes: int) -> int:
-        """Remove moments until the rest fits: those without a label first, the oldest first; return how many went."""
+    def make_room(self, max_bytes: int) -> tuple[int, int]:
+        """Remove moments until the rest fits: those without a label first, the oldest first.
+
+        Returns:
+            The number of moments removed, and the bytes of the rest.
+        """
         items = self.items()
         sizes = {item.id: item.size for item in items}
         total, gone = sum(sizes.values()), 0
@@ -238,7 +243,7 @@ class Inbox:
             item.remove()
             total -= sizes[item.id]
             gone += 1
-        return gone
+        return gone, total
 
     def sweep(self) -> None:
         """Remove what a process that was killed has left: temporary files, and files of moments without facts.
@@ -292,8 +297,6 @@ def _write(path: Path, content: bytes) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

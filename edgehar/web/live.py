@@ -59,7 +59,8 @@ class _Watched:
         self.parts: dict[Kind, _Part] = {}
         self.frame: Frame | None = None
         self.state_s = float("-inf")
-        self._preview = Preview(camera.view, picture_px)
+        self._view, self._picture_px = camera.view, picture_px
+        self._preview = Preview(self._view, picture_px)
         self._codes: npt.NDArray[np.int8] | None = None
 
     def take_input(self, codes: npt.NDArray[np.int8]) -> None:
@@ -69,6 +70,9 @@ class _Watched:
     def picture(self, frame: Frame) -> bytes | None:
         """Return a frame as JPEG, and remember it."""
         self.frame = frame
+        if (view := self.camera.view) != self._view:
+            self._preview.close()
+            self._view, self._preview = view, Preview(view, self._picture_px)
         return self._preview.jpeg(frame)
 
     def input(self) -> bytes | None:
@@ -241,6 +245,7 @@ class LiveFeed:
             scores={} if latest is None else {label: round(score, 3) for label, score in latest.scores.items()},
             event=None if event is None else event.label,
             event_since=None if event is None else event.time,
+            region=None if camera.view.region is None else list(camera.view.region),
         )
 
 

@@ -6,14 +6,14 @@ import datetime
 import re
 import zoneinfo
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgehar.errors import ConfigError
 from edgehar.recording.seal import SUFFIX
 from edgehar.recording.store import Archive, safe_name
 from edgehar.teaching.labels import read_label
-from edgehar.web.answers import EventInfo, EventPage, LabelInfo, LabelPeaks
+from edgehar.web.answers import EventInfo, EventPage, LabelInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +98,19 @@ class _Found:
     label: str
 
 
+@dataclass(frozen=True)
+class LabelPeaks:
+    """Peak scores of the events with one label.
+
+    Attributes:
+        day: of the last 24 hours.
+        week: of the last 7 days.
+    """
+
+    day: list[float] = field(default_factory=list)
+    week: list[float] = field(default_factory=list)
+
+
 class Recordings:
     """A folder of recordings. Not thread-safe; reads files, so call it outside the event loop."""
 
@@ -180,7 +193,7 @@ class Recordings:
                 break
             if found.line.path.partition("/")[0] == camera and found.id == found.id[:36]:
                 info = self._info(found)
-                of_label = peaks.setdefault(info.label, LabelPeaks([], []))
+                of_label = peaks.setdefault(info.label, LabelPeaks())
                 of_label.week.append(info.peak_score or 0.0)
                 if found.began >= day:
                     of_label.day.append(info.peak_score or 0.0)

@@ -118,7 +118,7 @@ class Site:
     def close(self) -> None:
         """End what goes on in the background, and free the threads."""
         tools = self._services.parts.tools
-        for tool in (tools.examiner, tools.explainer):
+        for tool in (tools.examiner, tools.explainer, tools.counter):
             if tool is not None:
                 tool.stop()
         self._services.executor.shutdown(wait=False, cancel_futures=True)
