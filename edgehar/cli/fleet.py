@@ -40,6 +40,7 @@ examples:
   edgehar fleet watch                                            print changes and alarms as they happen
   edgehar fleet page                                             all devices in the browser
   edgehar fleet push new.edgehar '*' --canary 2 --watch 600       two devices first; stop and roll back if they fail
+  edgehar fleet config night.toml 'hall-*' --key operator         settings, in the same careful way
   edgehar fleet rollback 'hall-*'                                 back to the model before"""
 
 # The retained messages of all devices have arrived when none came for this long.
@@ -71,7 +72,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     watching.set_defaults(run=_watch)
     _add_page(commands)
     _add_push(commands)
-    back = commands.add_parser("rollback", help="have devices leave the model that was pushed to them last")
+    _add_config(commands)
+    back = commands.add_parser(
+        "rollback", help="have devices leave the model or settings that were pushed to them last"
+    )
     _add_broker(back)
     back.add_argument("devices", nargs="+", metavar="DEVICE", help="names of devices, with * and ?")
     back.add_argument("--timeout", type=seconds, default=60.0, metavar="S", help="time for an answer (60)")
@@ -105,11 +109,32 @@ def _add_push(commands: argparse._SubParsersAction[Any]) -> None:
     push.add_argument("bundle", type=Path, metavar="BUNDLE", help="the model, NAME.edgehar, signed with edgehar sign")
     push.add_argument("devices", nargs="+", metavar="DEVICE", help="names of devices, with * and ?")
     push.add_argument("--model", default="", help="the configured model that it replaces (the only one)")
+    push.add_argument("--shadow", type=seconds, default=0.0, metavar="S", help="time in shadow first (0)")
+    _add_care(push)
+    push.set_defaults(run=_push)
+
+
+def _add_config(commands: argparse._SubParsersAction[Any]) -> None:
+    config = commands.add_parser(
+        "config",
+        help="push settings to devices, canaries first",
+        description="Sign settings, a TOML file such as [decision] and threshold = 0.8, and push them to devices. "
+        "Canaries get them first; each later wave is ten times larger. If devices refuse them or become unwell, the "
+        "push stops and is rolled back.",
+    )
+    _add_broker(config)
+    config.add_argument("file", type=Path, metavar="FILE", help="the settings (TOML)")
+    config.add_argument("devices", nargs="+", metavar="DEVICE", help="names of devices, with * and ?")
+    config.add_argument("--key", type=Path, required=True, metavar="FILE", help="private key to sign with")
+    _add_care(config)
+    config.set_defaults(run=_config)
+
+
+def _add_care(push: argparse.ArgumentParser) -> None:
     push.add_argument("--canary", type=whole_number(1), default=1, metavar="N", help="devices that get it first (1)")
     push.add_argument(
         "--watch", type=seconds, default=600.0, metavar="S", help="how long each must be well with it (600)"
     )
-    push.add_argument("--shadow", type=seconds, default=0.0, metavar="S", help="time in shadow first (0)")
     push.add_argument(
         "--timeout",
         type=seconds,
@@ -120,7 +145,6 @@ def _add_push(commands: argparse._SubParsersAction[Any]) -> None:
     push.add_argument(
         "--max-failures", type=share, default=0.02, metavar="P", help="share of devices that may fail (0.02)"
     )
-    push.set_defaults(run=_push)
 
 
 def _add_broker(parser: argparse.ArgumentParser) -> None:
@@ -235,21 +259,41 @@ def _push(args: argparse.Namespace) -> int:
     from edgehar.fleet.push import Pusher, choose
     from edgehar.fleet.rollout import RolloutOptions
 
-    options = RolloutOptions(
-        canary=args.canary,
-        watch_s=args.watch,
-        timeout_s=args.timeout,
-        shadow_s=args.shadow,
-        max_failures=args.max_failures,
-    )
+    options = RolloutOptions(shadow_s=args.shadow, **_care(args))
     with _desk(args) as desk:
         result = Pusher(desk).push(args.bundle, choose(desk.view, args.devices), options, args.model)
+    return _finish("run it", result)
+
+
+def _config(args: argparse.Namespace) -> int:
+    from edgehar.config.pushed import check_settings
+    from edgehar.fleet.push import Pusher, choose
+    from edgehar.fleet.rollout import RolloutOptions
+    from edgehar.model.signature import sign_settings
+
+    text = check_settings(args.file)
+    signature, options = sign_settings(text.encode(), args.key), RolloutOptions(**_care(args))
+    with _desk(args) as desk:
+        result = Pusher(desk).push_settings(text, signature, choose(desk.view, args.devices), options)
+    return _finish("have them", result)
+
+
+def _care(args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "canary": args.canary,
+        "watch_s": args.watch,
+        "timeout_s": args.timeout,
+        "max_failures": args.max_failures,
+    }
+
+
+def _finish(what: str, result: Result) -> int:
     for name, reason in result.failed.items():
         _log.error("%s: %s", name, reason)
     if result.stopped:
         _log.error("stopped and rolled back: %d devices failed", len(result.failed))
         return EXIT_FAILED
-    print(_outcome("run it", result))
+    print(_outcome(what, result))
     return EXIT_DONE
 
 

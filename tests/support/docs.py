@@ -13,7 +13,7 @@ COMMANDS = (
     *("edgehar run", "edgehar train", "edgehar convert"),
     *("edgehar devices", "edgehar doctor", "edgehar explain", "edgehar history", "edgehar models", "edgehar predict"),
     *("edgehar fleet list", "edgehar fleet watch", "edgehar fleet push"),
-    *("edgehar fleet rollback", "edgehar fleet page"),
+    *("edgehar fleet rollback", "edgehar fleet page", "edgehar fleet config"),
     *("edgehar batch", "edgehar teach", "edgehar label", "edgehar sign"),
     *("edgehar trust add", "edgehar trust list", "edgehar trust remove"),
     *(
