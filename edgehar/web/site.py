@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from edgehar.web import pages
 from edgehar.web.answers import Problem
-from edgehar.web.api import cameras, events, openapi, session, settings, status
+from edgehar.web.api import cameras, events, openapi, session, settings, status, teach
 from edgehar.web.api.operation import BASE, Operation
 from edgehar.web.guard import Guard, RefusedError, json_response
 from edgehar.web.live import LiveFeed
@@ -43,6 +43,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *events.OPERATIONS,
     *status.OPERATIONS,
     *settings.OPERATIONS,
+    *teach.OPERATIONS,
 )
 
 
@@ -98,6 +99,7 @@ class Site:
             Route("/login", self._page("login")),
             Route("/events", self._page("events")),
             Route("/events/{id}", self._page("event")),
+            Route("/teach", self._page("teach")),
             Route("/status", self._page("status")),
             Route("/settings", self._page("settings")),
             Route("/cameras/{camera}", self._page("camera")),
@@ -118,7 +120,7 @@ class Site:
     def close(self) -> None:
         """End what goes on in the background, and free the threads."""
         tools = self._services.parts.tools
-        for tool in (tools.examiner, tools.explainer, tools.counter):
+        for tool in (tools.examiner, tools.explainer, tools.counter, tools.teacher):
             if tool is not None:
                 tool.stop()
         self._services.executor.shutdown(wait=False, cancel_futures=True)

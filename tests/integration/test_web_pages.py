@@ -172,15 +172,16 @@ PAGES = (
     "login",
     "events",
     EVENT,
+    "teach",
     "status",
     "nowhere",
 )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_and_nothing_is_too_wide(browser, size, scheme, folder, tools):
+def test_axe_finds_nothing_and_nothing_is_too_wide(browser, size, scheme, folder, tools, classroom):
     cameras = FakeCamera("hall"), FakeCamera("yard")
-    with site(*cameras, folder=folder, tools=tools) as server:
+    with site(*cameras, folder=folder, tools=tools, parts={"classroom": classroom}) as server:
         shown(cameras[0])
         server.board.cameras["hall"].add(prediction())
         server.board.cameras["hall"].add(event("start"))
@@ -194,16 +195,18 @@ def test_axe_finds_nothing_and_nothing_is_too_wide(browser, size, scheme, folder
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_visitor_chooses_the_language_and_every_text_has_room(browser, language, folder, tools):
+def test_a_visitor_chooses_the_language_and_every_text_has_room(browser, language, folder, tools, classroom):
     narrow = {"viewport": {"width": 360, "height": 700}, "locale": f"{language}-KZ"}
-    with site(folder=folder, tools=tools) as server, window(browser, server.port, **narrow) as visitor:
+    parts = {"classroom": classroom}
+    with site(folder=folder, tools=tools, parts=parts) as server, window(browser, server.port, **narrow) as visitor:
         for path in PAGES[:-1]:
             page = visitor.open(path)
             visitor.until("!document.querySelector('[aria-busy=true]')")
             assert page.locator("html").get_attribute("lang") == language
             assert (path, visitor.overflow()) == (path, 0)
             assert not re.search(
-                r"\b(live|event|events|status|nav|judge|camera|settings)\.[a-z-]+\b", page.locator("body").inner_text()
+                r"\b(live|event|events|status|nav|judge|camera|settings|teach|lesson|inbox)\.[a-z-]+\b",
+                page.locator("body").inner_text(),
             )
         page.locator("#language").select_option("ru")
         page.locator("html[lang=ru]").wait_for(state="attached")
