@@ -4,6 +4,7 @@ import contextlib
 import re
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from support.chromium import PHONE, window
@@ -51,6 +52,20 @@ def test_a_visitor_watches_cameras(browser, size):
         cameras[0].state = StreamState.RECONNECTING
         hall.get_by_text("reconnecting").wait_for()
         assert page.get_by_role("article", name="yard").get_by_text("no picture").is_visible()
+
+
+def test_a_model_that_takes_over_brings_its_labels(browser):
+    camera = FakeCamera("hall")
+    with site(camera) as server, window(browser, server.port) as visitor:
+        page = visitor.open()
+        page.get_by_role("listitem").filter(has_text="calm").wait_for()
+        camera.manifest = msgspec.structs.replace(camera.manifest, labels=["fight", "calm", "fall"])
+        server.board.cameras["hall"].add(prediction(fight=0.1, calm=0.2, fall=0.7))
+        page.get_by_role("listitem").filter(has_text="fall").wait_for()
+        camera.manifest = msgspec.structs.replace(camera.manifest, labels=["walk", "calm"])
+        server.board.cameras["hall"].add(prediction(walk=0.6, calm=0.4))
+        page.get_by_role("listitem").filter(has_text="fall").wait_for(state="detached")
+        assert page.get_by_role("listitem").count() == 2
 
 
 def test_a_page_that_is_not_looked_at_costs_nothing(browser):

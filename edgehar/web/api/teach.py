@@ -9,6 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from edgehar.errors import ConfigError, EdgeharError
+from edgehar.teaching.score_log import folder_name
 from edgehar.web.api.events import Judgement
 from edgehar.web.api.operation import Operation, Parameter
 from edgehar.web.files import file_response
@@ -69,7 +70,9 @@ async def list_moments(request: Request, services: Services) -> Response:
 async def read_moment_clip(request: Request, services: Services) -> Response:
     """Return the clip of a moment."""
     path = await _do(services, lambda room: room.clip(_id(request)))
-    if path is None:
+    folder = request.path_params["folder"]
+    hidden = any(camera.view.pictures == "none" and folder_name(camera.name) == folder for camera in services.cameras)
+    if path is None or hidden:
         raise RefusedError(404, "no-file", "there is no such moment, or no clip of it")
     return await file_response(path, "video/mp4", asked=request.headers.get("range"), executor=services.executor)
 
