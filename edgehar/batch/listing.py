@@ -54,15 +54,20 @@ def list_files(given: list[str]) -> list[BatchFile]:
     """
     found: dict[str, BatchFile] = {}
     for one in given:
-        for source in _expanded(one):
+        for source in _expanded(one, ()):
             name, is_path = name_of(source), scheme_of(source) in ("file", "images") and "://" not in source
             found.setdefault(name, BatchFile(name, os.path.abspath(source) if is_path else source))  # noqa: PTH100
     return list(found.values())
 
 
-def _expanded(source: str) -> list[str]:
+def _expanded(source: str, lists: tuple[Path, ...]) -> list[str]:
+    """Return the files of a source that is named in lists, the innermost last."""
     if source.startswith("@") and not Path(source).exists():
-        return [found for line in _lines(Path(source[1:])) for found in _expanded(line)]
+        path = Path(source[1:])
+        if path.resolve() in lists:
+            raise ConfigError(f"{path}: lists itself; remove {source} from it")
+        within = (*lists, path.resolve())
+        return [found for line in _lines(path) for found in _expanded(line, within)]
     path = Path(source)
     if path.is_dir():
         return _videos(path)

@@ -210,6 +210,7 @@ class Stream:
     def status(self) -> Status:
         """Return the current status."""
         self.health.rate_hz = self.classifier.rate_hz
+        self.health.decoding = self.capture.decoding
         return self.health.status()
 
     def finish(self) -> list[Record]:
@@ -317,13 +318,22 @@ class Stream:
         """Limit the frame rate of a live source to what the device can process. A file waits for every frame."""
         if self.governor is None or not self.capture.live:
             return
+        changes = [self._govern_decoding(self.governor)]
         if self._last_frame_s is not None:
-            change = self.governor.observe(busy_s, max(frame.captured_s - self._last_frame_s, 1e-6))
-            if change is not None:
-                _log.warning("%s: %s", self.name, change)
+            changes.append(self.governor.observe(busy_s, max(frame.captured_s - self._last_frame_s, 1e-6)))
+        for change in filter(None, changes):
+            _log.warning("%s: %s", self.name, change)
         self._last_frame_s = frame.captured_s
         if self.governor.rate_hz != self.classifier.rate_hz:
             self.classifier.set_rate(self.governor.rate_hz)
+
+    def _govern_decoding(self, governor: Governor) -> str | None:
+        """Decode in the governor's mode; returns a change that the decoder's load led to."""
+        decoding = self.capture.decoding
+        change = None if decoding is None else governor.observe_decoding(self.name, decoding.busy_s)
+        if governor.decode_mode is not None:
+            self.capture.use_decode_mode(governor.decode_mode)
+        return change
 
     def _decide(self, prediction: Prediction | None) -> list[Record]:
         if prediction is None:

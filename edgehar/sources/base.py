@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from edgehar.errors import SourceError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from edgehar.frames import Frame
+    from edgehar.sources.options import DecodeMode
 
 
 class AccessRefusedError(SourceError):
@@ -23,6 +25,21 @@ class AccessRefusedError(SourceError):
 
 class OffHoursError(SourceError):
     """The settings say that this source is not to be read now. It is opened again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How a source decodes video now.
+
+    Attributes:
+        mode: what is decoded: "full", "skip-loop-filter", "reference-only" or "key".
+        hardware: name of the hardware that decodes; None for software.
+        busy_s: seconds that decoding has taken since the source was opened.
+    """
+
+    mode: str
+    hardware: str | None
+    busy_s: float
 
 
 class Source(abc.ABC):
@@ -62,6 +79,14 @@ class Source(abc.ABC):
     def damaged(self) -> int:
         """Frames dropped so far because they were damaged."""
         return 0
+
+    @property
+    def decoding(self) -> Decoding | None:
+        """How video is decoded now; None if nothing is decoded."""
+        return None
+
+    def use_decode_mode(self, mode: DecodeMode) -> None:  # noqa: B027 - most sources decode nothing
+        """Request another mode, if the options leave the mode to the load of the device. Any thread may call this."""
 
     @abc.abstractmethod
     def __iter__(self) -> Iterator[Frame]:

@@ -10,6 +10,7 @@ import av
 
 from edgehar.errors import SourceError
 from edgehar.sources import h264, h265
+from edgehar.sources.contexts import How, StreamDecoder
 from edgehar.sources.nal import Loss
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _DETECTORS: dict[str, type[h264.LossDetector | h265.LossDetector]] = {
 }
 # Codecs whose decoder may begin with frames that are predicted from frames before the first one received.
 _PREDICTED = frozenset({"hevc", "mpeg1video", "mpeg2video", "mpeg4"})
+_FULL = How()
 
 
 class Decoder:
@@ -44,12 +46,15 @@ class Decoder:
         frames: frames returned so far.
         damaged: frames and packets dropped so far. What a live stream sends before its first key frame is not counted.
         waited: whether the reader had to wait for the newest packet.
+        busy_s: seconds spent decoding so far.
+        codec: decodes the packets; its mode may be changed.
     """
 
     def __init__(
         self,
         stream: VideoStream,
         name: str,
+        how: How = _FULL,
         *,
         live: bool = False,
         joined: bool = False,
@@ -60,16 +65,17 @@ class Decoder:
         Args:
             stream: the stream.
             name: name of its source in errors.
+            how: what to decode, and with what.
             live: whether it is a live stream.
             joined: whether it may begin between two key frames, as live streams and cut recordings do.
             clock: monotonic seconds.
         """
         self.frames = self.damaged = 0
         self.waited = False
-        self._stream, self._live, self._clock = stream, live, clock
+        self.busy_s = 0.0
+        self._live, self._clock = live, clock
         codec = stream.codec_context
-        # The decoder then returns the number of a packet with the frame that it became.
-        codec.copy_opaque = True
+        self.codec = StreamDecoder(codec, name, how)
         self._name = name
         detector = _DETECTORS.get(codec.name)
         self._loss = None if detector is None else detector(codec.extradata)
@@ -89,7 +95,9 @@ class Decoder:
         for packet in packets:
             now_s = self._clock()
             self.waited = now_s - asked_s >= _WAIT_S
-            for frame in self._frames_of(packet):
+            frames = self._frames_of(packet)
+            self.busy_s += self._clock() - now_s
+            for frame in frames:
                 if self._is_whole(frame, now_s):
                     self.frames += 1
                     yield frame
@@ -98,17 +106,17 @@ class Decoder:
             asked_s = self._clock()
 
     def release(self) -> None:
-        """Drop the reference to the stream, which would keep the decoder and its threads alive."""
-        del self._stream
+        """Drop the decoder, because a reference would keep it and its threads alive."""
+        self.codec.release()
 
     def _frames_of(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
         try:
             if packet is None:
-                return self._stream.codec_context.decode(None)
+                return self.codec.decode(None)
             self._number += 1
             packet.opaque = self._number
             self._look(packet)
-            return packet.decode()
+            return self.codec.decode(packet, begins=self._loss is not None and self._loss.begins)
         except av.FFmpegError:
             self._count_damage()
             self._breaks.add(self._number)

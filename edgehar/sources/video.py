@@ -12,11 +12,12 @@ from av.video.reformatter import Colorspace, VideoReformatter
 from edgehar.errors import SourceError
 from edgehar.frames import Frame, PixelFormat, YuvMatrix
 from edgehar.sources.address import name_of
-from edgehar.sources.base import HandleSource
+from edgehar.sources.base import Decoding, HandleSource
 from edgehar.sources.clock import FileClock, LiveClock, StampChoice
+from edgehar.sources.contexts import How
 from edgehar.sources.decoding import Decoder
 from edgehar.sources.ffmpeg import open_container, reason_of, video_stream
-from edgehar.sources.options import VideoOptions
+from edgehar.sources.options import AUTO_MODES, VideoOptions
 from edgehar.sources.orientation import UPRIGHT, orientation
 from edgehar.sources.planes import in_place, is_full_range, yuv_matrix
 from edgehar.sources.timing import clock_fault, is_live, rate_hz, was_a_file
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from edgehar.sources.base import PacketFeed
+    from edgehar.sources.options import DecodeMode
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +82,9 @@ class VideoSource(HandleSource):
         self._clock = self._make_clock()
         self._reformatter = VideoReformatter()
         joined = self.live or self._container.format.name in _CUT_ANYWHERE
-        self._decoder = Decoder(self._stream, self.name, live=self.live, joined=joined)
+        self._adapts = options.decode == "auto" and self.live
+        how = How(_first_mode(options.decode, live=self.live), options.decoder_threads, options.hwaccel)
+        self._decoder = Decoder(self._stream, self.name, how, live=self.live, joined=joined)
         self._decoded = self._decoder.decode(self._packets())
         self._stamps = StampChoice()
         self._loss_is_logged = False
@@ -99,6 +103,17 @@ class VideoSource(HandleSource):
     def damaged(self) -> int:
         """Frames dropped so far because they were damaged."""
         return self._decoder.damaged
+
+    @property
+    def decoding(self) -> Decoding:
+        """How video is decoded now."""
+        codec = self._decoder.codec
+        return Decoding(codec.mode, codec.hardware, self._decoder.busy_s)
+
+    def use_decode_mode(self, mode: DecodeMode) -> None:
+        """Request another mode. It takes effect at the next IDR picture of a live stream whose mode is "auto"."""
+        if self._adapts:
+            self._decoder.codec.wanted = mode
 
     def _make_clock(self) -> FileClock | LiveClock:
         if not self.live:
@@ -168,7 +183,8 @@ class VideoSource(HandleSource):
             raise SourceError(
                 f"{self.name}: no frame can be decoded; the file is empty, truncated or damaged: copy or re-encode it"
             )
-        missing = decoder.frames < _COMPLETE * self._stream.frames
+        leaves_out = decoder.codec.mode in ("reference-only", "key")
+        missing = not leaves_out and decoder.frames < _COMPLETE * self._stream.frames
         if decoder.damaged or missing:
             of_all = f" of {self._stream.frames}" if missing else ""
             _log.warning("%s: damaged or truncated: %d%s frames were decoded", self.name, decoder.frames, of_all)
@@ -221,3 +237,9 @@ class VideoSource(HandleSource):
                 f"{self.name}: its {decoded.format.name} pixels cannot be converted ({error}); re-encode it"
             ) from None
         return pixels
+
+
+def _first_mode(decode: DecodeMode, *, live: bool) -> DecodeMode:
+    if decode != "auto":
+        return decode
+    return AUTO_MODES[0] if live else "full"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from edgehar import drawing
 from edgehar._ring import Resizer
 from edgehar.frames import Frame, PixelFormat
 
@@ -55,7 +56,7 @@ class Preview:
 
     def jpeg(self, frame: Frame) -> bytes | None:
         """Return the picture as a JPEG file; None if pictures are off."""
-        return None if self._view.pictures == "none" else _jpeg(self.bgr(frame))
+        return None if self._view.pictures == "none" else drawing.jpeg(self.bgr(frame), _QUALITY)
 
     def close(self) -> None:
         """Free the memory of the kernel."""
@@ -90,8 +91,6 @@ def input_png(codes: npt.NDArray[np.int8], manifest: Manifest, view: View) -> by
     """
     if view.pictures == "none":
         return None
-    import cv2
-
     looks = codes if codes.ndim == 4 else codes[np.newaxis]
     codes = np.hstack(list(looks[:1] if view.pictures == "blurred" else looks))
     quantization = manifest.quantization.input
@@ -101,22 +100,12 @@ def input_png(codes: npt.NDArray[np.int8], manifest: Manifest, view: View) -> by
     levels = np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)[..., ::-1]
     longest = max(levels.shape[:2])
     if view.pictures == "blurred" and longest > _BLOCKS:
-        size = tuple(max(1, round(side * _BLOCKS / longest)) for side in (levels.shape[1], levels.shape[0]))
-        levels = cv2.resize(np.ascontiguousarray(levels), size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    return bytes(cv2.imencode(".png", np.ascontiguousarray(levels))[1].tobytes())
-
-
-def _jpeg(pixels: Image) -> bytes:
-    import cv2
-
-    _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    return encoded.tobytes()
+        width, height = (max(1, round(side * _BLOCKS / longest)) for side in (levels.shape[1], levels.shape[0]))
+        levels = drawing.resized(levels, width, height, "area")
+    return drawing.png(levels)
 
 
 def _enlarged(pixels: Image, longest_px: int) -> Image:
-    import cv2
-
     height, width = pixels.shape[:2]
     factor = max(1, longest_px // max(height, width))
-    size = (width * factor, height * factor)
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+    return drawing.repeated(pixels, width * factor, height * factor)

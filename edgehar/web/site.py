@@ -20,13 +20,14 @@ from edgehar.web.api import cameras, events, openapi, session, settings, status,
 from edgehar.web.api.operation import BASE, Operation
 from edgehar.web.guard import Guard, RefusedError, json_response
 from edgehar.web.live import LiveFeed
+from edgehar.web.pages import SECTIONS
 from edgehar.web.passwords import Password, Throttle
 from edgehar.web.recordings import Recordings
 from edgehar.web.services import Services
 from edgehar.web.sessions import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
     from starlette.types import ASGIApp
@@ -48,7 +49,26 @@ OPERATIONS: tuple[Operation, ...] = (
 
 
 class Site:
-    """All pages of one run."""
+    """All pages of one run.
+
+    Attributes:
+        pages: path and template of each page.
+        sections: name and path of each entry of the menu.
+        operations: of the API.
+    """
+
+    pages: Sequence[tuple[str, str]] = (
+        ("/", "live"),
+        ("/login", "login"),
+        ("/events", "events"),
+        ("/events/{id}", "event"),
+        ("/teach", "teach"),
+        ("/status", "status"),
+        ("/settings", "settings"),
+        ("/cameras/{camera}", "camera"),
+    )
+    sections: Sequence[tuple[str, str]] = SECTIONS
+    operations: tuple[Operation, ...] = OPERATIONS
 
     def __init__(
         self,
@@ -95,17 +115,10 @@ class Site:
         """Return the ASGI application."""
         services = self._services
         routes = [
-            Route("/", self._page("live")),
-            Route("/login", self._page("login")),
-            Route("/events", self._page("events")),
-            Route("/events/{id}", self._page("event")),
-            Route("/teach", self._page("teach")),
-            Route("/status", self._page("status")),
-            Route("/settings", self._page("settings")),
-            Route("/cameras/{camera}", self._page("camera")),
+            *(Route(path, self._page(name)) for path, name in self.pages),
             Route("/manifest.webmanifest", self._bound(_manifest)),
-            Route(f"{BASE}/openapi.json", _openapi),
-            *(Route(BASE + o.path, self._bound(o.handler), methods=[o.method]) for o in OPERATIONS),
+            Route(f"{BASE}/openapi.json", self._openapi),
+            *(Route(BASE + o.path, self._bound(o.handler), methods=[o.method]) for o in self.operations),
             Mount("/static", _Static(packages=[("edgehar.web", "static")])),
         ]
         app = Starlette(routes=routes, exception_handlers={HTTPException: self._not_found, Exception: _failed})
@@ -127,7 +140,7 @@ class Site:
 
     def _page(self, name: str) -> Callable[[Request], Response]:
         async def show(request: Request) -> Response:
-            return pages.page(request, self._services, name)
+            return pages.page(request, self._services, name, sections=self.sections)
 
         return show  # type: ignore[return-value]
 
@@ -144,7 +157,10 @@ class Site:
         assert isinstance(error, HTTPException)
         if request.scope["path"].startswith("/api/"):
             return json_response(Problem(str(error.detail), "http"), error.status_code)
-        return pages.page(request, self._services, "missing", status=error.status_code)
+        return pages.page(request, self._services, "missing", status=error.status_code, sections=self.sections)
+
+    async def _openapi(self, _: Request) -> Response:
+        return json_response(_document(self.operations))
 
 
 class _Static(StaticFiles):
@@ -161,13 +177,9 @@ async def _manifest(request: Request, services: Services) -> Response:
     return pages.manifest(request, services)
 
 
-async def _openapi(_: Request) -> Response:
-    return json_response(_document())
-
-
 @functools.cache
-def _document() -> dict[str, object]:
-    return openapi.document(OPERATIONS)
+def _document(operations: tuple[Operation, ...]) -> dict[str, object]:
+    return openapi.document(operations)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
