@@ -85,6 +85,7 @@ class Capture:
         epoch: number of interruptions after which frames came again. Frames of two epochs do not share a window.
         stale: frames dropped because they arrived too late.
         error: the error that ended the capture; None otherwise.
+        needs: tells which frames will be used, for `Source.needs`; set it before `start`.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class Capture:
         self._opened = threading.Event()
         self._reason = ""
         self._decode_mode: DecodeMode | None = None
+        self.needs: Callable[[float, float], bool] | None = None
 
     @property
     def dropped(self) -> int:
@@ -327,6 +329,7 @@ class Capture:
                 self._check_current(reading)
                 self._damaged_before = self.damaged
                 reading.source = self.source = source
+                source.needs = self.needs
                 if self._decode_mode is not None:
                     source.use_decode_mode(self._decode_mode)
                 if source.live and source.reopens:

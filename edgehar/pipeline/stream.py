@@ -135,7 +135,7 @@ class Stream:
             on_frame: called after each frame that was read, and at the end.
         """
         self._on_state = on_state
-        self.capture.frames.on_change = on_frame
+        self.capture.frames.on_change, self.capture.needs = on_frame, self._needs
         self.capture.start()
 
     @property
@@ -274,6 +274,12 @@ class Stream:
         peak = None if self.recording is None else self.recording.peak_of(event.id)
         frame = self.last_frame if peak is None else peak
         return None if frame is None else self.view.jpeg(frame)
+
+    def _needs(self, captured_s: float, step_s: float) -> bool:
+        """Return whether the frame of this capture time may be used. The thread that reads the source asks."""
+        if self.recording is not None and self.recording.encodes:
+            return True
+        return self.classifier.may_use(captured_s, step_s)
 
     def _recorded(self, records: list[Record]) -> list[Record]:
         return records if self.recording is None else self.recording.records(records)

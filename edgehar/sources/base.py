@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from edgehar.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from av.packet import Packet
     from av.video.stream import VideoStream
@@ -52,6 +52,8 @@ class Source(abc.ABC):
             `time.monotonic`, never later than they arrive.
         reopens: whether a live source that failed may deliver frames again when it is reopened.
         burst_s: longest time for which frames may be held back and then delivered at once, in seconds.
+        needs: tells whether a frame will be used, by its capture time and the time between frames, both in seconds. A
+            frame that will not be may carry the picture before it. None if all are used. Set it like `tap`.
         tap: gets the encoded packets of a video source, if it is set before the first frame is read.
     """
 
@@ -59,6 +61,7 @@ class Source(abc.ABC):
     reopens: bool = True
     burst_s: float = 0.0
     tap: PacketTap | None = None
+    needs: Callable[[float, float], bool] | None = None
     name: str
 
     @classmethod

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import av
@@ -14,7 +16,7 @@ from edgehar.sources.contexts import How, StreamDecoder
 from edgehar.sources.nal import Loss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from av.packet import Packet
     from av.video.frame import VideoFrame
@@ -36,6 +38,17 @@ _PREDICTED = frozenset({"hevc", "mpeg1video", "mpeg2video", "mpeg4"})
 _FULL = How()
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A picture that was not decoded, because neither another picture nor the reader needs it.
+
+    Attributes:
+        pts: its presentation time, in units of the stream's time base.
+    """
+
+    pts: int
+
+
 class Decoder:
     """Frames of a video stream, without damaged ones.
 
@@ -48,6 +61,7 @@ class Decoder:
         waited: whether the reader had to wait for the newest packet.
         busy_s: seconds spent decoding so far.
         codec: decodes the packets; its mode may be changed.
+        needs: tells whether the reader needs the picture of a presentation time; None if it needs all.
     """
 
     def __init__(
@@ -79,6 +93,10 @@ class Decoder:
         self._name = name
         detector = _DETECTORS.get(codec.name)
         self._loss = None if detector is None else detector(codec.extradata)
+        self.needs: Callable[[int], bool] | None = None
+        # Presentation times of pictures that were left out, and not yet yielded.
+        self._left_out: list[int] = []
+        self._newest_pts: int | None = None
         self._number = 0
         self._was_corrupt = False
         self._has_begun = False
@@ -86,8 +104,8 @@ class Decoder:
         # Time of the first frame that was predicted from wrong pixels; None if the last frame was whole.
         self._broken_s: float | None = None
 
-    def decode(self, packets: Iterable[Packet[VideoStream] | None]) -> Generator[VideoFrame]:
-        """Yield the frames of packets. None flushes the decoder.
+    def decode(self, packets: Iterable[Packet[VideoStream] | None]) -> Generator[VideoFrame | LeftOut]:
+        """Yield the frames of packets, and pictures that were left out, in order. None flushes the decoder.
 
         Raises SourceError if they would take too much memory.
         """
@@ -97,9 +115,10 @@ class Decoder:
             self.waited = now_s - asked_s >= _WAIT_S
             frames = self._frames_of(packet)
             self.busy_s += self._clock() - now_s
-            for frame in frames:
-                if self._is_whole(frame, now_s):
+            for frame in self._merged(frames, is_end=packet is None) if self._left_out else frames:
+                if self._broken_s is None if isinstance(frame, LeftOut) else self._is_whole(frame, now_s):
                     self.frames += 1
+                    self._newest_pts = frame.pts
                     yield frame
                 else:
                     self._count_damage()
@@ -116,11 +135,33 @@ class Decoder:
             self._number += 1
             packet.opaque = self._number
             self._look(packet)
+            if self._may_leave_out(packet):
+                return []
             return self.codec.decode(packet, begins=self._loss is not None and self._loss.begins)
         except av.FFmpegError:
             self._count_damage()
             self._breaks.add(self._number)
             return []
+
+    def _may_leave_out(self, packet: Packet[VideoStream]) -> bool:
+        """Return whether nobody needs the picture of a packet, and note it."""
+        if self._loss is None or self._loss.is_needed or self.needs is None or packet.pts is None:
+            return False
+        # A decoder that returned a later picture already would put this one in the wrong place.
+        is_late = self._newest_pts is not None and packet.pts <= self._newest_pts
+        if is_late or self.needs(packet.pts):
+            return False
+        heapq.heappush(self._left_out, packet.pts)
+        return True
+
+    def _merged(self, frames: list[VideoFrame], *, is_end: bool) -> Iterator[VideoFrame | LeftOut]:
+        """Yield frames, each after the pictures before it that were left out."""
+        for frame in frames:
+            while self._left_out and frame.pts is not None and self._left_out[0] < frame.pts:
+                yield LeftOut(heapq.heappop(self._left_out))
+            yield frame
+        while is_end and self._left_out:
+            yield LeftOut(heapq.heappop(self._left_out))
 
     def _count_damage(self) -> None:
         self.damaged += not self._live or self.frames > 0

@@ -63,7 +63,7 @@ class ScheduledSource(Source):
         self._source.use_decode_mode(mode)
 
     def __iter__(self) -> Iterator[Frame]:
-        self._source.tap = self.tap
+        self._source.tap, self._source.needs = self.tap, self.needs
         checked_s = self._clock()
         for frame in self._source:
             # Files are read whole: they have no time of day.

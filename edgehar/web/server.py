@@ -95,11 +95,17 @@ class WebServer:
         import uvicorn
 
         from edgehar.web.guard import MOST_HEAD_BYTES
+        from edgehar.web.handshakes import HandshakeLimit, LimitedSocket
         from edgehar.web.protocol import Limits, protocol_of
 
+        limits = self._limits or Limits()
+        handshakes = None
+        if self._tls is not None:
+            handshakes = HandshakeLimit(limits.handshakes)
+            self._socket = LimitedSocket.of(self._socket, handshakes)
         config = uvicorn.Config(
             self._site.app(),
-            http=protocol_of(self._limits or Limits()),
+            http=protocol_of(limits, handshakes),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -8,7 +8,7 @@ import pytest
 from support.helpers import run_command
 from support.rtsp_server import moving_frames
 
-from edgehar import ConfigError, SourceError, open_source
+from edgehar import Classifier, ConfigError, SourceError, open_source
 from edgehar.recording.packets import PacketRing
 
 GOP, COUNT = 10, 40
@@ -120,6 +120,34 @@ class Tap:
 
     def shifted(self, by_s):
         self._ring.shifted(by_s)
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_pictures_that_nobody_needs_are_left_out_and_no_answer_changes(videos, name):
+    """Of two frames at 25 a second a model of 12.5 Hz uses one."""
+    path = videos / f"{name}.mp4"
+    known = lumas(path)
+    answers = {}
+    for leaves_out in (False, True):
+        with open_source(path) as source, Classifier("actions-synthetic", hop=1) as classifier:
+            source.needs = classifier.may_use if leaves_out else None
+            frames = list(source) if not leaves_out else []
+            answers[leaves_out] = []
+            for frame in frames or source:
+                frames += [frame] if leaves_out else []
+                if (answer := classifier.push(frame)) is not None:
+                    answers[leaves_out].append((answer.raw.tolist(), answer.window))
+        assert [frame.sequence for frame in frames] == list(range(COUNT))
+        assert [round(frame.captured_s * 25) for frame in frames] == list(range(COUNT))
+    assert answers[True] == answers[False]
+    assert len(answers[True]) == 1
+    others = [number for number, frame in enumerate(frames) if not np.array_equal(frame.data[0], known[number])]
+    # The rate is known from the 16th frame on.
+    assert not set(others) & set(range(16))
+    assert not any(number % 2 == 0 for number in others)
+    assert bool(others) == (name != "H.264")
+    for number in others:
+        assert np.array_equal(frames[number].data[0], frames[number - 1].data[0])
 
 
 def test_decoding_is_timed(videos):

@@ -350,6 +350,17 @@ def test_tls_is_served_with_the_certificate(certificates):
             plain.get("/")
 
 
+def test_clients_that_begin_no_handshake_keep_nobody_out(certificates):
+    options = {"cert_file": str(certificates.server), "key_file": str(certificates.server_key)}
+    limits = Limits(handshakes=4)
+    with site(tls=trusting(certificates), limits=limits, **options) as browser, contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(connected(browser)) for _ in range(20)]
+        for _ in range(3):
+            assert browser.get("/api/v1/cameras")[0] == 200
+        # The oldest were ended: their end is read without waiting for a deadline.
+        assert [client.recv(1) for client in silent[:15]] == [b""] * 15
+
+
 def test_the_password_may_be_in_a_file(tmp_path):
     file = tmp_path / "password"
     file.write_text(password_hash().reveal() + "\n")
