@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgehar.web.services import Services
 
 LANGUAGE_COOKIE = "edgehar-language"
-SECTIONS = (("live", ""), ("events", "events"), ("status", "status"), ("settings", "settings"))
+SECTIONS = (("live", ""), ("events", "events"), ("teach", "teach"), ("status", "status"), ("settings", "settings"))
 
 
 def language_of(request: Request, services: Services) -> str:

@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from edgehar.web import pages
 from edgehar.web.answers import Problem
-from edgehar.web.api import cameras, events, openapi, session, settings, status
+from edgehar.web.api import cameras, events, openapi, session, settings, status, teach
 from edgehar.web.api.operation import BASE, Operation
 from edgehar.web.guard import Guard, RefusedError, json_response
 from edgehar.web.live import LiveFeed
@@ -44,6 +44,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *events.OPERATIONS,
     *status.OPERATIONS,
     *settings.OPERATIONS,
+    *teach.OPERATIONS,
 )
 
 
@@ -61,6 +62,7 @@ class Site:
         ("/login", "login"),
         ("/events", "events"),
         ("/events/{id}", "event"),
+        ("/teach", "teach"),
         ("/status", "status"),
         ("/settings", "settings"),
         ("/cameras/{camera}", "camera"),
@@ -122,7 +124,10 @@ class Site:
         app = Starlette(routes=routes, exception_handlers={HTTPException: self._not_found, Exception: _failed})
         app.router.redirect_slashes = False
         has_password = services.password is not None
-        return Guard(app, services.sessions, has_password=has_password, prefix=services.options.prefix)
+        options = services.options
+        return Guard(
+            app, services.sessions, has_password=has_password, prefix=options.prefix, proxy=options.trusted_proxy
+        )
 
     async def end_streams(self) -> None:
         """End the live streams, so that the server can stop."""
@@ -131,7 +136,7 @@ class Site:
     def close(self) -> None:
         """End what goes on in the background, and free the threads."""
         tools = self._services.parts.tools
-        for tool in (tools.examiner, tools.explainer, tools.counter):
+        for tool in (tools.examiner, tools.explainer, tools.counter, tools.teacher):
             if tool is not None:
                 tool.stop()
         self._services.executor.shutdown(wait=False, cancel_futures=True)
