@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
 from edgehar.cli.numbers import number_above_0
 from edgehar.errors import ConfigError, SourceError
+from edgehar.printable import printable, printable_lines
 
 if TYPE_CHECKING:
     from typing import Any
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
     devices = list_devices()
     for device in devices:
-        print(msgspec.json.encode(device).decode() if args.json else _lines(device))
+        print(msgspec.json.encode(device).decode() if args.json else printable_lines(_lines(device)))
     if not devices:
         print(
             "edgehar devices: no camera found; plug one in, or check its cable. For network cameras add --network, or "
@@ -104,7 +105,8 @@ def _run_network(args: argparse.Namespace) -> int:
         except OSError as error:
             raise SourceError(f"cannot search the network: {error.strerror}; check its connection") from error
     for camera in cameras:
-        print(msgspec.json.encode(camera).decode() if args.json else _network_lines(camera, manifest.name))
+        lines = printable_lines(_network_lines(camera, manifest.name))
+        print(msgspec.json.encode(camera).decode() if args.json else lines)
     if not cameras:
         print(
             "edgehar devices: no ONVIF camera answered; check that ONVIF is on in its settings, and that it is on this "
@@ -128,7 +130,7 @@ def _password(user: str | None) -> str:
 
 
 def _network_lines(camera: NetworkCamera, model: str) -> str:
-    lines = [f"{camera.host:<15} {camera.name}".rstrip()]
+    lines = [printable(f"{camera.host:<15} {camera.name}".rstrip())]
     if camera.why_not is not None:
         lines.append(f"  {camera.why_not}")
     for stream in camera.streams:

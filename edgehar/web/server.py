@@ -61,6 +61,8 @@ class WebServer:
         self.url = f"{'http' if self._tls is None else 'https'}://{shown}:{port}{options.prefix}/"
         self._socket = _listen(host, port)
         self._open_to = "" if is_loopback(host) else ", open to every machine that can reach it"
+        if options.trusted_proxy is not None:
+            self._open_to = f", for the proxy at {options.trusted_proxy} only"
         self._server: uvicorn.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._work, name="edgehar-web", daemon=True)

@@ -124,7 +124,10 @@ class Site:
         app = Starlette(routes=routes, exception_handlers={HTTPException: self._not_found, Exception: _failed})
         app.router.redirect_slashes = False
         has_password = services.password is not None
-        return Guard(app, services.sessions, has_password=has_password, prefix=services.options.prefix)
+        options = services.options
+        return Guard(
+            app, services.sessions, has_password=has_password, prefix=options.prefix, proxy=options.trusted_proxy
+        )
 
     async def end_streams(self) -> None:
         """End the live streams, so that the server can stop."""

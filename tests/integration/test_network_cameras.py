@@ -135,6 +135,15 @@ def test_the_command_lists_cameras_and_marks_a_stream(monkeypatch, capsys):
     assert "s3cret" not in "".join(lines)
 
 
+def test_what_cameras_announce_does_not_move_the_cursor(monkeypatch, capsys):
+    with OnvifCamera(name="Hall%1B%5B2J%0Ax") as camera:
+        monkeypatch.setattr(wsdiscovery, "probe", functools.partial(wsdiscovery.probe, port=camera.discovery_port))
+        assert main(["devices", "--network", "--wait", "0.4"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("127.0.0.1       Hall\\x1b[2J\\nx X1\n")
+    assert "\x1b" not in out
+
+
 def test_the_command_asks_one_camera_and_prints_json():
     with OnvifCamera(auth="token") as camera:
         done = devices("--network", camera.service, "--user", "admin", "--json", env=PASSWORD)
