@@ -237,7 +237,8 @@ class FleetAgent:
 
     def _follow(self, order: Order) -> None:
         _log.info("fleet: order %s: %s %s", printable(order.id), order.action, order.sha256[:12])
-        pushed = None if self._followed is None else self._followed.settings
+        before = self._followed
+        pushed = None if before is None else before.settings
         report = OrderReport(utc_now(), order.id, order.sha256, OrderState.FETCHING)
         self._followed = _Followed(order, report, pushed)
         if order.action == "config":
@@ -245,6 +246,10 @@ class FleetAgent:
             return
         if order.action == "rollback" and pushed is not None and pushed.sha256 == order.sha256:
             self._undo_settings(pushed)
+            return
+        if order.action == "rollback" and before is not None and before.order.action == "config":
+            # They were refused.
+            self._say(OrderState.ROLLED_BACK)
             return
         model = self._model_of(order)
         state = self._takeovers.state(model)

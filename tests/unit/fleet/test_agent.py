@@ -335,8 +335,13 @@ def test_settings_of_a_stranger_are_refused(device):
 
 def test_settings_that_the_program_refuses_are_reported(device):
     device.settings.problem = "decision.threshold: too large"
-    device.order_settings("second")
+    order = device.order_settings("second")
     device.wait(OrderState.REFUSED, "decision.threshold: too large")
+    # Whatever its models are.
+    device.models = ("tiny", "other")
+    device.restart()
+    device.roll_back(order, key="1b")
+    device.wait(OrderState.ROLLED_BACK, key="1b")
     device.settings = None
     device.restart()
     device.order_settings("second", "2")
