@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgehar.cli.page_process import Background
 from edgehar.web.services import Tools
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
     from typing import Any
 
 _DOCTOR_S, _EXPLAIN_S, _COUNT_S = 120.0, 180.0, 300.0
-# At low priority, because cameras are being watched meanwhile.
-COMMAND = "import os, sys; os.nice(10); from edgehar.cli.main import main; sys.exit(main(sys.argv[1:]))"
 _COUNT = "import os; os.nice(10); from edgehar.teaching.firing import main; main()"
 
 
@@ -29,6 +25,7 @@ def make_tools(args: argparse.Namespace, overrides: dict[str, Any]) -> Tools:
         args: arguments of the run.
         overrides: its options as settings.
     """
+    from edgehar.cli.page_lessons import LessonProcess
     from edgehar.config import find_config
     from edgehar.config.editing import ConfigFile
 
@@ -38,39 +35,8 @@ def make_tools(args: argparse.Namespace, overrides: dict[str, Any]) -> Tools:
         settings=ConfigFile(path, os.environ, overrides),
         explainer=ExplainProcess(),
         counter=CountProcess(),
+        teacher=LessonProcess(),
     )
-
-
-class Background:
-    """Runs commands of edgehar, one at a time, in a process of their own at low priority."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def run(self, arguments: Sequence[str], timeout_s: float, *, code: str = COMMAND, given: bytes = b"") -> bytes:
-        """Return what a command prints; raises subprocess.TimeoutExpired if it takes too long.
-
-        Args:
-            arguments: of the command.
-            timeout_s: deadline, in seconds.
-            code: Python that runs it.
-            given: standard input.
-        """
-        command = [sys.executable, "-P", "-c", code, *arguments]
-        self._process = subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        try:
-            output, _ = self._process.communicate(given, timeout=timeout_s)
-        finally:
-            self.stop()
-        return output
-
-    def stop(self) -> None:
-        """End a command that runs."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
 
 
 class DoctorProcess(Background):

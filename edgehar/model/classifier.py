@@ -133,6 +133,10 @@ class Classifier:
         """Frames that the source lost or dropped since its first frame, by the numbers of its frames."""
         return self._times.lost
 
+    def may_use(self, captured_s: float, step_s: float) -> bool:
+        """Return whether a later frame may be used, for `Source.needs`, from any thread."""
+        return self._grid.may_accept(captured_s, step_s)
+
     def push(
         self, frame: Frame | npt.NDArray[np.uint8], *, captured_s: float | None = None, dropped: int = 0
     ) -> Prediction | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from edgehar.model.classifier import Classifier
 from edgehar.pipeline.camera_settings import CameraSettings, source_name
 from edgehar.pipeline.models import LoadedModel, load_models
 from edgehar.pipeline.stream import Stream, StreamOptions, recorded_model
+from edgehar.sources.options import AUTO_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from edgehar.recording.camera import CameraRecorder
     from edgehar.recording.recorder import Recorder
     from edgehar.records import Event
+
+# Cameras send a picture in few slices, and only slices are decoded at once.
+_MOST_DECODER_THREADS = 4
 
 
 def make_recorder(config: Config, monitor: Monitor) -> Recorder | None:
@@ -79,7 +84,8 @@ class Shared:
         """Load the models of a configuration, and make the other parts."""
         models = load_models(config)
         rates_hz = dict.fromkeys(model.network.bundle.manifest.temporal.rate_hz for model in models.values())
-        governors = {rate_hz: Governor(rate_hz, config.governor) for rate_hz in rates_hz}
+        modes = AUTO_MODES if any(camera.decode == "auto" for camera in config.cameras) else None
+        governors = {rate_hz: Governor(rate_hz, config.governor, decode_modes=modes) for rate_hz in rates_hz}
         return cls(models, governors, monitor, make_recorder(config, monitor))
 
 
@@ -102,7 +108,7 @@ def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Strea
         masks=view.masks,
     )
     return Stream(
-        partial(settings.open, bundle, recording),
+        partial(settings.open, bundle, recording, decoder_threads(len(config.cameras))),
         classifier,
         make_decider(config, camera, bundle),
         name=name,
@@ -163,3 +169,8 @@ def _recording(config: Config, settings: CameraSettings, bundle: ModelBundle, re
             camera.record_source, make_options(VideoOptions, {name: getattr(camera, name) for name in names})
         )
     return recording
+
+
+def decoder_threads(cameras: int) -> int:
+    """Return the threads of each decoder: the cores, shared among the cameras. More would only cost memory."""
+    return max(1, min(len(os.sched_getaffinity(0)) // cameras, _MOST_DECODER_THREADS))

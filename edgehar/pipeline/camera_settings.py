@@ -60,8 +60,13 @@ class CameraSettings:
         """Return whether events are recorded at this time."""
         return not self.record_hours or self.record_hours.hold(datetime.datetime.now())  # noqa: DTZ005 - local time
 
-    def open(self, bundle: ModelBundle, tap: PacketTap | None) -> Source:
+    def open(self, bundle: ModelBundle, tap: PacketTap | None, decoder_threads: int | None = None) -> Source:
         """Open the source.
+
+        Args:
+            bundle: the model, which tells what size it needs.
+            tap: gets the encoded packets; None for nothing.
+            decoder_threads: threads that decode video; one per core if None.
 
         Raises:
             SourceError: it cannot be opened, or is not to be read now.
@@ -70,20 +75,21 @@ class CameraSettings:
         if self.watch_hours:
             from edgehar.sources.scheduled import ScheduledSource
 
-            source = ScheduledSource(partial(self._open_now, bundle), self.watch_hours)
+            source = ScheduledSource(partial(self._open_now, bundle, decoder_threads), self.watch_hours)
         else:
-            source = self._open_now(bundle)
+            source = self._open_now(bundle, decoder_threads)
         source.tap = tap
         return source
 
-    def _open_now(self, bundle: ModelBundle) -> Source:
+    def _open_now(self, bundle: ModelBundle, decoder_threads: int | None) -> Source:
         from edgehar.sources import open_source
 
         height, width = bundle.manifest.input.source_size
         # Large enough that the region of the picture has the pixels that the model needs.
         wide, high = (max(share, _LEAST_SHARE) for share in _extent(self.camera))
         target_size = (math.ceil(height / high), math.ceil(width / wide))
-        return open_source(self.camera.source, target_size=target_size, **self.camera.open_options())
+        hints = {"target_size": target_size, "decoder_threads": decoder_threads}
+        return open_source(self.camera.source, **hints, **self.camera.open_options())
 
 
 def _extent(camera: CameraOptions) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from typing import TYPE_CHECKING, assert_never
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from edgehar.events.decider import Decider
     from edgehar.health.metrics_server import MetricsServer
     from edgehar.model.bundle import ModelBundle
+    from edgehar.pipeline.fleet_settings import FleetSettings
     from edgehar.pipeline.pages import Pages
     from edgehar.pipeline.stream import Stream
     from edgehar.sinks.base import Sink
@@ -38,6 +40,8 @@ _log = logging.getLogger(__name__)
 _TEMPERATURE_EVERY_S = 5.0
 # Time between two returns of freed memory to the system.
 RELEASE_EVERY_S = 30.0
+# Longest time for settings that an operator pushed to be applied, in seconds.
+_APPLIED_S = 30.0
 # Sections of the configuration whose change means other sinks.
 _SINK_SECTIONS = frozenset({"output", "file", "mqtt", "webhook", "spool", "notify"})
 
@@ -74,6 +78,7 @@ class Program:
         self._streams = build.make_streams(config, self._shared)
         self._uploader = build.make_uploader(config, self._shared, lambda event: self._runner.insert(event))
         self._pages = self._make_pages(make_tools)
+        self._fleet_settings = self._make_fleet_settings(make_tools)
         self._runner = Runner(
             self._streams,
             self._make_sinks(config),
@@ -151,6 +156,14 @@ class Program:
         tools = Tools() if make_tools is None else make_tools()
         return Pages(self._config, self._streams, self._monitor, tools, self.reload)
 
+    def _make_fleet_settings(self, make_tools: Callable[[], Tools] | None) -> FleetSettings | None:
+        if not self._config.mqtt.fleet or make_tools is None or self._read_config is None:
+            return None
+        from edgehar.pipeline.fleet_settings import FleetSettings
+
+        file = make_tools().settings
+        return None if file is None else FleetSettings(file, self._reload_now)
+
     def _tick(self) -> None:
         """Report to systemd, adapt to the temperature, and return freed memory, each when it is due."""
         frames = sum(stream.frames for stream in self._streams)
@@ -186,6 +199,32 @@ class Program:
             return
         self._notifier.reloading()
         threading.Thread(target=self._reload, name="edgehar-reload", daemon=True).start()
+
+    def _reload_now(self) -> None:
+        """Apply the configuration file, and return when that is done; not for the thread of the runner.
+
+        Raises:
+            EdgeharError: it cannot be applied.
+        """
+        assert self._read_config is not None
+        config = self._read_config()
+        outcome: queue.Queue[EdgeharError | None] = queue.Queue(1)
+
+        def apply() -> None:
+            try:
+                self._change_to(config)
+            except EdgeharError as error:
+                outcome.put(error)
+            else:
+                outcome.put(None)
+
+        self._runner.request(apply)
+        try:
+            error = outcome.get(timeout=_APPLIED_S)
+        except queue.Empty:
+            raise EdgeharError(f"the program did not apply the settings within {_APPLIED_S:g} s") from None
+        if error is not None:
+            raise error
 
     def _reload(self) -> None:
         assert self._read_config is not None
@@ -245,7 +284,7 @@ class Program:
             self._runner.replace_sinks(lambda: self._replacement_sinks(config, config))
 
     def _make_sinks(self, config: Config) -> list[Sink]:
-        sinks = build_sinks.make_sinks(config, self._streams, self._monitor, self._command)
+        sinks = build_sinks.make_sinks(config, self._streams, self._monitor, self._command, self._fleet_settings)
         self._mqtt = sinks.mqtt
         return sinks.all if self._pages is None else [*sinks.all, self._pages.sink()]
 

@@ -135,7 +135,7 @@ class Stream:
             on_frame: called after each frame that was read, and at the end.
         """
         self._on_state = on_state
-        self.capture.frames.on_change = on_frame
+        self.capture.frames.on_change, self.capture.needs = on_frame, self._needs
         self.capture.start()
 
     @property
@@ -210,6 +210,7 @@ class Stream:
     def status(self) -> Status:
         """Return the current status."""
         self.health.rate_hz = self.classifier.rate_hz
+        self.health.decoding = self.capture.decoding
         return self.health.status()
 
     def finish(self) -> list[Record]:
@@ -274,6 +275,12 @@ class Stream:
         frame = self.last_frame if peak is None else peak
         return None if frame is None else self.view.jpeg(frame)
 
+    def _needs(self, captured_s: float, step_s: float) -> bool:
+        """Return whether the frame of this capture time may be used. The thread that reads the source asks."""
+        if self.recording is not None and self.recording.encodes:
+            return True
+        return self.classifier.may_use(captured_s, step_s)
+
     def _recorded(self, records: list[Record]) -> list[Record]:
         return records if self.recording is None else self.recording.records(records)
 
@@ -317,13 +324,22 @@ class Stream:
         """Limit the frame rate of a live source to what the device can process. A file waits for every frame."""
         if self.governor is None or not self.capture.live:
             return
+        changes = [self._govern_decoding(self.governor)]
         if self._last_frame_s is not None:
-            change = self.governor.observe(busy_s, max(frame.captured_s - self._last_frame_s, 1e-6))
-            if change is not None:
-                _log.warning("%s: %s", self.name, change)
+            changes.append(self.governor.observe(busy_s, max(frame.captured_s - self._last_frame_s, 1e-6)))
+        for change in filter(None, changes):
+            _log.warning("%s: %s", self.name, change)
         self._last_frame_s = frame.captured_s
         if self.governor.rate_hz != self.classifier.rate_hz:
             self.classifier.set_rate(self.governor.rate_hz)
+
+    def _govern_decoding(self, governor: Governor) -> str | None:
+        """Decode in the governor's mode; returns a change that the decoder's load led to."""
+        decoding = self.capture.decoding
+        change = None if decoding is None else governor.observe_decoding(self.name, decoding.busy_s)
+        if governor.decode_mode is not None:
+            self.capture.use_decode_mode(governor.decode_mode)
+        return change
 
     def _decide(self, prediction: Prediction | None) -> list[Record]:
         if prediction is None:

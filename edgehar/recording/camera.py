@@ -144,10 +144,15 @@ class CameraRecorder:
 
     # The thread that classifies.
 
+    @property
+    def encodes(self) -> bool:
+        """Whether frames are encoded, because packets are not copied."""
+        return not (self._copies or self._side is not None or self.view.pictures == "none")
+
     def take(self, frame: Frame, *, live: bool) -> None:
         """Take a frame: it may become the picture of an event, and is encoded if packets cannot be copied."""
         self._frame = frame
-        if self._copies or self._side is not None or self.view.pictures == "none":
+        if not self.encodes:
             return
         if self._encoder is None:
             self._encoder = FrameEncoder(self.ring, self.view, self._options, clock=self._clock)

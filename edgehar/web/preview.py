@@ -36,6 +36,8 @@ class Preview:
         self._size = (0, 0)
         self._resizer: Resizer | None = None
         self._hidden: npt.NDArray[np.bool_] | None = None
+        # One buffer for all pictures: uint8 `(height, width, 3)`, red, green, blue.
+        self._pixels = np.empty((0, 0, 3), np.uint8)
 
     def bgr(self, frame: Frame) -> Image:
         """Return the picture: uint8 `(height, width, 3)`, blue, green, red.
@@ -43,20 +45,23 @@ class Preview:
         Raises:
             ValueError: pictures are off, or the frame's size is out of range.
         """
+        return np.ascontiguousarray(self._rgb(frame)[..., ::-1])
+
+    def _rgb(self, frame: Frame) -> Image:
         if self._view.pictures == "none":
             raise ValueError("pictures are off")
         if (frame.height, frame.width) != self._size:
             self._fit(frame.height, frame.width)
         assert self._resizer is not None
-        pixels = np.asarray(self._resizer.resize(frame), np.uint8)
+        pixels = self._pixels
+        self._resizer.resize_into(frame, pixels)
         if self._hidden is not None:
             pixels[self._hidden] = 0
-        bgr = np.ascontiguousarray(pixels[..., ::-1])
-        return _enlarged(bgr, self._longest_px) if self._view.pictures == "blurred" else bgr
+        return _enlarged(pixels, self._longest_px) if self._view.pictures == "blurred" else pixels
 
     def jpeg(self, frame: Frame) -> bytes | None:
         """Return the picture as a JPEG file; None if pictures are off."""
-        return None if self._view.pictures == "none" else drawing.jpeg(self.bgr(frame), _QUALITY)
+        return None if self._view.pictures == "none" else drawing.jpeg(self._rgb(frame), _QUALITY, order="RGB")
 
     def close(self) -> None:
         """Free the memory of the kernel."""
@@ -71,6 +76,7 @@ class Preview:
         share = min(1.0, longest / max(height * high, width * wide))
         rows, columns = (max(_LEAST_PX, round(side * share)) for side in (height * high, width * wide))
         self._resizer = Resizer(rows, columns, dtype="uint8", region=self._view.region)
+        self._pixels = np.empty((rows, columns, 3), np.uint8)
         self._hidden = None
         if self._view.masks:
             mask = Frame(self._view.mask_frame(height, width), PixelFormat.GRAY8, 0.0, 0.0, 0)

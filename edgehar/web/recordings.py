@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import zoneinfo
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -72,6 +71,9 @@ def day_span(day: str, zone: str) -> tuple[datetime.datetime, datetime.datetime]
     Raises:
         ConfigError: there is no such day or zone.
     """
+    # Only a filter by day needs it, and it takes memory.
+    import zoneinfo
+
     try:
         midnight = datetime.datetime.combine(datetime.date.fromisoformat(day), datetime.time.min)
         place = zoneinfo.ZoneInfo(zone)

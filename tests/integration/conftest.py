@@ -3,7 +3,7 @@
 import pytest
 from support.helpers import flat_frames, write_video
 from support.receiver import Receiver, ReceiverProgram
-from support.web_visits import browser, folder, size, tools  # noqa: F401
+from support.web_visits import browser, classroom, folder, size, tools  # noqa: F401
 
 from edgehar.credentials import Secret
 from edgehar.sinks.spool.options import SpoolOptions

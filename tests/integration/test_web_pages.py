@@ -4,6 +4,7 @@ import contextlib
 import re
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from support.chromium import PHONE, window
@@ -51,6 +52,20 @@ def test_a_visitor_watches_cameras(browser, size):
         cameras[0].state = StreamState.RECONNECTING
         hall.get_by_text("reconnecting").wait_for()
         assert page.get_by_role("article", name="yard").get_by_text("no picture").is_visible()
+
+
+def test_a_model_that_takes_over_brings_its_labels(browser):
+    camera = FakeCamera("hall")
+    with site(camera) as server, window(browser, server.port) as visitor:
+        page = visitor.open()
+        page.get_by_role("listitem").filter(has_text="calm").wait_for()
+        camera.manifest = msgspec.structs.replace(camera.manifest, labels=["fight", "calm", "fall"])
+        server.board.cameras["hall"].add(prediction(fight=0.1, calm=0.2, fall=0.7))
+        page.get_by_role("listitem").filter(has_text="fall").wait_for()
+        camera.manifest = msgspec.structs.replace(camera.manifest, labels=["walk", "calm"])
+        server.board.cameras["hall"].add(prediction(walk=0.6, calm=0.4))
+        page.get_by_role("listitem").filter(has_text="fall").wait_for(state="detached")
+        assert page.get_by_role("listitem").count() == 2
 
 
 def test_a_page_that_is_not_looked_at_costs_nothing(browser):
@@ -172,15 +187,16 @@ PAGES = (
     "login",
     "events",
     EVENT,
+    "teach",
     "status",
     "nowhere",
 )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_and_nothing_is_too_wide(browser, size, scheme, folder, tools):
+def test_axe_finds_nothing_and_nothing_is_too_wide(browser, size, scheme, folder, tools, classroom):
     cameras = FakeCamera("hall"), FakeCamera("yard")
-    with site(*cameras, folder=folder, tools=tools) as server:
+    with site(*cameras, folder=folder, tools=tools, parts={"classroom": classroom}) as server:
         shown(cameras[0])
         server.board.cameras["hall"].add(prediction())
         server.board.cameras["hall"].add(event("start"))
@@ -194,16 +210,18 @@ def test_axe_finds_nothing_and_nothing_is_too_wide(browser, size, scheme, folder
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_visitor_chooses_the_language_and_every_text_has_room(browser, language, folder, tools):
+def test_a_visitor_chooses_the_language_and_every_text_has_room(browser, language, folder, tools, classroom):
     narrow = {"viewport": {"width": 360, "height": 700}, "locale": f"{language}-KZ"}
-    with site(folder=folder, tools=tools) as server, window(browser, server.port, **narrow) as visitor:
+    parts = {"classroom": classroom}
+    with site(folder=folder, tools=tools, parts=parts) as server, window(browser, server.port, **narrow) as visitor:
         for path in PAGES[:-1]:
             page = visitor.open(path)
             visitor.until("!document.querySelector('[aria-busy=true]')")
             assert page.locator("html").get_attribute("lang") == language
             assert (path, visitor.overflow()) == (path, 0)
             assert not re.search(
-                r"\b(live|event|events|status|nav|judge|camera|settings)\.[a-z-]+\b", page.locator("body").inner_text()
+                r"\b(live|event|events|status|nav|judge|camera|settings|teach|lesson|inbox)\.[a-z-]+\b",
+                page.locator("body").inner_text(),
             )
         page.locator("#language").select_option("ru")
         page.locator("html[lang=ru]").wait_for(state="attached")

@@ -174,25 +174,28 @@ def site(
     folder=None,
     tools=None,
     reload=lambda: None,
-    history=None,
+    parts=(),
     **options,
 ):
-    """Serve cameras (one called "hall" by default); gives a `Browser`, the board, and the cameras."""
+    """Serve cameras (one called "hall" by default); gives a `Browser`, the board, and the cameras.
+
+    `parts` are others of its `Parts`, by name.
+    """
     cameras = cameras or (FakeCamera(),)
     port = free_port()
     settings = WebOptions(listen=f"127.0.0.1:{port}", **{"pictures_per_s": 10.0, **options})
     seen = [camera.web() for camera in cameras]
     board = Board(seen)
-    parts = Parts(
+    served = Parts(
         cameras=seen,
         board=board,
         monitor=Monitor(),
         folder=folder,
-        history=history,
         tools=tools or Tools(),
         reload=reload,
+        **dict(parts),
     )
-    pages = Site(settings, parts, clock=clock)
+    pages = Site(settings, served, clock=clock)
     server = WebServer(pages, settings, limits)
     server.start()
     try:

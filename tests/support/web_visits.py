@@ -8,8 +8,13 @@ import pytest
 
 from edgehar.config import read
 from edgehar.config.editing import ConfigFile
+from edgehar.model.takeover import Takeovers
+from edgehar.teaching.inbox import Inbox
+from edgehar.web.classroom import Classroom, TaughtModel, TeachingPlaces
 from edgehar.web.services import Tools
+from edgehar.web.teach_answers import LabelScore, Lesson, LessonResult
 from support.chromium import DESKTOP, PHONE, chromium
+from support.moments import facts_of, manifest_of
 from support.web_recordings import record, store_of
 
 FINDINGS = b"""{"ok": false, "checks": [
@@ -81,3 +86,38 @@ def drag(visitor, target, start, end, *, touch):
     for kind, places in (("touchStart", points[:1]), ("touchMove", points[1:]), ("touchEnd", [])):
         touches = [{"x": x, "y": y} for x, y in places]
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+
+class Lessons:
+    """A teacher whose last lesson the test sets."""
+
+    def __init__(self):
+        self.last, self.asked = None, []
+
+    def teach(self, model, folders, out):
+        self.asked.append((model, folders, out))
+        self.last = Lesson(model, "running", 1, 4)
+        return self.last
+
+    def lesson(self):
+        return self.last
+
+    def stop(self):
+        self.last = None
+
+
+@pytest.fixture
+def classroom(tmp_path):
+    """A room with three moments, and a model that is none of the files here."""
+    inbox = Inbox(tmp_path / "inbox")
+    for number in range(3):
+        inbox.add(facts_of(number, why=("event", "unsure", "random")[number]), np.zeros((6, 8), np.int8))
+    places = TeachingPlaces(
+        tmp_path / "inbox", False, None, tmp_path / "taught", Takeovers(tmp_path / "models"), swap=True
+    )
+    room = Classroom(places, [TaughtModel("tiny", ("hall",), manifest_of)], Lessons())
+    room.folder = tmp_path / "inbox"
+    table = {"bright": LabelScore(12, 3, 11), "dark": LabelScore(30, 28, 29)}
+    result = LessonResult(table, 0.59, 0.94, "4 folds, days held out", LabelScore(40, 3, 1), 0, None)
+    room.teacher.last = Lesson("tiny", "done", 42, 42, result, taught="tiny-taught-20261130T120000")
+    return room

@@ -46,7 +46,7 @@ def counter():
 def test_every_answer_of_the_last_week_counts(tmp_path, counter):
     for hours in (2, 50, 200):
         keep(tmp_path, [0.1] * 10 + [0.8] * 10 + [0.1] * 10, hours)
-    with site(history=tmp_path, tools=Tools(counter=counter)) as browser:
+    with site(parts={"history": tmp_path}, tools=Tools(counter=counter)) as browser:
         found = browser.json("/api/v1/cameras/hall/counts")
         assert (found["source"], round(found["week_s"], 1)) == ("history", 11.6)
         fight = found["labels"]["fight"]
@@ -62,7 +62,9 @@ def test_every_answer_of_the_last_week_counts(tmp_path, counter):
 def test_a_history_of_another_head_leaves_the_recordings(tmp_path, counter):
     keep(tmp_path / "history", [0.8] * 10, 2, head="cd" * 4)
     store_of(tmp_path / "rec").close()
-    with site(history=tmp_path / "history", folder=tmp_path / "rec", tools=Tools(counter=counter)) as browser:
+    with site(
+        parts={"history": tmp_path / "history"}, folder=tmp_path / "rec", tools=Tools(counter=counter)
+    ) as browser:
         assert browser.json("/api/v1/cameras/hall/counts")["source"] == "recordings"
 
 
@@ -80,7 +82,7 @@ def test_a_count_that_fails_leaves_the_recordings(tmp_path):
     store.close()
     cameras = FakeCamera("hall"), FakeCamera("yard")
     with site(
-        *cameras, history=tmp_path / "history", folder=tmp_path / "rec", tools=Tools(counter=Failing())
+        *cameras, parts={"history": tmp_path / "history"}, folder=tmp_path / "rec", tools=Tools(counter=Failing())
     ) as browser:
         found = browser.json("/api/v1/cameras/hall/counts")
         assert (found["source"], found["labels"]["fight"]["day"][50]) == ("recordings", 1)
