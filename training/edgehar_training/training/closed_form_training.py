@@ -58,7 +58,7 @@ class ClosedFormTraining(Training):
         config, head = self.run.config, self.model.get_layer("head")
         windows = self._windows()
         parts = statistics_parts(models.feature_parts(config.network, head.input_shape[-1]))
-        options = ClosedForm(config.fit.components, config.fit.ridge, config.split.seed)
+        options = ClosedForm(config.fit.components, config.fit.ridge, config.split.seed, config.fit.slope)
         kernel, bias = solve(windows, parts, len(config.labels), options)
         head.get_layer("scores").set_weights([kernel, bias])
         logits = windows.features @ kernel + bias
