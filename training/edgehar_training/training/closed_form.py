@@ -41,7 +41,7 @@ class ClosedForm:
         components: principal components of each part that are kept.
         ridge: added to the diagonal; the sum of all windows' weights is the number of classes.
         seed: of the iteration's start and of the inner folds.
-        slope: factor between the sum of the parts' outputs and the logits; None fits it.
+        slope: factor between the mean of the parts' outputs, each of deviation 1, and the logits; None fits it.
     """
 
     components: int
@@ -91,7 +91,7 @@ def solve(windows: Windows, parts: Sequence[Index], classes: int, options: Close
         own = (basis.astype(np.float64) @ solution[:-1]) / scale[:, None] / deviation
         kernel[columns] += own
         bias += solution[-1] / deviation - centre @ own
-    slope = _slope(unseen, windows.truth, weights) if options.slope is None else options.slope
+    slope = _slope(unseen, windows.truth, weights) if options.slope is None else options.slope / len(parts)
     return (slope * kernel).astype(np.float32), (slope * bias).astype(np.float32)
 
 
