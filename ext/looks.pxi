@@ -244,7 +244,7 @@ cdef class LookResizer:
 
     cdef void _blacken(self, uint8_t *base) noexcept nogil:
         cdef size_t i
-        for i in range(LOOKS_HEIGHT * LOOKS_WIDTH):
+        for i in range(<size_t>(LOOKS_HEIGHT * LOOKS_WIDTH)):
             base[i] &= self._open[i]
 
     cdef void _find(self, const uint8_t *base) noexcept nogil:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -134,8 +133,6 @@ class Parts:
         table = self._pa.concat_tables([self._schema.empty_table(), *tables]).replace_schema_metadata(schema.metadata)
         with whole_file(part) as temporary:
             self._pa.parquet.write_table(table, temporary, compression="zstd")
-            _sync(temporary)
-        _sync(self._folder)
         self._place(part, outcomes)
         self._waiting, self._waiting_bytes = [], 0
         self._next_part += 1
@@ -151,17 +148,18 @@ class Parts:
         self.commit()
         schema = self._schema.with_metadata(metadata)
         written, waiting, waiting_rows = 0, [], 0
-        with whole_file(path) as temporary:
-            with self._pa.parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
-                for rows in self._rows(names):
-                    waiting.append(rows)
-                    waiting_rows += rows.num_rows
-                    if waiting_rows >= _GROUP_ROWS:
-                        writer.write_table(self._pa.concat_tables(waiting).cast(schema))
-                        written, waiting, waiting_rows = written + waiting_rows, [], 0
-                if waiting:
+        with (
+            whole_file(path) as temporary,
+            self._pa.parquet.ParquetWriter(temporary, schema, compression="zstd") as writer,
+        ):
+            for rows in self._rows(names):
+                waiting.append(rows)
+                waiting_rows += rows.num_rows
+                if waiting_rows >= _GROUP_ROWS:
                     writer.write_table(self._pa.concat_tables(waiting).cast(schema))
-            _sync(temporary)
+                    written, waiting, waiting_rows = written + waiting_rows, [], 0
+            if waiting:
+                writer.write_table(self._pa.concat_tables(waiting).cast(schema))
         return written + waiting_rows
 
     def remove(self) -> None:
@@ -207,7 +205,6 @@ def _check_settings(path: Path, settings: dict[str, Any]) -> None:
         if any(path.parent.glob("part-*.parquet")):
             raise SinkError(f"{path}: missing or damaged; remove the folder to start over")
         write_text(path, json.dumps(settings, indent=1) + "\n")
-        _sync(path)
         return
     for key, value in settings.items():
         if before.get(key) != value:
@@ -222,12 +219,3 @@ def _read_settings(path: Path) -> dict[str, Any] | None:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except (FileNotFoundError, msgspec.DecodeError):
         return None
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file or folder is on disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

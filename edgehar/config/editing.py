@@ -19,6 +19,7 @@ from edgehar.config.settings import plain_settings, settings_of, tables_of
 from edgehar.config.words import dotted, toml
 from edgehar.credentials import Secret
 from edgehar.errors import ConfigError
+from edgehar.files import put_in_place
 from edgehar.web.answers import SettingInfo, SettingsInfo, SettingsResult, SettingsTable
 from edgehar.web.services import ChangedMeanwhileError
 
@@ -103,6 +104,9 @@ class ConfigFile:
 
     def _write(self, before: bytes, loaded: Loaded, after: bytes) -> SettingsResult:
         assert self._path is not None
+        if after == before:
+            # Keep the earlier version.
+            return SettingsResult(_digest(after), [], [])
         new = self._read(after)
         known = set(problems_here(loaded.config))
         problems = [problem for problem in problems_here(new.config) if problem not in known]
@@ -142,13 +146,11 @@ def _replace(path: Path, content: bytes, like: Path) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
             os.fchmod(file.fileno(), status.st_mode & 0o777)
             # Only root may give files away; other users own the file already, or get their own copy.
             with contextlib.suppress(PermissionError):
                 os.fchown(file.fileno(), status.st_uid, status.st_gid)
-        temporary.replace(path)
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

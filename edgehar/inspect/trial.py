@@ -97,7 +97,7 @@ def _marker(bundle: ModelBundle, environ: Mapping[str, str]) -> Path | None:
 
 
 def _in_new_interpreter(bundle: ModelBundle) -> str:
-    command = [sys.executable, "-m", "edgehar.inspect.trial", str(bundle.path)]
+    command = [sys.executable, "-P", "-m", "edgehar.inspect.trial", str(bundle.path), _digest(bundle)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603 - our own
     except subprocess.TimeoutExpired:
@@ -118,20 +118,37 @@ def outcome(path: Path, code: int, stdout: bytes) -> str:
     return f"{path}: its networks crash the TFLite runtime ({name}); convert the model again, or use another bundle"
 
 
-def examine(path: Path) -> str:
-    """Try a bundle in this process; returns what is wrong with it, or an empty string."""
+def examine(path: Path, digest: str) -> str:
+    """Try a bundle in this process; returns what is wrong with it, or an empty string.
+
+    Args:
+        path: the bundle.
+        digest: `_digest` of the bundle that is to be tried. The file may have been replaced since that was opened.
+    """
     from edgehar.model.bundle import ModelBundle
 
     try:
-        for step in _steps(ModelBundle.open(path)):
+        bundle = ModelBundle.open(path)
+        if _digest(bundle) != digest:
+            return f"{path}: was replaced while it was checked; do so again"
+        for step in _steps(bundle):
             step()
     except EdgeharError as error:
         return str(error)
     except MemoryError:
         return f"{path}: its networks need more than {_MOST_BYTES >> 30} GB of memory; convert the model again"
+    except UnicodeDecodeError:
+        return f"{path}: a name in its networks is not UTF-8; convert the model again"
     except Exception as error:
         return f"{path}: its networks cannot be run ({type(error).__name__}: {error}); convert the model again"
     return ""
+
+
+def _digest(bundle: ModelBundle) -> str:
+    """Return the SHA-256 of the manifest, which holds the checksum of every file."""
+    from edgehar.model.bundle import manifest_json
+
+    return hashlib.sha256(manifest_json(bundle.manifest)).hexdigest()
 
 
 def _steps(bundle: ModelBundle) -> Iterator[Callable[[], object]]:
@@ -194,7 +211,7 @@ def _main() -> int:
     if soft == resource.RLIM_INFINITY or soft > most:
         resource.setrlimit(resource.RLIMIT_AS, (most, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    problem = examine(Path(sys.argv[1]))
+    problem = examine(Path(sys.argv[1]), sys.argv[2])
     if problem:
         print(" ".join(problem.split()))
     sys.stdout.flush()

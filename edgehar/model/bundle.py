@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgehar.errors import BundleError, ConfigError
+from edgehar.files import put_in_place
 from edgehar.model.manifest import SCHEMA_VERSION, Manifest, least_schema_version
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ def _labels_text(labels: list[str]) -> bytes:
 
 
 def write_bundle(path: str | os.PathLike[str], manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
-    """Write a bundle to a temporary name, then rename it, so that it is never incomplete.
+    """Write a bundle to a temporary name, flush it, then rename it, so that it is never incomplete.
 
     Args:
         path: path of the bundle; replaced if it exists.
@@ -289,7 +290,7 @@ def write_bundle(path: str | os.PathLike[str], manifest: Manifest, files: Mappin
             for name, content in {"manifest.json": manifest_json(manifest), **contents}.items():
                 # A fixed date, so that the same model gives the same bytes.
                 archive.writestr(zipfile.ZipInfo(name), content)
-        partial.replace(path)
+        put_in_place(partial, path)
     except OSError as error:
         raise BundleError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:

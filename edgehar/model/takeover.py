@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from edgehar.errors import BundleError, ConfigError
-from edgehar.files import sync_folder, whole_file
+from edgehar.files import whole_file
 from edgehar.model.bundle import SUFFIX, ModelBundle
 from edgehar.records import utc_now
 
@@ -217,12 +217,8 @@ class Takeovers:
             os.close(descriptor)
 
     def _write(self, place: Path, state: State) -> State:
-        with whole_file(place / _STATE) as temporary, temporary.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(state), indent=1) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        # A state from before a power cut must find its bundles.
-        sync_folder(place)
+        with whole_file(place / _STATE) as temporary:
+            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(state), indent=1) + b"\n")
         used = {installed.file for installed in (state.active, state.candidate, *state.previous) if installed}
         for path in place.glob(f"*{SUFFIX}"):
             if path.name not in used:
@@ -241,11 +237,8 @@ def _copy(bundle: ModelBundle, place: Path) -> Installed:
     content = bundle.path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     path = place / f"{bundle.manifest.name}-{digest[:12]}{SUFFIX}"
-    with whole_file(path) as temporary, temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(place)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
     # It may have been replaced since it was opened and checked.
     if ModelBundle.open(path).manifest != bundle.manifest:
         raise BundleError(f"{bundle.path}: was replaced while it was checked; do so again")

@@ -125,7 +125,7 @@ def _quoted(path: Path) -> str:
 
 
 _UNIT = """\
-# Written by `edgehar service install`. Make changes with: systemctl {scope}edit edgehar
+# Make changes with: systemctl {scope}edit edgehar
 [Unit]
 Description=edgehar: human action recognition
 {order}# Restart without limit, however often it fails.

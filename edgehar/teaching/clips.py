@@ -166,6 +166,8 @@ def _of_recording(base: Path) -> tuple[tuple[float, float] | None, str, str | No
         sidecar = msgspec.json.decode(path.read_bytes(), type=Sidecar)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None, "", None
+    if not sidecar.events:
+        return None, "", sidecar.id
     started = sidecar.events[0]
     group = f"{sidecar.source}/{started.time[:10]}"
     if sidecar.clip is None or sidecar.clip.start_s is None:

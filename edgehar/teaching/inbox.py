@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 
 from edgehar.errors import ConfigError, SourceError
+from edgehar.files import put_in_place
 from edgehar.recording.sidecar import LABEL_SUFFIX
 from edgehar.sinks.spool.options import folder_beside_queues
 from edgehar.teaching.labels import label_path
@@ -39,6 +40,7 @@ _FEATURES, _CLIP, _FACTS = ".npy", ".mp4", ".json"
 _PARTIAL = ".tmp"
 _LARGEST_FACTS = 1 << 20
 # Of a moment: time, why, and a number if several have both.
+_FOLDER = re.compile(r"[A-Za-z0-9_-]+")
 _NAME = re.compile(r"[0-9]{8}T[0-9]*-(event|unsure|unusual|random)(-[0-9]+)?")
 
 
@@ -190,6 +192,13 @@ class Inbox:
                 return item
         raise ConfigError(f"{self.folder}: no moment {item_id!r}; list them with: edgehar label {self.folder} --list")
 
+    def get(self, item_id: str) -> Item | None:
+        """Return a moment by its id, without reading the others; None if there is none."""
+        folder, _, name = item_id.partition("/")
+        if not (_FOLDER.fullmatch(folder) and _NAME.fullmatch(name)):
+            return None
+        return self._item(self.folder / folder / f"{name}{_FACTS}")
+
     def add(self, facts: Facts, features: npt.NDArray[np.int8], clip: Path | None = None) -> Item:
         """Add a moment.
 
@@ -210,7 +219,7 @@ class Inbox:
         try:
             _write(_with(base, _FEATURES), content)
             if clip is not None:
-                clip.replace(_with(base, _CLIP))
+                put_in_place(clip, _with(base, _CLIP))
             _write(_with(base, _FACTS), msgspec.json.format(msgspec.json.encode(facts), indent=1) + b"\n")
         except OSError:
             for path in _files(base):
@@ -227,8 +236,12 @@ class Inbox:
         numbered = (f"{name}-{number}" if number else name for number in range(10_000))
         return next(base for each in numbered if not _with(base := folder / each, _FEATURES).exists())
 
-    def make_room(self, max_bytes: int) -> int:
-        """Remove moments until the rest fits: those without a label first, the oldest first; return how many went."""
+    def make_room(self, max_bytes: int) -> tuple[int, int]:
+        """Remove moments until the rest fits: those without a label first, the oldest first.
+
+        Returns:
+            The number of moments removed, and the bytes of the rest.
+        """
         items = self.items()
         sizes = {item.id: item.size for item in items}
         total, gone = sum(sizes.values()), 0
@@ -238,7 +251,7 @@ class Inbox:
             item.remove()
             total -= sizes[item.id]
             gone += 1
-        return gone
+        return gone, total
 
     def sweep(self) -> None:
         """Remove what a process that was killed has left: temporary files, and files of moments without facts.
@@ -292,8 +305,6 @@ def _write(path: Path, content: bytes) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import random
 from collections import deque
@@ -31,8 +32,10 @@ _log = logging.getLogger(__name__)
 
 # Events may be kept so many times as often as other moments.
 _EVENTS_FACTOR = 10.0
-# Bytes written between two looks at the size of the inbox, as a share of its bound.
-_CHECK_SHARE = 0.02
+# Share of the inbox's bound that is freed beyond what a moment needs, because every moment is read to find the oldest.
+_SPARE_SHARE = 0.04
+# Bytes of a moment's facts and label.
+_FACTS_BYTES = 8192
 # The newest share of a moment, after the answer that it is kept for.
 _AFTER_SHARE = 0.5
 
@@ -113,7 +116,8 @@ class InboxSink(Sink):
         self._cameras: dict[str, _Camera] = {}
         self.kept = self.dropped = 0
         self._in_trouble = False
-        self._unchecked: float | None = None
+        # Bytes of the inbox at most; None before the first look.
+        self._held: int | None = None
 
     def write(self, record: Record) -> None:
         """Learn of an answer or event; never raises for what the disk does."""
@@ -198,12 +202,16 @@ class InboxSink(Sink):
         )
         clip: Path | None = None
         try:
-            self._make_room()
+            if self._held is None:
+                # Before a clip is cut, which has a temporary name.
+                self._inbox.sweep()
             if camera.watched.clips is not None:
                 made = camera.watched.clips.cut(self._inbox.folder, facts.start_s, facts.end_s)
                 if made is not None:
                     clip, facts = made[0], msgspec.structs.replace(facts, clip_offset_s=round(made[1], 3))
-            item = self._inbox.add(facts, features, clip)
+            coming = features.nbytes + _FACTS_BYTES + (0 if clip is None else clip.stat().st_size)
+            self._make_room(coming)
+            self._inbox.add(facts, features, clip)
         except OSError as error:
             self.dropped += 1
             if clip is not None:
@@ -213,22 +221,20 @@ class InboxSink(Sink):
             self._in_trouble = True
             return
         self.kept += 1
-        self._unchecked = (self._unchecked or 0.0) + item.size
         if self._in_trouble:
             _log.info("%s: writing again; %d moments were lost", self._inbox.folder, self.dropped)
         self._in_trouble = False
 
-    def _make_room(self) -> None:
-        """Look at the size of the inbox now and then, because looking reads every moment."""
-        most = self._options.max_mb * 1e6
-        if self._unchecked is None:
-            self._inbox.sweep()
-        elif self._unchecked < _CHECK_SHARE * most:
-            return
-        self._unchecked = 0.0
-        gone = self._inbox.make_room(round((1.0 - 2 * _CHECK_SHARE) * most))
-        if gone:
-            _log.info("%s: removed %d old moments to keep within %g MB", self._inbox.folder, gone, most / 1e6)
+    def _make_room(self, coming: int) -> None:
+        """Remove old moments until so many bytes more fit; OSError if they never will."""
+        most = round(self._options.max_mb * 1e6)
+        if coming > most:
+            raise OSError(errno.EFBIG, f"a moment of {coming / 1e6:.1f} MB is over max_mb")
+        if self._held is None or self._held + coming > most:
+            gone, self._held = self._inbox.make_room(max(0, round((1.0 - _SPARE_SHARE) * most) - coming))
+            if gone:
+                _log.info("%s: removed %d old moments to keep within %g MB", self._inbox.folder, gone, most / 1e6)
+        self._held += coming
 
     def _new_camera(self, source: str) -> _Camera:
         per_hour = self._options.per_hour

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from edgehar.errors import ConfigError
+from edgehar.files import put_in_place
 from edgehar.recording.sidecar import LABEL_SUFFIX
 from edgehar.records import utc_now
 
@@ -86,9 +87,7 @@ def write_label(base: Path, label: Label) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(msgspec.json.encode(label) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

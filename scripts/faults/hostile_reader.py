@@ -56,7 +56,7 @@ def report(kind: str, sources: Mapping[str, str], known: Collection[str] = ()) -
 
 def read(source: str) -> tuple[bool, int, str]:
     """Return whether all is right, the peak in MB, and what happened."""
-    command = [sys.executable, "-c", READER, source, str(READ_S)]
+    command = [sys.executable, "-P", "-c", READER, source, str(READ_S)]
     environment = {**os.environ, "PYTHONFAULTHANDLER": ""}
     try:
         done = subprocess.run(

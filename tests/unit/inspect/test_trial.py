@@ -91,13 +91,41 @@ def test_every_command_refuses_the_same_bundle_with_one_line(tiny_bundle, tmp_pa
     assert f"bad.edgehar: {name}: is damaged" in said.pop()
 
 
+def test_names_that_are_not_utf8_are_told(tiny_bundle, env, tmp_path):
+    def change(content):
+        content[content.index(b"frames") + 5] = 0xEB
+
+    bundle = damaged(ModelBundle.open(tiny_bundle), tmp_path / "names.edgehar", "window.tflite", change=change)
+    with pytest.raises(BundleError, match=r"names\.edgehar: a name in its networks is not UTF-8"):
+        trial.check(bundle, environ=env)
+
+
+def test_a_folder_called_edgehar_where_the_program_runs_is_not_imported(tiny_bundle, env, tmp_path, monkeypatch):
+    """As in a checkout that is not the one installed."""
+    (tmp_path / "edgehar").mkdir()
+    (tmp_path / "edgehar" / "__init__.py").write_text("raise SystemExit(1)")
+    monkeypatch.chdir(tmp_path)
+    trial.check(ModelBundle.open(tiny_bundle), environ=env)
+
+
 def test_a_network_that_asks_for_all_memory_fails_alone(tiny_bundle, tmp_path):
     """The child's address space is bounded; its failure is a message."""
     code = (
-        "import sys, resource\nfrom edgehar.inspect import trial\n"
+        "import sys, resource\nfrom edgehar import ModelBundle\nfrom edgehar.inspect import trial\n"
         "trial._steps = lambda bundle: [lambda: bytearray(64 << 30)]\n"
-        "sys.argv = ['trial', sys.argv[1]]\ntrial._main()\n"
+        "sys.argv = ['trial', sys.argv[1], trial._digest(ModelBundle.open(sys.argv[1]))]\ntrial._main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code, tiny_bundle], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "its networks need more than 4 GB of memory" in done.stdout
+
+
+def test_a_bundle_that_was_replaced_since_it_was_opened_does_not_pass(tiny_bundle, env, tmp_path):
+    """The child opens the path again; what it tried must be what the caller holds."""
+    path = tmp_path / "model.edgehar"
+    path.write_bytes(tiny_bundle.read_bytes())
+    bundle = ModelBundle.open(path)
+    write_bundle(path, bundle.manifest, {**bundle.files, "MODEL_CARD.md": b"another"})
+    with pytest.raises(BundleError, match=r"model\.edgehar: was replaced while it was checked"):
+        trial.check(bundle, environ=env)
+    trial.check(ModelBundle.open(path), environ=env)

@@ -67,9 +67,11 @@ def test_the_bound_takes_the_oldest_and_labeled_ones_last(inbox):
     items = [inbox.add(facts_of(number), FEATURES) for number in range(6)]
     write_label(items[0].base, Label("dark"))
     size = max(item.size for item in inbox.items())
-    assert inbox.make_room(3 * size) == 3
+    gone, left = inbox.make_room(3 * size)
+    assert gone == 3
+    assert left == sum(item.size for item in inbox.items()) <= 3 * size
     assert [item.facts.time[11:13] for item in inbox.items()] == ["00", "04", "05"]
-    assert inbox.make_room(10**9) == 0
+    assert inbox.make_room(10**9) == (0, left)
 
 
 def test_what_a_kill_left_is_swept(inbox):

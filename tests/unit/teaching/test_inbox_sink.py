@@ -129,6 +129,48 @@ def test_the_bound_holds(tmp_path):
     assert sum(item.size for item in inbox.items()) <= 1e6
 
 
+class LargeClips:
+    """Clips of half the inbox's bound."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def cut(self, folder, start_s, end_s):
+        folder.mkdir(exist_ok=True)
+        clip = folder / f".{start_s}.mp4.tmp"
+        clip.write_bytes(bytes(self.size))
+        return clip, 0.0
+
+
+@pytest.mark.usefixtures("without_chance")
+@pytest.mark.parametrize(("clip_bytes", "kept"), [(400_000, True), (1_200_000, False)])
+def test_the_bound_holds_for_large_clips(tmp_path, clip_bytes, kept, caplog):
+    sink = make_sink(tmp_path, max_mb=1.0)
+    sink._watched["hall"] = WatchedCamera(HOP, lambda: {"bright": 0.5}, LargeClips(clip_bytes))
+    for number in range(200):
+        sink.write(answer_at(number, 0.55))
+        assert sum(item.size for item in sink._inbox.items()) <= 1e6
+    sink.close()
+    assert (len(sink._inbox.items()) > 0) == kept
+    assert ("is over max_mb" in caplog.text) == (not kept)
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+@pytest.mark.usefixtures("without_chance")
+def test_the_first_moment_of_a_run_has_its_clip(tmp_path, caplog):
+    left = tmp_path / ".left.tmp"
+    left.write_bytes(b"of a run that was killed")
+    sink = make_sink(tmp_path)
+    sink._watched["hall"] = WatchedCamera(HOP, lambda: {"bright": 0.5}, LargeClips(100))
+    sink.write(answer_at(0, 0.9))
+    sink.write(event_at(0))
+    sink.close()
+    (item,) = moments(tmp_path, "event")
+    assert item.clip.stat().st_size == 100
+    assert "cannot be written" not in caplog.text
+    assert not left.exists()
+
+
 def test_nothing_is_kept_without_features(tmp_path):
     sink = make_sink(tmp_path)
     plain = answer_at(0)

@@ -1,5 +1,6 @@
 """Labels of recordings and of moments come together: by event, by day, and without a contradiction."""
 
+import msgspec
 import numpy as np
 import pytest
 from support.moments import facts_of
@@ -71,3 +72,13 @@ def test_days_are_groups_and_hours_if_there_is_one_day(tmp_path):
     found = read_inbox(inbox.folder)
     assert found.held_out == "hours held out"
     assert len({clip.group for clip in found.clips}) == 2
+
+
+def test_a_sidecar_without_events_gives_the_whole_clip(recorded):
+    """A tool of someone else may write one, or a recovery may lose them."""
+    clip, folder, _, _ = recorded
+    sidecar = clip.with_suffix(".json")
+    document = msgspec.json.decode(sidecar.read_bytes())
+    sidecar.write_bytes(msgspec.json.encode(document | {"events": []}))
+    (found,) = read_inbox(folder).clips
+    assert (found.path, found.span_s, found.group) == (clip, None, str(clip.parent))

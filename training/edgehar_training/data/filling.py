@@ -199,7 +199,7 @@ class _Pool:
                 _end(process)
 
     def _start(self) -> subprocess.Popen[str] | None:
-        command = [sys.executable, "-m", "edgehar_training.data.fill_worker", self._job]
+        command = [sys.executable, "-P", "-m", "edgehar_training.data.fill_worker", self._job]
         with self._lock:
             if self._stopped:
                 return None

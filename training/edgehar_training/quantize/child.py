@@ -105,7 +105,7 @@ def convert_networks(
 
 
 def _run_worker(job: Path) -> None:
-    command = [sys.executable, "-m", "edgehar_training.quantize.worker", str(job)]
+    command = [sys.executable, "-P", "-m", "edgehar_training.quantize.worker", str(job)]
     # No GPU: the work is small, and the parent may hold all of its memory.
     environment = {
         **os.environ,
