@@ -101,7 +101,8 @@ def statistics_parts(sizes: Sequence[int], *, apart: bool = False) -> list[npt.N
         sizes: of the parts.
         apart: make each statistic of a part a part of its own.
     """
-    features, parts, begin = sum(sizes), [], 0
+    parts: list[npt.NDArray[np.intp]] = []
+    features, begin = sum(sizes), 0
     for size in sizes:
         own = np.arange(begin, begin + size, dtype=np.intp)
         columns = [own + features * number for number in range(len(STATISTICS))]
