@@ -99,23 +99,36 @@ class Lesson:
         self._looks: tuple[int | None, ...] = (None,) if looks == 1 else (None, *range(looks))
 
     def best_method(self, indices: Sequence[int]) -> Method:
-        """Choose the method with the least log loss over clips of held-out groups, within the given clips."""
-        losses = dict.fromkeys([Method(penalty, look) for look in self._looks for penalty in PENALTIES], 0.0)
-        for train, held_out in self.folds(indices):
-            for look in self._looks:
-                space = self._space(train, look)
-                gate = everywhere(len(space.mean))
-                for penalty in PENALTIES:
-                    correction = space.correction(*self._fit(train, penalty, space), gate)
-                    losses[Method(penalty, look)] -= sum(
-                        float(self._clip_log_scores(i, correction)[self._clips[i].label]) for i in held_out
-                    )
-        return min(losses, key=losses.__getitem__)
+        """Choose the method with the least log loss over clips of held-out groups, within the given clips.
+
+        The look is chosen first, at the middle penalty, and then the penalty.
+        """
+        folds = self.folds(indices)
+        middle = PENALTIES[len(PENALTIES) // 2]
+        losses = {look: self._losses(folds, look, (middle,))[middle] for look in self._looks}
+        look = min(losses, key=losses.__getitem__)
+        by_penalty = self._losses(folds, look, PENALTIES)
+        return Method(min(by_penalty, key=by_penalty.__getitem__), look)
+
+    def _losses(
+        self, folds: Sequence[tuple[list[int], list[int]]], look: int | None, penalties: Sequence[float]
+    ) -> dict[float, float]:
+        """Return the log loss of held-out clips by penalty, with the correction applied everywhere."""
+        losses = dict.fromkeys(penalties, 0.0)
+        for train, held_out in folds:
+            space = self._space(train, look)
+            gate, examples = everywhere(len(space.mean)), self._examples(train, space)
+            for penalty in penalties:
+                correction = space.correction(*self._fit(train, penalty, examples), gate)
+                for i in held_out:
+                    losses[penalty] -= float(self._clip_log_scores(i, correction)[self._clips[i].label])
+        return losses
 
     def fit(self, indices: Sequence[int], method: Method) -> Correction:
         """Fit a correction to the given clips."""
         space = self._space(indices, method.look)
-        return space.correction(*self._fit(indices, method.penalty, space), self._gate(indices, method.look))
+        weights, biases = self._fit(indices, method.penalty, self._examples(indices, space))
+        return space.correction(weights, biases, self._gate(indices, method.look))
 
     def _space(self, indices: Sequence[int], look: int | None) -> _Space:
         return _Space.of([self._clips[i].pooled for i in indices], self._seen(look))
@@ -155,21 +168,24 @@ class Lesson:
                 folds.append((train, part))
         return folds
 
-    def _fit(self, indices: Sequence[int], penalty: float, space: _Space) -> tuple[Floats, Floats]:
+    def _examples(self, indices: Sequence[int], space: _Space) -> Examples:
         clips = [self._clips[i] for i in indices]
         per_label = Counter(clip.label for clip in clips)
         weights = []
         for i, clip in zip(indices, clips, strict=True):
             share = (1.0 if self.predicted(i, None) == clip.label else _MISTAKE_WEIGHT) / per_label[clip.label]
             weights.append(share * window_shares(len(clip.pooled), self._memory))
-        examples = Examples(
+        return Examples(
             np.concatenate([space.project(clip.pooled) for clip in clips]),
             np.concatenate([with_new_labels(clip.old, self._labels) for clip in clips]),
             np.concatenate([np.full(len(clip.pooled), clip.label) for clip in clips]),
             np.concatenate(weights) / sum(map(np.sum, weights)),
         )
+
+    def _fit(self, indices: Sequence[int], penalty: float, examples: Examples) -> tuple[Floats, Floats]:
         # A label without a clip keeps its old logit: nothing is known that could change it.
-        free = np.array([label in per_label for label in range(self._labels)])
+        taught = {self._clips[i].label for i in indices}
+        free = np.array([label in taught for label in range(self._labels)])
         return fit(examples, l2=penalty, free=free)
 
     def _gate(self, indices: Sequence[int], look: int | None) -> Gate:
@@ -251,12 +267,12 @@ class _Space:
     """Pooled features, standardized and reduced to their principal components, which need no labels.
 
     Attributes:
-        mean: float `(2 * features,)`.
-        axes: float `(2 * features, components)`; projected features have a mean square length of about 1.
+        mean: float32 `(3 * features,)`.
+        axes: float32 `(3 * features, components)`; projected features have a mean square length of about 1.
     """
 
-    mean: Floats
-    axes: Floats
+    mean: npt.NDArray[np.float32]
+    axes: npt.NDArray[np.float32]
 
     @classmethod
     def of(cls, pooled: Sequence[npt.NDArray[np.float32]], seen: npt.NDArray[np.bool_]) -> _Space:
@@ -266,21 +282,21 @@ class _Space:
         # There are fewer windows than features, so their products give the components in less time.
         variances, turned = np.linalg.eigh((standard @ standard.T).astype(np.float64))
         kept = np.argsort(-variances)[:COMPONENTS]
-        kept = kept[variances[kept] > 1e-9 * max(float(variances.max()), 1e-9)]
-        axes = standard.T @ (turned[:, kept] / np.sqrt(variances[kept]))
+        kept = kept[variances[kept] > 1e-6 * max(float(variances.max()), 1e-6)]
+        axes = standard.T @ (turned[:, kept] / np.sqrt(variances[kept])).astype(np.float32)
         return cls(mean, scale[:, None] * axes)
 
     def project(self, pooled: npt.NDArray[np.float32]) -> Floats:
-        return np.asarray((pooled - self.mean) @ self.axes)
+        return ((pooled - self.mean) @ self.axes).astype(np.float64)
 
     def correction(self, weights: Floats, biases: Floats, gate: Gate) -> Correction:
-        whole = self.axes @ weights
-        return Correction(whole.astype(np.float32), (biases - self.mean @ whole).astype(np.float32), gate)
+        whole = self.axes @ weights.astype(np.float32)
+        return Correction(whole, (biases - self.mean @ whole).astype(np.float32), gate)
 
 
 def _standardizing(table: npt.NDArray[np.float32], seen: npt.NDArray[np.bool_]) -> Floats:
     """Return factors that give rows a mean square length of about 1 around their mean; 0 for what is not seen."""
-    deviation = table.std(axis=0, dtype=np.float64)
+    deviation = table.std(axis=0).astype(np.float64)
     # A feature that hardly moves must not become loud.
     scale = 1.0 / (deviation + 0.1 * deviation[seen].mean() + 1e-9) / math.sqrt(np.count_nonzero(seen))
     return np.asarray(np.where(seen, scale, 0.0))
