@@ -58,10 +58,8 @@ $(VENV)/dev.installed: $(VENV)/pip.installed $(SOURCES)
 	touch $(VENV)/device.installed $@
 
 # Ray must not change what the other tests run with, so it gets an environment over the first one.
-$(VENV)-cluster/cluster.installed: $(VENV)/dev.installed
-	$(PYTHON) -m venv $(VENV)-cluster
-	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$($(VENV)-cluster/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dev.pth"
-	$(VENV)-cluster/bin/pip install --quiet '.[cluster]'
+$(VENV)-cluster/cluster.installed: $(VENV)/dev.installed scripts/install_cluster.sh
+	scripts/install_cluster.sh $(VENV) $(VENV)-cluster
 	touch $@
 
 $(VENV)/docs.installed: $(VENV)/pip.installed $(SOURCES)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from edgehar import drawing
 from edgehar.errors import SinkError
 from edgehar.pictures import as_bgr
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 MIN_WIDTH_PX = 480
 _TICKS_HZ = 10_000  # time base of the video; MPEG-4 Part 2 allows none finer than 1 / 65535 s
+_FONT_SHARE = 1.2  # size of the font against the height of a line
 _BARS = 8  # classes shown at most, most likely first
 # BGR
 _PANEL, _TEXT, _DIM = (34, 30, 28), (240, 240, 240), (150, 150, 150)
@@ -139,26 +141,22 @@ def annotate(
     Returns:
         uint8 `(height, width, 3)`, BGR, both sides even.
     """
-    import cv2
-
     width, height = size or _enlarged(frame.width, frame.height)
-    picture = cv2.resize(np.ascontiguousarray(as_bgr(frame)), (width, height), interpolation=cv2.INTER_CUBIC)
+    picture = drawing.resized(as_bgr(frame), width, height, "cubic")
     panel: Picture = np.full((height, _even(0.62 * min(height, width)), 3), _PANEL, np.uint8)
     _draw_panel(panel, prediction, elapsed_s)
     return np.hstack([picture, panel])
 
 
 def _draw_panel(panel: Picture, prediction: Prediction | None, elapsed_s: float) -> None:
-    import cv2
-
     height, width = panel.shape[:2]
     line, left = height / 15, round(0.06 * width)
     inner = width - 2 * left
 
     def write(text: str, row: float, share: float, color: tuple[int, int, int]) -> None:
-        (wide, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 2)
-        scale = min(share * line / 22, inner / max(wide, 1))
-        cv2.putText(panel, text, (left, round(row)), cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)
+        size = share * line * _FONT_SHARE
+        size *= min(1.0, inner / max(drawing.text_width(text, size), 1))
+        drawing.write(panel, text, (left, row), size, color)
 
     write(f"{elapsed_s:.1f} s", 1.3 * line, 0.7, _DIM)
     if prediction is None:
@@ -175,9 +173,9 @@ def _draw_panel(panel: Picture, prediction: Prediction | None, elapsed_s: float)
         top = 5 * line + number * pitch
         write(label, top + 0.4 * pitch, 0.36 * pitch / line * 1.25, _TEXT if label == best else _DIM)
         upper, lower = round(top + 0.56 * pitch), round(top + 0.78 * pitch)
-        cv2.rectangle(panel, (left, upper), (left + inner, lower), _TRACK, cv2.FILLED)
+        drawing.fill_box(panel, (left, upper, left + inner, lower), _TRACK)
         right = left + round(inner * min(max(score, 0.0), 1.0))
-        cv2.rectangle(panel, (left, upper), (right, lower), _BEST if label == best else _BAR, cv2.FILLED)
+        drawing.fill_box(panel, (left, upper, right, lower), _BEST if label == best else _BAR)
 
 
 def _enlarged(width: int, height: int) -> tuple[int, int]:

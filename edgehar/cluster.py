@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 from edgehar.errors import ConfigError
@@ -19,7 +20,7 @@ _CONNECT_TIMEOUT_S = 5.0
 
 @contextlib.contextmanager
 def ray_cluster(address: str, cpus: int | None = None) -> Iterator[Any]:
-    """Connect to a cluster, and disconnect at the end.
+    """Connect to a cluster, and disconnect at the end. Meanwhile, standard output goes to standard error.
 
     Args:
         address: `HOST:PORT` or `ray://HOST:PORT` of a cluster; `$RAY_ADDRESS` if empty. Without either, a cluster is
@@ -32,8 +33,10 @@ def ray_cluster(address: str, cpus: int | None = None) -> Iterator[Any]:
     Raises:
         ConfigError: Ray is not installed, nothing answers at the address, or its version differs.
     """
-    # Ray sends usage statistics to its makers by default.
+    # By default, Ray sends usage statistics to its makers, and its workers have niceness 15: on a machine that is busy
+    # with other work they hardly run.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         import ray
     except ImportError:
@@ -46,6 +49,11 @@ def ray_cluster(address: str, cpus: int | None = None) -> Iterator[Any]:
     else:
         cores = cpus or len(os.sched_getaffinity(0))
         options |= {"address": "local", "num_cpus": cores, "include_dashboard": False}
+    with _stdout_kept_clean():
+        yield from _joined(ray, address, options)
+
+
+def _joined(ray: Any, address: str, options: dict[str, Any]) -> Iterator[Any]:
     try:
         ray.init(**options)
     except (RuntimeError, ConnectionError, ValueError, OSError, ray.exceptions.RayError) as error:
@@ -55,6 +63,25 @@ def ray_cluster(address: str, cpus: int | None = None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _stdout_kept_clean() -> Iterator[None]:
+    """Send to standard error what Ray, its threads and processes print, for example if a node is lost."""
+    sys.stdout.flush()
+    try:
+        saved = os.dup(1)
+    except OSError:
+        # Standard output is closed.
+        yield
+        return
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(saved, 1)
+        os.close(saved)
 
 
 def _check_address(address: str) -> None:

@@ -45,7 +45,12 @@ class Hours:
         Raises:
             ConfigError: a text is not a span.
         """
+        self._where = where
         self._spans = [_read(where, text) for text in texts]
+
+    def change(self, texts: Sequence[str]) -> None:
+        """Use other spans from now on. Raises ConfigError, and changes nothing, if a text is not a span."""
+        self._spans = [_read(self._where, text) for text in texts]
 
     def __bool__(self) -> bool:
         return bool(self._spans)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -100,30 +101,17 @@ class View:
         """Return the picture that may be shown, as a JPEG file; None if pictures are off."""
         if self.pictures == "none":
             return None
-        import cv2
+        from edgehar import drawing
 
-        _, encoded = cv2.imencode(".jpg", self.bgr(frame))
-        return encoded.tobytes()
+        return drawing.jpeg(self.bgr(frame))
 
     def pixels_masked(self, height: int, width: int) -> npt.NDArray[np.bool_]:
         """Return which pixels are masked: bool `(height, width)`.
 
         Every pixel that a polygon touches is masked, and its neighbors that share a color sample with it: planar
-        formats keep one for each 2x2 pixels.
+        formats keep one for each 2x2 pixels. The array is shared and read-only.
         """
-        import cv2
-
-        masked = np.zeros((height, width), np.uint8)
-        for polygon in self.masks:
-            corners = np.array(polygon, np.float64) * (width, height)
-            outside = np.array([np.floor(corners - 0.5), np.ceil(corners - 0.5)]).astype(np.int32)
-            cv2.fillPoly(masked, [np.rint(corners - 0.5).astype(np.int32)], 1)
-            for rounded in outside:
-                cv2.fillPoly(masked, [rounded], 1)
-        masked = cv2.dilate(masked, np.ones((3, 3), np.uint8))
-        padded = np.pad(masked, ((0, height % 2), (0, width % 2)))
-        blocks = padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2).max(axis=(1, 3))
-        return np.asarray(blocks.repeat(2, 0).repeat(2, 1)[:height, :width] > 0)
+        return _pixels_masked(self.masks, height, width)
 
     def mask_frame(self, height: int, width: int) -> Image:
         """Return a gray picture that is 255 where a mask is and 0 elsewhere: uint8 `(height, width)`."""
@@ -137,6 +125,26 @@ class View:
         return pixels[top:bottom, left:right]
 
 
+@functools.lru_cache(maxsize=8)
+def _pixels_masked(masks: tuple[Polygon, ...], height: int, width: int) -> npt.NDArray[np.bool_]:
+    from edgehar.drawing import polygon_mask
+
+    rounded: list[list[tuple[int, int]]] = []
+    for polygon in masks:
+        corners = np.array(polygon, np.float64) * (width, height) - 0.5
+        # Corners lie between pixels, so the polygon is drawn with its corners in each direction.
+        directions = (np.rint(corners), np.floor(corners), np.ceil(corners))
+        rounded += [[(int(x), int(y)) for x, y in whole] for whole in directions]
+    grown = np.pad(polygon_mask(height, width, rounded), 1)
+    grown = grown[:-2] | grown[1:-1] | grown[2:]
+    grown = grown[:, :-2] | grown[:, 1:-1] | grown[:, 2:]
+    padded = np.pad(grown, ((0, height % 2), (0, width % 2)))
+    blocks = padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2).any(axis=(1, 3))
+    masked = np.ascontiguousarray(blocks.repeat(2, 0).repeat(2, 1)[:height, :width])
+    masked.setflags(write=False)
+    return masked
+
+
 def _span(begin: float, length: float, pixels: int) -> tuple[int, int]:
     """Return first pixel and the one after the last of a share of a side, never less than one pixel."""
     # As the kernel rounds.
@@ -146,10 +154,9 @@ def _span(begin: float, length: float, pixels: int) -> tuple[int, int]:
 
 def _blocks(pixels: Image) -> Image:
     """Return the picture in blocks, each of its mean color."""
-    import cv2
+    from edgehar import drawing
 
     height, width = pixels.shape[:2]
     share = _BLOCKS / max(height, width)
-    small = (max(1, round(width * share)), max(1, round(height * share)))
-    shrunk = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+    shrunk = drawing.resized(pixels, max(1, round(width * share)), max(1, round(height * share)), "area")
+    return drawing.repeated(shrunk, width, height)

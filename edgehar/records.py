@@ -199,6 +199,8 @@ class Status(_Record, frozen=True, tag_field="type", tag="status"):
         reconnects: times the source was reopened.
         inference_errors: times the network failed and was reloaded.
         rate_hz: frames per second that are classified. Lower than the model's rate on a hot or slow device.
+        decode: what of the video is decoded: "full", "skip-loop-filter", "reference-only" or "key"; null for none.
+        decode_hardware: the hardware that decodes; null for software.
         rss_mb: resident memory of this process, in MB (10^6 bytes).
         cpu_share: processor time of this process. 1.0 is one core, fully busy.
         temperature_c: temperature of the processor, in degrees Celsius.
@@ -230,6 +232,8 @@ class Status(_Record, frozen=True, tag_field="type", tag="status"):
     reconnects: int = 0
     inference_errors: int = 0
     rate_hz: float | None = None
+    decode: str | None = None
+    decode_hardware: str | None = None
     rss_mb: float | None = None
     cpu_share: float | None = None
     temperature_c: float | None = None

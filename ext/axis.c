@@ -17,6 +17,17 @@ static size_t padded(int targets)
     return ((size_t)targets + AXIS_GROUP - 1) / AXIS_GROUP * AXIS_GROUP;
 }
 
+/* The source cells of every output cell, if all are whole and there are equally many; else 0. */
+static int even_cells(const axis *axis)
+{
+    const span *s = axis->spans;
+
+    for (int i = 0; i < axis->targets; i++)
+        if (s[i].head != 0 || s[i].tail != 0 || s[i].count != s->count || s[i].begin != s->begin + i * s->count)
+            return 0;
+    return axis->cell == 1 ? s->count : 0;
+}
+
 int axis_init(axis *axis, int start, int extent, int pitch, int targets)
 {
     /* In units of 1/targets of a pixel, everything is whole; then in the largest unit that keeps it so. */
@@ -47,6 +58,7 @@ int axis_init(axis *axis, int start, int extent, int pitch, int targets)
     }
     for (size_t i = (size_t)targets; i < padded(targets); i++)
         axis->spans[i] = axis->spans[targets - 1];
+    axis->even = even_cells(axis);
     return 0;
 }
 

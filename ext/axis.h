@@ -16,6 +16,7 @@ typedef struct {
 typedef struct {
     uint32_t length, cell;
     int targets;
+    int even;          /* source cells of every output cell, if all are whole and there are equally many; else 0 */
     span *spans;
     int chunks;        /* of eight weights an output cell, ... */
     uint16_t *weights; /* ... from source cell begin - 1 on; NULL unless asked for */

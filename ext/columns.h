@@ -148,9 +148,36 @@ INLINED ints4 sum_entries(const uint16_t *p, ptrdiff_t count)
     return sum + (load_widened(p) & load_ints4(masks[count]));
 }
 
+enum { MOST_EVEN = 6 };
+
+/* Of `even` entries each, which is a constant where this is called. */
+INLINED void sum_evenly(const uint16_t *restrict p, ptrdiff_t targets, ptrdiff_t even, int32_t *restrict sums)
+{
+    for (ptrdiff_t x = 0; x < targets; x++) {
+        int32_t sum = p[even * x];
+
+        for (ptrdiff_t k = 1; k < even; k++)
+            sum += p[even * x + k];
+        sums[x] = sum;
+    }
+}
+
 /* Of pixels of one entry, `step` bytes of the source. */
 INLINED void sum_single(row_sums *rows, const axis *axis, ptrdiff_t step, int32_t *sums)
 {
+    if (axis->even != 0 && axis->even <= MOST_EVEN) {
+        const uint16_t *p = rows->row + axis->spans->begin;
+
+        sum_until(rows, bytes_under(axis, axis->targets - 1, step));
+        switch (axis->even) {
+        case 1: sum_evenly(p, axis->targets, 1, sums); break;
+        case 2: sum_evenly(p, axis->targets, 2, sums); break;
+        case 3: sum_evenly(p, axis->targets, 3, sums); break;
+        case 4: sum_evenly(p, axis->targets, 4, sums); break;
+        default: sum_evenly(p, axis->targets, axis->even, sums);
+        }
+        return;
+    }
     if (axis->weights != NULL) {
         for (int x = 0; x < axis->targets; x += AXIS_GROUP) {
             sum_until(rows, bytes_under(axis, x + AXIS_GROUP - 1, step));
@@ -171,9 +198,34 @@ INLINED void sum_single(row_sums *rows, const axis *axis, ptrdiff_t step, int32_
     }
 }
 
+INLINED void sum_pairs_evenly(const uint16_t *restrict p, ptrdiff_t targets, ptrdiff_t even, int32_t *restrict first,
+                              int32_t *restrict second)
+{
+    for (ptrdiff_t x = 0; x < targets; x++) {
+        int32_t one = p[2 * even * x], other = p[2 * even * x + 1];
+
+        for (ptrdiff_t k = 1; k < even; k++) {
+            one += p[2 * (even * x + k)];
+            other += p[2 * (even * x + k) + 1];
+        }
+        first[x] = one;
+        second[x] = other;
+    }
+}
+
 /* Of pixels of two entries in `row`, which `rows` makes. */
 INLINED void sum_pair(row_sums *rows, const uint16_t *row, const axis *axis, int32_t *first, int32_t *second)
 {
+    if (axis->even == 1 || axis->even == 2) {
+        const uint16_t *p = row + 2 * axis->spans->begin;
+
+        sum_until(rows, bytes_under(axis, axis->targets - 1, 2));
+        if (axis->even == 1)
+            sum_pairs_evenly(p, axis->targets, 1, first, second);
+        else
+            sum_pairs_evenly(p, axis->targets, 2, first, second);
+        return;
+    }
     if (axis->weights != NULL) {
         for (int x = 0; x < axis->targets; x += AXIS_GROUP) {
             sum_until(rows, bytes_under(axis, x + AXIS_GROUP - 1, 2));

@@ -65,21 +65,27 @@ INLINED int32_t level_of(int32_t fixed_level)
             levels[i] = (int32_t)(sums[i] * share + HALF); \
     } \
  \
-    CLONED void NAME##_levels_of_yuv(const SUM *restrict sums, int width, double luma_share, double chroma_share, \
-                                     const fixed_yuv *yuv, int32_t *restrict levels) \
+    INLINED void NAME##_colors(const SUM *restrict ys, const SUM *restrict us, const SUM *restrict vs, ptrdiff_t width, \
+                               double luma, double chroma, fixed_yuv k, int32_t *restrict red, \
+                               int32_t *restrict green, int32_t *restrict blue) \
     { \
-        const double luma = luma_share * (1 << FRACTION_BITS), chroma = chroma_share * (1 << FRACTION_BITS); \
-        const fixed_yuv k = *yuv; \
+        for (ptrdiff_t x = 0; x < width; x++) { \
+            const int32_t y = (int32_t)(ys[x] * luma + HALF) * k.luma; \
+            const int32_t u = (int32_t)(us[x] * chroma + HALF); \
+            const int32_t v = (int32_t)(vs[x] * chroma + HALF); \
  \
-        for (int x = 0; x < width; x++) { \
-            const int32_t y = (int32_t)(sums[x] * luma + HALF) * k.luma; \
-            const int32_t u = (int32_t)(sums[width + x] * chroma + HALF); \
-            const int32_t v = (int32_t)(sums[2 * width + x] * chroma + HALF); \
- \
-            levels[x] = level_of(y + k.red_v * v + k.red); \
-            levels[width + x] = level_of(y + k.green_u * u + k.green_v * v + k.green); \
-            levels[2 * width + x] = level_of(y + k.blue_u * u + k.blue); \
+            red[x] = level_of(y + k.red_v * v + k.red); \
+            green[x] = level_of(y + k.green_u * u + k.green_v * v + k.green); \
+            blue[x] = level_of(y + k.blue_u * u + k.blue); \
         } \
+    } \
+ \
+    /* The three rows are passed one by one, because the compiler does not see that rows of one array are apart. */ \
+    CLONED void NAME##_levels_of_yuv(const SUM *sums, int width, double luma_share, double chroma_share, \
+                                     const fixed_yuv *yuv, int32_t *levels) \
+    { \
+        NAME##_colors(sums, sums + width, sums + 2 * width, width, luma_share * (1 << FRACTION_BITS), \
+                      chroma_share * (1 << FRACTION_BITS), *yuv, levels, levels + width, levels + 2 * width); \
     }
 
 DEFINE_LEVELS(narrow, int32_t)

@@ -41,7 +41,7 @@ def main() -> None:
             shoot(base, [""], args.readme.parent, ((1280, 700),), ("light",), name=args.readme.name)
         else:
             args.folder.mkdir(parents=True, exist_ok=True)
-            pages = ["", "events", f"events/{clips[0]}", "cameras/yard", "settings", "status"]
+            pages = ["", "events", f"events/{clips[0]}", "cameras/yard", "teach", "settings", "status"]
             shoot(base, pages, args.folder, SIZES, ("light", "dark"))
     finally:
         demo.terminate()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgehar._version import __version__
+from edgehar.batch.stores import StoreUnreachableError, is_stored, local_copy
 from edgehar.batch.table import RowWriter
 from edgehar.errors import EdgeharError, SourceError
 from edgehar.events.decider import Decider
@@ -103,7 +104,7 @@ class Reply:
     Attributes:
         outcome: counts of the file.
         rows: its rows, as an Arrow stream.
-        missing: whether the file does not exist where the worker runs.
+        missing: whether the file does not exist where the worker runs, or its store cannot be reached from there.
     """
 
     outcome: Outcome
@@ -137,12 +138,16 @@ class ClipWorker:
             kept.
         """
         clip = _Clip(self._job, self._network, file.name)
-        started_s, error = time.monotonic(), ""
+        started_s, error, missing = time.monotonic(), "", False
         try:
-            clip.read(file.address, on_progress)
+            if is_stored(file.address):
+                clip.read_stored(file.address, on_progress)
+            else:
+                clip.read(file.address, on_progress)
         except (EdgeharError, OSError, RuntimeError, ValueError) as reason:
             error = str(reason)
-        return Reply(*clip.finish(error, time.monotonic() - started_s), missing=bool(error) and file.is_missing)
+            missing = file.is_missing or isinstance(reason, StoreUnreachableError)
+        return Reply(*clip.finish(error, time.monotonic() - started_s), missing=missing)
 
 
 class _Clip:
@@ -158,6 +163,14 @@ class _Clip:
         self._predictions = self._frames = self._damaged = self._events = 0
         self._video_s = 0.0
         self._next_row_s = float("-inf")
+
+    def read_stored(self, address: str, on_progress: Callable[[], object]) -> None:
+        """Read a copy of an object of a store; raises as `read`."""
+        with local_copy(address, on_progress) as path:
+            try:
+                self.read(path, on_progress)
+            except EdgeharError as error:
+                raise SourceError(str(error).replace(path, self._name)) from None
 
     def read(self, address: str, on_progress: Callable[[], object]) -> None:
         """Read the file to its end. Raises SourceError if that fails, after writing what came before."""

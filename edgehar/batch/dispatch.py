@@ -196,9 +196,10 @@ class Dispatch(Generic[W]):
         self._waiting.appendleft(task)
         if not self._busy:
             raise SourceError(
-                f"{task.file.address}: does not exist on {where}; every machine needs the files under the same path"
+                f"{task.file.address}: cannot be read on {where}; every machine needs the files under the same path, "
+                "or a log-in for the store"
             )
-        _log.warning("%s: does not exist on %s, which is not used any more", task.file.address, where)
+        _log.warning("%s: cannot be read on %s, which is not used any more", task.file.address, where)
 
     def _end_stalled(self) -> Iterator[Reply]:
         now_s = self._clock()

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgehar.batch.stores import is_stored, list_stored
 from edgehar.errors import ConfigError
 from edgehar.sources.address import VIDEO_SUFFIXES, name_of, normalized, scheme_of
 
@@ -19,11 +20,14 @@ class BatchFile:
 
     Attributes:
         name: its name in the results, as it was given.
-        address: what `open_source` takes, wherever the worker runs: an absolute path, or an address.
+        address: what `open_source` takes, wherever the worker runs: an absolute path, or an address; or an object of
+            a store.
+        stored: for an object of a store, a text that changes with its content.
     """
 
     name: str
     address: str
+    stored: str = ""
 
     @property
     def is_missing(self) -> bool:
@@ -32,9 +36,9 @@ class BatchFile:
 
     @property
     def stamp(self) -> str:
-        """Size in bytes and time of the last change; empty if it is not a file of this machine."""
-        if not self.address.startswith("/"):
-            return ""
+        """Size in bytes and time of the last change, or `stored`; empty if neither is known."""
+        if self.stored or not self.address.startswith("/"):
+            return self.stored
         try:
             found = Path(self.address).stat()
         except OSError:
@@ -46,23 +50,35 @@ def list_files(given: list[str]) -> list[BatchFile]:
     """Return all files, each once, in the order given; those of a folder are sorted by path.
 
     Args:
-        given: video files, folders (searched for video files at any depth), `@FILE` (a text file with one of these a
-            line), or other finite sources that `open_source` takes.
+        given: video files, folders (searched for video files at any depth), objects and prefixes of a store
+            (`s3://bucket/prefix`), `@FILE` (a text file with one of these a line), or other finite sources that
+            `open_source` takes.
 
     Raises:
         ConfigError: a folder or list is empty, a list does not exist, or a source is live.
     """
     found: dict[str, BatchFile] = {}
     for one in given:
-        for source in _expanded(one):
+        for source in _expanded(one, ()):
+            if is_stored(source):
+                for url, stamp in list_stored(source).items():
+                    found.setdefault(url, BatchFile(url, url, stamp))
+                continue
             name, is_path = name_of(source), scheme_of(source) in ("file", "images") and "://" not in source
             found.setdefault(name, BatchFile(name, os.path.abspath(source) if is_path else source))  # noqa: PTH100
     return list(found.values())
 
 
-def _expanded(source: str) -> list[str]:
+def _expanded(source: str, lists: tuple[Path, ...]) -> list[str]:
+    """Return the files of a source that is named in lists, the innermost last."""
     if source.startswith("@") and not Path(source).exists():
-        return [found for line in _lines(Path(source[1:])) for found in _expanded(line)]
+        path = Path(source[1:])
+        if path.resolve() in lists:
+            raise ConfigError(f"{path}: lists itself; remove {source} from it")
+        within = (*lists, path.resolve())
+        return [found for line in _lines(path) for found in _expanded(line, within)]
+    if is_stored(source):
+        return [source]
     path = Path(source)
     if path.is_dir():
         return _videos(path)

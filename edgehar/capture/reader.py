@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from edgehar.frames import Frame
-    from edgehar.sources.base import Source
+    from edgehar.sources.base import Decoding, Source
+    from edgehar.sources.options import DecodeMode
 
 # Longest time to open a source and get its first frame: connect, probe the stream, start a sensor.
 OPEN_DEADLINE_S = 30.0
@@ -84,6 +85,7 @@ class Capture:
         epoch: number of interruptions after which frames came again. Frames of two epochs do not share a window.
         stale: frames dropped because they arrived too late.
         error: the error that ended the capture; None otherwise.
+        needs: tells which frames will be used, for `Source.needs`; set it before `start`.
     """
 
     def __init__(
@@ -127,6 +129,8 @@ class Capture:
         self._ever_gave_frames = self._stopping = False
         self._opened = threading.Event()
         self._reason = ""
+        self._decode_mode: DecodeMode | None = None
+        self.needs: Callable[[float, float], bool] | None = None
 
     @property
     def dropped(self) -> int:
@@ -143,6 +147,20 @@ class Capture:
     def reconnects(self) -> int:
         """The number of times that the source was reopened and delivered frames again."""
         return self.epoch
+
+    @property
+    def decoding(self) -> Decoding | None:
+        """How the source decodes video now; None if it decodes none, or is not open."""
+        source = self.source
+        return None if source is None else source.decoding
+
+    def use_decode_mode(self, mode: DecodeMode) -> None:
+        """Decode this source, and those that are opened after it, in another mode, if they leave it to the device."""
+        if mode != self._decode_mode:
+            self._decode_mode = mode
+            source = self.source
+            if source is not None:
+                source.use_decode_mode(mode)
 
     def start(self) -> None:
         """Start to open and read the source, in threads of its own."""
@@ -311,6 +329,9 @@ class Capture:
                 self._check_current(reading)
                 self._damaged_before = self.damaged
                 reading.source = self.source = source
+                source.needs = self.needs
+                if self._decode_mode is not None:
+                    source.use_decode_mode(self._decode_mode)
                 if source.live and source.reopens:
                     reading.usable_s = self._options.frozen_s + source.burst_s
                     reading.freshness = Freshness(self._options.stale_after_s + source.burst_s)

@@ -44,7 +44,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "sources", nargs="+", metavar="SOURCE", help="video files, folders of them, or @FILE: a list with one a line"
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="video files, folders of them, s3://bucket/prefix, or @FILE: a list with one a line",
     )
     parser.add_argument("--model", default="fight", help="path of a bundle, or the name of a shipped model (fight)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the table, NAME.parquet")

@@ -34,6 +34,22 @@ directory = "recordings"
 pre_roll_s = 2.0
 post_roll_s = 2.0
 max_gb = 0.5
+
+[history]
+enabled = true
+directory = "history"
+
+[inbox]
+enabled = true
+keep = "clips"
+directory = "inbox"
+per_hour = 60
+seconds = 3.0
+max_mb = 100
+
+[models]
+swap = true
+directory = "models"
 """
 
 

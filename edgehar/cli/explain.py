@@ -59,18 +59,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write_picture(path: Path, found: Explanation) -> None:
-    import cv2
     import numpy as np
 
+    from edgehar import drawing
     from edgehar.files import whole_file
     from edgehar.inspect.occlusion import SPANS, overlay
 
     # The middle of the span that carries most.
     span = int(np.argmax(found.spans))
     number = min(round((span + 0.5) / SPANS * len(found.frames)), len(found.frames) - 1)
-    _, encoded = cv2.imencode(path.suffix.lower(), overlay(found, number))
+    encode = drawing.png if path.suffix.lower() == ".png" else drawing.jpeg
+    encoded = encode(overlay(found, number))
     with whole_file(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
+        temporary.write_bytes(encoded)
 
 
 def _write_video(path: Path, found: Explanation) -> None:

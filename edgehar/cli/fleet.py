@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edgehar.fleet.push import Result
     from edgehar.fleet.view import DeviceView, FleetView
     from edgehar.sinks.mqtt.options import MqttOptions
+    from edgehar.web.options import WebOptions
 
 URL_VARIABLE = "EDGEHAR_FLEET_URL"
 _EXAMPLES = f"""\
@@ -37,7 +38,9 @@ examples:
   edgehar fleet list --problems                                  only devices that need attention
   edgehar fleet list --json | jq '.[] | select(.online | not) | .name'
   edgehar fleet watch                                            print changes and alarms as they happen
+  edgehar fleet page                                             all devices in the browser
   edgehar fleet push new.edgehar '*' --canary 2 --watch 600       two devices first; stop and roll back if they fail
+  edgehar fleet config night.toml 'hall-*' --key operator         settings, in the same careful way
   edgehar fleet rollback 'hall-*'                                 back to the model before"""
 
 # The retained messages of all devices have arrived when none came for this long.
@@ -67,12 +70,32 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     _add_broker(watching)
     watching.add_argument("--json", action="store_true", help="print one JSON object a line")
     watching.set_defaults(run=_watch)
+    _add_page(commands)
     _add_push(commands)
-    back = commands.add_parser("rollback", help="have devices leave the model that was pushed to them last")
+    _add_config(commands)
+    back = commands.add_parser(
+        "rollback", help="have devices leave the model or settings that were pushed to them last"
+    )
     _add_broker(back)
     back.add_argument("devices", nargs="+", metavar="DEVICE", help="names of devices, with * and ?")
     back.add_argument("--timeout", type=seconds, default=60.0, metavar="S", help="time for an answer (60)")
     back.set_defaults(run=_rollback)
+
+
+def _add_page(commands: argparse._SubParsersAction[Any]) -> None:
+    page = commands.add_parser(
+        "page",
+        help="show all devices in the browser, until Ctrl-C",
+        description="Show all devices on a page in the browser, until Ctrl-C. It changes nothing.",
+    )
+    _add_broker(page)
+    page.add_argument("--listen", default="8089", metavar="[HOST:]PORT", help="address of the page (127.0.0.1:8089)")
+    page.add_argument(
+        "--web-password-file", metavar="FILE", help="hash of the page's password, from edgehar web password --out FILE"
+    )
+    page.add_argument("--web-cert-file", metavar="FILE", help="certificate of the page for https://, as PEM")
+    page.add_argument("--web-key-file", metavar="FILE", help="key of that certificate, as PEM")
+    page.set_defaults(run=_page)
 
 
 def _add_push(commands: argparse._SubParsersAction[Any]) -> None:
@@ -86,11 +109,32 @@ def _add_push(commands: argparse._SubParsersAction[Any]) -> None:
     push.add_argument("bundle", type=Path, metavar="BUNDLE", help="the model, NAME.edgehar, signed with edgehar sign")
     push.add_argument("devices", nargs="+", metavar="DEVICE", help="names of devices, with * and ?")
     push.add_argument("--model", default="", help="the configured model that it replaces (the only one)")
+    push.add_argument("--shadow", type=seconds, default=0.0, metavar="S", help="time in shadow first (0)")
+    _add_care(push)
+    push.set_defaults(run=_push)
+
+
+def _add_config(commands: argparse._SubParsersAction[Any]) -> None:
+    config = commands.add_parser(
+        "config",
+        help="push settings to devices, canaries first",
+        description="Sign settings, a TOML file such as [decision] and threshold = 0.8, and push them to devices. "
+        "Canaries get them first; each later wave is ten times larger. If devices refuse them or become unwell, the "
+        "push stops and is rolled back.",
+    )
+    _add_broker(config)
+    config.add_argument("file", type=Path, metavar="FILE", help="the settings (TOML)")
+    config.add_argument("devices", nargs="+", metavar="DEVICE", help="names of devices, with * and ?")
+    config.add_argument("--key", type=Path, required=True, metavar="FILE", help="private key to sign with")
+    _add_care(config)
+    config.set_defaults(run=_config)
+
+
+def _add_care(push: argparse.ArgumentParser) -> None:
     push.add_argument("--canary", type=whole_number(1), default=1, metavar="N", help="devices that get it first (1)")
     push.add_argument(
         "--watch", type=seconds, default=600.0, metavar="S", help="how long each must be well with it (600)"
     )
-    push.add_argument("--shadow", type=seconds, default=0.0, metavar="S", help="time in shadow first (0)")
     push.add_argument(
         "--timeout",
         type=seconds,
@@ -101,7 +145,6 @@ def _add_push(commands: argparse._SubParsersAction[Any]) -> None:
     push.add_argument(
         "--max-failures", type=share, default=0.02, metavar="P", help="share of devices that may fail (0.02)"
     )
-    push.set_defaults(run=_push)
 
 
 def _add_broker(parser: argparse.ArgumentParser) -> None:
@@ -178,25 +221,79 @@ def _watch(args: argparse.Namespace) -> int:
                 print(json.dumps(line) if args.json else "  ".join(line.values()), flush=True)
 
 
+def _page(args: argparse.Namespace) -> int:
+    from edgehar.web.server import WebServer, check_installed
+
+    check_installed()
+    from edgehar.fleet.client import FleetClient
+    from edgehar.fleet.page import FleetBoard, FleetSite
+    from edgehar.fleet.view import STATE_TOPICS, FleetView
+
+    options, board = _web_options(args), FleetBoard(FleetView())
+    with FleetClient(_options(args), STATE_TOPICS) as client:
+        server = WebServer(FleetSite(options, board), options)
+        server.start()
+        try:
+            while True:
+                if (message := client.receive(1.0)) is not None:
+                    board.take(message)
+        finally:
+            server.close()
+
+
+def _web_options(args: argparse.Namespace) -> WebOptions:
+    import msgspec
+
+    from edgehar.errors import ConfigError
+    from edgehar.web.options import WebOptions
+
+    names = {"password_file": "web_password_file", "cert_file": "web_cert_file", "key_file": "web_key_file"}
+    given = {name: value for name, option in names.items() if (value := getattr(args, option)) is not None}
+    try:
+        return msgspec.convert({"listen": args.listen, **given}, WebOptions)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"--listen {args.listen}: {error}") from None
+
+
 def _push(args: argparse.Namespace) -> int:
     from edgehar.fleet.push import Pusher, choose
     from edgehar.fleet.rollout import RolloutOptions
 
-    options = RolloutOptions(
-        canary=args.canary,
-        watch_s=args.watch,
-        timeout_s=args.timeout,
-        shadow_s=args.shadow,
-        max_failures=args.max_failures,
-    )
+    options = RolloutOptions(shadow_s=args.shadow, **_care(args))
     with _desk(args) as desk:
         result = Pusher(desk).push(args.bundle, choose(desk.view, args.devices), options, args.model)
+    return _finish("run it", result)
+
+
+def _config(args: argparse.Namespace) -> int:
+    from edgehar.config.pushed import check_settings
+    from edgehar.fleet.push import Pusher, choose
+    from edgehar.fleet.rollout import RolloutOptions
+    from edgehar.model.signature import sign_settings
+
+    text = check_settings(args.file)
+    signature, options = sign_settings(text.encode(), args.key), RolloutOptions(**_care(args))
+    with _desk(args) as desk:
+        result = Pusher(desk).push_settings(text, signature, choose(desk.view, args.devices), options)
+    return _finish("have them", result)
+
+
+def _care(args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "canary": args.canary,
+        "watch_s": args.watch,
+        "timeout_s": args.timeout,
+        "max_failures": args.max_failures,
+    }
+
+
+def _finish(what: str, result: Result) -> int:
     for name, reason in result.failed.items():
         _log.error("%s: %s", name, reason)
     if result.stopped:
         _log.error("stopped and rolled back: %d devices failed", len(result.failed))
         return EXIT_FAILED
-    print(_outcome("run it", result))
+    print(_outcome(what, result))
     return EXIT_DONE
 
 
@@ -244,26 +341,21 @@ def _as_json(device: DeviceView, view: FleetView) -> dict[str, Any]:
 
 
 def _table(devices: list[DeviceView], view: FleetView) -> str:
-    from edgehar.fleet.view import models_text
-    from edgehar.printable import printable
+    from edgehar.fleet.view import device_info
 
     rows: list[tuple[str, ...]] = [("DEVICE", "FPS", "TEMP", "ALARMS/DAY", "EDGEHAR", "MODEL", "HEALTH")]
     for device in devices:
-        statuses, about = device.statuses.values(), device.device
-        per_day, temperatures = (
-            device.alarms_per_day(),
-            [s.temperature_c for s in statuses if s.temperature_c is not None],
-        )
+        info = device_info(device, view.now())
         row = (
-            device.name,
-            f"{sum(status.fps for status in statuses):.1f}" if statuses else "-",
-            f"{max(temperatures):.0f}" if temperatures else "-",
-            "-" if per_day is None else f"{per_day:.1f}",
-            "-" if about is None else about.edgehar,
-            "-" if about is None else models_text(about),
-            "; ".join(device.problems(view.now())) or "ok",
+            info.name,
+            "-" if info.fps is None else f"{info.fps:.1f}",
+            "-" if info.temperature_c is None else f"{info.temperature_c:.0f}",
+            "-" if info.alarms_per_day is None else f"{info.alarms_per_day:.1f}",
+            info.edgehar or "-",
+            info.models or "-",
+            "; ".join(info.problems) or "ok",
         )
-        rows.append(tuple(map(printable, row)))
+        rows.append(row)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 

@@ -80,9 +80,10 @@ def _event() -> Event:
 
 
 def _picture() -> bytes:
-    import cv2
     import numpy as np
 
+    from edgehar import drawing
+
     picture = np.full((120, 160, 3), 60, np.uint8)
-    cv2.putText(picture, "edgehar", (24, 68), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (240, 240, 240), 2, cv2.LINE_AA)
-    return bytes(cv2.imencode(".jpg", picture)[1].tobytes())
+    drawing.write(picture, "edgehar", (24, 68), 30, (240, 240, 240))
+    return drawing.jpeg(picture)

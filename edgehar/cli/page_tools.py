@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgehar.cli.page_process import Background
 from edgehar.web.services import Tools
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
     from typing import Any
 
-_DOCTOR_S, _EXPLAIN_S = 120.0, 180.0
-# At low priority, because cameras are being watched meanwhile.
-_COMMAND = "import os, sys; os.nice(10); from edgehar.cli.main import main; sys.exit(main(sys.argv[1:]))"
+_DOCTOR_S, _EXPLAIN_S, _COUNT_S = 120.0, 180.0, 300.0
+_COUNT = "import os; os.nice(10); from edgehar.teaching.firing import main; main()"
 
 
 def make_tools(args: argparse.Namespace, overrides: dict[str, Any]) -> Tools:
@@ -28,6 +25,7 @@ def make_tools(args: argparse.Namespace, overrides: dict[str, Any]) -> Tools:
         args: arguments of the run.
         overrides: its options as settings.
     """
+    from edgehar.cli.page_lessons import LessonProcess
     from edgehar.config import find_config
     from edgehar.config.editing import ConfigFile
 
@@ -36,30 +34,9 @@ def make_tools(args: argparse.Namespace, overrides: dict[str, Any]) -> Tools:
         examiner=DoctorProcess(args, path),
         settings=ConfigFile(path, os.environ, overrides),
         explainer=ExplainProcess(),
+        counter=CountProcess(),
+        teacher=LessonProcess(),
     )
-
-
-class Background:
-    """Runs commands of edgehar, one at a time, in a process of their own at low priority."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def run(self, arguments: Sequence[str], timeout_s: float) -> bytes:
-        """Return what a command prints; raises subprocess.TimeoutExpired if it takes too long."""
-        command = [sys.executable, "-P", "-c", _COMMAND, *arguments]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603
-        try:
-            output, _ = self._process.communicate(timeout=timeout_s)
-        finally:
-            self.stop()
-        return output
-
-    def stop(self) -> None:
-        """End a command that runs."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
 
 
 class DoctorProcess(Background):
@@ -87,3 +64,11 @@ class ExplainProcess(Background):
             out = Path(folder) / "why.jpg"
             self.run(["explain", f"--model={model}", f"--label={label}", f"--out={out}", "--", str(clip)], _EXPLAIN_S)
             return out.read_bytes() if out.exists() else None
+
+
+class CountProcess(Background):
+    """Counts events at other thresholds: in this process, that would hold up frames for seconds."""
+
+    def count(self, question: bytes) -> bytes:
+        """Return the counts as JSON; raises subprocess.TimeoutExpired after five minutes."""
+        return self.run([], _COUNT_S, code=_COUNT, given=question)

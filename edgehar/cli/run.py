@@ -69,6 +69,12 @@ _SETTINGS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
         "DIR",
         "record a clip, a picture and a sidecar of each event into this folder; see edgehar clips --help",
     ),
+    (
+        "--decode",
+        ("camera", "decode"),
+        "MODE",
+        "what to decode of H.264 and H.265 video: full, skip-loop-filter, reference-only, key, or auto (auto)",
+    ),
     ("--threads", ("threads",), "N", "CPU threads of the network (1)"),
     ("--delegate", ("delegate",), "NAME", "what runs the encoder: cpu, edgetpu, edgetpu:N, or auto (cpu)"),
 )

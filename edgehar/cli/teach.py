@@ -7,6 +7,7 @@ if it answers held-out clips better than the old one. The old bundle is not chan
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         metavar="LABEL",
         help="labels that are ordinary and open no event; a folder named `ordinary` always is",
     )
+    parser.add_argument("--json", action="store_true", help="print progress and results as JSON Lines")
     parser.set_defaults(run=run)
 
 
@@ -88,12 +90,19 @@ def run(args: argparse.Namespace) -> int:
             "is too high",
             ", ".join(map(str, args.data)),
         )
+    lines = _JsonLines(len(clips.clips)) if args.json else None
     with Progress("encoding", len(clips.clips), unit="clips", lines=10) as progress:
+
+        def advance() -> None:
+            progress.advance()
+            if lines is not None:
+                lines.advance()
+
         try:
-            verdict = teach(bundle, clips, args.out, background=args.background, on_clip=progress.advance)
+            verdict = teach(bundle, clips, args.out, background=args.background, on_clip=advance)
         except NotBetterError as error:
             progress.close()
-            print(_table(error.verdict))
+            print(_table(error.verdict) if lines is None else _as_json(error.verdict))
             log.error("%s", error)
             return EXIT_FAILED
     for path, why in verdict.unreadable.items():
@@ -101,9 +110,45 @@ def run(args: argparse.Namespace) -> int:
     for label, result in verdict.results.items():
         if result.clips < RECOMMENDED_CLIPS:
             log.warning("label %r: only %d clips; %d or more are better", label, result.clips, RECOMMENDED_CLIPS)
+    if lines is not None:
+        print(_as_json(verdict))
+        return EXIT_DONE
     print(_table(verdict))
     print(f"wrote {args.out}; try it with: edgehar-run --model {args.out}")
     return EXIT_DONE
+
+
+class _JsonLines:
+    """Prints how many clips were read."""
+
+    def __init__(self, total: int) -> None:
+        self._done, self._total = 0, total
+
+    def advance(self) -> None:
+        """Count one more clip."""
+        self._done += 1
+        print(json.dumps({"type": "progress", "done": self._done, "total": self._total}), flush=True)
+
+
+def _as_json(verdict: Verdict) -> str:
+    labels = {
+        label: {"clips": result.clips, "before": result.before, "after": result.after}
+        for label, result in verdict.results.items()
+    }
+    found = verdict.ordinary
+    return json.dumps(
+        {
+            "type": "result",
+            "labels": labels,
+            "before": verdict.before,
+            "after": verdict.after,
+            "protocol": verdict.protocol,
+            "ordinary": {"moments": found.moments, "before": found.before, "after": found.after},
+            "left_out": dict(verdict.unreadable),
+            "problem": verdict.problem,
+        },
+        ensure_ascii=False,
+    )
 
 
 def _table(verdict: Verdict) -> str:

@@ -33,11 +33,24 @@ def diff(old: Config, new: Config) -> list[Change]:
     for name, setting in settings_of(type(old)).items():
         before, after = getattr(old, setting.field), getattr(new, setting.field)
         if name == "camera" and before != after:
-            changes.append(Change(name, _decide_alike(before) == _decide_alike(after)))
+            changes.append(Change(name, _without_live(before) == _without_live(after)))
         elif before != after:
             changes.append(Change(name, name in _LIVE))
     return changes
 
 
-def _decide_alike(cameras: list[CameraOptions]) -> list[CameraOptions]:
-    return [msgspec.structs.replace(camera, threshold=None, thresholds={}) for camera in cameras]
+def _without_live(cameras: list[CameraOptions]) -> list[CameraOptions]:
+    """Return the cameras without the settings that a running stream can change."""
+    return [
+        msgspec.structs.replace(
+            camera,
+            threshold=None,
+            thresholds={},
+            masks=(),
+            region=None,
+            watch_hours=[],
+            record_hours=[],
+            notify_hours=[],
+        )
+        for camera in cameras
+    ]

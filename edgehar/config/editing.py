@@ -104,6 +104,9 @@ class ConfigFile:
 
     def _write(self, before: bytes, loaded: Loaded, after: bytes) -> SettingsResult:
         assert self._path is not None
+        if after == before:
+            # Keep the earlier version.
+            return SettingsResult(_digest(after), [], [])
         new = self._read(after)
         known = set(problems_here(loaded.config))
         problems = [problem for problem in problems_here(new.config) if problem not in known]

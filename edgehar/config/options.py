@@ -20,6 +20,7 @@ from edgehar.sinks.mqtt.options import MqttOptions
 from edgehar.sinks.options import FileOptions
 from edgehar.sinks.spool.options import SpoolOptions
 from edgehar.sinks.webhook.options import WebhookOptions
+from edgehar.sources.options import DecodeMode, HardwareName
 from edgehar.teaching.options import HistoryOptions, InboxOptions
 from edgehar.web.options import WebOptions
 
@@ -100,6 +101,23 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             examples=[33_177_600],
         ),
     ] = None
+    decode: Annotated[
+        DecodeMode,
+        Meta(
+            description='What to decode of H.264 and H.265: "full"; "skip-loop-filter", which is cheaper; '
+            '"reference-only", which also leaves out pictures that no other needs; "key" for key frames only; or '
+            '"auto", which decodes live streams more cheaply while the device is hot or slow.',
+        ),
+    ] = "auto"
+    hwaccel: Annotated[
+        HardwareName,
+        Meta(
+            description='Hardware to decode H.264 and H.265 with: "none", "auto", "v4l2m2m", or a device of FFmpeg '
+            "such as vaapi or drm. Without working hardware, software decodes.",
+            examples=["auto"],
+            extra={"words": "none, auto, or the name of the hardware"},
+        ),
+    ] = "none"
     loop: Annotated[bool, Meta(description="Repeat a file or images at their end.")] = False
     realtime: Annotated[
         bool, Meta(description="Read a file or images at the pace of a camera, dropping frames like a camera.")
@@ -187,7 +205,7 @@ class CameraOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         defaults = CameraOptions()
         names = (
             *("rate_hz", "width", "height", "transport", "tls_verify", "ca_file"),
-            *("live", "redirects", "max_pixels", "loop", "realtime"),
+            *("live", "redirects", "max_pixels", "decode", "hwaccel", "loop", "realtime"),
         )
         return {name: value for name in names if (value := getattr(self, name)) != getattr(defaults, name)}
 

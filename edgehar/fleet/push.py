@@ -1,4 +1,4 @@
-"""Push a bundle to devices: canaries first, then the others in waves; stop and roll back if devices fail."""
+"""Push a bundle or settings to devices: canaries first, then waves of others; stop and roll back if devices fail."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from edgehar.progress import Progress
 from edgehar.sinks.mqtt.orders import Order, OrderState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from edgehar.fleet.desk import OrderDesk
     from edgehar.fleet.rollout import RolloutOptions
     from edgehar.fleet.view import DeviceView, FleetView
+    from edgehar.model.signature import Signature
 
 _log = logging.getLogger(__name__)
 
@@ -93,12 +94,40 @@ class Pusher:
             raise BundleError(f"{path}: is not signed, and no device would take it; sign it with: edgehar sign {path}")
         sha256 = hashlib.sha256(content).hexdigest()
         order = Order(uuid.uuid4().hex, "model", sha256, model, len(content), options.shadow_s)
-        online = [device.name for device in devices if device.online]
-        result = Result(waiting=[device.name for device in devices if not device.online])
-        rollout = Rollout(self._view, order.id, sha256, options)
-        with self._desk.claimed():
+
+        def send() -> None:
             _log.info("sending %s (%d bytes) to %d devices", bundle.manifest.name, len(content), len(devices))
             self._desk.publish_file(sha256, content)
+
+        return self._deliver(order, devices, options, send)
+
+    def push_settings(
+        self, text: str, signature: Signature, devices: Sequence[DeviceView], options: RolloutOptions
+    ) -> Result:
+        """Push signed settings; roll them back if too many devices fail.
+
+        Args:
+            text: the settings, as TOML.
+            signature: of the text.
+            devices: the devices.
+            options: how careful to be.
+
+        Raises:
+            FleetError: another push is in progress, or the broker does not take the messages.
+        """
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        order = Order(uuid.uuid4().hex, "config", sha256, config=text, signature=signature)
+        return self._deliver(order, devices, options, lambda: None)
+
+    def _deliver(
+        self, order: Order, devices: Sequence[DeviceView], options: RolloutOptions, send: Callable[[], object]
+    ) -> Result:
+        """Give an order to devices in waves; `send` sends what it needs first."""
+        online = [device.name for device in devices if device.online]
+        result = Result(waiting=[device.name for device in devices if not device.online])
+        rollout = Rollout(self._view, order, options)
+        with self._desk.claimed():
+            send()
             for number, wave in enumerate(make_waves(online, options)):
                 if not self._push_wave("canary" if number == 0 else f"wave {number}", wave, order, rollout):
                     result.stopped = True
@@ -130,7 +159,7 @@ class Pusher:
             if device.order is not None and device.order.state in (OrderState.ACTIVE, OrderState.SHADOW)
         }
         if not orders:
-            raise FleetError("none of these devices runs a bundle that was pushed")
+            raise FleetError("none of these devices runs a model, or has settings, that was pushed")
         with self._desk.claimed():
             for name, order in orders.items():
                 self._desk.order(name, order)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgehar.fleet.view import DeviceView, FleetView
+    from edgehar.sinks.mqtt.orders import Order
 
 
 class Verdict(enum.Enum):
@@ -78,8 +79,7 @@ class Rollout:
     def __init__(
         self,
         view: FleetView,
-        order_id: str,
-        sha256: str,
+        order: Order,
         options: RolloutOptions,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -87,12 +87,12 @@ class Rollout:
 
         Args:
             view: what is known of the fleet.
-            order_id: of the order.
-            sha256: of the bundle.
+            order: the order.
             options: how careful to be.
             clock: monotonic seconds.
         """
-        self._view, self._id, self._sha256, self._options, self._clock = view, order_id, sha256, options, clock
+        self._view, self._options, self._clock = view, options, clock
+        self._id, self._sha256, self._action = order.id, order.sha256, order.action
         self._ordered: dict[str, _Ordered] = {}
 
     def ordered(self, device: str) -> None:
@@ -135,9 +135,14 @@ class Rollout:
         return Verdict.WAITING, ""
 
     def _runs_it(self, device: DeviceView) -> bool:
-        """Whether the device says that it runs the bundle, in its report and in its `device` record."""
+        """Whether the device says that it runs the bundle, in its report and in its `device` record.
+
+        Of settings it says so in its report alone.
+        """
         report, about = device.order, device.device
         active = report is not None and report.id == self._id and report.state is OrderState.ACTIVE
+        if self._action == "config":
+            return active
         return active and about is not None and any(model.sha256 == self._sha256 for model in about.models)
 
     def _problems(self, name: str) -> frozenset[str]:

@@ -65,6 +65,30 @@ class DeviceView:
         return self.device.alarms * _DAY_S / self.device.alarms_s
 
 
+class DeviceInfo(msgspec.Struct, frozen=True):
+    """One device, as lists and pages show it. Texts are printable.
+
+    Attributes:
+        name: its level in the topics.
+        online: whether it is connected to the broker.
+        problems: what is wrong with it, in English; the worst first.
+        fps: frames a second, over all cameras; None before its first status.
+        temperature_c: of the warmest part; None if unknown.
+        alarms_per_day: None in its first hour.
+        edgehar: its version; empty if unknown.
+        models: name and start of the hash of each of its models.
+    """
+
+    name: str
+    online: bool
+    problems: list[str]
+    fps: float | None
+    temperature_c: float | None
+    alarms_per_day: float | None
+    edgehar: str
+    models: str
+
+
 @dataclass(frozen=True)
 class Change:
     """Something that happened.
@@ -197,3 +221,24 @@ def _camera(name: str) -> str:
 def models_text(device: Device) -> str:
     """Return the models of a device, each once: name and start of the hash."""
     return ", ".join(dict.fromkeys(f"{model.name}@{model.sha256[:8]}" for model in device.models))
+
+
+def device_info(device: DeviceView, now: datetime.datetime) -> DeviceInfo:
+    """Return what is shown of a device.
+
+    Args:
+        device: the device.
+        now: the current time, with a time zone.
+    """
+    statuses, about = device.statuses.values(), device.device
+    temperatures = [status.temperature_c for status in statuses if status.temperature_c is not None]
+    return DeviceInfo(
+        name=printable(device.name),
+        online=bool(device.online),
+        problems=[printable(problem) for problem in device.problems(now)],
+        fps=sum(status.fps for status in statuses) if statuses else None,
+        temperature_c=max(temperatures, default=None),
+        alarms_per_day=device.alarms_per_day(),
+        edgehar="" if about is None else printable(about.edgehar),
+        models="" if about is None else printable(models_text(about)),
+    )

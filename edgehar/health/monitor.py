@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgehar.records import Prediction
+    from edgehar.sources.base import Decoding
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class StreamHealth:
         reconnects: times the source was reopened.
         inference_errors: times the network failed and was loaded again.
         rate_hz: frames per second that are classified at most; None if unknown.
+        decoding: how video is decoded; None if none is.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class StreamHealth:
         self.state = StreamState.OPENING
         self.frames = self.predictions = self.reconnects = self.inference_errors = 0
         self.rate_hz: float | None = None
+        self.decoding: Decoding | None = None
         self._count_dropped, self._count_damaged = count_dropped, count_damaged
         self._monitor, self._clock = monitor, clock
         self._started_s: float | None = None
@@ -186,6 +189,8 @@ class StreamHealth:
             reconnects=self.reconnects,
             inference_errors=self.inference_errors,
             rate_hz=self.rate_hz,
+            decode=None if self.decoding is None else self.decoding.mode,
+            decode_hardware=None if self.decoding is None else self.decoding.hardware,
             rss_mb=rounded(readings.rss_mb, 1),
             cpu_share=rounded(readings.cpu_share, 3),
             temperature_c=rounded(readings.temperature_c, 1),

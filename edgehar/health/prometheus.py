@@ -66,6 +66,7 @@ def _of_streams(streams: list[StreamHealth]) -> Iterable[str]:
     for name, kind, text, read in _PER_STREAM:
         values = [(stream, value) for stream in streams if (value := read(stream)) is not None]
         yield _family(name, kind, text, [({"camera": stream.name}, "", value) for stream, value in values])
+    yield _family("edgehar_decode_info", "gauge", "How the video of a camera is decoded.", _joined(streams, _decoding))
     yield _family(
         "edgehar_frames_dropped_total",
         "counter",
@@ -85,6 +86,11 @@ def _of_streams(streams: list[StreamHealth]) -> Iterable[str]:
         "Age of the newest frame when its prediction was ready.",
         _joined(streams, _ages),
     )
+
+
+def _decoding(stream: StreamHealth) -> list[Sample]:
+    found = stream.decoding
+    return [] if found is None else [({"mode": found.mode, "hardware": found.hardware or ""}, "", 1)]
 
 
 def _dropped(stream: StreamHealth) -> list[Sample]:

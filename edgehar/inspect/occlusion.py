@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 
 import numpy as np
 
+from edgehar import drawing
 from edgehar._ring import Resizer
 from edgehar.errors import ConfigError, SourceError
 from edgehar.model.classifier import Classifier
@@ -172,27 +173,23 @@ def overlay(explanation: Explanation, number: int, width: int = 640) -> Image:
     Returns:
         uint8 `(height, width, 3)`, BGR.
     """
-    import cv2
-
     frame = explanation.frames[number]
     height = round(width * frame.shape[0] / frame.shape[1])
-    picture = cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC)
+    picture = drawing.resized(frame, width, height, "cubic")
     heat = np.clip(explanation.cells, 0, None) / max(float(explanation.cells.max()), 1e-6)
-    shade = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)[..., np.newaxis] * 0.55
+    shade = drawing.resized(heat.astype(np.float32), width, height, "linear")[..., np.newaxis] * 0.55
     red = np.array([40, 40, 230], np.float64)
     picture = (picture * (1 - shade) + red * shade).round().astype(np.uint8)
     return np.vstack([picture, _bars(explanation, number, width)])
 
 
 def _bars(explanation: Explanation, number: int, width: int, height: int = 44) -> Image:
-    import cv2
-
     bars: Image = np.full((height, width, 3), 30, np.uint8)
     most = max(float(explanation.spans.max()), 1e-6)
     for span, loss in enumerate(explanation.spans):
         left, right = round(width * span / SPANS), round(width * (span + 1) / SPANS)
         top = round((height - 2) * (1 - max(float(loss), 0.0) / most)) + 2
-        cv2.rectangle(bars, (left + 1, top), (right - 2, height), (40, 40, 230), cv2.FILLED)
+        drawing.fill_box(bars, (left + 1, top, right - 2, height), (40, 40, 230))
     at = round(width * (number + 0.5) / len(explanation.frames))
-    cv2.line(bars, (at, 0), (at, height), (240, 240, 240), 2)
+    drawing.fill_box(bars, (at - 1, 0, at, height), (240, 240, 240))
     return bars

@@ -137,6 +137,8 @@ def examine(path: Path, digest: str) -> str:
         return str(error)
     except MemoryError:
         return f"{path}: its networks need more than {_MOST_BYTES >> 30} GB of memory; convert the model again"
+    except UnicodeDecodeError:
+        return f"{path}: a name in its networks is not UTF-8; convert the model again"
     except Exception as error:
         return f"{path}: its networks cannot be run ({type(error).__name__}: {error}); convert the model again"
     return ""

@@ -12,9 +12,10 @@ import numpy as np
 from edgehar.errors import ConfigError, EdgeharError, SourceError
 from edgehar.frames import Frame, PixelFormat
 from edgehar.masks import View
+from edgehar.model.clip_answer import mean_prediction
 from edgehar.model.edgetpu import CPU
 from edgehar.model.history import History, StatefulHistory, WindowHistory
-from edgehar.model.masking import MaskedResizer
+from edgehar.model.masking import resizer_for
 from edgehar.model.network import Network
 from edgehar.model.timegrid import TimeGrid
 from edgehar.model.window_times import WindowTimes
@@ -95,11 +96,7 @@ class Classifier:
         self.hop = _check_hop(manifest.temporal.hop if hop is None else hop, self._window, manifest.name)
         self.mode, self.source_name = mode, valid_unicode(source_name)
         self._region, self._masks = region, masks
-        try:
-            plain = self.bundle.make_resizer(region=region)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-        self._resizer = MaskedResizer(plain, self.bundle, View(masks, region)) if masks else plain
+        self._resizer = resizer_for(self.bundle, View(masks, region))
         # Answers begin when this many frames were seen.
         self._first_answer = self._window + manifest.temporal.lead_in
         self._history: History = (WindowHistory if mode == "window" else StatefulHistory)(self._network)
@@ -135,6 +132,10 @@ class Classifier:
     def frames_lost(self) -> int:
         """Frames that the source lost or dropped since its first frame, by the numbers of its frames."""
         return self._times.lost
+
+    def may_use(self, captured_s: float, step_s: float) -> bool:
+        """Return whether a later frame may be used, for `Source.needs`, from any thread."""
+        return self._grid.may_accept(captured_s, step_s)
 
     def push(
         self, frame: Frame | npt.NDArray[np.uint8], *, captured_s: float | None = None, dropped: int = 0
@@ -221,7 +222,7 @@ class Classifier:
                 frames, lost = fresh.frames_seen, fresh.frames_lost
         if not answers:
             raise SourceError(f"{clip}: contains no frames")
-        return _mean(answers, frames, lost)
+        return mean_prediction(answers, frames, lost)
 
     def features(self) -> npt.NDArray[np.int8]:
         """Return the encodings of the latest window, int8 `(window, features)`, a view that the next frame changes.
@@ -245,6 +246,21 @@ class Classifier:
         self._grid.reset()
         self._times.clear()
         self._last_captured_s = -math.inf
+
+    def look_at(self, region: Region | None, masks: tuple[Polygon, ...] = ()) -> None:
+        """Classify another part of every frame from the next one on, and forget all frames.
+
+        Args:
+            region: as for a new classifier.
+            masks: as for a new classifier.
+
+        Raises:
+            ConfigError: the region is not within the frame; nothing changes.
+        """
+        resizer = resizer_for(self.bundle, View(masks, region))
+        self._resizer.close()
+        self._resizer, self._region, self._masks = resizer, region, masks
+        self.interrupt()
 
     def set_rate(self, rate_hz: float) -> None:
         """Use this many frames per second instead of the model's own rate, and forget all frames.
@@ -384,18 +400,3 @@ def _check_hop(hop: object, window: int, model: str) -> int:
     if not 1 <= whole <= window or isinstance(hop, bool):
         raise ConfigError(f"hop is {hop}, it must be a whole number from 1 to {window} (the window of {model})")
     return whole
-
-
-def _mean(answers: list[Prediction], frames: int, lost: int) -> Prediction:
-    """Return one prediction for all windows of a clip of `frames` frames, of which `lost` others are missing."""
-    import msgspec
-
-    last = answers[-1]
-    scores = {label: sum(answer.scores[label] for answer in answers) / len(answers) for label in last.scores}
-    label = max(scores, key=scores.__getitem__)
-    whole = Window(frames, answers[0].window.start_s, last.window.end_s, lost)
-    rate_ok = all(answer.rate_ok for answer in answers)
-    mean = msgspec.structs.replace(
-        last, seq=0, label=label, score=scores[label], scores=scores, window=whole, rate_ok=rate_ok
-    )
-    return mean.with_raw(last.raw)

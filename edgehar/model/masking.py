@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgehar._ring import LookResizer, Resizer
+from edgehar.errors import ConfigError
 from edgehar.frames import Frame, PixelFormat
 
 if TYPE_CHECKING:
@@ -15,6 +16,19 @@ if TYPE_CHECKING:
     from edgehar._ring import Region
     from edgehar.masks import View
     from edgehar.model.bundle import ModelBundle
+
+
+def resizer_for(bundle: ModelBundle, view: View) -> Resizer | LookResizer | MaskedResizer:
+    """Return what makes the encoder's input of a frame, of which only a part may be seen.
+
+    Raises:
+        ConfigError: the region is not within the frame.
+    """
+    try:
+        resizer = bundle.make_resizer(region=view.region)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return MaskedResizer(resizer, bundle, view) if view.masks else resizer
 
 
 class MaskedResizer:

@@ -33,6 +33,7 @@ KEY_TYPE = "ssh-ed25519"
 _MOST_BYTES = 65_536
 # What is signed begins with this, so that a signature of something else is never one of a bundle.
 _PURPOSE = b"edgehar bundle manifest 1\n"
+_SETTINGS_PURPOSE = b"edgehar fleet settings 1\n"
 # Errors of reading a damaged zip, and JSON in it.
 _UNREADABLE = (OSError, zipfile.BadZipFile, EOFError, RuntimeError, ValueError, zlib.error)
 
@@ -196,6 +197,34 @@ def sign(bundle: Path, key_file: Path) -> TrustedKey:
     except OSError as error:
         raise BundleError(f"{bundle}: cannot be written: {error.strerror or error}") from error
     return TrustedKey(public, "")
+
+
+def sign_settings(text: bytes, key_file: Path) -> Signature:
+    """Sign settings that are pushed to devices.
+
+    Raises:
+        ConfigError: the key cannot be used.
+        RuntimeUnavailableError: the library is missing.
+    """
+    private = _private_key(key_file)
+    signature = base64.b64encode(private.sign(_SETTINGS_PURPOSE + text)).decode()
+    return Signature(_public_text(private), signature, utc_now())
+
+
+def verify_settings(text: bytes, signature: Signature, trusted: Iterable[TrustedKey]) -> TrustedKey:
+    """Check that settings are signed by a trusted key; return the key.
+
+    Raises:
+        ConfigError: the signature does not hold, or its key is not trusted.
+        RuntimeUnavailableError: the library is missing.
+    """
+    signer = parse_key(signature.key, "settings")
+    if not _holds(signature, _SETTINGS_PURPOSE + text):
+        raise ConfigError(f"settings: altered: the signature of {signer.fingerprint} does not hold")
+    key = next((key for key in trusted if key.key == signer.key), None)
+    if key is None:
+        raise ConfigError(f"settings: are signed by {signer.fingerprint}, which is not trusted")
+    return key
 
 
 def signature_of(path: Path) -> Signature | None:

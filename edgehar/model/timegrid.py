@@ -4,6 +4,8 @@ from __future__ import annotations
 
 # A frame this share of a period early is still taken, because cameras jitter and the nearest frame is the best.
 EARLY_PERIODS = 0.3
+# Times of later frames are known to this share of the time between two frames.
+_MARGIN = 0.25
 
 
 class TimeGrid:
@@ -28,6 +30,20 @@ class TimeGrid:
             self._due_s = captured_s
         self._due_s += self.period_s
         return True
+
+    def may_accept(self, captured_s: float, step_s: float) -> bool:
+        """Return whether a later frame may be on the grid. Another thread may ask, before the frames between are known.
+
+        Args:
+            captured_s: its capture time, in seconds.
+            step_s: longest time between two frames, in seconds.
+        """
+        due_s = self._due_s
+        if due_s is None:
+            return True
+        # A slot takes the first frame after its beginning, which is less than a step later.
+        after_slot_s = (captured_s - due_s + EARLY_PERIODS * self.period_s) % self.period_s
+        return after_slot_s <= (1 + _MARGIN) * step_s or after_slot_s >= self.period_s - _MARGIN * step_s
 
     def reset(self) -> None:
         """Forget all frames; the next one starts the grid."""

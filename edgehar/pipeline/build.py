@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
-import math
+import os
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from edgehar.capture.governor import Governor
-from edgehar.credentials import without_credentials
 from edgehar.events.decider import Decider
-from edgehar.hours import Hours
 from edgehar.model.bundle import ModelBundle
 from edgehar.model.classifier import Classifier
+from edgehar.pipeline.camera_settings import CameraSettings, source_name
 from edgehar.pipeline.models import LoadedModel, load_models
 from edgehar.pipeline.stream import Stream, StreamOptions, recorded_model
-from edgehar.printable import valid_unicode
+from edgehar.sources.options import AUTO_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,10 +25,9 @@ if TYPE_CHECKING:
     from edgehar.recording.camera import CameraRecorder
     from edgehar.recording.recorder import Recorder
     from edgehar.records import Event
-    from edgehar.sources.base import PacketTap, Source
 
-# Smallest share of the picture for which a camera's resolution is raised.
-_LEAST_SHARE = 0.01
+# Cameras send a picture in few slices, and only slices are decoded at once.
+_MOST_DECODER_THREADS = 4
 
 
 def make_recorder(config: Config, monitor: Monitor) -> Recorder | None:
@@ -87,7 +84,8 @@ class Shared:
         """Load the models of a configuration, and make the other parts."""
         models = load_models(config)
         rates_hz = dict.fromkeys(model.network.bundle.manifest.temporal.rate_hz for model in models.values())
-        governors = {rate_hz: Governor(rate_hz, config.governor) for rate_hz in rates_hz}
+        modes = AUTO_MODES if any(camera.decode == "auto" for camera in config.cameras) else None
+        governors = {rate_hz: Governor(rate_hz, config.governor, decode_modes=modes) for rate_hz in rates_hz}
         return cls(models, governors, monitor, make_recorder(config, monitor))
 
 
@@ -99,7 +97,8 @@ def make_streams(config: Config, shared: Shared) -> list[Stream]:
 def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Stream:
     network = shared.models[config.model_of(camera)].network
     name, bundle, view = source_name(camera), network.bundle, config.view_of(camera)
-    recording = _recorder_of(config, camera, bundle, shared)
+    settings = CameraSettings(camera)
+    recording = _recorder_of(config, settings, bundle, shared)
     classifier = Classifier(
         network,
         hop=config.hop_of(camera),
@@ -108,9 +107,8 @@ def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Strea
         region=camera.region,
         masks=view.masks,
     )
-    hours = Hours(f"camera {name}: watch_hours", camera.watch_hours)
     return Stream(
-        partial(_open_camera, camera, bundle, recording, hours),
+        partial(settings.open, bundle, recording, decoder_threads(len(config.cameras))),
         classifier,
         make_decider(config, camera, bundle),
         name=name,
@@ -120,15 +118,18 @@ def _make_stream(config: Config, camera: CameraOptions, shared: Shared) -> Strea
             governor=shared.governors[bundle.manifest.temporal.rate_hz],
             view=view,
             recording=recording,
-            hours=hours,
+            settings=settings,
         ),
     )
 
 
-def _recorder_of(config: Config, camera: CameraOptions, bundle: ModelBundle, shared: Shared) -> CameraRecorder | None:
+def _recorder_of(
+    config: Config, settings: CameraSettings, bundle: ModelBundle, shared: Shared
+) -> CameraRecorder | None:
     """Return what keeps the last seconds of video, for recordings, for clips of the inbox, or for both."""
+    camera = settings.camera
     if shared.recorder is not None:
-        return _recording(config, camera, bundle, shared.recorder)
+        return _recording(config, settings, bundle, shared.recorder)
     if not keeps_clips(config, camera):
         return None
     from edgehar.recording.camera import CameraRecorder
@@ -146,25 +147,19 @@ def keeps_clips(config: Config, camera: CameraOptions) -> bool:
     return config.inbox.enabled and config.inbox.keep == "clips" and config.view_of(camera).pictures != "none"
 
 
-def source_name(camera: CameraOptions) -> str:
-    """Return the camera's name in records: its configured name, else its address without credentials."""
-    return camera.name or valid_unicode(without_credentials(camera.source))
-
-
 def make_decider(config: Config, camera: CameraOptions, bundle: ModelBundle) -> Decider:
     """Create the decider of a camera: its options over the defaults of its model."""
     return Decider(bundle.manifest.labels, config.decision_of(camera), bundle.manifest.decision)
 
 
-def _recording(config: Config, camera: CameraOptions, bundle: ModelBundle, recorder: Recorder) -> CameraRecorder:
-    model = recorded_model(bundle)
-    hours = Hours(f"camera {source_name(camera)}: record_hours", camera.record_hours)
+def _recording(config: Config, settings: CameraSettings, bundle: ModelBundle, recorder: Recorder) -> CameraRecorder:
+    model, camera = recorded_model(bundle), settings.camera
     recording = recorder.camera(
         source_name(camera),
         model,
         config.view_of(camera),
         realtime=camera.realtime,
-        wanted=lambda: not hours or hours.hold(datetime.datetime.now()),  # noqa: DTZ005 - local time is meant
+        wanted=settings.records_now,
     )
     if camera.record_source is not None:
         from edgehar.sources.options import VideoOptions, make_options
@@ -176,22 +171,6 @@ def _recording(config: Config, camera: CameraOptions, bundle: ModelBundle, recor
     return recording
 
 
-def _open_camera(camera: CameraOptions, bundle: ModelBundle, tap: PacketTap | None, hours: Hours) -> Source:
-    if not hours:
-        source = _open_now(camera, bundle)
-    else:
-        from edgehar.sources.scheduled import ScheduledSource
-
-        source = ScheduledSource(partial(_open_now, camera, bundle), hours)
-    source.tap = tap
-    return source
-
-
-def _open_now(camera: CameraOptions, bundle: ModelBundle) -> Source:
-    from edgehar.sources import open_source
-
-    height, width = bundle.manifest.input.source_size
-    # Large enough that the region of the picture has the pixels that the model needs.
-    wide, high = (1.0, 1.0) if camera.region is None else camera.region[2:]
-    target_size = (math.ceil(height / max(high, _LEAST_SHARE)), math.ceil(width / max(wide, _LEAST_SHARE)))
-    return open_source(camera.source, target_size=target_size, **camera.open_options())
+def decoder_threads(cameras: int) -> int:
+    """Return the threads of each decoder: the cores, shared among the cameras. More would only cost memory."""
+    return max(1, min(len(os.sched_getaffinity(0)) // cameras, _MOST_DECODER_THREADS))

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgehar.hours import Hours
-from edgehar.pipeline.build import keeps_clips, source_name
+from edgehar.pipeline.build import keeps_clips
+from edgehar.pipeline.camera_settings import source_name
 from edgehar.pipeline.stream import Stream
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from edgehar.config import Config
     from edgehar.health.monitor import Monitor
     from edgehar.model.manifest import Manifest
+    from edgehar.pipeline.fleet_settings import FleetSettings
     from edgehar.records import Event
     from edgehar.sinks.base import Sink
     from edgehar.sinks.mqtt.agent import AgentLinks, FleetAgent
@@ -41,12 +43,26 @@ class Sinks:
     mqtt: MqttSink | None
 
 
-def make_sinks(config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[Command], None]) -> Sinks:
-    """Open every sink of the configuration, and add its queue to the statuses."""
+def make_sinks(
+    config: Config,
+    streams: list[Stream],
+    monitor: Monitor,
+    on_command: Callable[[Command], None],
+    settings: FleetSettings | None = None,
+) -> Sinks:
+    """Open every sink of the configuration, and add its queue to the statuses.
+
+    Args:
+        config: the configuration.
+        streams: the streams.
+        monitor: gets the sizes of queues.
+        on_command: called with each command over MQTT.
+        settings: changes the configuration for an operator of a fleet; None if there is no file.
+    """
     sinks, mqtt = _local_sinks(config), None
     try:
         if config.mqtt.url is not None:
-            mqtt = _mqtt_sink(config, streams, monitor, on_command)
+            mqtt = _mqtt_sink(config, streams, monitor, on_command, settings)
             sinks.append(mqtt)
         if config.webhook.url is not None:
             sinks.append(_webhook_sink(config, monitor))
@@ -115,7 +131,11 @@ def _local_sinks(config: Config) -> list[Sink]:
 
 
 def _mqtt_sink(
-    config: Config, streams: list[Stream], monitor: Monitor, on_command: Callable[[Command], None]
+    config: Config,
+    streams: list[Stream],
+    monitor: Monitor,
+    on_command: Callable[[Command], None],
+    settings: FleetSettings | None,
 ) -> MqttSink:
     from edgehar.sinks.mqtt.device import DeviceReport, ModelInUse
     from edgehar.sinks.mqtt.discovery import PublishedStream
@@ -154,13 +174,13 @@ def _mqtt_sink(
         settings=settings_of(streams),
         on_command=on_command,
         device=DeviceReport(models, orders=config.mqtt.fleet),
-        make_agent=partial(_make_agent, config) if config.mqtt.fleet else None,
+        make_agent=partial(_make_agent, config, settings) if config.mqtt.fleet else None,
     )
     _add_gauges(monitor, "mqtt", spool, lambda: sink.connected)
     return sink
 
 
-def _make_agent(config: Config, base_topic: str, links: AgentLinks) -> FleetAgent:
+def _make_agent(config: Config, settings: FleetSettings | None, base_topic: str, links: AgentLinks) -> FleetAgent:
     from edgehar.model.takeover import Takeovers
     from edgehar.pipeline.models import models_folder
     from edgehar.sinks.mqtt.agent import AgentOptions, FleetAgent
@@ -168,7 +188,7 @@ def _make_agent(config: Config, base_topic: str, links: AgentLinks) -> FleetAgen
     folder = models_folder(config)
     models = [config.model_of(camera) for camera in config.cameras]
     options = AgentOptions(folder.with_name("fleet"), base_topic, models, config.models.trusted_keys)
-    return FleetAgent(options, Takeovers(folder), links)
+    return FleetAgent(options, Takeovers(folder), links, settings=settings)
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from edgehar.sinks.spool.options import state_directory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgehar.config import CameraOptions, Config
+    from edgehar.config import Config
     from edgehar.events.decider import Decider
     from edgehar.pipeline.model_keeper import ModelKeeper
     from edgehar.pipeline.runner import Runner
@@ -98,7 +98,7 @@ def make_keeper(
     models: dict[str, LoadedModel],
     streams: list[Stream],
     runner: Runner,
-    make_decider: Callable[[Config, CameraOptions, ModelBundle], Decider],
+    make_decider: Callable[[Stream, ModelBundle], Decider],
     on_change: Callable[[ModelBundle, ModelBundle], object],
 ) -> ModelKeeper | None:
     """Return what follows the takeovers of a run; None if `[models] swap` is off."""
@@ -108,13 +108,10 @@ def make_keeper(
 
     cameras = {stream.name: camera for stream, camera in zip(streams, config.cameras, strict=True)}
 
-    def decider(stream: Stream, bundle: ModelBundle) -> Decider:
-        return make_decider(config, cameras[stream.name], bundle)
-
     kept = []
     for name, model in models.items():
         own = [stream for stream in streams if config.model_of(cameras[stream.name]) == name]
-        kept.append(KeptModel(name, model.configured, model.network, own, decider, model.state))
+        kept.append(KeptModel(name, model.configured, model.network, own, make_decider, model.state))
     return ModelKeeper(
         Takeovers(models_folder(config)),
         kept,

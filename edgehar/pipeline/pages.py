@@ -6,9 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgehar.model.takeover import Takeovers
+from edgehar.pipeline.build import keeps_clips
+from edgehar.pipeline.models import models_folder
 from edgehar.recording.store import safe_name
+from edgehar.teaching.history import history_folder
+from edgehar.teaching.inbox import inbox_folder
 from edgehar.web.board import Board, BoardSink
 from edgehar.web.camera import WebCamera
+from edgehar.web.classroom import Classroom, TaughtModel, TeachingPlaces
 from edgehar.web.server import WebServer
 from edgehar.web.services import Parts
 from edgehar.web.site import Site
@@ -21,8 +27,10 @@ if TYPE_CHECKING:
 
     from edgehar.config import Config
     from edgehar.health.monitor import Monitor
+    from edgehar.model.manifest import Manifest
     from edgehar.pipeline.stream import Stream
     from edgehar.web.camera import TakeInput
+    from edgehar.web.classroom import Teacher
     from edgehar.web.services import Tools
 
 
@@ -62,6 +70,8 @@ class Pages:
             board=self._board,
             monitor=monitor,
             folder=None if folder is None else Path(folder).expanduser().resolve(),
+            classroom=_classroom(config, streams, tools.teacher),
+            history=history_folder(config.history, config.spool.directory) if config.history.enabled else None,
             uploads=config.upload.url is not None,
             tools=tools,
             reload=reload,
@@ -88,15 +98,44 @@ def _camera(stream: Stream) -> WebCamera:
     return WebCamera(
         name=stream.name,
         key=safe_name(stream.name),
-        read_manifest=lambda: stream.classifier.bundle.manifest,
+        read_manifest=partial(_manifest, stream),
         bundle_path=lambda: stream.classifier.bundle.path,
-        view=stream.view,
+        read_view=lambda: stream.view,
         frame=lambda: stream.last_frame,
         take_input=partial(_take_input, stream),
         state=lambda: stream.state,
         status=stream.status,
         rules=lambda: stream.decider.rules,
     )
+
+
+def _classroom(config: Config, streams: list[Stream], teacher: Teacher | None) -> Classroom | None:
+    if teacher is None:
+        return None
+    folder = models_folder(config)
+    places = TeachingPlaces(
+        inbox=inbox_folder(config.inbox, config.spool.directory) if config.inbox.enabled else None,
+        clips=any(keeps_clips(config, camera) for camera in config.cameras),
+        recordings=None if config.record.directory is None else Path(config.record.directory).expanduser(),
+        # In the folder of the models, which the service may write.
+        taught=folder / "taught",
+        takeovers=Takeovers(folder),
+        swap=config.models.swap,
+        trusted_keys=config.models.trusted_keys,
+        require_signed=config.models.require_signed,
+    )
+    by_model: dict[str, list[Stream]] = {}
+    for stream, camera in zip(streams, config.cameras, strict=True):
+        by_model.setdefault(config.model_of(camera), []).append(stream)
+    models = [
+        TaughtModel(name, tuple(stream.name for stream in own), partial(_manifest, own[0]))
+        for name, own in by_model.items()
+    ]
+    return Classroom(places, models, teacher)
+
+
+def _manifest(stream: Stream) -> Manifest:
+    return stream.classifier.bundle.manifest
 
 
 def _take_input(stream: Stream, take: TakeInput) -> None:

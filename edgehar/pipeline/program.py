@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from typing import TYPE_CHECKING, assert_never
@@ -13,6 +14,7 @@ from edgehar.config import diff
 from edgehar.errors import EdgeharError
 from edgehar.health.monitor import Monitor
 from edgehar.pipeline import build, build_sinks, memory
+from edgehar.pipeline.live_changes import change_streams
 from edgehar.pipeline.models import make_keeper
 from edgehar.pipeline.runner import Runner, RunnerOptions
 from edgehar.sinks.mqtt.commands import SetEnabled, SetThreshold, TakeSnapshot
@@ -22,8 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgehar.config import Config
+    from edgehar.events.decider import Decider
     from edgehar.health.metrics_server import MetricsServer
     from edgehar.model.bundle import ModelBundle
+    from edgehar.pipeline.fleet_settings import FleetSettings
     from edgehar.pipeline.pages import Pages
     from edgehar.pipeline.stream import Stream
     from edgehar.sinks.base import Sink
@@ -36,6 +40,8 @@ _log = logging.getLogger(__name__)
 _TEMPERATURE_EVERY_S = 5.0
 # Time between two returns of freed memory to the system.
 RELEASE_EVERY_S = 30.0
+# Longest time for settings that an operator pushed to be applied, in seconds.
+_APPLIED_S = 30.0
 # Sections of the configuration whose change means other sinks.
 _SINK_SECTIONS = frozenset({"output", "file", "mqtt", "webhook", "spool", "notify"})
 
@@ -72,6 +78,7 @@ class Program:
         self._streams = build.make_streams(config, self._shared)
         self._uploader = build.make_uploader(config, self._shared, lambda event: self._runner.insert(event))
         self._pages = self._make_pages(make_tools)
+        self._fleet_settings = self._make_fleet_settings(make_tools)
         self._runner = Runner(
             self._streams,
             self._make_sinks(config),
@@ -84,7 +91,7 @@ class Program:
             on_end=self._notifier.stopping,
         )
         self._keeper = make_keeper(
-            config, self._shared.models, self._streams, self._runner, build.make_decider, self._model_changed
+            config, self._shared.models, self._streams, self._runner, self._make_decider, self._model_changed
         )
         self._monitor.add_gauge("queue_depth", lambda: self._runner.queue_depth)
         self._monitor.add_gauge("queue_dropped", lambda: self._runner.queue_dropped)
@@ -149,6 +156,14 @@ class Program:
         tools = Tools() if make_tools is None else make_tools()
         return Pages(self._config, self._streams, self._monitor, tools, self.reload)
 
+    def _make_fleet_settings(self, make_tools: Callable[[], Tools] | None) -> FleetSettings | None:
+        if not self._config.mqtt.fleet or make_tools is None or self._read_config is None:
+            return None
+        from edgehar.pipeline.fleet_settings import FleetSettings
+
+        file = make_tools().settings
+        return None if file is None else FleetSettings(file, self._reload_now)
+
     def _tick(self) -> None:
         """Report to systemd, adapt to the temperature, and return freed memory, each when it is due."""
         frames = sum(stream.frames for stream in self._streams)
@@ -185,6 +200,32 @@ class Program:
         self._notifier.reloading()
         threading.Thread(target=self._reload, name="edgehar-reload", daemon=True).start()
 
+    def _reload_now(self) -> None:
+        """Apply the configuration file, and return when that is done; not for the thread of the runner.
+
+        Raises:
+            EdgeharError: it cannot be applied.
+        """
+        assert self._read_config is not None
+        config = self._read_config()
+        outcome: queue.Queue[EdgeharError | None] = queue.Queue(1)
+
+        def apply() -> None:
+            try:
+                self._change_to(config)
+            except EdgeharError as error:
+                outcome.put(error)
+            else:
+                outcome.put(None)
+
+        self._runner.request(apply)
+        try:
+            error = outcome.get(timeout=_APPLIED_S)
+        except queue.Empty:
+            raise EdgeharError(f"the program did not apply the settings within {_APPLIED_S:g} s") from None
+        if error is not None:
+            raise error
+
     def _reload(self) -> None:
         assert self._read_config is not None
         try:
@@ -212,15 +253,10 @@ class Program:
         if later:
             _log.warning("configuration unchanged: restart to apply changes in %s", ", ".join(later))
             return
-        deciders = [
-            build.make_decider(config, camera, stream.classifier.bundle)
-            for camera, stream in zip(config.cameras, self._streams, strict=True)
-        ]
-        if _SINK_SECTIONS & {change.section for change in changes}:
-            before = self._config
+        before = self._config
+        self._runner.emit(change_streams(self._streams, before, config))
+        if _SINK_SECTIONS & {change.section for change in changes} or _notify_hours(before) != _notify_hours(config):
             self._runner.replace_sinks(lambda: self._replacement_sinks(config, before))
-        for stream, decider in zip(self._streams, deciders, strict=True):
-            stream.decider.reconfigure(decider.options)
         if self._mqtt is not None:
             self._mqtt.show_settings(build_sinks.settings_of(self._streams))
         self._config = config
@@ -236,6 +272,11 @@ class Program:
             _log.error("outputs unchanged: %s", error)
             return self._make_sinks(before)
 
+    def _make_decider(self, stream: Stream, bundle: ModelBundle) -> Decider:
+        """Make a decider for a model that is to answer, by the rules in force now."""
+        camera = next(camera for camera, own in zip(self._config.cameras, self._streams, strict=True) if own is stream)
+        return build.make_decider(self._config, camera, bundle)
+
     def _model_changed(self, before: ModelBundle, after: ModelBundle) -> None:
         """Open the sinks again if they announce labels that have changed."""
         config = self._config
@@ -243,7 +284,7 @@ class Program:
             self._runner.replace_sinks(lambda: self._replacement_sinks(config, config))
 
     def _make_sinks(self, config: Config) -> list[Sink]:
-        sinks = build_sinks.make_sinks(config, self._streams, self._monitor, self._command)
+        sinks = build_sinks.make_sinks(config, self._streams, self._monitor, self._command, self._fleet_settings)
         self._mqtt = sinks.mqtt
         return sinks.all if self._pages is None else [*sinks.all, self._pages.sink()]
 
@@ -275,3 +316,9 @@ class Program:
             _log.warning("%s: a snapshot was requested, but pictures are off", stream.name)
         else:
             self._mqtt.send_picture(stream.name, jpeg)
+
+
+def _notify_hours(config: Config) -> list[list[str]]:
+    """Return the hours of messages of each camera; none if no messages are sent."""
+    sends = bool(config.notify.urls) or config.notify.urls_file is not None
+    return [list(camera.notify_hours) for camera in config.cameras] if sends else []

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from edgehar.events.decider import Decider
     from edgehar.frames import Frame
     from edgehar.health.monitor import Monitor
-    from edgehar.hours import Hours
     from edgehar.model.bundle import ModelBundle
     from edgehar.model.classifier import Classifier
     from edgehar.model.manifest import Manifest
+    from edgehar.pipeline.camera_settings import CameraSettings
     from edgehar.pipeline.shadow import Shadow
     from edgehar.recording.camera import CameraRecorder
     from edgehar.recording.sidecar import Model
@@ -47,14 +47,14 @@ class StreamOptions:
         governor: limits the frames per second; None for no limit.
         view: what may be shown of the picture.
         recording: records the events; None to record none.
-        hours: when the source is read; always if None or empty.
+        settings: settings of the camera that may change; None if there are none.
     """
 
     reconnect: ReconnectOptions = field(default_factory=ReconnectOptions)
     governor: Governor | None = None
     view: View = field(default_factory=View)
     recording: CameraRecorder | None = None
-    hours: Hours | None = None
+    settings: CameraSettings | None = None
 
 
 class Stream:
@@ -72,6 +72,7 @@ class Stream:
         last_frame: the newest frame taken; `view.jpeg` makes a picture of it.
         first_captured_s: capture time of the first frame; None before it.
         view: what may be shown of the picture.
+        settings: settings of the camera that may change; None if there are none.
         recording: records the events; None if they are not recorded.
         health: counts frames and predictions, and makes the status.
         done: whether the stream has ended.
@@ -119,7 +120,7 @@ class Stream:
         self.shadow: Shadow | None = None
         self.models = _by_head(classifier.bundle)
         self.on_event: Callable[[Event], object] = lambda _: None
-        self._hours = options.hours
+        self.settings = options.settings
         self._epoch = 0
         self._paused = False
         self._errors_in_a_row = 0
@@ -134,7 +135,7 @@ class Stream:
             on_frame: called after each frame that was read, and at the end.
         """
         self._on_state = on_state
-        self.capture.frames.on_change = on_frame
+        self.capture.frames.on_change, self.capture.needs = on_frame, self._needs
         self.capture.start()
 
     @property
@@ -145,9 +146,8 @@ class Stream:
     @property
     def resting(self) -> bool:
         """Whether the source is not read at this time of the week."""
-        if not self._hours:
-            return False
-        return not self._hours.hold(datetime.datetime.now())  # noqa: DTZ005 - local time is meant
+        hours = None if self.settings is None else self.settings.watch_hours
+        return bool(hours) and not hours.hold(datetime.datetime.now())  # type: ignore[union-attr] # noqa: DTZ005
 
     @property
     def state(self) -> StreamState:
@@ -210,6 +210,7 @@ class Stream:
     def status(self) -> Status:
         """Return the current status."""
         self.health.rate_hz = self.classifier.rate_hz
+        self.health.decoding = self.capture.decoding
         return self.health.status()
 
     def finish(self) -> list[Record]:
@@ -244,6 +245,21 @@ class Stream:
             self.recording.use_model(recorded)
         return records
 
+    def use_view(self, view: View) -> list[Record]:
+        """Look at, show and keep another part of the picture from the next frame on; returns the end of an open event.
+
+        No window holds frames of both views. Call it on the thread that classifies.
+
+        Raises:
+            ConfigError: the region is not within the frame; nothing changes.
+        """
+        self.classifier.look_at(view.region, view.masks)
+        records = self._interrupt()
+        self.view = view
+        if self.recording is not None:
+            self.recording.use_view(view)
+        return records
+
     def stop(self, timeout_s: float) -> None:
         """Stop the capture, waiting up to `timeout_s` for a read in progress, and finish the recordings."""
         self.capture.stop(timeout_s)
@@ -258,6 +274,12 @@ class Stream:
         peak = None if self.recording is None else self.recording.peak_of(event.id)
         frame = self.last_frame if peak is None else peak
         return None if frame is None else self.view.jpeg(frame)
+
+    def _needs(self, captured_s: float, step_s: float) -> bool:
+        """Return whether the frame of this capture time may be used. The thread that reads the source asks."""
+        if self.recording is not None and self.recording.encodes:
+            return True
+        return self.classifier.may_use(captured_s, step_s)
 
     def _recorded(self, records: list[Record]) -> list[Record]:
         return records if self.recording is None else self.recording.records(records)
@@ -302,13 +324,22 @@ class Stream:
         """Limit the frame rate of a live source to what the device can process. A file waits for every frame."""
         if self.governor is None or not self.capture.live:
             return
+        changes = [self._govern_decoding(self.governor)]
         if self._last_frame_s is not None:
-            change = self.governor.observe(busy_s, max(frame.captured_s - self._last_frame_s, 1e-6))
-            if change is not None:
-                _log.warning("%s: %s", self.name, change)
+            changes.append(self.governor.observe(busy_s, max(frame.captured_s - self._last_frame_s, 1e-6)))
+        for change in filter(None, changes):
+            _log.warning("%s: %s", self.name, change)
         self._last_frame_s = frame.captured_s
         if self.governor.rate_hz != self.classifier.rate_hz:
             self.classifier.set_rate(self.governor.rate_hz)
+
+    def _govern_decoding(self, governor: Governor) -> str | None:
+        """Decode in the governor's mode; returns a change that the decoder's load led to."""
+        decoding = self.capture.decoding
+        change = None if decoding is None else governor.observe_decoding(self.name, decoding.busy_s)
+        if governor.decode_mode is not None:
+            self.capture.use_decode_mode(governor.decode_mode)
+        return change
 
     def _decide(self, prediction: Prediction | None) -> list[Record]:
         if prediction is None:

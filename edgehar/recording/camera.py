@@ -135,6 +135,10 @@ class CameraRecorder:
             return None
         feed = None if self.view.hides else self.ring.begin(stream, live=live, waits=not (live or self._realtime))
         self._copies = feed is not None
+        if self._copies and self.view.hides:
+            # A mask came meanwhile; `use_view` on the other thread may not have seen this stream.
+            self._copies, feed = False, None
+            self.ring.end_feed()
         return feed
 
     def shifted(self, by_s: float) -> None:
@@ -144,10 +148,15 @@ class CameraRecorder:
 
     # The thread that classifies.
 
+    @property
+    def encodes(self) -> bool:
+        """Whether frames are encoded, because packets are not copied."""
+        return not (self._copies or self._side is not None or self.view.pictures == "none")
+
     def take(self, frame: Frame, *, live: bool) -> None:
         """Take a frame: it may become the picture of an event, and is encoded if packets cannot be copied."""
         self._frame = frame
-        if self._copies or self._side is not None or self.view.pictures == "none":
+        if not self.encodes:
             return
         if self._encoder is None:
             self._encoder = FrameEncoder(self.ring, self.view, self._options, clock=self._clock)
@@ -162,6 +171,18 @@ class CameraRecorder:
         with self._lock:
             self.model = model
             self._recent.clear()
+
+    def use_view(self, view: View) -> None:
+        """Keep another part of the picture from the next frame on; later clips begin no earlier than now."""
+        self.view = view
+        if self._encoder is not None:
+            self._encoder.use_view(view)
+        if view.hides and self._copies:
+            # The frames are encoded from now on. Packets are copied again after the next reconnection, if nothing is
+            # hidden by then.
+            self._copies = False
+            self.ring.end_feed()
+        self.ring.begin_anew()
 
     def peak_of(self, event_id: str) -> Frame | None:
         """Return the frame of the peak of an event that is being recorded; None for others. Safe from any thread."""

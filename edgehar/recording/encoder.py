@@ -88,6 +88,7 @@ class FrameEncoder:
         self._first_s = self._key_s = 0.0
         self._last_tick = -1
         self._live = True
+        self._encoding = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="edgehar-encoder", daemon=True)
         self._thread.start()
 
@@ -108,6 +109,13 @@ class FrameEncoder:
         with contextlib.suppress(Closed):
             self._frames.put(frame)
 
+    def use_view(self, view: View) -> None:
+        """Encode another part of the picture; waits for the frame that is being encoded."""
+        with self._encoding:
+            self._view = view
+            # The next frame begins a stream, so that a clip can begin with it.
+            self._drop_stream()
+
     def close(self, timeout_s: float = 2.0) -> None:
         """Encode what waits, and end."""
         self._frames.close()
@@ -119,7 +127,8 @@ class FrameEncoder:
                 frame = self._frames.get()
                 began_s = self._cpu_clock()
                 try:
-                    self._encode(frame)
+                    with self._encoding:
+                        self._encode(frame)
                 except (av.FFmpegError, OSError, ValueError):
                     _log.exception("%s: a frame could not be encoded; it is left out of clips", self.codec)
                     self._drop_stream()

@@ -120,6 +120,7 @@ class PacketRing:
         self._gops: deque[_Gop] = deque()
         self._bytes = 0
         self._next = 0
+        self._least = 0
         self._wanted: int | None = None
         self._shift_s = 0.0
         self._feed: Feed | None = None
@@ -140,6 +141,16 @@ class PacketRing:
         with self._changed:
             self._feed = Feed(self, stream, live=live, waits=waits) if known else None
             return self._feed
+
+    def end_feed(self) -> None:
+        """Take no more packets of the present stream."""
+        with self._changed:
+            self._feed = None
+
+    def begin_anew(self) -> None:
+        """Give packets that are here already only to the clips that have begun."""
+        with self._changed:
+            self._least = self._next
 
     def shifted(self, by_s: float) -> None:
         """Learn that frames get this many seconds added to their capture time after the video source."""
@@ -212,7 +223,7 @@ class PacketRing:
         """Return the number of the key packet to start at, so that the picture of `captured_s` is in the clip.
 
         That is the last key frame at or before it; the oldest one held if all are later; the next one to come if none
-        is held.
+        is held. Never one from before `begin_anew`.
         """
         with self._changed:
             found = self._oldest()
@@ -221,7 +232,7 @@ class PacketRing:
                 if first.captured_s > captured_s:
                     break
                 found = first.sequence
-            return found
+            return max(found, self._least)
 
     def after(self, sequence: int, limit: int = 64) -> list[StoredPacket]:
         """Return the packets from `sequence` on, oldest first, at most `limit`.

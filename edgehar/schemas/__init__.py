@@ -1,6 +1,7 @@
 """JSON Schemas (draft 2020-12) of what edgehar emits and reads: `record.schema.json` for each output line,
 `manifest.schema.json` for a bundle's manifest, `recording.schema.json` for the sidecar of a clip, `bench.schema.json`
-for what `edgehar bench --json` writes. `python -m edgehar.schemas DIR` writes them from their classes.
+for what `edgehar bench --json` writes, `bench-stream.schema.json` for `edgehar bench stream --json`.
+`python -m edgehar.schemas DIR` writes them from their classes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import msgspec
 
 from edgehar.bench.results import Report
+from edgehar.bench.stream import StreamReport
 from edgehar.model.manifest import Manifest
 from edgehar.recording.sidecar import Sidecar
 from edgehar.records import Record
@@ -21,6 +23,7 @@ SCHEMAS: dict[str, Any] = {
     "manifest.schema.json": Manifest,
     "recording.schema.json": Sidecar,
     "bench.schema.json": Report,
+    "bench-stream.schema.json": StreamReport,
 }
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import abc
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from edgehar.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from av.packet import Packet
     from av.video.stream import VideoStream
 
     from edgehar.frames import Frame
+    from edgehar.sources.options import DecodeMode
 
 
 class AccessRefusedError(SourceError):
@@ -23,6 +25,21 @@ class AccessRefusedError(SourceError):
 
 class OffHoursError(SourceError):
     """The settings say that this source is not to be read now. It is opened again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How a source decodes video now.
+
+    Attributes:
+        mode: what is decoded: "full", "skip-loop-filter", "reference-only" or "key".
+        hardware: name of the hardware that decodes; None for software.
+        busy_s: seconds that decoding has taken since the source was opened.
+    """
+
+    mode: str
+    hardware: str | None
+    busy_s: float
 
 
 class Source(abc.ABC):
@@ -35,6 +52,8 @@ class Source(abc.ABC):
             `time.monotonic`, never later than they arrive.
         reopens: whether a live source that failed may deliver frames again when it is reopened.
         burst_s: longest time for which frames may be held back and then delivered at once, in seconds.
+        needs: tells whether a frame will be used, by its capture time and the time between frames, both in seconds. A
+            frame that will not be may carry the picture before it. None if all are used. Set it like `tap`.
         tap: gets the encoded packets of a video source, if it is set before the first frame is read.
     """
 
@@ -42,6 +61,7 @@ class Source(abc.ABC):
     reopens: bool = True
     burst_s: float = 0.0
     tap: PacketTap | None = None
+    needs: Callable[[float, float], bool] | None = None
     name: str
 
     @classmethod
@@ -62,6 +82,14 @@ class Source(abc.ABC):
     def damaged(self) -> int:
         """Frames dropped so far because they were damaged."""
         return 0
+
+    @property
+    def decoding(self) -> Decoding | None:
+        """How video is decoded now; None if nothing is decoded."""
+        return None
+
+    def use_decode_mode(self, mode: DecodeMode) -> None:  # noqa: B027 - most sources decode nothing
+        """Request another mode, if the options leave the mode to the load of the device. Any thread may call this."""
 
     @abc.abstractmethod
     def __iter__(self) -> Iterator[Frame]:

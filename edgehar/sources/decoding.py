@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import av
 
 from edgehar.errors import SourceError
 from edgehar.sources import h264, h265
+from edgehar.sources.contexts import How, StreamDecoder
 from edgehar.sources.nal import Loss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from av.packet import Packet
     from av.video.frame import VideoFrame
@@ -32,6 +35,18 @@ _DETECTORS: dict[str, type[h264.LossDetector | h265.LossDetector]] = {
 }
 # Codecs whose decoder may begin with frames that are predicted from frames before the first one received.
 _PREDICTED = frozenset({"hevc", "mpeg1video", "mpeg2video", "mpeg4"})
+_FULL = How()
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A picture that was not decoded, because neither another picture nor the reader needs it.
+
+    Attributes:
+        pts: its presentation time, in units of the stream's time base.
+    """
+
+    pts: int
 
 
 class Decoder:
@@ -44,12 +59,16 @@ class Decoder:
         frames: frames returned so far.
         damaged: frames and packets dropped so far. What a live stream sends before its first key frame is not counted.
         waited: whether the reader had to wait for the newest packet.
+        busy_s: seconds spent decoding so far.
+        codec: decodes the packets; its mode may be changed.
+        needs: tells whether the reader needs the picture of a presentation time; None if it needs all.
     """
 
     def __init__(
         self,
         stream: VideoStream,
         name: str,
+        how: How = _FULL,
         *,
         live: bool = False,
         joined: bool = False,
@@ -60,19 +79,24 @@ class Decoder:
         Args:
             stream: the stream.
             name: name of its source in errors.
+            how: what to decode, and with what.
             live: whether it is a live stream.
             joined: whether it may begin between two key frames, as live streams and cut recordings do.
             clock: monotonic seconds.
         """
         self.frames = self.damaged = 0
         self.waited = False
-        self._stream, self._live, self._clock = stream, live, clock
+        self.busy_s = 0.0
+        self._live, self._clock = live, clock
         codec = stream.codec_context
-        # The decoder then returns the number of a packet with the frame that it became.
-        codec.copy_opaque = True
+        self.codec = StreamDecoder(codec, name, how)
         self._name = name
         detector = _DETECTORS.get(codec.name)
         self._loss = None if detector is None else detector(codec.extradata)
+        self.needs: Callable[[int], bool] | None = None
+        # Presentation times of pictures that were left out, and not yet yielded.
+        self._left_out: list[int] = []
+        self._newest_pts: int | None = None
         self._number = 0
         self._was_corrupt = False
         self._has_begun = False
@@ -80,8 +104,8 @@ class Decoder:
         # Time of the first frame that was predicted from wrong pixels; None if the last frame was whole.
         self._broken_s: float | None = None
 
-    def decode(self, packets: Iterable[Packet[VideoStream] | None]) -> Generator[VideoFrame]:
-        """Yield the frames of packets. None flushes the decoder.
+    def decode(self, packets: Iterable[Packet[VideoStream] | None]) -> Generator[VideoFrame | LeftOut]:
+        """Yield the frames of packets, and pictures that were left out, in order. None flushes the decoder.
 
         Raises SourceError if they would take too much memory.
         """
@@ -89,30 +113,55 @@ class Decoder:
         for packet in packets:
             now_s = self._clock()
             self.waited = now_s - asked_s >= _WAIT_S
-            for frame in self._frames_of(packet):
-                if self._is_whole(frame, now_s):
+            frames = self._frames_of(packet)
+            self.busy_s += self._clock() - now_s
+            for frame in self._merged(frames, is_end=packet is None) if self._left_out else frames:
+                if self._broken_s is None if isinstance(frame, LeftOut) else self._is_whole(frame, now_s):
                     self.frames += 1
+                    self._newest_pts = frame.pts
                     yield frame
                 else:
                     self._count_damage()
             asked_s = self._clock()
 
     def release(self) -> None:
-        """Drop the reference to the stream, which would keep the decoder and its threads alive."""
-        del self._stream
+        """Drop the decoder, because a reference would keep it and its threads alive."""
+        self.codec.release()
 
     def _frames_of(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
         try:
             if packet is None:
-                return self._stream.codec_context.decode(None)
+                return self.codec.decode(None)
             self._number += 1
             packet.opaque = self._number
             self._look(packet)
-            return packet.decode()
+            if self._may_leave_out(packet):
+                return []
+            return self.codec.decode(packet, begins=self._loss is not None and self._loss.begins)
         except av.FFmpegError:
             self._count_damage()
             self._breaks.add(self._number)
             return []
+
+    def _may_leave_out(self, packet: Packet[VideoStream]) -> bool:
+        """Return whether nobody needs the picture of a packet, and note it."""
+        if self._loss is None or self._loss.is_needed or self.needs is None or packet.pts is None:
+            return False
+        # A decoder that returned a later picture already would put this one in the wrong place.
+        is_late = self._newest_pts is not None and packet.pts <= self._newest_pts
+        if is_late or self.needs(packet.pts):
+            return False
+        heapq.heappush(self._left_out, packet.pts)
+        return True
+
+    def _merged(self, frames: list[VideoFrame], *, is_end: bool) -> Iterator[VideoFrame | LeftOut]:
+        """Yield frames, each after the pictures before it that were left out."""
+        for frame in frames:
+            while self._left_out and frame.pts is not None and self._left_out[0] < frame.pts:
+                yield LeftOut(heapq.heappop(self._left_out))
+            yield frame
+        while is_end and self._left_out:
+            yield LeftOut(heapq.heappop(self._left_out))
 
     def _count_damage(self) -> None:
         self.damaged += not self._live or self.frames > 0

@@ -26,11 +26,14 @@ class LossDetector:
     Attributes:
         has_key_frames: whether a picture came that needs no other (IDR).
         too_large: whether the decoder would have to keep more pictures than level 5.2 allows.
+        begins: whether the last packet was an IDR picture: neither it nor a later one needs an earlier one.
+        is_needed: whether other pictures may be predicted from that of the last packet.
     """
 
     def __init__(self, extradata: bytes | None) -> None:
         """Start a stream, with the parameter sets of its container, if it has any."""
-        self.has_key_frames = self.too_large = False
+        self.has_key_frames = self.too_large = self.begins = False
+        self.is_needed = True
         self._bits: int | None = None
         self._gaps_allowed = False
         self._number: int | None = None
@@ -45,17 +48,20 @@ class LossDetector:
     def look(self, packet: bytes) -> Loss:
         """Return what is missing before or within this access unit."""
         slices: list[int] = []
-        gap = False
+        gap = self.begins = False
+        self.is_needed = True
         for unit in units(packet, self._length_size, _SPS_BYTES):
             kind = unit[0] & 31
             if kind == _SPS:
                 self._read_sps(unit)
             elif kind in (_SLICE, _IDR) and self._bits is not None:
-                self.has_key_frames = self.has_key_frames or kind == _IDR
+                self.begins = self.begins or kind == _IDR
+                self.is_needed = bool(unit[0] & 0x60)
                 bits = Bits(unit[1:_SLICE_BYTES])
                 slices.append(bits.exp_golomb())
                 if len(slices) == 1:
                     gap = self._is_after_gap(bits, is_reference=bool(unit[0] & 0x60), is_idr=kind == _IDR)
+        self.has_key_frames = self.has_key_frames or self.begins
         if slices and self._misses_slice(tuple(slices)):
             return Loss.WITHIN
         return Loss.BEFORE if gap else Loss.NOTHING

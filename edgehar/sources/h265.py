@@ -11,6 +11,8 @@ from edgehar.sources.nal import Bits, Loss, units
 _SPS, _PPS = 33, 34
 # Types of slices, of which some restart a stream (IRAP), and some of these count from 0 (IDR).
 _SLICES, _IRAP, _IDR = frozenset({*range(10), *range(16, 22)}), frozenset(range(16, 24)), frozenset({19, 20})
+# Pictures that no other of their temporal layer is predicted from.
+_UNNEEDED = frozenset(range(0, 16, 2))
 _MOST_BYTES, _SLICE_BYTES = 512, 24
 # After so many frames alike, a frame that differs has lost something.
 _ALIKE = 10
@@ -23,11 +25,14 @@ class LossDetector:
 
     Attributes:
         too_large: whether the decoder would have to keep more pictures than level 5.2 allows.
+        begins: whether the last packet was an IDR picture: neither it nor a later one needs an earlier one.
+        is_needed: whether other pictures may be predicted from that of the last packet.
     """
 
     def __init__(self, extradata: bytes | None) -> None:
         """Start a stream, with the parameter sets of its container, if it has any."""
-        self.too_large = False
+        self.too_large = self.begins = False
+        self.is_needed = True
         # Bits of the order count; None while it is unknown, or if frames are reordered.
         self._bits: int | None = None
         self._extra_bits, self._has_output_flag, self._separate_planes = 0, False, False
@@ -42,12 +47,15 @@ class LossDetector:
     def look(self, packet: bytes) -> Loss:
         """Return what is missing before or within this access unit."""
         slices, gap, begins = 0, False, False
+        self.begins, self.is_needed = False, True
         for unit in units(packet, self._length_size, _MOST_BYTES):
             kind = unit[0] >> 1 & 63
             if kind in (_SPS, _PPS):
                 self._read_set(unit)
             elif kind in _SLICES and len(unit) > 2:
                 slices += 1
+                self.begins = self.begins or kind in _IDR
+                self.is_needed = kind not in _UNNEEDED
                 bits = Bits(unit[2:_SLICE_BYTES])
                 if bits.read(1):
                     begins, gap = True, self._is_after_gap(bits, kind)

@@ -9,9 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import cv2
-import numpy as np
-
+from edgehar import drawing
 from edgehar.errors import SourceError
 from edgehar.frames import Frame, PixelFormat
 from edgehar.printable import printable
@@ -23,6 +21,7 @@ from edgehar.sources.options import StillOptions
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy as np
     import numpy.typing as npt
 
 _log = logging.getLogger(__name__)
@@ -99,22 +98,15 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 def _decode(path: Path) -> npt.NDArray[np.uint8] | None:
-    """Return the image as uint8 `(height, width, 3)` BGR, or None if it is not readable.
-
-    cv2.imread is not used because it prints to stderr.
-    """
+    """Return the image as uint8 `(height, width, 3)` BGR, or None if it is not readable."""
     try:
         # A named pipe would block, and a huge file is not a picture.
         if not path.is_file() or path.stat().st_size > _MOST_BYTES:
             return None
-        content = np.fromfile(path, np.uint8)
+        content = path.read_bytes()
     except OSError:
         return None
-    size = picture_size(content.tobytes()) if content.size else None
+    size = picture_size(content)
     if size is None or size[0] * size[1] > _MOST_PIXELS:
         return None
-    try:
-        pixels: npt.NDArray[np.uint8] | None = cv2.imdecode(content, cv2.IMREAD_COLOR)
-    except cv2.error:
-        return None
-    return pixels
+    return drawing.decoded(content)

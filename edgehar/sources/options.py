@@ -21,7 +21,14 @@ READ_TIMEOUT_S = 10.0
 MAX_PIXELS = 8_912_896
 
 # Options that only say how the frames will be used. A back end that has no use for them ignores them.
-HINTS = frozenset({"target_size"})
+HINTS = frozenset({"target_size", "decoder_threads"})
+
+# What of a video is decoded, most first; "auto" leaves that to the device's load.
+DecodeMode = Literal["auto", "full", "skip-loop-filter", "reference-only", "key"]
+# What "auto" decodes of live streams, and what while the device is hot or slow.
+AUTO_MODES: tuple[DecodeMode, DecodeMode] = ("full", "skip-loop-filter")
+# Hardware that decodes: "none", "auto", or FFmpeg's name of it.
+HardwareName = Annotated[str, Meta(pattern="^[a-z0-9_]{1,32}$")]
 
 _Rate = Annotated[float, Meta(gt=0)]
 _Pixels = Annotated[int, Meta(ge=1)]
@@ -114,6 +121,12 @@ class VideoOptions(SourceOptions, frozen=True):
         live: whether the address is a live stream; guessed if None.
         redirects: whether an HTTP or RTSP server may send us to another host: "same-host" refuses that.
         max_pixels: largest picture to decode, in pixels.
+        decode: what to decode. "auto" decodes files and, unless told to save, streams in full; "skip-loop-filter"
+            leaves out the loop filter of H.264 and H.265; "reference-only" also leaves out pictures that no other
+            picture needs; "key" decodes key frames only.
+        hwaccel: hardware to decode H.264 and H.265 with: "none", "auto", "v4l2m2m", or a device of FFmpeg such as
+            "vaapi" or "drm". Without working hardware, software decodes.
+        decoder_threads: threads that decode the slices of a picture; one per core if None.
     """
 
     open_timeout_s: _Seconds = 10.0
@@ -124,6 +137,9 @@ class VideoOptions(SourceOptions, frozen=True):
     live: bool | None = None
     redirects: Literal["same-host", "any"] = "same-host"
     max_pixels: Annotated[int, Meta(ge=64, le=8192 * 8192)] = MAX_PIXELS
+    decode: DecodeMode = "auto"
+    hwaccel: HardwareName = "none"
+    decoder_threads: Annotated[int, Meta(ge=1, le=64)] | None = None
 
 
 class ReplayOptions(SourceOptions, frozen=True):

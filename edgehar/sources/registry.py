@@ -12,7 +12,8 @@ from edgehar.sources import options
 if TYPE_CHECKING:
     from edgehar.sources.base import Source
 
-_PIP_NAMES = {"cv2": "opencv-python-headless"}
+# Names for people, and of the package for pip, by module.
+_NAMES = {"cv2": ("OpenCV", "opencv-python-headless")}
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class BackEnd:
         home: module and class, imported at first use, so that a missing library disables only this back end.
         options: struct of its options.
         replays: whether its files can be read with `loop` and `realtime`.
+        library: module that the class imports only when it is used; empty if there is none.
     """
 
     name: str
@@ -34,6 +36,7 @@ class BackEnd:
     home: str
     options: type[options.SourceOptions]
     replays: bool = False
+    library: str = ""
 
     def load(self) -> type[Source]:
         """Import the class.
@@ -43,11 +46,13 @@ class BackEnd:
         """
         module_name, _, class_name = self.home.partition(":")
         try:
+            if self.library:
+                importlib.import_module(self.library)
             back_end: type[Source] = getattr(importlib.import_module(module_name), class_name)
         except ImportError as error:
             library = (error.name or "").partition(".")[0]
-            needed = _PIP_NAMES.get(library, library)
-            raise SourceError(f"this source needs {library}; run: pip install {needed}") from error
+            called, package = _NAMES.get(library, (library, library))
+            raise SourceError(f"this source needs {called}; run: pip install {package}") from error
         return back_end
 
 
@@ -96,6 +101,7 @@ BACK_ENDS = (
         ("synthetic",),
         f"{_SOURCES}.synthetic.source:SyntheticSource",
         options.SourceOptions,
+        library="cv2",
     ),
 )
 BY_SCHEME = {scheme: back_end for back_end in BACK_ENDS for scheme in back_end.schemes}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from edgehar.frames import Frame
+    from edgehar.sources.base import Decoding
     from edgehar.sources.options import ReplayOptions
 
 # A reader that is further behind than this, in seconds, does not catch up: the clock restarts.
@@ -69,6 +70,11 @@ class ReplaySource(Source):
     def damaged(self) -> int:
         """Frames dropped so far because they were damaged, over all rounds."""
         return self._damaged_before + self._file.damaged
+
+    @property
+    def decoding(self) -> Decoding | None:
+        """How the video of this round is decoded."""
+        return self._file.decoding
 
     def __iter__(self) -> Iterator[Frame]:
         started_s = self._clock() if self.live else 0.0

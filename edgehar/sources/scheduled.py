@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from edgehar.frames import Frame
     from edgehar.hours import Hours
+    from edgehar.sources.base import Decoding
+    from edgehar.sources.options import DecodeMode
 
 _CHECK_EVERY_S = 1.0
 
@@ -51,8 +53,17 @@ class ScheduledSource(Source):
         """Frames dropped so far because they were damaged."""
         return self._source.damaged
 
+    @property
+    def decoding(self) -> Decoding | None:
+        """How video is decoded now."""
+        return self._source.decoding
+
+    def use_decode_mode(self, mode: DecodeMode) -> None:
+        """Request another mode."""
+        self._source.use_decode_mode(mode)
+
     def __iter__(self) -> Iterator[Frame]:
-        self._source.tap = self.tap
+        self._source.tap, self._source.needs = self.tap, self.needs
         checked_s = self._clock()
         for frame in self._source:
             # Files are read whole: they have no time of day.
@@ -66,5 +77,6 @@ class ScheduledSource(Source):
         self._source.close()
 
     def _check(self, prefix: str) -> None:
-        if not self._hours.hold(self._now()):
+        # The hours may change; without any, it is read always.
+        if self._hours and not self._hours.hold(self._now()):
             raise OffHoursError(f"{prefix}outside its watch_hours; no frame is read")

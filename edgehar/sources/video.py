@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import av
@@ -12,11 +14,12 @@ from av.video.reformatter import Colorspace, VideoReformatter
 from edgehar.errors import SourceError
 from edgehar.frames import Frame, PixelFormat, YuvMatrix
 from edgehar.sources.address import name_of
-from edgehar.sources.base import HandleSource
+from edgehar.sources.base import Decoding, HandleSource
 from edgehar.sources.clock import FileClock, LiveClock, StampChoice
-from edgehar.sources.decoding import Decoder
+from edgehar.sources.contexts import How
+from edgehar.sources.decoding import Decoder, LeftOut
 from edgehar.sources.ffmpeg import open_container, reason_of, video_stream
-from edgehar.sources.options import VideoOptions
+from edgehar.sources.options import AUTO_MODES, VideoOptions
 from edgehar.sources.orientation import UPRIGHT, orientation
 from edgehar.sources.planes import in_place, is_full_range, yuv_matrix
 from edgehar.sources.timing import clock_fault, is_live, rate_hz, was_a_file
@@ -31,12 +34,17 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from edgehar.sources.base import PacketFeed
+    from edgehar.sources.options import DecodeMode
 
 _log = logging.getLogger(__name__)
 
 _DEFAULT = VideoOptions()
 # A file with less than this share of the frames that its header promises is reported as damaged.
 _COMPLETE = 0.95
+# Formats that need not store presentation times.
+_GUESSED = frozenset({"avi", "mxf"})
+# Steps from frame to frame from which the frame rate is known.
+_STEPS = 16
 # Formats without an index, which are cut and joined at any packet.
 _CUT_ANYWHERE = frozenset({"mpeg", "mpegts"})
 # Longest segment of live HLS and DASH, in seconds. The frames of a segment arrive at once.
@@ -80,12 +88,19 @@ class VideoSource(HandleSource):
         self._clock = self._make_clock()
         self._reformatter = VideoReformatter()
         joined = self.live or self._container.format.name in _CUT_ANYWHERE
-        self._decoder = Decoder(self._stream, self.name, live=self.live, joined=joined)
+        self._adapts = options.decode == "auto" and self.live
+        how = How(_first_mode(options.decode, live=self.live), options.decoder_threads, options.hwaccel)
+        self._decoder = Decoder(self._stream, self.name, how, live=self.live, joined=joined)
         self._decoded = self._decoder.decode(self._packets())
         self._stamps = StampChoice()
         self._loss_is_logged = False
         self._cut = False
         self._feed: PacketFeed | None = None
+        # For pictures that are left out: the last frame, its capture time less its presentation time, and the latest
+        # steps from one presentation time to the next.
+        self._last: Frame | None = None
+        self._offset_s, self._last_stamp_s = 0.0, 0.0
+        self._steps_s: deque[float] = deque(maxlen=_STEPS)
         self._first_stamp_s: float | None = None
         self._span_s = 0.0
         self._opened_s = time.monotonic()
@@ -99,6 +114,17 @@ class VideoSource(HandleSource):
     def damaged(self) -> int:
         """Frames dropped so far because they were damaged."""
         return self._decoder.damaged
+
+    @property
+    def decoding(self) -> Decoding:
+        """How video is decoded now."""
+        codec = self._decoder.codec
+        return Decoding(codec.mode, codec.hardware, self._decoder.busy_s)
+
+    def use_decode_mode(self, mode: DecodeMode) -> None:
+        """Request another mode. It takes effect at the next IDR picture of a live stream whose mode is "auto"."""
+        if self._adapts:
+            self._decoder.codec.wanted = mode
 
     def _make_clock(self) -> FileClock | LiveClock:
         if not self.live:
@@ -126,7 +152,28 @@ class VideoSource(HandleSource):
             _log.warning(
                 "%s: packets are lost or damaged; frames are dropped up to the next key frame, and counted", self.name
             )
-        return self._frame(decoded, captured_s, arrived_s)
+        # Damaged frames have numbers too, so that a gap reveals them.
+        sequence = self._decoder.frames + self._decoder.damaged - 1
+        if isinstance(decoded, LeftOut):
+            assert self._last is not None
+            frame = replace(self._last, captured_s=captured_s, arrived_s=arrived_s, sequence=sequence, cut=self._cut)
+        else:
+            frame = self._frame(decoded, captured_s, arrived_s, sequence)
+        if self._decoder.needs is not None:
+            self._last = frame
+            self._note_time(stamp_s, captured_s)
+        return frame
+
+    def _note_time(self, stamp_s: float | None, captured_s: float) -> None:
+        if stamp_s is not None:
+            self._steps_s.append(stamp_s - self._last_stamp_s)
+            self._last_stamp_s, self._offset_s = stamp_s, captured_s - stamp_s
+
+    def _needs_picture(self, pts: int) -> bool:
+        """Return whether the picture of a presentation time may be used. True until the frame rate is known."""
+        if self.needs is None or self._tick is None or len(self._steps_s) < _STEPS or min(self._steps_s) <= 0:
+            return True
+        return self.needs(pts * self._tick[0] / self._tick[1] + self._offset_s, max(self._steps_s))
 
     def _captured_s(self, stamp_s: float | None, arrived_s: float) -> float:
         if stamp_s is not None:
@@ -142,13 +189,13 @@ class VideoSource(HandleSource):
             self._say_fault(self._clock)
         return captured_s
 
-    def _stamp_s(self, decoded: VideoFrame) -> float | None:
+    def _stamp_s(self, decoded: VideoFrame | LeftOut) -> float | None:
         # AVI and MXF need not store presentation times. FFmpeg's invented ones are out of order with B-frames (as in
         # UCF101 and UT-Interaction). The decode times that come out with the frames are in display order.
-        if self.live:
+        if self.live or isinstance(decoded, LeftOut):
             stamp = decoded.pts
         else:
-            pts = None if self._container.format.name in ("avi", "mxf") else decoded.pts
+            pts = None if self._container.format.name in _GUESSED else decoded.pts
             stamp = self._stamps.of(pts, decoded.dts)
         return None if stamp is None or self._tick is None else stamp * self._tick[0] / self._tick[1]
 
@@ -159,6 +206,7 @@ class VideoSource(HandleSource):
         self._container.close()
         # The decoder and its threads live as long as a reference to them, even after close().
         del self._decoded, self._stream, self._container
+        self._last = None
         self._decoder.release()
 
     def _report_end(self) -> None:
@@ -168,7 +216,8 @@ class VideoSource(HandleSource):
             raise SourceError(
                 f"{self.name}: no frame can be decoded; the file is empty, truncated or damaged: copy or re-encode it"
             )
-        missing = decoder.frames < _COMPLETE * self._stream.frames
+        leaves_out = decoder.codec.mode in ("reference-only", "key")
+        missing = not leaves_out and decoder.frames < _COMPLETE * self._stream.frames
         if decoder.damaged or missing:
             of_all = f" of {self._stream.frames}" if missing else ""
             _log.warning("%s: damaged or truncated: %d%s frames were decoded", self.name, decoder.frames, of_all)
@@ -177,6 +226,8 @@ class VideoSource(HandleSource):
         """Yield packets until the stream ends or fails, then None, which flushes the decoder."""
         if self.tap is not None:
             self._feed = self.tap.begin(self._stream, live=self.live)
+        if self.needs is not None and self._container.format.name not in _GUESSED:
+            self._decoder.needs = self._needs_picture
         try:
             for packet in self._container.demux(self._stream):
                 if self._feed is not None:
@@ -191,12 +242,10 @@ class VideoSource(HandleSource):
         if self.live:
             raise SourceError(f"{self.name}: {trouble}; check the camera and the network")
 
-    def _frame(self, decoded: VideoFrame, captured_s: float, arrived_s: float) -> Frame:
+    def _frame(self, decoded: VideoFrame, captured_s: float, arrived_s: float, sequence: int) -> Frame:
         """Return a frame rotated upright: a view of the decoder's memory if the kernel can read it."""
         turned, matrix = orientation(decoded), yuv_matrix(decoded)
         found = in_place(decoded) if matrix is not None and turned == UPRIGHT else None
-        # Damaged frames have numbers too, so that a gap reveals them.
-        sequence = self._decoder.frames + self._decoder.damaged - 1
         if found is not None:
             data, layout = found
             full_range = is_full_range(decoded)
@@ -221,3 +270,9 @@ class VideoSource(HandleSource):
                 f"{self.name}: its {decoded.format.name} pixels cannot be converted ({error}); re-encode it"
             ) from None
         return pixels
+
+
+def _first_mode(decode: DecodeMode, *, live: bool) -> DecodeMode:
+    if decode != "auto":
+        return decode
+    return AUTO_MODES[0] if live else "full"

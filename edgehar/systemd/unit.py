@@ -16,6 +16,7 @@ UNIT = "edgehar.service"
 STATE = Path("/var/lib/edgehar")
 ENVIRONMENT_FILE = Path("/etc/edgehar/environment")
 _SYSTEM_UNITS, _USER_UNITS = Path("etc/systemd/system"), Path("systemd/user")
+_PACKAGED_UNITS = Path("usr/lib/systemd/system")
 # If no camera gives frames for this long, systemd restarts the program, which helps some USB cameras.
 WATCHDOG_S = 180
 _USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,30}")
@@ -93,6 +94,12 @@ def unit_path(*, user: bool, root: Path = Path("/")) -> Path:
     return (given if given.is_absolute() else Path("~/.config").expanduser()) / _USER_UNITS / UNIT
 
 
+def packaged_unit(root: Path = Path("/")) -> Path | None:
+    """Return the path of the unit that a Debian package has installed, or None."""
+    path = root / _PACKAGED_UNITS / UNIT
+    return path if path.exists() else None
+
+
 def _closed_part(path: Path) -> Path | None:
     """Return the first part of a path that not everyone may access."""
     for folder in reversed(path.parents):
@@ -125,7 +132,7 @@ def _quoted(path: Path) -> str:
 
 
 _UNIT = """\
-# Written by `edgehar service install`. Make changes with: systemctl {scope}edit edgehar
+# Make changes with: systemctl {scope}edit edgehar
 [Unit]
 Description=edgehar: human action recognition
 {order}# Restart without limit, however often it fails.

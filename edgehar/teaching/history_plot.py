@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgehar import drawing
 from edgehar.errors import ConfigError
 from edgehar.files import whole_file
 
@@ -37,10 +38,8 @@ def draw(path: Path, series: Mapping[str, Series], manifest: Manifest) -> None:
     """Draw the highest smoothed score of an action in every hour, of the last 31 days at most, in UTC.
 
     Raises:
-        ConfigError: there is nothing to draw, or the picture cannot be encoded.
+        ConfigError: there is nothing to draw.
     """
-    import cv2
-
     columns = [i for i, label in enumerate(manifest.labels) if label not in manifest.decision.background]
     panels = [_panel(name, _hourly(found, columns)) for name, found in series.items() if len(found.times_s) and columns]
     if not panels:
@@ -48,11 +47,9 @@ def draw(path: Path, series: Mapping[str, Series], manifest: Manifest) -> None:
     height = max(panel.shape[0] for panel in panels)
     row = [np.pad(panel, ((0, height - len(panel)), (0, 0), (0, 0)), constant_values=255) for panel in panels]
     labels = ", ".join(manifest.labels[i] for i in columns)
-    encoded, content = cv2.imencode(".png", np.concatenate([_legend(labels, len(row)), np.concatenate(row, axis=1)]))
-    if not encoded:
-        raise ConfigError(f"{path}: the picture cannot be encoded; name a file that ends in .png")
+    content = drawing.png(np.concatenate([_legend(labels, len(row)), np.concatenate(row, axis=1)]))
     with whole_file(path) as temporary:
-        temporary.write_bytes(content.tobytes())
+        temporary.write_bytes(content)
 
 
 def _hourly(found: Series, columns: list[int]) -> dict[int, float]:
@@ -85,7 +82,7 @@ def _legend(labels: str, panels: int) -> npt.NDArray[np.uint8]:
     for number, (least, colour) in enumerate(_CLASSES):
         left = 12 + 96 * number
         _cell(legend, (left, 36), colour)
-        _text(legend, f"{least:g} and up", (left + _CELL_WIDTH + 4, 49), size=0.36)
+        _text(legend, f"{least:g} and up", (left + _CELL_WIDTH + 4, 49), size=11)
     return legend
 
 
@@ -100,7 +97,5 @@ def _cell(picture: npt.NDArray[np.uint8], place: tuple[int, int], colour: tuple[
     picture[top : top + _CELL_HEIGHT - 2, left : left + _CELL_WIDTH - 2] = colour
 
 
-def _text(picture: npt.NDArray[Any], text: str, place: tuple[int, int], size: float = 0.42) -> None:
-    import cv2
-
-    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, _INK, 1, cv2.LINE_AA)
+def _text(picture: npt.NDArray[np.uint8], text: str, place: tuple[int, int], size: float = 13) -> None:
+    drawing.write(picture, text, place, size, _INK)

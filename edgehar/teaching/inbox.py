@@ -40,6 +40,7 @@ _FEATURES, _CLIP, _FACTS = ".npy", ".mp4", ".json"
 _PARTIAL = ".tmp"
 _LARGEST_FACTS = 1 << 20
 # Of a moment: time, why, and a number if several have both.
+_FOLDER = re.compile(r"[A-Za-z0-9_-]+")
 _NAME = re.compile(r"[0-9]{8}T[0-9]*-(event|unsure|unusual|random)(-[0-9]+)?")
 
 
@@ -190,6 +191,13 @@ class Inbox:
             if item.id == item_id:
                 return item
         raise ConfigError(f"{self.folder}: no moment {item_id!r}; list them with: edgehar label {self.folder} --list")
+
+    def get(self, item_id: str) -> Item | None:
+        """Return a moment by its id, without reading the others; None if there is none."""
+        folder, _, name = item_id.partition("/")
+        if not (_FOLDER.fullmatch(folder) and _NAME.fullmatch(name)):
+            return None
+        return self._item(self.folder / folder / f"{name}{_FACTS}")
 
     def add(self, facts: Facts, features: npt.NDArray[np.int8], clip: Path | None = None) -> Item:
         """Add a moment.

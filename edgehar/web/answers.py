@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from edgehar.teaching.firing import Fired
+
 
 class Problem(msgspec.Struct, frozen=True):
     """Why a request was refused.
@@ -81,6 +83,7 @@ class LiveState(msgspec.Struct, frozen=True):
         scores: score of each class.
         event: label of the event that goes on now; None if there is none.
         event_since: when that began (UTC, ISO 8601).
+        region: the part of the frame that pictures show: left, top, width and height in shares; None for all of it.
     """
 
     camera: str
@@ -91,6 +94,7 @@ class LiveState(msgspec.Struct, frozen=True):
     scores: dict[str, float]
     event: str | None
     event_since: str | None
+    region: list[float] | None
 
 
 class Strip(msgspec.Struct, frozen=True):
@@ -212,29 +216,22 @@ class EventDetail(msgspec.Struct, frozen=True):
     model: str
 
 
-class LabelPeaks(msgspec.Struct, frozen=True):
-    """Peak scores of the events with one label.
+class ThresholdCounts(msgspec.Struct, frozen=True):
+    """Events that other thresholds would have started.
 
     Attributes:
-        day: of the last 24 hours.
-        week: of the last 7 days.
+        source: "history": every answer of the model that runs now, by the rules in force. "recordings": the peaks of
+            recorded events, which say nothing about thresholds below the one they were recorded with. "none": neither
+            is kept.
+        day_s: time that the history watched in the last 24 hours, in seconds; None of recordings.
+        week_s: the same of the last seven days.
+        labels: the counts of each label that may open an event.
     """
 
-    day: list[float]
-    week: list[float]
-
-
-class Peaks(msgspec.Struct, frozen=True):
-    """Events whose peak reaches a threshold.
-
-    Attributes:
-        source: "recordings": recorded events, which say nothing about thresholds below the one they were recorded
-            with. "none": nothing is recorded.
-        labels: the peaks, by label.
-    """
-
-    source: Literal["recordings", "none"]
-    labels: dict[str, LabelPeaks]
+    source: Literal["history", "recordings", "none"]
+    day_s: float | None
+    week_s: float | None
+    labels: dict[str, Fired]
 
 
 class Output(msgspec.Struct, frozen=True):

@@ -31,7 +31,7 @@ class WebCamera:
         key: its name in addresses of pages, and of its folder of recordings.
         read_manifest: returns that of its model, which may change while the run goes on.
         bundle_path: returns the path of that model.
-        view: what may be shown of its picture.
+        read_view: returns what may be shown of its picture, which may change while the run goes on.
         frame: returns the newest frame; None before the first.
         take_input: has a function called once with the next input of the network, by the thread that classifies.
         state: returns the state of its stream.
@@ -43,7 +43,7 @@ class WebCamera:
     key: str
     read_manifest: Callable[[], Manifest]
     bundle_path: Callable[[], Path]
-    view: View
+    read_view: Callable[[], View]
     frame: Callable[[], Frame | None]
     take_input: Callable[[TakeInput], object]
     state: Callable[[], StreamState]
@@ -54,6 +54,11 @@ class WebCamera:
     def manifest(self) -> Manifest:
         """That of the model now."""
         return self.read_manifest()
+
+    @property
+    def view(self) -> View:
+        """What may be shown of its picture now."""
+        return self.read_view()
 
     @property
     def actions(self) -> list[str]:

@@ -14,7 +14,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import Response
 
 from edgehar.web.answers import Problem
-from edgehar.web.options import is_loopback
+from edgehar.web.options import is_loopback, plain_address
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -36,6 +36,7 @@ SECURITY_HEADERS = {
     "media-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -74,7 +75,9 @@ def json_response(value: Any, status: int = 200, headers: dict[str, str] | None 
 class Guard:
     """Checks host, session, origin and size of each request before the pages see it."""
 
-    def __init__(self, app: ASGIApp, sessions: Sessions, *, has_password: bool, prefix: str = "") -> None:
+    def __init__(
+        self, app: ASGIApp, sessions: Sessions, *, has_password: bool, prefix: str = "", proxy: str | None = None
+    ) -> None:
         """Guard an application.
 
         Args:
@@ -82,7 +85,9 @@ class Guard:
             sessions: who is logged in.
             has_password: False if everyone who reaches the address may see everything.
             prefix: path under which a reverse proxy passes requests on.
+            proxy: address of a proxy that logs visitors in; only this address is answered. None if there is none.
         """
+        self._proxy = None if proxy is None else plain_address(proxy)
         self._app, self._sessions, self._has_password, self._prefix = app, sessions, has_password, prefix
         # Without a password there are no sessions, but other sites must still not know this.
         self._csrf = secrets.token_urlsafe(24)
@@ -120,7 +125,9 @@ class Guard:
             raise RefusedError(431, "too-large", f"the headers are larger than {MOST_HEAD_BYTES} bytes")
         self._remove_prefix(scope)
         headers = Headers(scope=scope)
-        if not self._has_password:
+        if self._proxy is not None:
+            _check_proxy(scope, self._proxy)
+        elif not self._has_password:
             _check_host(headers.get("host", ""))
         token = _cookie(headers.get("cookie", ""))
         session = self._sessions.find(token) if token and self._has_password else None
@@ -192,6 +199,13 @@ async def read_json(request: Request, kind: type[Any]) -> Any:
         return msgspec.json.decode(await read_body(request), type=kind)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise RefusedError(422, "invalid", f"the body is not valid: {error}") from None
+
+
+def _check_proxy(scope: Scope, proxy: str) -> None:
+    """Refuse whoever goes around the proxy that logs visitors in."""
+    client = scope.get("client")
+    if client is None or plain_address(client[0]) != proxy:
+        raise RefusedError(403, "proxy", "only requests through web.trusted_proxy are answered")
 
 
 def _check_host(host: str) -> None:

@@ -56,6 +56,14 @@ class WebOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             extra={"words": "empty, or a path such as /edgehar"},
         ),
     ] = ""
+    trusted_proxy: Annotated[
+        Annotated[str, Meta(min_length=2, max_length=45)] | None,
+        Meta(
+            description="Address of a proxy that logs visitors in, such as Home Assistant's ingress. Only this address "
+            "is answered, and no password is needed.",
+            examples=["172.30.32.2"],
+        ),
+    ] = None
     language: Annotated[
         Literal["auto", "en", "de", "ru", "kk"],
         Meta(description="Language of the pages; by default the one that the browser asks for."),
@@ -76,10 +84,12 @@ class WebOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError("password_hash and password_file are both set; keep one")
         if self.key_file is not None and self.cert_file is None:
             raise ValueError("key_file is set without cert_file; set both")
+        if self.trusted_proxy is not None and plain_address(self.trusted_proxy) is None:
+            raise ValueError(f"trusted_proxy is {self.trusted_proxy!r}, it must be an IP address such as 172.30.32.2")
         if self.listen is None:
             return
         host, _ = address_of(self.listen)
-        if not self.has_password and not is_loopback(host):
+        if not self.has_password and self.trusted_proxy is None and not is_loopback(host):
             raise ValueError(
                 "listen is open to other machines, which needs a password; run edgehar web password --out FILE and set "
                 "password_file, or listen on 127.0.0.1"
@@ -97,6 +107,16 @@ def address_of(listen: str) -> tuple[str, int]:
     if not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65_536:
         raise ConfigError(f"web: listen must be HOST:PORT, for example {DEFAULT_LISTEN}")
     return host, int(port)
+
+
+def plain_address(text: str) -> str | None:
+    """Return an IP address in its shortest form, an IPv4 address in IPv6 as IPv4; None if it is not an address."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(address if mapped is None else mapped)
 
 
 def is_loopback(host: str) -> bool:

@@ -12,13 +12,15 @@ from edgehar.web.guard import set_cookie, visitor_of
 from edgehar.web.texts import LANGUAGES, catalogue, choose_language, text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import jinja2
     from starlette.requests import Request
 
     from edgehar.web.services import Services
 
 LANGUAGE_COOKIE = "edgehar-language"
-_SECTIONS = (("live", ""), ("events", "events"), ("status", "status"), ("settings", "settings"))
+SECTIONS = (("live", ""), ("events", "events"), ("teach", "teach"), ("status", "status"), ("settings", "settings"))
 
 
 def language_of(request: Request, services: Services) -> str:
@@ -30,7 +32,15 @@ def language_of(request: Request, services: Services) -> str:
     )
 
 
-def page(request: Request, services: Services, name: str, *, status: int = 200, **values: Any) -> Response:
+def page(
+    request: Request,
+    services: Services,
+    name: str,
+    *,
+    status: int = 200,
+    sections: Sequence[tuple[str, str]] = SECTIONS,
+    **values: Any,
+) -> Response:
     """Return a page.
 
     Args:
@@ -38,6 +48,7 @@ def page(request: Request, services: Services, name: str, *, status: int = 200, 
         services: for language and password.
         name: of the template, and of its entry in the menu.
         status: HTTP status.
+        sections: name and path of each entry of the menu.
         values: for the template.
     """
     language = language_of(request, services)
@@ -51,7 +62,7 @@ def page(request: Request, services: Services, name: str, *, status: int = 200, 
             languages=LANGUAGES,
             t=functools.partial(text, language),
             texts=_for_script(language),
-            sections=_SECTIONS,
+            sections=sections,
             root=root_of(request),
             csrf=visitor.csrf or "",
             can_log_out=visitor.session is not None,

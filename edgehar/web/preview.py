@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from edgehar import drawing
 from edgehar._ring import Resizer
 from edgehar.frames import Frame, PixelFormat
 
@@ -35,6 +36,8 @@ class Preview:
         self._size = (0, 0)
         self._resizer: Resizer | None = None
         self._hidden: npt.NDArray[np.bool_] | None = None
+        # One buffer for all pictures: uint8 `(height, width, 3)`, red, green, blue.
+        self._pixels = np.empty((0, 0, 3), np.uint8)
 
     def bgr(self, frame: Frame) -> Image:
         """Return the picture: uint8 `(height, width, 3)`, blue, green, red.
@@ -42,20 +45,23 @@ class Preview:
         Raises:
             ValueError: pictures are off, or the frame's size is out of range.
         """
+        return np.ascontiguousarray(self._rgb(frame)[..., ::-1])
+
+    def _rgb(self, frame: Frame) -> Image:
         if self._view.pictures == "none":
             raise ValueError("pictures are off")
         if (frame.height, frame.width) != self._size:
             self._fit(frame.height, frame.width)
         assert self._resizer is not None
-        pixels = np.asarray(self._resizer.resize(frame), np.uint8)
+        pixels = self._pixels
+        self._resizer.resize_into(frame, pixels)
         if self._hidden is not None:
             pixels[self._hidden] = 0
-        bgr = np.ascontiguousarray(pixels[..., ::-1])
-        return _enlarged(bgr, self._longest_px) if self._view.pictures == "blurred" else bgr
+        return _enlarged(pixels, self._longest_px) if self._view.pictures == "blurred" else pixels
 
     def jpeg(self, frame: Frame) -> bytes | None:
         """Return the picture as a JPEG file; None if pictures are off."""
-        return None if self._view.pictures == "none" else _jpeg(self.bgr(frame))
+        return None if self._view.pictures == "none" else drawing.jpeg(self._rgb(frame), _QUALITY, order="RGB")
 
     def close(self) -> None:
         """Free the memory of the kernel."""
@@ -70,6 +76,7 @@ class Preview:
         share = min(1.0, longest / max(height * high, width * wide))
         rows, columns = (max(_LEAST_PX, round(side * share)) for side in (height * high, width * wide))
         self._resizer = Resizer(rows, columns, dtype="uint8", region=self._view.region)
+        self._pixels = np.empty((rows, columns, 3), np.uint8)
         self._hidden = None
         if self._view.masks:
             mask = Frame(self._view.mask_frame(height, width), PixelFormat.GRAY8, 0.0, 0.0, 0)
@@ -90,8 +97,6 @@ def input_png(codes: npt.NDArray[np.int8], manifest: Manifest, view: View) -> by
     """
     if view.pictures == "none":
         return None
-    import cv2
-
     looks = codes if codes.ndim == 4 else codes[np.newaxis]
     codes = np.hstack(list(looks[:1] if view.pictures == "blurred" else looks))
     quantization = manifest.quantization.input
@@ -101,22 +106,12 @@ def input_png(codes: npt.NDArray[np.int8], manifest: Manifest, view: View) -> by
     levels = np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)[..., ::-1]
     longest = max(levels.shape[:2])
     if view.pictures == "blurred" and longest > _BLOCKS:
-        size = tuple(max(1, round(side * _BLOCKS / longest)) for side in (levels.shape[1], levels.shape[0]))
-        levels = cv2.resize(np.ascontiguousarray(levels), size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    return bytes(cv2.imencode(".png", np.ascontiguousarray(levels))[1].tobytes())
-
-
-def _jpeg(pixels: Image) -> bytes:
-    import cv2
-
-    _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    return encoded.tobytes()
+        width, height = (max(1, round(side * _BLOCKS / longest)) for side in (levels.shape[1], levels.shape[0]))
+        levels = drawing.resized(levels, width, height, "area")
+    return drawing.png(levels)
 
 
 def _enlarged(pixels: Image, longest_px: int) -> Image:
-    import cv2
-
     height, width = pixels.shape[:2]
     factor = max(1, longest_px // max(height, width))
-    size = (width * factor, height * factor)
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+    return drawing.repeated(pixels, width * factor, height * factor)

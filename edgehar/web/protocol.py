@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
+    from edgehar.web.handshakes import HandshakeLimit
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -20,16 +22,19 @@ class Limits:
     Attributes:
         head_s: deadline of the head of a request, from its first byte or the connection on, in seconds.
         connections: at a time. A new one beyond this ends the oldest that waits for nothing.
+        handshakes: of TLS that are not finished, at a time. A new one beyond this ends the oldest.
     """
 
     head_s: float = 10.0
     connections: int = 256
+    handshakes: int = 32
 
 
 class Protocol(H11Protocol):
     """One connection."""
 
     limits: ClassVar[Limits] = Limits()
+    handshakes: ClassVar[HandshakeLimit | None] = None
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], **options: Any) -> None:
         """Take what uvicorn passes."""
@@ -40,6 +45,8 @@ class Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the deadline of the first head, and make room for this connection."""
         super().connection_made(transport)
+        if self.handshakes is not None:
+            self.handshakes.finished(transport.get_extra_info("peername"))
         self._start_deadline()
         if len(self.connections) > self.limits.connections:
             idle = [other for other in self.connections if isinstance(other, Protocol) and not other.is_busy]
@@ -86,6 +93,6 @@ class Protocol(H11Protocol):
             self.transport.close()
 
 
-def protocol_of(limits: Limits) -> type[Protocol]:
+def protocol_of(limits: Limits, handshakes: HandshakeLimit | None = None) -> type[Protocol]:
     """Return the protocol with these limits: uvicorn makes its objects itself."""
-    return type("Protocol", (Protocol,), {"limits": limits})
+    return type("Protocol", (Protocol,), {"limits": limits, "handshakes": handshakes})

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import datetime
 import re
-import zoneinfo
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgehar.errors import ConfigError
 from edgehar.recording.seal import SUFFIX
 from edgehar.recording.store import Archive, safe_name
 from edgehar.teaching.labels import read_label
-from edgehar.web.answers import EventInfo, EventPage, LabelInfo, LabelPeaks
+from edgehar.web.answers import EventInfo, EventPage, LabelInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +71,9 @@ def day_span(day: str, zone: str) -> tuple[datetime.datetime, datetime.datetime]
     Raises:
         ConfigError: there is no such day or zone.
     """
+    # Only a filter by day needs it, and it takes memory.
+    import zoneinfo
+
     try:
         midnight = datetime.datetime.combine(datetime.date.fromisoformat(day), datetime.time.min)
         place = zoneinfo.ZoneInfo(zone)
@@ -96,6 +98,19 @@ class _Found:
     line: Line
     began: datetime.datetime
     label: str
+
+
+@dataclass(frozen=True)
+class LabelPeaks:
+    """Peak scores of the events with one label.
+
+    Attributes:
+        day: of the last 24 hours.
+        week: of the last 7 days.
+    """
+
+    day: list[float] = field(default_factory=list)
+    week: list[float] = field(default_factory=list)
 
 
 class Recordings:
@@ -180,7 +195,7 @@ class Recordings:
                 break
             if found.line.path.partition("/")[0] == camera and found.id == found.id[:36]:
                 info = self._info(found)
-                of_label = peaks.setdefault(info.label, LabelPeaks([], []))
+                of_label = peaks.setdefault(info.label, LabelPeaks())
                 of_label.week.append(info.peak_score or 0.0)
                 if found.began >= day:
                     of_label.day.append(info.peak_score or 0.0)

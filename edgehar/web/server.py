@@ -61,6 +61,8 @@ class WebServer:
         self.url = f"{'http' if self._tls is None else 'https'}://{shown}:{port}{options.prefix}/"
         self._socket = _listen(host, port)
         self._open_to = "" if is_loopback(host) else ", open to every machine that can reach it"
+        if options.trusted_proxy is not None:
+            self._open_to = f", for the proxy at {options.trusted_proxy} only"
         self._server: uvicorn.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._work, name="edgehar-web", daemon=True)
@@ -95,11 +97,17 @@ class WebServer:
         import uvicorn
 
         from edgehar.web.guard import MOST_HEAD_BYTES
+        from edgehar.web.handshakes import HandshakeLimit, LimitedSocket
         from edgehar.web.protocol import Limits, protocol_of
 
+        limits = self._limits or Limits()
+        handshakes = None
+        if self._tls is not None:
+            handshakes = HandshakeLimit(limits.handshakes)
+            self._socket = LimitedSocket.of(self._socket, handshakes)
         config = uvicorn.Config(
             self._site.app(),
-            http=protocol_of(self._limits or Limits()),
+            http=protocol_of(limits, handshakes),
             ws="none",
             lifespan="off",
             log_config=None,

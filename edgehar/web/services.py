@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgehar.health.monitor import Monitor
+    from edgehar.teaching.firing import Firings
     from edgehar.web.answers import SettingsInfo, SettingsResult
     from edgehar.web.board import Board
     from edgehar.web.camera import WebCamera
+    from edgehar.web.classroom import Classroom, Teacher
     from edgehar.web.live import LiveFeed
     from edgehar.web.options import WebOptions
     from edgehar.web.passwords import Password, Throttle
@@ -67,6 +69,16 @@ class Examiner(Protocol):
         """End a check that goes on."""
 
 
+class Counter(Protocol):
+    """Counts the events that other thresholds would have started."""
+
+    def count(self, question: bytes) -> bytes:
+        """Answer a question of `edgehar.teaching.firing`; both are JSON. Takes seconds."""
+
+    def stop(self) -> None:
+        """End a count that goes on."""
+
+
 class Explainer(Protocol):
     """Says what an answer rests on."""
 
@@ -85,11 +97,15 @@ class Tools:
         examiner: checks the device; None if that is not possible.
         settings: the settings; None if they cannot be shown.
         explainer: explains clips; None if that is not possible.
+        counter: counts events at other thresholds; None if that is not possible.
+        teacher: runs lessons; None if that is not possible.
     """
 
     examiner: Examiner | None = None
     settings: SettingsFile | None = None
     explainer: Explainer | None = None
+    counter: Counter | None = None
+    teacher: Teacher | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +117,8 @@ class Parts:
         board: the newest answers and events.
         monitor: counts of the outputs.
         folder: where events are recorded; None if they are not.
+        history: folder of the cameras' histories; None if no scores are kept.
+        classroom: labels, lessons and models; None if nothing can be taught.
         uploads: whether recordings are uploaded.
         tools: what the command line gives.
         reload: has the run read its configuration again.
@@ -111,6 +129,8 @@ class Parts:
     board: Board
     monitor: Monitor
     folder: Path | None = None
+    history: Path | None = None
+    classroom: Classroom | None = None
     uploads: bool = False
     tools: Tools = Tools()
     reload: Callable[[], object] = lambda: None
@@ -133,6 +153,9 @@ class Services:
         checking: held while a password is checked, because each check takes 19 MiB.
         reading: held while recordings are read.
         examining: held while the device is checked or a clip is explained.
+        teaching: held while labels and models are read or changed.
+        counting: held while events at other thresholds are counted.
+        counts: the latest of these counts by their question, each with the monotonic time of it.
         reasons: the latest explanations, by the id of the event.
         started: when the run began (UTC, ISO 8601).
     """
@@ -148,6 +171,9 @@ class Services:
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     examining: asyncio.Lock = field(default_factory=asyncio.Lock)
+    teaching: asyncio.Lock = field(default_factory=asyncio.Lock)
+    counting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    counts: dict[bytes, tuple[float, Firings]] = field(default_factory=dict)
     reasons: dict[str, bytes] = field(default_factory=dict)
     started: str = field(default_factory=utc_now)
 

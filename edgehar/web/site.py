@@ -16,17 +16,18 @@ from starlette.staticfiles import StaticFiles
 
 from edgehar.web import pages
 from edgehar.web.answers import Problem
-from edgehar.web.api import cameras, events, openapi, session, settings, status
+from edgehar.web.api import cameras, events, openapi, session, settings, status, teach
 from edgehar.web.api.operation import BASE, Operation
 from edgehar.web.guard import Guard, RefusedError, json_response
 from edgehar.web.live import LiveFeed
+from edgehar.web.pages import SECTIONS
 from edgehar.web.passwords import Password, Throttle
 from edgehar.web.recordings import Recordings
 from edgehar.web.services import Services
 from edgehar.web.sessions import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
     from starlette.types import ASGIApp
@@ -43,11 +44,31 @@ OPERATIONS: tuple[Operation, ...] = (
     *events.OPERATIONS,
     *status.OPERATIONS,
     *settings.OPERATIONS,
+    *teach.OPERATIONS,
 )
 
 
 class Site:
-    """All pages of one run."""
+    """All pages of one run.
+
+    Attributes:
+        pages: path and template of each page.
+        sections: name and path of each entry of the menu.
+        operations: of the API.
+    """
+
+    pages: Sequence[tuple[str, str]] = (
+        ("/", "live"),
+        ("/login", "login"),
+        ("/events", "events"),
+        ("/events/{id}", "event"),
+        ("/teach", "teach"),
+        ("/status", "status"),
+        ("/settings", "settings"),
+        ("/cameras/{camera}", "camera"),
+    )
+    sections: Sequence[tuple[str, str]] = SECTIONS
+    operations: tuple[Operation, ...] = OPERATIONS
 
     def __init__(
         self,
@@ -94,22 +115,19 @@ class Site:
         """Return the ASGI application."""
         services = self._services
         routes = [
-            Route("/", self._page("live")),
-            Route("/login", self._page("login")),
-            Route("/events", self._page("events")),
-            Route("/events/{id}", self._page("event")),
-            Route("/status", self._page("status")),
-            Route("/settings", self._page("settings")),
-            Route("/cameras/{camera}", self._page("camera")),
+            *(Route(path, self._page(name)) for path, name in self.pages),
             Route("/manifest.webmanifest", self._bound(_manifest)),
-            Route(f"{BASE}/openapi.json", _openapi),
-            *(Route(BASE + o.path, self._bound(o.handler), methods=[o.method]) for o in OPERATIONS),
+            Route(f"{BASE}/openapi.json", self._openapi),
+            *(Route(BASE + o.path, self._bound(o.handler), methods=[o.method]) for o in self.operations),
             Mount("/static", _Static(packages=[("edgehar.web", "static")])),
         ]
         app = Starlette(routes=routes, exception_handlers={HTTPException: self._not_found, Exception: _failed})
         app.router.redirect_slashes = False
         has_password = services.password is not None
-        return Guard(app, services.sessions, has_password=has_password, prefix=services.options.prefix)
+        options = services.options
+        return Guard(
+            app, services.sessions, has_password=has_password, prefix=options.prefix, proxy=options.trusted_proxy
+        )
 
     async def end_streams(self) -> None:
         """End the live streams, so that the server can stop."""
@@ -118,14 +136,14 @@ class Site:
     def close(self) -> None:
         """End what goes on in the background, and free the threads."""
         tools = self._services.parts.tools
-        for tool in (tools.examiner, tools.explainer):
+        for tool in (tools.examiner, tools.explainer, tools.counter, tools.teacher):
             if tool is not None:
                 tool.stop()
         self._services.executor.shutdown(wait=False, cancel_futures=True)
 
     def _page(self, name: str) -> Callable[[Request], Response]:
         async def show(request: Request) -> Response:
-            return pages.page(request, self._services, name)
+            return pages.page(request, self._services, name, sections=self.sections)
 
         return show  # type: ignore[return-value]
 
@@ -142,7 +160,10 @@ class Site:
         assert isinstance(error, HTTPException)
         if request.scope["path"].startswith("/api/"):
             return json_response(Problem(str(error.detail), "http"), error.status_code)
-        return pages.page(request, self._services, "missing", status=error.status_code)
+        return pages.page(request, self._services, "missing", status=error.status_code, sections=self.sections)
+
+    async def _openapi(self, _: Request) -> Response:
+        return json_response(_document(self.operations))
 
 
 class _Static(StaticFiles):
@@ -159,13 +180,9 @@ async def _manifest(request: Request, services: Services) -> Response:
     return pages.manifest(request, services)
 
 
-async def _openapi(_: Request) -> Response:
-    return json_response(_document())
-
-
 @functools.cache
-def _document() -> dict[str, object]:
-    return openapi.document(OPERATIONS)
+def _document(operations: tuple[Operation, ...]) -> dict[str, object]:
+    return openapi.document(operations)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

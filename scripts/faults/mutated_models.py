@@ -161,7 +161,7 @@ def _in_fork(bundle: ModelBundle) -> str:
 
     def examine() -> int:
         resource.setrlimit(resource.RLIMIT_AS, (4 << 30, resource.RLIM_INFINITY))
-        problem = trial.examine(bundle.path)
+        problem = trial.examine(bundle.path, trial._digest(bundle))  # noqa: SLF001
         print(problem, file=sys.stderr)
         return 1 if problem else 0
 
@@ -200,7 +200,8 @@ def _warm_up(model: str) -> None:
     # Only whether it runs matters here.
     suite._QUICK = timing.Protocol(rounds=1, turn_s=1e-4)  # noqa: SLF001
     suite.pool_bytes = lambda *_: 4_000_000
-    code, text = _forked(lambda: int(bool(trial.examine(ModelBundle.open(model).path))))
+    bundle = ModelBundle.open(model)
+    code, text = _forked(lambda: int(bool(trial.examine(bundle.path, trial._digest(bundle)))))  # noqa: SLF001
     assert code == 0, text
     import edgehar.cli.main
     import edgehar.inspect.report

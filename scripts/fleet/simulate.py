@@ -6,7 +6,7 @@ Each device connects with its own client id and last will, and again if the brok
 bytes for each device and hour.
 
 Devices follow the orders of `edgehar fleet push`, but fetch no file. After a moment they report that they run the
-model, and a share of them (--failing) that they left it again.
+model, and a share of them (--failing) that they left it again. They take settings at once, or refuse them (--failing).
 
     scripts/fleet/simulate.py mqtt://user@127.0.0.1/edgehar --devices 1000 --seconds 60
 """
@@ -77,6 +77,8 @@ class SimulatedDevice:
         self.order = order
         if order.action == "rollback":
             self._run(SHA256, OrderState.ROLLED_BACK)
+        elif order.action == "config":
+            self._report(OrderState.REFUSED if self.fails else OrderState.ACTIVE, "no such label" if self.fails else "")
         else:
             self._report(OrderState.FETCHING)
             self.due["fetched"] = time.monotonic() + self.random.uniform(0.5, 2.0)
@@ -208,7 +210,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--update-every", type=float, default=30.0, help="seconds between two status records (30)")
     parser.add_argument("--alarms-per-day", type=float, default=10.0, help="mean of each device (10)")
-    parser.add_argument("--failing", type=float, default=0.0, help="share of devices that leave a pushed model (0)")
+    parser.add_argument("--failing", type=float, default=0.0, help="share that leaves a model or refuses settings (0)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     broker, random_source = read_broker(MqttOptions(url=args.url)), random.Random(args.seed)  # noqa: S311 - no secret

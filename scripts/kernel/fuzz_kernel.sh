@@ -21,7 +21,7 @@ build() {
     compiler=$3
     shift 3
     mkdir "$folder"
-    "$compiler" -O2 -std=c11 -Wall -Wextra -I"$root/ext" $harness_flags -c "$root/scripts/fuzz_kernel.c" \
+    "$compiler" -O2 -std=c11 -Wall -Wextra -I"$root/ext" $harness_flags -c "$root/scripts/kernel/fuzz_kernel.c" \
         -o "$folder/harness.o"
     for source in "$root"/ext/*.c; do
         name=$(basename "$source" .c)

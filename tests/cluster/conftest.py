@@ -36,6 +36,14 @@ class Node:
         with self.log.open("w") as log:
             self.process = subprocess.Popen([*command, "--block", *arguments], stdout=log, stderr=subprocess.STDOUT)
 
+    def wait(self):
+        """Wait until the node has joined."""
+        deadline_s = time.monotonic() + 180
+        while "Ray runtime started" not in (log := self.log.read_text()):
+            assert time.monotonic() < deadline_s, f"the node has not joined: {log}"
+            assert self.process.poll() is None, log
+            time.sleep(0.1)
+
     def kill(self):
         """Kill the node's processes, children first, as a power cut would."""
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -59,28 +67,13 @@ class Cluster:
         self.address = f"{self.host}:{port}"
         head = ("--head", f"--port={port}", f"--temp-dir={self.folder}", "--include-dashboard=false")
         self.nodes = [Node(self.folder, *head, f"--node-ip-address={self.host}")]
-        self.wait(1)
+        self.nodes[0].wait()
 
     def add_node(self):
         """Start a node and wait until it has joined; returns it."""
         self.nodes.append(Node(self.folder, f"--address={self.address}", f"--node-ip-address={self.host}"))
-        self.wait(len(self.nodes))
+        self.nodes[-1].wait()
         return self.nodes[-1]
-
-    def wait(self, count):
-        """Wait until as many nodes are alive."""
-        from ray._raylet import GcsClient
-
-        deadline_s = time.monotonic() + 180
-        while True:
-            assert time.monotonic() < deadline_s, "the nodes have not joined"
-            for node in self.nodes:
-                assert node.process.poll() is None, node.log.read_text()
-            with contextlib.suppress(Exception):
-                infos = GcsClient(address=self.address).get_all_node_info()
-                if sum(info.state == 0 for info in infos.values()) >= count:
-                    return
-            time.sleep(0.2)
 
     def stop(self):
         """Kill every node, the head last."""

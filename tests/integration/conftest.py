@@ -1,8 +1,9 @@
-"""Fixtures that several files share: receivers of webhooks, and clips in groups."""
+"""Fixtures that several files share: receivers of webhooks, clips in groups, and visits to the pages."""
 
 import pytest
 from support.helpers import flat_frames, write_video
 from support.receiver import Receiver, ReceiverProgram
+from support.web_visits import browser, classroom, folder, size, tools  # noqa: F401
 
 from edgehar.credentials import Secret
 from edgehar.sinks.spool.options import SpoolOptions
@@ -53,12 +54,12 @@ _LEVELS = {"bright": (220, 210, 40), "dark": (30, 50, 215)}
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
     """Two of three clips of each label look like their label; those of a place are a group."""
-    folder = tmp_path_factory.mktemp("clips")
+    root = tmp_path_factory.mktemp("clips")
     rows = ["clip,label,group"]
     for label, levels in _LEVELS.items():
-        (folder / label).mkdir()
+        (root / label).mkdir()
         for number, level in enumerate(levels):
-            write_video(folder / label / f"{number}.mp4", flat_frames([level] * 20))
+            write_video(root / label / f"{number}.mp4", flat_frames([level] * 20))
             rows.append(f"{label}/{number}.mp4,{label},place{number}")
-    (folder / "groups.csv").write_text("\n".join(rows) + "\n")
-    return folder
+    (root / "groups.csv").write_text("\n".join(rows) + "\n")
+    return root

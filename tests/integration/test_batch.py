@@ -235,6 +235,7 @@ def test_workers_end_with_a_killed_batch(tiny_bundle, archive, logged, tmp_path)
         (["{archive}", "--out", "{table}"], ["exists", "--out"]),
         (["{empty}", "--out", "r.parquet"], ["holds no video file"]),
         (["@{empty}/none.txt", "--out", "r.parquet"], ["none.txt", "No such file"]),
+        (["@{circle}", "--out", "r.parquet"], ["circle.txt: lists itself"]),
         (["camera:0", "--out", "r.parquet"], ["camera:0", "edgehar-run"]),
         (["{archive}", "--out", "r.parquet", "--jobs", "0"], ["--jobs"]),
         (["{archive}", "--out", "r.parquet", "--ray", "127.0.0.1:1"], ["127.0.0.1:1", "no cluster answers"]),
@@ -244,7 +245,9 @@ def test_wrong_usage(tiny_bundle, archive, table, tmp_path, arguments, fragments
     if "--ray" in arguments:
         pytest.importorskip("ray", reason="needs Ray: pip install 'edgehar[cluster]'")
     (tmp_path / "empty").mkdir()
-    names = {"archive": archive, "table": table, "empty": tmp_path / "empty"}
+    circle = table.with_name("circle.txt")
+    circle.write_text(f"{archive}\n@{circle}\n")
+    names = {"archive": archive, "table": table, "empty": tmp_path / "empty", "circle": circle}
     arguments = [argument.format(**names) for argument in arguments]
     before = table.read_bytes()
     done = run_command("edgehar", "batch", *arguments, "--model", tiny_bundle, cwd=tmp_path)

@@ -187,6 +187,28 @@ def test_a_push_that_a_device_refuses_stops(fleet_broker, env, pushed, tmp_path)
         assert model_names(env) == {"hall": "base"}
 
 
+def test_settings_are_pushed_and_rolled_back(fleet_broker, env, pushed, tmp_path):
+    config = device_config(tmp_path / "hall", fleet_broker, "hall")
+    before, file = config.read_text(), tmp_path / "night.toml"
+    file.write_text("[decision]\nthreshold = 0.875\n")
+    command = ["edgehar", "fleet", "config", file, "hall", "--key", tmp_path / "key", "--watch", 1, "--timeout", 60]
+    with running(env, "--config", config):
+        wait_until(lambda: listed(env).get("hall", {}).get("problems") == [])
+        done = run_command(*command, env=env, timeout_s=200)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "1 devices have them, 0 failed\n"
+        assert "threshold = 0.875" in config.read_text()
+        back = run_command("edgehar", "fleet", "rollback", "hall", env=env)
+        assert back.returncode == 0, back.stderr
+        assert config.read_text() == before
+        # Valid, but not for the labels of this model: the device says so, and the push stops.
+        file.write_text("[decision.thresholds]\nnoSuchLabel = 0.5\n")
+        done = run_command(*command, env=env, timeout_s=200)
+        assert_one_line_error(done, 1, "stopped and rolled back: 1 devices failed")
+        assert "noSuchLabel" in done.stderr
+        assert config.read_text() == before
+
+
 @contextlib.contextmanager
 def simulated(env, *arguments):
     """Twenty simulated devices, which are online."""

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from support.brokers import BASE
 from support.helpers import flat_frames, run_command, start_command, wait_until, write_video
 from support.paths import ROOT
+from support.private_runs import configuration, white_video
 from support.recordings import encode, event, files_of, moving_frames, recording, watch
-from support.web_site import Browser, LiveStream, free_port
 
 from edgehar.frames import Frame, PixelFormat, plane_shapes
 from edgehar.masks import View
@@ -34,7 +34,10 @@ STORY = ((2.0, event("start", 2.0)), (3.0, event("end", 2.0, 3.0)))
 def test_every_promise_is_held_by_a_test_of_its_name():
     promised = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "privacy.md").read_text()))
     assert promised
-    assert promised <= set(globals())
+    files = (ROOT / "tests" / "integration").glob("test_privacy*.py")
+    assert promised <= {
+        name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
 
 
 WATCHED = """
@@ -163,10 +166,6 @@ def decoded(path):
         return [frame.to_ndarray(format="bgr24") for frame in file.decode(video=0)]
 
 
-def white_video(folder, count=125, height=96, width=128):
-    return write_video(folder / "white.mp4", flat_frames([235] * count, height, width), codec="libx264")
-
-
 def test_a_masked_pixel_is_in_no_clip(tmp_path):
     view = View(MASKS)
     with recording(tmp_path / "rec", view) as (_, camera):
@@ -193,110 +192,6 @@ def test_outside_the_region_is_in_no_picture_or_clip(tmp_path):
     for frame in (*decoded(clip), cv2.imread(str(picture))):
         assert frame.shape == (96, 64, 3)
         assert frame[:, :60].max() <= 30
-
-
-def configuration(folder, bundle, text):
-    path = folder / "edgehar.toml"
-    path.write_text(f'model = "{bundle}"\noutput = "none"\n{textwrap.dedent(text)}')
-    path.chmod(0o600)
-    return path
-
-
-@pytest.mark.broker
-@pytest.mark.parametrize("pictures", ["full", "none"])
-def test_a_snapshot_over_mqtt_hides_what_is_hidden(tmp_path, tiny_bundle, broker, listen, pictures):
-    path = configuration(
-        tmp_path,
-        tiny_bundle,
-        f"""
-        pictures = "{pictures}"
-        [[camera]]
-        name = "hall"
-        source = "{white_video(tmp_path)}"
-        loop = true
-        realtime = true
-        region = [0.0, 0.0, 0.5, 1.0]
-        masks = [[[0.0, 0.0], [0.25, 0.0], [0.25, 1.0], [0.0, 1.0]]]
-        [mqtt]
-        url = "mqtt://{broker.USER}@127.0.0.1:{broker.port}/{BASE}"
-        commands = true
-        """,
-    )
-    listener = listen(broker, f"{BASE}/#")
-    process = start_command(
-        "edgehar-run", "--config", path, env={**os.environ, "EDGEHAR_MQTT_PASSWORD": broker.PASSWORD}
-    )
-    try:
-        listener.wait(lambda: listener.of("prediction"))
-        listener.publish(f"{BASE}/snapshot", "PRESS")
-        if pictures == "none":
-            assert any("pictures are off" in line for line in process.stderr)
-            assert listener.of("picture") == []
-            return
-        listener.wait(lambda: listener.of("picture"))
-    finally:
-        process.terminate()
-        process.communicate(timeout=300)
-    assert_cut_and_masked(listener.of("picture")[0])
-
-
-def assert_cut_and_masked(text):
-    picture = cv2.imdecode(np.frombuffer(text.encode(errors="surrogateescape"), np.uint8), cv2.IMREAD_COLOR)
-    assert picture.shape == (96, 64, 3)
-    assert picture[:, :28].max() <= 30
-    assert picture[:, 40:].min() >= 200
-
-
-def pictures_over_mqtt(tmp_path, tiny_bundle, broker, listen, settings):
-    """The pictures of events that a run of a white video publishes, with a region and a mask."""
-    path = configuration(
-        tmp_path,
-        tiny_bundle,
-        f"""
-        {settings}
-        [[camera]]
-        name = "hall"
-        source = "{white_video(tmp_path)}"
-        region = [0.0, 0.0, 0.5, 1.0]
-        masks = [[[0.0, 0.0], [0.25, 0.0], [0.25, 1.0], [0.0, 1.0]]]
-        """,
-    )
-    listener = listen(broker, f"{BASE}/#")
-    done = run_command("edgehar-run", "--config", path, env={**os.environ, "EDGEHAR_MQTT_PASSWORD": broker.PASSWORD})
-    assert done.returncode == 0, done.stderr
-    listener.wait(lambda: listener.of("availability") == ["online", "offline"])
-    assert listener.of("event")
-    return listener.of("event_picture")
-
-
-def mqtt_table(broker, more=""):
-    return f'[mqtt]\nurl = "mqtt://{broker.USER}@127.0.0.1:{broker.port}/{BASE}"\n{more}'
-
-
-@pytest.mark.broker
-def test_an_event_picture_over_mqtt_hides_what_is_hidden(tmp_path, tiny_bundle, broker, listen):
-    table = mqtt_table(broker, "pictures = true")
-    pictures = pictures_over_mqtt(tmp_path, tiny_bundle, broker, listen, table)
-    assert pictures
-    for picture in pictures:
-        assert_cut_and_masked(picture)
-
-
-@pytest.mark.broker
-@pytest.mark.parametrize(
-    ("top", "mqtt", "bottom"),
-    [
-        ("", "", ""),
-        ('pictures = "none"', "pictures = true", ""),
-        ("", "pictures = true", '[record]\ndirectory = "rec"\nmin_free_mb = 0\nseal_to = ["{key}"]'),
-    ],
-)
-def test_no_event_picture_over_mqtt_unless_allowed(tmp_path, tiny_bundle, broker, listen, top, mqtt, bottom):
-    if bottom:
-        pyrage = pytest.importorskip("pyrage", reason="needs the extra `seal`")
-        bottom = bottom.format(key=pyrage.x25519.Identity.generate().to_public())
-    settings = f"{top}\n{mqtt_table(broker, mqtt)}\n{bottom}"
-    assert pictures_over_mqtt(tmp_path, tiny_bundle, broker, listen, settings) == []
 
 
 def test_nothing_listens_unless_asked(tmp_path, tiny_bundle):
@@ -425,99 +320,3 @@ def everything_in(folder):
         with contextlib.suppress(FileNotFoundError):
             found.append(path.read_bytes())
     return b"".join(found)
-
-
-def inbox_of(folder, tiny_bundle, **settings):
-    """The files of the inbox of a run over three seconds of moving frames, at the pace of a camera."""
-    clip = write_video(folder / "clip.mp4", moving_frames(75))
-    lines = "".join(f"{name} = {value}\n" for name, value in settings.items() if name != "camera")
-    config = folder / "edgehar.toml"
-    config.write_text(
-        f'model = "{tiny_bundle}"\noutput = "none"\n{settings.get("camera", "")}\n'
-        f'[inbox]\nenabled = true\ndirectory = "{folder / "inbox"}"\nper_hour = 3600\nseconds = 1\n{lines}'
-    )
-    camera = f'[[camera]]\nname = "hall"\nsource = "{clip}"\nrealtime = true\n'
-    config.write_text(config.read_text().replace("CAMERA", camera))
-    done = run_command("edgehar-run", "--config", config)
-    assert done.returncode == 0, done.stderr
-    return [path for path in (folder / "inbox").rglob("*") if path.is_file()]
-
-
-def test_an_inbox_of_features_holds_no_picture(tmp_path, tiny_bundle):
-    files = inbox_of(tmp_path, tiny_bundle, camera="CAMERA")
-    assert {path.suffix for path in files} == {".npy", ".json"}
-    for path in files:
-        if path.suffix == ".npy":
-            features = np.load(path, allow_pickle=False)
-            # Eight numbers a frame: the encoder's, not pixels.
-            assert features.shape[1] == 8
-            assert path.stat().st_size <= features.nbytes + 200
-        else:
-            assert path.stat().st_size < 2000
-        assert path.stat().st_mode & 0o777 == 0o600
-
-
-def test_without_pictures_an_inbox_keeps_no_clip(tmp_path, tiny_bundle):
-    files = inbox_of(tmp_path, tiny_bundle, camera='pictures = "none"\nCAMERA', keep='"clips"')
-    assert {path.suffix for path in files} == {".npy", ".json"}
-
-
-def test_a_masked_pixel_is_in_no_clip_of_the_inbox(tmp_path, tiny_bundle):
-    masks = "masks = [[[0.0, 0.0], [0.5, 0.0], [0.5, 0.5], [0.0, 0.5]]]\n"
-    files = inbox_of(tmp_path, tiny_bundle, camera=f"CAMERA{masks}", keep='"clips"')
-    clips = [path for path in files if path.suffix == ".mp4"]
-    assert clips
-    for clip in clips:
-        assert clip.stat().st_mode & 0o777 == 0o600
-        with av.open(str(clip)) as video:
-            for frame in video.decode(video=0):
-                pixels = frame.to_ndarray(format="gray")
-                height, width = pixels.shape
-                assert pixels[: height // 2 - 8, : width // 2 - 8].max() < 40
-                assert pixels[height // 2 + 8 :].max() > 40
-
-
-def shown_on_pages(folder, bundle, text, kinds):
-    """The parts of so many kinds that the pages of a run on a white video show, by kind; and the snapshot."""
-    video = write_video(folder / "white.mp4", flat_frames([255] * 50, 120, 160))
-    config, port = folder / "web.toml", free_port()
-    config.write_text(
-        f'model = "{bundle}"\noutput = "none"\n{text}\n[[camera]]\nname = "hall"\nsource = "{video}"\n'
-        "loop = true\nrealtime = true\nmasks = [[[0.0, 0.0], [0.5, 0.0], [0.5, 0.5], [0.0, 0.5]]]\n"
-    )
-    with start_command("edgehar-run", "--config", config, "--web", f"127.0.0.1:{port}") as process:
-        try:
-            while "web: http" not in process.stderr.readline():
-                assert process.poll() is None
-            browser = Browser(port)
-            while browser.json("/api/v1/cameras/hall")["label"] is None:
-                pass
-            parts = {}
-            with contextlib.closing(LiveStream(browser, "/api/v1/live?input=1")) as live:
-                while len(parts) < kinds:
-                    headers, body = live.part()
-                    parts[headers["X-Kind"]] = body
-                headers, body = live.part()
-                parts[headers["X-Kind"]] = body
-            return parts, browser.get("/api/v1/cameras/hall/picture.jpg")
-        finally:
-            process.kill()
-            process.communicate()
-
-
-def test_a_masked_pixel_is_on_no_page(tmp_path, tiny_bundle):
-    parts, (_, snapshot) = shown_on_pages(tmp_path, tiny_bundle, "", kinds=3)
-    for image in (parts["picture"], parts["input"], snapshot):
-        pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
-        height, width = pixels.shape[:2]
-        # JPEG spreads the edge over blocks of 8 pixels.
-        inside = pixels[: max(1, height // 2 - 8), : max(1, width // 2 - 8)]
-        assert inside.max() < 8
-        assert pixels[height // 4, width // 4].max() < 8
-        assert pixels[3 * height // 4, 3 * width // 4].min() > 240
-
-
-def test_without_pictures_no_page_shows_one(tmp_path, tiny_bundle):
-    parts, (status, _) = shown_on_pages(tmp_path, tiny_bundle, 'pictures = "none"', kinds=1)
-    assert set(parts) == {"state"}
-    assert status == 404

@@ -12,7 +12,8 @@ COMMANDS = (
     *("edgehar bundle unpack", "edgehar bundle add-edgetpu"),
     *("edgehar run", "edgehar train", "edgehar convert"),
     *("edgehar devices", "edgehar doctor", "edgehar explain", "edgehar history", "edgehar models", "edgehar predict"),
-    *("edgehar fleet list", "edgehar fleet watch", "edgehar fleet push", "edgehar fleet rollback"),
+    *("edgehar fleet list", "edgehar fleet watch", "edgehar fleet push"),
+    *("edgehar fleet rollback", "edgehar fleet page", "edgehar fleet config"),
     *("edgehar batch", "edgehar teach", "edgehar label", "edgehar sign"),
     *("edgehar trust add", "edgehar trust list", "edgehar trust remove"),
     *(
@@ -23,7 +24,7 @@ COMMANDS = (
         "edgehar eval",
         "edgehar compare",
     ),
-    *("edgehar operate", "edgehar fuse"),
+    *("edgehar operate", "edgehar fuse", "edgehar sweep"),
     *("edgehar service install", "edgehar service uninstall", "edgehar service status"),
     *("edgehar clips list", "edgehar clips verify", "edgehar clips export", "edgehar clips prune"),
     *("edgehar seal keygen", "edgehar seal open", "edgehar notify test", "edgehar web password"),

@@ -19,12 +19,11 @@ def event_id(number):
     return str(uuid.UUID(int=(7 << 76) | (2 << 62) | number))
 
 
-def record(store, number, time, *, camera="hall", label="fight", score=0.9, clip=True):
+def record(store, number, time, *, camera="hall", label="fight", score=0.9, clip=True, sha256=None):
     """Add a recording of an event at a UTC time (2026-03-29T01:30:00); returns its id. The clip has 2 s at 25 Hz."""
     chosen = event_id(number)
-    draft = store.begin(
-        recording_name(camera, time, label, chosen, 1, sealed=False), _sidecar(chosen, time, camera, label, score)
-    )
+    sidecar = _sidecar(chosen, time, camera, label, score, sha256)
+    draft = store.begin(recording_name(camera, time, label, chosen, 1, sealed=False), sidecar)
     if clip:
         output = draft.output()
         video = store.folder / "source.mp4"
@@ -37,11 +36,11 @@ def record(store, number, time, *, camera="hall", label="fight", score=0.9, clip
 
         draft.finish_clip(output, ClipFacts("h264", 64, 48, 50, 10.0, 12.0, 0))
     draft.write_picture(cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes(), 11.0)
-    draft.commit(_sidecar(chosen, time, camera, label, score))
+    draft.commit(sidecar)
     return chosen
 
 
-def _sidecar(chosen, time, camera, label, score):
+def _sidecar(chosen, time, camera, label, score, sha256):
     event = Event(
         phase="end", id=chosen, revision=1, time=f"{time}.000Z", source=camera, model="tiny", label=label,
         peak_score=score, start_s=10.5, end_s=11.5,
@@ -49,7 +48,8 @@ def _sidecar(chosen, time, camera, label, score):
     answers = [Answer(10.0 + step / 5, label, score, [score, 1 - score]) for step in range(10)]
     return Sidecar(
         software="edgehar test", source=camera, id=chosen, events=[event], answers=answers,
-        model=Model("tiny", None, LABELS), clip=None, picture=None, pictures="full", masked=False, previous_sha256=None,
+        model=Model("tiny", sha256, LABELS), clip=None, picture=None, pictures="full", masked=False,
+        previous_sha256=None,
     )  # fmt: skip
 
 

@@ -35,7 +35,9 @@ class FakeCamera:
 
     def __init__(self, name="hall", *, labels=("fight", "calm"), view=None):
         self.name, self.view = name, view or View()
-        self.manifest = msgspec.structs.replace(sample_manifest(), labels=list(labels))
+        self.manifest = msgspec.structs.replace(
+            sample_manifest(), labels=list(labels), files={"head.tflite": "ab" * 32}
+        )
         self.newest = None
         self.bundle_path = None
         self.state = StreamState.RUNNING
@@ -53,7 +55,7 @@ class FakeCamera:
             key=self.name,
             read_manifest=lambda: self.manifest,
             bundle_path=lambda: self.bundle_path,
-            view=self.view,
+            read_view=lambda: self.view,
             frame=lambda: self.newest,
             take_input=self.wanted_input.append,
             state=lambda: self.state,
@@ -165,16 +167,35 @@ class LiveStream:
 
 @contextlib.contextmanager
 def site(
-    *cameras, tls=None, clock=time.monotonic, limits=None, folder=None, tools=None, reload=lambda: None, **options
+    *cameras,
+    tls=None,
+    clock=time.monotonic,
+    limits=None,
+    folder=None,
+    tools=None,
+    reload=lambda: None,
+    parts=(),
+    **options,
 ):
-    """Serve cameras (one called "hall" by default); gives a `Browser`, the board, and the cameras."""
+    """Serve cameras (one called "hall" by default); gives a `Browser`, the board, and the cameras.
+
+    `parts` are others of its `Parts`, by name.
+    """
     cameras = cameras or (FakeCamera(),)
     port = free_port()
     settings = WebOptions(listen=f"127.0.0.1:{port}", **{"pictures_per_s": 10.0, **options})
     seen = [camera.web() for camera in cameras]
     board = Board(seen)
-    parts = Parts(cameras=seen, board=board, monitor=Monitor(), folder=folder, tools=tools or Tools(), reload=reload)
-    pages = Site(settings, parts, clock=clock)
+    served = Parts(
+        cameras=seen,
+        board=board,
+        monitor=Monitor(),
+        folder=folder,
+        tools=tools or Tools(),
+        reload=reload,
+        **dict(parts),
+    )
+    pages = Site(settings, served, clock=clock)
     server = WebServer(pages, settings, limits)
     server.start()
     try:

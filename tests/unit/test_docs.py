@@ -38,6 +38,7 @@ SUBJECTS = {
     "docs/operating-points.md": "edgehar operate",
     "docs/inspect.md": "edgehar inspect",
     "docs/batch.md": "edgehar batch",
+    "docs/sweep.md": "edgehar sweep",
     "docs/bench.md": "edgehar bench",
     "docs/experiments/2026-11-21-benchmark.md": "edgehar bench",
 }

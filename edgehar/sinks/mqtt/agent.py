@@ -1,8 +1,8 @@
-"""Follows the orders of an operator: fetches a bundle over MQTT, checks its signature, and puts it forward.
+"""Follows the orders of an operator: fetches a bundle or settings over MQTT, checks the signature, and applies them.
 
-The agent has a thread of its own. It trusts neither the broker nor the operator: a bundle must be signed by a key that
-the device trusts, whoever published it. The running program judges whether a bundle is good; the agent only reports
-what has become of it.
+The agent has a thread of its own. It trusts neither the broker nor the operator: a bundle and settings must be signed
+by a key that the device trusts, whoever published them. The running program judges whether a bundle is good; the agent
+only reports what has become of it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import queue
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from edgehar.errors import ConfigError, EdgeharError
 from edgehar.files import whole_file
 from edgehar.model.bundle import ModelBundle
-from edgehar.model.signature import Trust, verify
+from edgehar.model.signature import Trust, verify, verify_settings
 from edgehar.printable import printable
 from edgehar.records import utc_now
 from edgehar.sinks.mqtt.orders import PART_BYTES, FleetTopics, Order, OrderReport, OrderState
@@ -97,11 +97,33 @@ class _Download:
         self.path.unlink(missing_ok=True)
 
 
+class _PushedSettings(msgspec.Struct, frozen=True):
+    """Settings that an order brought. `version` is that of the configuration file with them."""
+
+    sha256: str
+    version: str
+
+
 class _Followed(msgspec.Struct, frozen=True):
-    """The agent's state on disk: the latest order, and the latest report about it."""
+    """The agent's state on disk: the latest order, the latest report about it, and pushed settings in force."""
 
     order: Order
     report: OrderReport
+    settings: _PushedSettings | None = None
+
+
+class Settings(Protocol):
+    """Changes the configuration of the running program."""
+
+    def change(self, text: str) -> str:
+        """Put settings in force, given as TOML; returns the version of the configuration file with them.
+
+        Raises:
+            EdgeharError: they cannot be in force here; nothing has changed.
+        """
+
+    def undo(self, version: str) -> None:
+        """Undo a change, if the file still has the version that it returned; EdgeharError if not."""
 
 
 class FleetAgent:
@@ -113,6 +135,7 @@ class FleetAgent:
         takeovers: Takeovers,
         links: AgentLinks,
         *,
+        settings: Settings | None = None,
         poll_s: float = 2.0,
         retry_s: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
@@ -123,6 +146,7 @@ class FleetAgent:
             options: what to work with.
             takeovers: the states of the models, which the running program follows.
             links: how to talk to the broker.
+            settings: changes the configuration; None if there is no file of it.
             poll_s: time between two looks at the state of the model, in seconds.
             retry_s: ask for a file again if no part of it came for this long, in seconds.
             clock: monotonic seconds.
@@ -134,7 +158,7 @@ class FleetAgent:
         self._options, self._takeovers, self._links = options, takeovers, links
         self._poll_s, self._retry_s, self._clock = poll_s, retry_s, clock
         self._messages: queue.Queue[tuple[str, bytes] | None] = queue.Queue(_MOST_WAITING)
-        self._followed = self._read()
+        self._followed, self._settings = self._read(), settings
         self._download: _Download | None = None
         self._heard_s = 0.0
         self._thread = threading.Thread(target=self._work, name="edgehar-fleet", daemon=True)
@@ -213,7 +237,20 @@ class FleetAgent:
 
     def _follow(self, order: Order) -> None:
         _log.info("fleet: order %s: %s %s", printable(order.id), order.action, order.sha256[:12])
-        self._followed = _Followed(order, OrderReport(utc_now(), order.id, order.sha256, OrderState.FETCHING))
+        before = self._followed
+        pushed = None if before is None else before.settings
+        report = OrderReport(utc_now(), order.id, order.sha256, OrderState.FETCHING)
+        self._followed = _Followed(order, report, pushed)
+        if order.action == "config":
+            self._change_settings(order)
+            return
+        if order.action == "rollback" and pushed is not None and pushed.sha256 == order.sha256:
+            self._undo_settings(pushed)
+            return
+        if order.action == "rollback" and before is not None and before.order.action == "config":
+            # They were refused.
+            self._say(OrderState.ROLLED_BACK)
+            return
         model = self._model_of(order)
         state = self._takeovers.state(model)
         if order.action == "rollback":
@@ -233,6 +270,28 @@ class FleetAgent:
         self._say(OrderState.FETCHING)
         self._heard_s = self._clock()
         self._links.subscribe(self.topics.parts_of(order.sha256))
+
+    def _change_settings(self, order: Order) -> None:
+        assert self._followed is not None
+        text = order.config.encode()
+        if order.signature is None or hashlib.sha256(text).hexdigest() != order.sha256:
+            raise ConfigError("the settings are not signed, or not those that were ordered")
+        key = verify_settings(text, order.signature, Trust.at(self._options.trusted_keys).read())
+        if self._settings is None:
+            raise ConfigError("this device was started without a configuration file")
+        pushed = _PushedSettings(order.sha256, self._settings.change(order.config))
+        self._followed = msgspec.structs.replace(self._followed, settings=pushed)
+        _log.info("fleet: settings signed by %s are in force", key.name or key.fingerprint)
+        self._say(OrderState.ACTIVE)
+
+    def _undo_settings(self, pushed: _PushedSettings) -> None:
+        assert self._followed is not None
+        if self._settings is None:
+            raise ConfigError("this device was started without a configuration file")
+        self._settings.undo(pushed.version)
+        self._followed = msgspec.structs.replace(self._followed, settings=None)
+        _log.info("fleet: the settings before are in force")
+        self._say(OrderState.ROLLED_BACK)
 
     def _install(self, download: _Download) -> None:
         """Check a complete file, and put it forward."""
@@ -303,7 +362,7 @@ class FleetAgent:
         if (before.state, before.reason) == (state, reason) and state is not OrderState.FETCHING:
             return
         report = OrderReport(utc_now(), order.id, order.sha256, state, printable(reason)[:500])
-        self._followed = _Followed(order, report)
+        self._followed = msgspec.structs.replace(self._followed, report=report)
         # A full disk costs only that the order is followed again after a restart.
         with contextlib.suppress(OSError):
             self._options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

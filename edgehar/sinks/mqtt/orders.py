@@ -22,9 +22,12 @@ from msgspec import Meta
 
 from edgehar.errors import ConfigError
 from edgehar.model.bundle import MOST_BYTES
+from edgehar.model.signature import Signature
 
 # Small enough for brokers that allow messages of 64 kB.
 PART_BYTES = 48_000
+# Characters of pushed settings.
+MOST_SETTINGS = 16_000
 _DIGEST = r"^[0-9a-f]{64}$"
 
 
@@ -33,19 +36,23 @@ class Order(msgspec.Struct, frozen=True):
 
     Attributes:
         id: identifies the order; a device follows each once.
-        action: "model": run a bundle; "rollback": leave it again, if it runs.
-        sha256: of the bundle's file.
+        action: "model": run a bundle; "config": change settings; "rollback": leave that again, if it is in force.
+        sha256: of the bundle's file, or of the settings.
         model: the configured model that it is about; empty for the only one.
         size: of the bundle's file, in bytes; 0 for a rollback.
         shadow_s: how long the bundle runs in shadow first, in seconds of watching.
+        config: the settings, as a TOML file.
+        signature: of the settings.
     """
 
     id: Annotated[str, Meta(min_length=1, max_length=64)]
-    action: Literal["model", "rollback"]
+    action: Literal["model", "config", "rollback"]
     sha256: Annotated[str, Meta(pattern=_DIGEST)]
     model: Annotated[str, Meta(max_length=200)] = ""
     size: Annotated[int, Meta(ge=0, le=MOST_BYTES)] = 0
     shadow_s: Annotated[float, Meta(ge=0, le=30 * 86_400)] = 0.0
+    config: Annotated[str, Meta(max_length=MOST_SETTINGS)] = ""
+    signature: Signature | None = None
 
     @property
     def parts(self) -> int:
@@ -59,7 +66,7 @@ class OrderState(enum.StrEnum):
     Attributes:
         FETCHING: it receives the file.
         SHADOW: the bundle runs in shadow.
-        ACTIVE: the bundle runs.
+        ACTIVE: the bundle runs, or the settings are in force.
         REFUSED: the device did not follow the order, or dropped the bundle while it ran in shadow.
         RETURNED: the device left the bundle again after it had run.
         ROLLED_BACK: the device left the bundle as the order said, or did not run it.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import datetime
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response, StreamingResponse
 
-from edgehar.web.answers import CameraInfo, Cameras, LabelPeaks, LiveState, Peaks, Strip
+from edgehar.web.answers import CameraInfo, Cameras, LiveState, Strip, ThresholdCounts
 from edgehar.web.api.operation import Operation, Parameter
 from edgehar.web.board import BIN_S, BINS
+from edgehar.web.counts import threshold_counts
 from edgehar.web.guard import RefusedError, json_response, visitor_of
 from edgehar.web.live import BOUNDARY
 
@@ -79,16 +78,10 @@ async def read_strip(request: Request, services: Services) -> Response:
     )
 
 
-async def read_peaks(request: Request, services: Services) -> Response:
-    """Return the peaks of the last week."""
+async def read_counts(request: Request, services: Services) -> Response:
+    """Return what other thresholds would have done in the last day and week."""
     camera = services.cameras[number_of(request, services)]
-    if services.recordings is None:
-        return json_response(Peaks("none", {}))
-    now = datetime.datetime.now(datetime.UTC)
-    loop = asyncio.get_running_loop()
-    async with services.reading:
-        found = await loop.run_in_executor(services.executor, services.recordings.peaks, camera.key, now)
-    return json_response(Peaks("recordings", {label: found.get(label, LabelPeaks([], [])) for label in camera.actions}))
+    return json_response(await threshold_counts(services, camera))
 
 
 async def read_picture(request: Request, services: Services) -> Response:
@@ -134,7 +127,8 @@ OPERATIONS = (
     Operation("GET", "/cameras", list_cameras, "All cameras.", Cameras),
     Operation("GET", "/cameras/{camera}", read_state, "The newest answer.", LiveState, refusals=_NOT_FOUND),
     Operation(
-        "GET", "/cameras/{camera}/peaks", read_peaks, "Peaks of the last week, to choose a threshold by.", Peaks,
+        "GET", "/cameras/{camera}/counts", read_counts,
+        "Events that each threshold would have started in the last day and week; takes seconds.", ThresholdCounts,
         refusals=_NOT_FOUND,
     ),
     Operation("GET", "/cameras/{camera}/strip", read_strip, "The last hour.", Strip, refusals=_NOT_FOUND),

@@ -11,7 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 from edgehar.errors import ConfigError
-from edgehar.recording.store import safe_name
+from edgehar.recording.store import safe_name, sha256_of
 from edgehar.teaching.labels import judged, remove_label, write_label
 from edgehar.web.answers import EventChoices, EventDetail, EventInfo, EventPage
 from edgehar.web.api.operation import Operation, Parameter
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from edgehar.recording.sidecar import Sidecar
+    from edgehar.recording.sidecar import Model, Sidecar
     from edgehar.records import Event
+    from edgehar.web.camera import WebCamera
     from edgehar.web.recordings import Recordings
     from edgehar.web.services import Services
 
@@ -62,7 +63,7 @@ async def list_events(request: Request, services: Services) -> Response:
         # Events that are not recorded, or not yet.
         fresh = [event for event in _unrecorded(services) if event.id not in known and filters.fit(event)]
         page = EventPage(sorted([*fresh, *page.events], key=lambda event: event.time, reverse=True), page.next)
-    return json_response(page)
+    return json_response(EventPage([_shown(services, event) for event in page.events], page.next))
 
 
 async def list_choices(_: Request, services: Services) -> Response:
@@ -85,7 +86,8 @@ async def read_event(request: Request, services: Services) -> Response:
         if event is None:
             raise RefusedError(404, "no-event", "there is no event with this id")
         return json_response(EventDetail(event, [], [], [], None, None, ""))
-    return json_response(_detail(*found))
+    info, sidecar = found
+    return json_response(_detail(_shown(services, info), sidecar))
 
 
 async def read_file(request: Request, services: Services) -> Response:
@@ -96,6 +98,8 @@ async def read_file(request: Request, services: Services) -> Response:
         path = await _read(services, lambda recordings: recordings.file(event_id, suffix))
     if path is None:
         raise RefusedError(404, "no-file", "there is no such file; sealed files can be opened with edgehar seal open")
+    if suffix != ".json" and _shows_nothing(services, path.parent.parent.name):
+        raise RefusedError(404, "no-pictures", "pictures of this camera are off")
     name = f"{path.parent.parent.name}-{path.parent.name}-{path.name}"
     return await file_response(
         path,
@@ -115,11 +119,16 @@ async def read_reasons(request: Request, services: Services) -> Response:
     if found[0] is None or found[1] is None:
         raise RefusedError(404, "no-file", "there is no such event, or no clip of it that can be read")
     info, sidecar = found[0]
+    if _shows_nothing(services, info.camera):
+        raise RefusedError(404, "no-pictures", "pictures of this camera are off")
     if event_id not in services.reasons:
         camera = next((camera for camera in services.cameras if camera.key == info.camera), None)
         loop = asyncio.get_running_loop()
-        if camera is None or sidecar is None or camera.manifest.name != sidecar.model.name:
-            raise RefusedError(409, "other-model", "the model that gave this answer is not the one that runs now")
+        refusal = RefusedError(409, "other-model", "the model that gave this answer is not the one that runs now")
+        if camera is None or sidecar is None:
+            raise refusal
+        if not await loop.run_in_executor(services.executor, _is_model, camera, sidecar.model):
+            raise refusal
         async with services.examining:
             work = functools.partial(explainer.explain, found[1], camera.bundle_path(), info.label)
             try:
@@ -132,6 +141,28 @@ async def read_reasons(request: Request, services: Services) -> Response:
         while len(services.reasons) > _MOST_REASONS:
             del services.reasons[next(iter(services.reasons))]
     return Response(services.reasons[event_id], media_type="image/jpeg", headers={"Cache-Control": "private, no-cache"})
+
+
+def _is_model(camera: WebCamera, model: Model) -> bool:
+    """Return whether the model of a recording is the one that answers now. Reads its file."""
+    if model.sha256 is None:
+        return camera.manifest.name == model.name
+    try:
+        return sha256_of(camera.bundle_path()) == model.sha256
+    except OSError:
+        return False
+
+
+def _shows_nothing(services: Services, key: str) -> bool:
+    """Return whether pictures of a camera are off now, whatever was recorded before."""
+    return any(camera.key == key and camera.view.pictures == "none" for camera in services.cameras)
+
+
+def _shown(services: Services, info: EventInfo) -> EventInfo:
+    """Return what may be shown of an event."""
+    if not _shows_nothing(services, info.camera):
+        return info
+    return msgspec.structs.replace(info, picture=False, clip=False)
 
 
 async def write_judgement(request: Request, services: Services) -> Response:

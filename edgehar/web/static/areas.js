@@ -31,6 +31,14 @@ export class Areas {
     this.draw();
   }
 
+  // The picture shows another part now: a saved region takes effect a moment later.
+  shows(shown) {
+    const part = shown ?? [0, 0, 1, 1];
+    if (part.join() === this.shown.join()) return;
+    this.shown = part;
+    this.draw();
+  }
+
   // Have the next drag draw a mask or the region.
   draws(mode) {
     this.mode = mode;

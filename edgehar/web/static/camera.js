@@ -27,7 +27,8 @@ async function load() {
   showAreas();
   showHours();
   thresholds.clear();
-  await showThresholds();
+  showThresholds();
+  count();
   byId("camera").removeAttribute("aria-busy");
 }
 
@@ -55,9 +56,7 @@ function showAreas() {
   }));
 }
 
-async function showThresholds() {
-  const peaks = await api(`cameras/${encodeURIComponent(key)}/peaks`);
-  byId("counted").textContent = t(peaks.source === "recordings" ? "camera.counted" : "camera.not-counted");
+function showThresholds() {
   byId("thresholds").replaceChildren(...camera.actions.map((label, index) => {
     const id = `threshold-${index}`, now = camera.thresholds[label];
     const slider = element("input", { id, type: "range", min: 0, max: 1, step: 0.01, "aria-describedby": `${id}-fired` });
@@ -67,19 +66,37 @@ async function showThresholds() {
     const fired = element("p", { id: `${id}-fired`, class: "soft" });
     const show = () => {
       value.textContent = percent(Number(slider.value));
-      fired.textContent = peaks.source === "recordings" ? firedText(peaks.labels[label], Number(slider.value), now) : "";
+      fired.textContent = firedText(label, Number(slider.value), now);
     };
     slider.addEventListener("input", show);
+    slider.addEventListener("counted", show);
     slider.addEventListener("change", () => changeThreshold(label, Number(slider.value), now));
     show();
     return element("div", { class: "threshold" }, element("label", { for: id, text: label }), value, slider, fired);
   }));
 }
 
-function firedText(peaks, threshold, now) {
-  const count = (list) => list.filter((peak) => peak >= threshold).length;
-  const text = t("camera.fired", { n: count(peaks.week), day: count(peaks.day) });
-  return threshold < now ? `${text} ${t("camera.at-least")}` : text;
+// Counting takes seconds on a small device, so the page does not wait for it.
+let counts = null;
+async function count() {
+  byId("counted").textContent = t("camera.counting");
+  try {
+    counts = await api(`cameras/${encodeURIComponent(key)}/counts`);
+  } catch {
+    byId("counted").textContent = "";
+    return;
+  }
+  const said = { history: "camera.counted-history", recordings: "camera.counted", none: "camera.not-counted" }[counts.source];
+  byId("counted").textContent = t(said, { n: Math.round((counts.week_s ?? 0) / 360) / 10 });
+  for (const slider of byId("thresholds").querySelectorAll("input")) slider.dispatchEvent(new Event("counted"));
+}
+
+function firedText(label, threshold, now) {
+  const found = counts?.labels[label];
+  if (!found) return "";
+  const step = Math.round(threshold * 100);
+  const text = t("camera.fired", { n: found.week[step], day: found.day[step] });
+  return counts.source === "recordings" && threshold < now ? `${text} ${t("camera.at-least")}` : text;
 }
 
 const thresholds = new Map();
@@ -124,5 +141,8 @@ load().then(() => {
   if (number < 0) return;
   picture.alt = t("live.picture-of", { camera: camera.name });
   if (camera.pictures === "none") byId("blank").textContent = t("live.no-pictures");
-  else new Feed(`camera=${encodeURIComponent(key)}`, ({ kind, type, body }) => { if (kind === "picture") showImage(picture, body, type); });
+  else new Feed(`camera=${encodeURIComponent(key)}`, ({ kind, type, body }) => {
+    if (kind === "picture") showImage(picture, body, type);
+    else if (kind === "state") areas.shows(JSON.parse(new TextDecoder().decode(body)).region);
+  });
 }).catch((error) => notice(error.message || t("error.connection"), "bad"));

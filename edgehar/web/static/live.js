@@ -33,7 +33,27 @@ class Card {
     find(".seen").hidden = camera.pictures === "none";
     this.blank.textContent = t(camera.pictures === "none" ? "live.no-pictures" : "live.waiting");
     this.bars = new Map();
-    for (const label of camera.labels) this.addBar(find(".bars"), label);
+    this.showBars();
+  }
+
+  showBars() {
+    const list = this.node.querySelector(".bars");
+    list.replaceChildren();
+    this.bars.clear();
+    for (const label of this.camera.labels) this.addBar(list, label);
+  }
+
+  // A model that takes over may have other labels and thresholds.
+  async renew() {
+    if (this.renewing) return;
+    this.renewing = true;
+    try {
+      const { cameras } = await api("cameras");
+      this.camera = cameras[this.index];
+      this.showBars();
+    } finally {
+      this.renewing = false;
+    }
   }
 
   addBar(list, label) {
@@ -69,10 +89,11 @@ class Card {
     const none = state.label === null;
     this.node.querySelector(".label").textContent = none ? "" : this.word(state.label);
     this.node.querySelector(".score").textContent = none ? t("live.no-answer") : percent(state.score);
-    for (const [label, score] of Object.entries(state.scores)) {
-      // A model that was taken over may bring new labels.
-      if (!this.bars.has(label)) this.addBar(this.node.querySelector(".bars"), label);
+    const scores = Object.entries(state.scores);
+    if (scores.length && (scores.length !== this.bars.size || scores.some(([label]) => !this.bars.has(label)))) this.renew().catch(() => {});
+    for (const [label, score] of scores) {
       const bar = this.bars.get(label);
+      if (!bar) continue;
       bar.fill.style.width = `${100 * Math.min(Math.max(score, 0), 1)}%`;
       bar.value.textContent = percent(score);
       bar.item.classList.toggle("best", label === state.label);

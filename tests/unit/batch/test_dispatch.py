@@ -140,7 +140,7 @@ def test_a_machine_without_the_files_is_not_used(tmp_path, caplog):
     workers = FakeWorkers(unseen)
     statuses, _ = run(workers, address=f"{tmp_path}/{{}}")
     assert set(statuses.values()) == {ClipStatus.DONE}
-    assert "does not exist on node-1" in caplog.text
+    assert "cannot be read on node-1" in caplog.text
 
 
 def test_files_that_no_machine_sees_end_the_batch(tmp_path):

@@ -14,10 +14,10 @@ RATE_HZ = 12.5
 class Device:
     """A device under a governor, whose time passes only when told to."""
 
-    def __init__(self, **options):
+    def __init__(self, *, modes=None, **options):
         self.now_s = 0.0
         self.said = []
-        self.governor = Governor(RATE_HZ, GovernorOptions(**options), clock=lambda: self.now_s)
+        self.governor = Governor(RATE_HZ, GovernorOptions(**options), clock=lambda: self.now_s, decode_modes=modes)
 
     @property
     def share(self):
@@ -30,6 +30,14 @@ class Device:
             period_s = max(cost_s, 1 / self.governor.rate_hz)
             self.now_s += period_s
             self.note(self.governor.observe(cost_s, period_s))
+
+    def decode(self, seconds, load, stream="hall"):
+        """Decode for so many seconds, `load` of the time."""
+        busy_s = 0.0
+        for _ in range(int(10 * seconds)):
+            self.now_s += 0.1
+            busy_s += 0.1 * load
+            self.note(self.governor.observe_decoding(stream, busy_s))
 
     def feel(self, seconds, celsius, throttled=False):
         for _ in range(int(seconds)):
@@ -147,6 +155,63 @@ def test_the_rate_is_never_under_its_share(least, shares):
 def test_limits_that_contradict_each_other_are_refused():
     with pytest.raises(msgspec.ValidationError, match="cool_c is 80, it must be under hot_c, which is 75"):
         msgspec.convert({"hot_c": 75, "cool_c": 80}, GovernorOptions)
+
+
+MODES = ("full", "skip-loop-filter")
+
+
+def test_less_is_decoded_before_the_rate_is_lowered_and_the_rate_comes_back_first():
+    device = Device(modes=MODES)
+    assert device.governor.decode_mode == "full"
+    device.work(6, 1.2)
+    assert (device.governor.decode_mode, device.share) == ("skip-loop-filter", 1)
+    device.work(6, 1.2)
+    assert (device.governor.decode_mode, device.share) == ("skip-loop-filter", 0.5)
+    device.work(80, 0.2)
+    assert (device.governor.decode_mode, device.share) == ("skip-loop-filter", 1)
+    device.work(80, 0.2)
+    assert (device.governor.decode_mode, device.share) == ("full", 1)
+    assert [said.partition(": ")[2] for said in device.said] == [
+        "decoding in mode skip-loop-filter",
+        "classifying 6.25 of the model's 12.5 frames a second",
+        "classifying 12.5 of the model's 12.5 frames a second",
+        "decoding in mode full",
+    ]
+
+
+def test_heat_first_decodes_less():
+    device = Device(modes=MODES)
+    device.feel(1, 85)
+    assert (device.governor.decode_mode, device.share) == ("skip-loop-filter", 1)
+    device.feel(30, 85)
+    assert device.share == 0.5
+
+
+def test_a_decoder_that_would_be_too_slow_again_keeps_the_cheaper_mode():
+    device = Device(modes=MODES)
+    device.decode(20, 0.95)
+    assert (device.governor.decode_mode, device.share) == ("skip-loop-filter", 1)
+    # With the loop filter it would take 0.75 / 0.75 of the time.
+    device.decode(10, 0.75)
+    device.work(300, 0.1)
+    assert device.governor.decode_mode == "skip-loop-filter"
+    device.decode(10, 0.4)
+    device.work(80, 0.1)
+    assert device.governor.decode_mode == "full"
+    assert len(device.said) == 2
+
+
+def test_a_slow_decoder_lowers_no_rate():
+    device = Device()
+    device.decode(100, 0.99)
+    assert (device.said, device.share, device.governor.decode_mode) == ([], 1, None)
+
+
+def test_a_source_that_was_reopened_counts_its_busy_time_from_zero():
+    device = Device(modes=MODES)
+    device.decode(12, 0.95)
+    device.governor.observe_decoding("hall", 0.0)
+    assert device.said == ["decoding is too slow (busy 95% of the time): decoding in mode skip-loop-filter"]
 
 
 steps = st.one_of(

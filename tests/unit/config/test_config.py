@@ -313,7 +313,9 @@ def test_what_can_be_changed_in_a_running_program():
     ]
     assert diff(old, replace(old, model="other", threads=2)) == [("model", False), ("threads", False)]
     assert diff(old, replace(old, cameras=[CameraOptions(threshold=0.5)])) == [("camera", True)]
-    assert diff(old, replace(old, cameras=[CameraOptions(region=(0, 0, 1, 1))])) == [("camera", False)]
+    assert diff(old, replace(old, cameras=[CameraOptions(region=(0, 0, 1, 1))])) == [("camera", True)]
+    hours = CameraOptions(masks=(((0, 0), (1, 0), (1, 1)),), watch_hours=["sat"], record_hours=["sat"])
+    assert diff(old, replace(old, cameras=[hours])) == [("camera", True)]
     assert diff(old, replace(old, cameras=[CameraOptions(name="a")])) == [("camera", False)]
 
 

@@ -8,8 +8,9 @@ import pytest
 from support.helpers import wait_until
 from support.tiny_bundle import write_tiny_bundle
 
+from edgehar.errors import ConfigError
 from edgehar.model.bundle import ModelBundle
-from edgehar.model.signature import Trust, make_key, sign
+from edgehar.model.signature import Trust, make_key, sign, sign_settings
 from edgehar.model.takeover import Takeovers
 from edgehar.sinks.mqtt.agent import AgentLinks, AgentOptions, FleetAgent
 from edgehar.sinks.mqtt.orders import PART_BYTES, FleetTopics, Order, OrderState
@@ -17,10 +18,29 @@ from edgehar.sinks.mqtt.orders import PART_BYTES, FleetTopics, Order, OrderState
 pytest.importorskip("cryptography", reason="needs the sign extra")
 
 
+class FakeSettings:
+    """The configuration of a device, as a list of texts."""
+
+    def __init__(self):
+        self.texts, self.problem = ["first"], ""
+
+    def change(self, text):
+        if self.problem:
+            raise ConfigError(self.problem)
+        self.texts.append(text)
+        return f"version {len(self.texts)}"
+
+    def undo(self, version):
+        if version != f"version {len(self.texts)}":
+            raise ConfigError("changed meanwhile")
+        self.texts.pop()
+
+
 class Device:
     """An agent, and the broker's side of it."""
 
     def __init__(self, folder, models=("tiny",)):
+        self.settings = FakeSettings()
         self.folder, self.models = folder, models
         self.takeovers = Takeovers(folder / "models")
         self.key = make_key(folder / "operator", "the operator")
@@ -31,7 +51,8 @@ class Device:
     def start(self):
         links = AgentLinks(self.subscribed.append, self._unsubscribe, self.reports.append)
         options = AgentOptions(self.folder / "fleet", "edgehar/hall", self.models, str(self.folder / "trusted"))
-        self.agent = FleetAgent(options, self.takeovers, links, poll_s=0.02, retry_s=10, clock=lambda: self.now_s)
+        times = {"poll_s": 0.02, "retry_s": 10, "clock": lambda: self.now_s}
+        self.agent = FleetAgent(options, self.takeovers, links, settings=self.settings, **times)
         self.agent.start()
 
     def _unsubscribe(self, topic):
@@ -53,6 +74,15 @@ class Device:
         order = Order(**{"id": key, "action": "model", "sha256": digest, "size": len(content), **changes})
         self.agent.message("edgehar-fleet/orders/hall", msgspec.json.encode(order))
         return order
+
+    def order_settings(self, text, key="1", *, signer="operator", signed=None, **changes):
+        signature = sign_settings((signed or text).encode(), self.folder / signer)
+        given = {"action": "config", "config": text, "signature": signature, "size": 0}
+        return self.order(text.encode(), key, **{**given, **changes})
+
+    def roll_back(self, order, key="2"):
+        rollback = Order(key, "rollback", order.sha256)
+        self.agent.message("edgehar-fleet/orders/hall", msgspec.json.encode(rollback))
 
     def send(self, content, order, numbers=None):
         for number in range(order.parts) if numbers is None else numbers:
@@ -265,3 +295,54 @@ def test_a_folder_that_cannot_be_made_is_a_refusal(device):
     device.wait(OrderState.REFUSED, "File exists")
     device.order(b"", "2", action="rollback", sha256="0" * 64)
     device.wait(OrderState.ROLLED_BACK, key="2")
+
+
+def test_signed_settings_are_put_in_force_and_undone(device):
+    order = device.order_settings("second")
+    device.wait(OrderState.ACTIVE, key="1")
+    assert device.settings.texts == ["first", "second"]
+    device.restart()
+    device.roll_back(order)
+    device.wait(OrderState.ROLLED_BACK, key="2")
+    assert device.settings.texts == ["first"]
+    # They are not undone twice, and a bundle of this hash does not run.
+    device.roll_back(order, key="3")
+    device.wait(OrderState.ROLLED_BACK, key="3")
+    assert device.settings.texts == ["first"]
+
+
+def test_settings_that_were_changed_since_are_not_undone(device):
+    order = device.order_settings("second")
+    device.wait(OrderState.ACTIVE)
+    device.settings.texts.append("by hand")
+    device.roll_back(order)
+    device.wait(OrderState.REFUSED, "changed meanwhile", key="2")
+    assert device.settings.texts == ["first", "second", "by hand"]
+
+
+def test_settings_of_a_stranger_are_refused(device):
+    make_key(device.folder / "stranger", "a stranger")
+    device.order_settings("second", "1", signer="stranger")
+    device.wait(OrderState.REFUSED, "is not trusted", key="1")
+    device.order_settings("second", "2", signed="other")
+    device.wait(OrderState.REFUSED, "the signature of SHA256:", key="2")
+    device.order_settings("second", "3", signature=None)
+    device.wait(OrderState.REFUSED, "not signed", key="3")
+    device.order_settings("second", "4", sha256="0" * 64)
+    device.wait(OrderState.REFUSED, "not those that were ordered", key="4")
+    assert device.settings.texts == ["first"]
+
+
+def test_settings_that_the_program_refuses_are_reported(device):
+    device.settings.problem = "decision.threshold: too large"
+    order = device.order_settings("second")
+    device.wait(OrderState.REFUSED, "decision.threshold: too large")
+    # Whatever its models are.
+    device.models = ("tiny", "other")
+    device.restart()
+    device.roll_back(order, key="1b")
+    device.wait(OrderState.ROLLED_BACK, key="1b")
+    device.settings = None
+    device.restart()
+    device.order_settings("second", "2")
+    device.wait(OrderState.REFUSED, "without a configuration file", key="2")

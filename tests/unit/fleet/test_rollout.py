@@ -22,7 +22,7 @@ OLD, NEW = "0" * 64, "1" * 64
 class Fleet:
     """Devices that run an old model well, and a push to them."""
 
-    def __init__(self, count=3, **options):
+    def __init__(self, count=3, action="model", **options):
         self.now_s = 0.0
         self.view = FleetView(lambda: NOW)
         for number in range(count):
@@ -30,7 +30,7 @@ class Fleet:
             self.say(number, "status", Status(TIME, "camera:0", StreamState.RUNNING, 1, 1, 0, 12.5))
             self.runs(number, OLD)
         options = RolloutOptions(**{"watch_s": 10.0, "timeout_s": 60.0, "max_failures": 0.0, **options})
-        self.rollout = Rollout(self.view, "order", NEW, options, lambda: self.now_s)
+        self.rollout = Rollout(self.view, Order("order", action, NEW), options, lambda: self.now_s)
         for number in range(count):
             self.rollout.ordered(str(number))
 
@@ -51,6 +51,15 @@ class Fleet:
     def verdicts(self, after_s=0.0):
         self.now_s += after_s
         return [verdict.value for verdict in self.rollout.judge().values()]
+
+
+def test_settings_are_in_force_when_the_report_says_so():
+    fleet = Fleet(1, action="config")
+    fleet.reports(0, OrderState.FETCHING)
+    assert fleet.verdicts(5) == ["waiting"]
+    fleet.reports(0, OrderState.ACTIVE)
+    assert fleet.verdicts(5) == ["waiting"]
+    assert fleet.verdicts(10) == ["good"]
 
 
 def test_a_device_is_good_after_it_ran_well_for_a_while():

@@ -18,6 +18,7 @@ from edgehar.health.metrics_server import MOST_CONNECTIONS, MetricsServer
 from edgehar.health.monitor import INFERENCE_BOUNDS_S, Monitor
 from edgehar.health.options import HealthOptions
 from edgehar.health.prometheus import exposition
+from edgehar.sources.base import Decoding
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\"n])*)"')
@@ -63,6 +64,7 @@ def busy_monitor():
     monitor = Monitor()
     hall = monitor.add_stream("hall", lambda: 4, lambda: 3)
     hall.state = "running"
+    hall.decoding = Decoding("key", None, 1.0)
     for _ in range(10):
         hall.frame()
     for encode_ms in (0.1, 1.0, 1.0, 4000.0):
@@ -85,6 +87,7 @@ def test_the_exposition_has_the_names_and_units_prometheus_expects():
     assert value(families, "edgehar_frames_captured_total", camera="hall") == 14
     assert value(families, "edgehar_frames_dropped_total", camera="hall", reason="late") == 1
     assert value(families, "edgehar_frames_dropped_total", camera="hall", reason="damaged") == 3
+    assert value(families, "edgehar_decode_info", camera="hall", mode="key", hardware="") == 1
     assert value(families, "edgehar_windows_total", camera="hall", label="fight") == 4
     assert value(families, "edgehar_windows_total", camera="hall", label="noFight") == 1
     assert value(families, "edgehar_camera_up", camera="hall") == 1

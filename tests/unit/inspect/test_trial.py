@@ -91,6 +91,15 @@ def test_every_command_refuses_the_same_bundle_with_one_line(tiny_bundle, tmp_pa
     assert f"bad.edgehar: {name}: is damaged" in said.pop()
 
 
+def test_names_that_are_not_utf8_are_told(tiny_bundle, env, tmp_path):
+    def change(content):
+        content[content.index(b"frames") + 5] = 0xEB
+
+    bundle = damaged(ModelBundle.open(tiny_bundle), tmp_path / "names.edgehar", "window.tflite", change=change)
+    with pytest.raises(BundleError, match=r"names\.edgehar: a name in its networks is not UTF-8"):
+        trial.check(bundle, environ=env)
+
+
 def test_a_folder_called_edgehar_where_the_program_runs_is_not_imported(tiny_bundle, env, tmp_path, monkeypatch):
     """As in a checkout that is not the one installed."""
     (tmp_path / "edgehar").mkdir()

@@ -13,6 +13,7 @@ from edgehar.events.decider import Decider
 from edgehar.events.options import DecisionOptions
 from edgehar.pipeline.stream import INFERENCE_ERRORS, Stream, StreamOptions
 from edgehar.records import Event, Prediction
+from edgehar.sources.base import Decoding, Source
 
 
 class Failing(Classifier):
@@ -136,6 +137,44 @@ def test_a_live_source_whose_frames_stay_unusable_is_reopened(tiny_bundle, caplo
     assert "no usable frame for 10 s" in reason
     assert "6x6" in reason
     assert caplog.text.count("frame dropped") == 2
+
+
+class Camera(Source):
+    """A live source that decodes as told, and whose decoder has been busy for as long as the test says."""
+
+    name, live, mode, busy_s = "hall", True, "full", 0.0
+
+    def __iter__(self):
+        return iter(())
+
+    @property
+    def decoding(self):
+        return Decoding(self.mode, None, self.busy_s)
+
+    def use_decode_mode(self, mode):
+        self.mode = mode
+
+
+def test_a_decoder_that_is_too_slow_decodes_less_before_fewer_frames_are_classified(tiny_bundle, caplog):
+    now_s = [0.0]
+    governor = Governor(
+        10.0, GovernorOptions(slow_after_s=1), clock=lambda: now_s[0], decode_modes=("full", "skip-loop-filter")
+    )
+    with Classifier(tiny_bundle, hop=1) as classifier:
+        stream = stream_of(classifier, governor=governor)
+        stream.capture.live, stream.capture.source = True, Camera()
+        for number in range(30):
+            now_s[0] = number / 10
+            stream.capture.source.busy_s = 0.095 * number
+            stream.take(frame_at(number), 0)
+        status = stream.status()
+    assert (status.decode, status.decode_hardware, status.rate_hz) == ("skip-loop-filter", None, 10.0)
+    assert "hall: decoding is too slow (busy 95% of the time): decoding in mode skip-loop-filter" in caplog.text
+
+
+def test_a_source_without_video_has_no_mode(tiny_bundle):
+    with Classifier(tiny_bundle, hop=1) as classifier:
+        assert stream_of(classifier).status().decode is None
 
 
 def test_a_cut_of_a_recording_ends_its_window(tiny_bundle):

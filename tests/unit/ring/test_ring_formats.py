@@ -93,6 +93,15 @@ def test_awkward_sizes(pixel_format: PixelFormat, h: int, w: int, height: int, w
 
 
 @FORMATS
+@pytest.mark.parametrize("cells", [1, 2, 3, 4, 6, 7, 12])
+def test_columns_of_whole_pixels(pixel_format: PixelFormat, cells: int) -> None:
+    """Columns of equally many whole pixels are summed without weights, for luma, for chroma or for both."""
+    for rows, width in ((20, 34), (41, 33)):
+        frame = random_frame(cells, pixel_format, rows, 2 * (cells * width // 2), "padded")
+        assert_equals_the_oracle(frame, 20, width)
+
+
+@FORMATS
 @pytest.mark.parametrize(("height", "width"), [(61, 67), (1, 1)])
 def test_the_largest_frame_does_not_overflow(pixel_format: PixelFormat, height: int, width: int) -> None:
     few = random_frame(3, pixel_format, 8, 8192, "repeated", full_range=True)

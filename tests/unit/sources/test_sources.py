@@ -180,7 +180,7 @@ except edgehar.SourceError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "camera:0: this source needs cv2; run: pip install opencv-python-headless\n"
+    assert done.stdout == "camera:0: this source needs OpenCV; run: pip install opencv-python-headless\n"
 
 
 class _Handle(HandleSource):

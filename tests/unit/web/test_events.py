@@ -1,6 +1,7 @@
 """Events on the pages: the list and its filters, files in ranges, and what a person says about an event."""
 
 import contextlib
+import hashlib
 import json
 import socket
 
@@ -9,6 +10,7 @@ from support.web_recordings import LABELS, event_id, record, store_of
 from support.web_site import FakeCamera, event, password_hash, site
 
 from edgehar.errors import ConfigError
+from edgehar.masks import View
 from edgehar.recording.store import Archive
 from edgehar.recording.verify import problems
 from edgehar.teaching.labels import read_label
@@ -345,3 +347,32 @@ def test_what_cannot_be_explained_says_why(store, folder):
             assert (status, json.loads(body)["code"]) == (409, "other-model")
     with site(folder=folder) as browser:
         assert browser.get(f"/api/v1/events/{with_clip}/why.jpg")[0] == 409
+
+
+def test_an_answer_is_explained_by_the_very_model_that_gave_it(store, folder, tmp_path):
+    from edgehar.web.services import Tools
+
+    bundle, camera = tmp_path / "tiny.edgehar", FakeCamera("hall")
+    bundle.write_bytes(b"a model")
+    camera.bundle_path = bundle
+    chosen = record(store, 1, "2026-11-20T12:00:00", sha256=hashlib.sha256(b"a model").hexdigest())
+    with site(camera, folder=folder, tools=Tools(explainer=Painter())) as browser:
+        bundle.write_bytes(b"another model of the same name")
+        status, body = browser.get(f"/api/v1/events/{chosen}/why.jpg")
+        assert (status, json.loads(body)["code"]) == (409, "other-model")
+        bundle.write_bytes(b"a model")
+        assert browser.get(f"/api/v1/events/{chosen}/why.jpg")[0] == 200
+
+
+def test_without_pictures_older_clips_are_not_shown_either(store, folder):
+    from edgehar.web.services import Tools
+
+    old, yard = record(store, 1, "2026-11-20T12:00:00"), record(store, 2, "2026-11-20T13:00:00", camera="yard")
+    cameras = FakeCamera("hall", view=View(pictures="none")), FakeCamera("yard")
+    with site(*cameras, folder=folder, tools=Tools(explainer=Painter())) as browser:
+        shown = {found["id"]: (found["picture"], found["clip"]) for found in browser.json("/api/v1/events")["events"]}
+        assert shown == {old: (False, False), yard: (True, True)}
+        assert browser.json(f"/api/v1/events/{old}")["event"]["clip"] is False
+        for name, status in (("file.mp4", 404), ("file.jpg", 404), ("why.jpg", 404), ("file.json", 200)):
+            assert (name, browser.get(f"/api/v1/events/{old}/{name}")[0]) == (name, status)
+        assert browser.get(f"/api/v1/events/{yard}/file.mp4")[0] == 200

@@ -10,7 +10,7 @@ import pytest
 from support.web_site import PASSWORD, Browser, FakeCamera, password_hash, site, trusting
 
 from edgehar.web.guard import MOST_BODY_BYTES, MOST_HEAD_BYTES
-from edgehar.web.options import WebOptions
+from edgehar.web.options import WebOptions, plain_address
 from edgehar.web.passwords import LONGEST_WAIT_S, Throttle
 from edgehar.web.protocol import Limits
 from edgehar.web.site import OPERATIONS
@@ -350,6 +350,37 @@ def test_tls_is_served_with_the_certificate(certificates):
             plain.get("/")
 
 
+def test_behind_a_proxy_that_logs_visitors_in_only_it_is_answered():
+    page = {"Host": "homeassistant.local:8123", "X_Ingress_Path": "/api/hassio_ingress/abc"}
+    with site(trusted_proxy="127.0.0.1") as browser:
+        assert browser.get("/", **page)[0] == 200
+        assert browser.get("/api/v1/cameras", **page)[0] == 200
+        # Another site in the visitor's browser is still refused.
+        change = {**page, "Sec_Fetch_Site": "cross-site"}
+        assert browser.ask("POST", "/api/v1/settings/undo", **change)[0] == 403
+        browser.csrf = ""
+        assert browser.ask("POST", "/api/v1/settings/undo", **page)[0] == 403
+    with pytest.raises(AssertionError, match="trusted_proxy"), site(trusted_proxy="172.30.32.2"):
+        pytest.fail("a client that is not the proxy was answered")
+
+
+def test_addresses_are_compared_as_addresses():
+    assert plain_address("::ffff:172.30.32.2") == plain_address("172.30.32.2") == "172.30.32.2"
+    assert plain_address("FE80::1%eth0") == "fe80::1"
+    assert plain_address("supervisor") is None
+
+
+def test_clients_that_begin_no_handshake_keep_nobody_out(certificates):
+    options = {"cert_file": str(certificates.server), "key_file": str(certificates.server_key)}
+    limits = Limits(handshakes=4)
+    with site(tls=trusting(certificates), limits=limits, **options) as browser, contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(connected(browser)) for _ in range(20)]
+        for _ in range(3):
+            assert browser.get("/api/v1/cameras")[0] == 200
+        # The oldest were ended: their end is read without waiting for a deadline.
+        assert [client.recv(1) for client in silent[:15]] == [b""] * 15
+
+
 def test_the_password_may_be_in_a_file(tmp_path):
     file = tmp_path / "password"
     file.write_text(password_hash().reveal() + "\n")
@@ -369,6 +400,7 @@ def test_the_password_may_be_in_a_file(tmp_path):
         ({"listen": "127.0.0.1:65536"}, "must be HOST:PORT"),
         ({"listen": ":²"}, "must be HOST:PORT"),
         ({"key_file": "k.pem"}, "without cert_file"),
+        ({"trusted_proxy": "supervisor"}, "must be an IP address"),
     ],
 )
 def test_unsafe_or_impossible_settings_are_refused(options, message):

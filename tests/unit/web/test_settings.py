@@ -100,8 +100,9 @@ def test_peaks_of_the_last_day_and_week_are_counted_for_each_action(tmp_path):
     peaks = Recordings(folder).peaks("hall", now)
     assert {label: (p.day, p.week) for label, p in peaks.items()} == {"fight": ([0.8, 0.7], [0.8, 0.7, 0.6])}
     with site(folder=folder) as browser:
-        answer = browser.json("/api/v1/cameras/hall/peaks")
+        answer = browser.json("/api/v1/cameras/hall/counts")
         assert answer["source"] == "recordings"
         assert list(answer["labels"]) == ["fight"]
+        assert len(answer["labels"]["fight"]["week"]) == 101
     with site() as browser:
-        assert browser.json("/api/v1/cameras/hall/peaks") == {"source": "none", "labels": {}}
+        assert browser.json("/api/v1/cameras/hall/counts")["source"] == "none"

@@ -86,6 +86,8 @@ def _train(args: argparse.Namespace) -> int:
     config = run_config(groups)
     seeds = list(range(config.split.seed, config.split.seed + run.seeds))
     how = RunOptions(resume=args.resume, int8=run.int8, qat=run.qat, tensorboard=run.tensorboard)
+    if recipe is not None and recipe.sweep is not None:
+        _warn_of_sweep(recipe, config, seeds)
     if args.cpus_per_run < 1 or args.gpus_per_run < 0:
         raise ConfigError("--cpus-per-run must be 1 or more, and --gpus-per-run 0 or more")
     options = ExperimentOptions(
@@ -111,6 +113,20 @@ def _train(args: argparse.Namespace) -> int:
     if hint := background_hint(list(_tested(metrics)["per_class"]), []):
         log.info("%s", hint)
     return EXIT_DONE
+
+
+def _warn_of_sweep(recipe: Recipe, config: RunConfig, seeds: Sequence[int]) -> None:
+    """Warn if clips are tested that took part in the choice of the settings."""
+    import msgspec
+
+    from edgehar_training.settings import SplitSettings
+
+    same = msgspec.convert(recipe.settings.get("split", {}), SplitSettings) == config.split
+    if not same or (len(seeds) > 1 and config.split.kind != "official"):
+        log.warning(
+            "warning: the sweep that chose these settings has seen clips that other seeds, folds or splits test; their "
+            "accuracy is too high"
+        )
 
 
 def chosen_settings(args: argparse.Namespace, recipe: Recipe | None) -> dict[str, msgspec.Struct]:

@@ -1,6 +1,7 @@
 """Recipes: the settings of a published system in one TOML file, with the claim of its paper.
 
 [paper]     title, claim and differences, for people
+[sweep]     result of `edgehar sweep`, if that wrote it
 [data] [split] [network] [fit] [augment] [quantize] [run]     settings, named as in `edgehar_training.settings`
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -27,6 +28,8 @@ from edgehar_training.settings import (
 
 if TYPE_CHECKING:
     from edgehar.config.settings import Struct
+
+T = TypeVar("T")
 
 SETTINGS: dict[str, Struct] = {
     "data": DataSettings,
@@ -57,10 +60,25 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     unlike: str = ""
 
 
+class Sweep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The sweep that chose the settings of a recipe.
+
+    Attributes:
+        trials: number of trials.
+        accuracy: of the best one, mean over the inner folds.
+        loss: validation loss of the best one, mean over the inner folds.
+    """
+
+    trials: int
+    accuracy: float
+    loss: float
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One recipe: the paper, and its settings by group."""
+    """One recipe: the paper or the sweep that it comes from, and its settings by group."""
 
     paper: Paper | None = None
+    sweep: Sweep | None = None
     settings: dict[str, dict[str, Any]]
 
 
@@ -102,7 +120,7 @@ def _folder() -> Path:
 
 
 def _checked(tables: dict[str, Any], where: str) -> Recipe:
-    paper = tables.pop("paper", None)
+    paper, sweep = tables.pop("paper", None), tables.pop("sweep", None)
     for group, values in tables.items():
         if group not in SETTINGS:
             raise ConfigError(
@@ -112,7 +130,15 @@ def _checked(tables: dict[str, Any], where: str) -> Recipe:
             msgspec.convert(values, SETTINGS[group])
         except msgspec.ValidationError as error:
             raise ConfigError(f"{where}: [{group}] {error}") from error
+    return Recipe(
+        paper=_about(paper, Paper, f"{where}: [paper]"),
+        sweep=_about(sweep, Sweep, f"{where}: [sweep]"),
+        settings=tables,
+    )
+
+
+def _about(table: Any, kind: type[T], where: str) -> T | None:
     try:
-        return Recipe(paper=None if paper is None else msgspec.convert(paper, Paper), settings=tables)
+        return None if table is None else msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: [paper] {error}") from error
+        raise ConfigError(f"{where} {error}") from error

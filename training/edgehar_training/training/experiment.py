@@ -59,14 +59,36 @@ def run_experiment(template: RunConfig, options: ExperimentOptions) -> dict[str,
         ConfigError: the settings do not fit each other, or `out` is not empty and not resumed.
         DatasetError: the data cannot be used.
     """
-    check_start(template, resume=options.run.resume)
-    models.prepare(template.network)
     if options.run.int8 or options.run.qat:
         template.check_device()
     if options.run.qat:
         stages.check_stages(template)
     if not options.run.resume and options.out.exists() and any(options.out.iterdir()):
         raise ConfigError(f"{options.out}: is not empty; continue it with --resume, or give another --out")
+    template, clips = prepare_clips(template, resume=options.run.resume)
+    jobs = _jobs(template, options, clips)
+    _train_all(jobs, clips, options)
+    if len(jobs) == 1 and jobs[0].folder == options.out:
+        return report.read_metrics(options.out / METRICS_FILE)
+    return write_pooled(options.out, [(job.folder, job.config) for job in jobs])
+
+
+def prepare_clips(template: RunConfig, *, resume: bool) -> tuple[RunConfig, list[Clip]]:
+    """Check the settings, fetch what the network needs, and decode all clips.
+
+    Args:
+        template: the settings.
+        resume: whether the training has begun before, so that it needs no `--init-from`.
+
+    Returns:
+        The settings with labels, protocol, skipped and tools filled in, and the readable clips.
+
+    Raises:
+        ConfigError: the settings do not fit each other.
+        DatasetError: the data cannot be used.
+    """
+    check_start(template, resume=resume)
+    models.prepare(template.network)
     clips = load_dataset(template.data)
     if template.split.kind == "official":
         for leak in check_official(clips, template.data.dataset, template.split.folds):
@@ -83,11 +105,7 @@ def run_experiment(template: RunConfig, options: ExperimentOptions) -> dict[str,
         log.warning("warning: a random split puts clips of one group on both sides; its accuracy is too high (leaky)")
     if template.split.kind == "group" and is_ungrouped(clips):
         log.warning("warning: %s", UNGROUPED_WARNING)
-    jobs = _jobs(template, options, clips)
-    _train_all(jobs, clips, options)
-    if len(jobs) == 1 and jobs[0].folder == options.out:
-        return report.read_metrics(options.out / METRICS_FILE)
-    return write_pooled(options.out, [(job.folder, job.config) for job in jobs])
+    return template, clips
 
 
 def write_pooled(out: Path, runs: Sequence[tuple[Path, RunConfig]]) -> dict[str, Any]:

@@ -137,16 +137,30 @@ class Training:
         Raises:
             EdgeharError: the loss is NaN or infinite, or out of memory. The model has the best weights so far.
         """
-        from edgehar_training.training.accelerators import memory_errors
-
         try:
             while not self.finished:
-                with memory_errors():
-                    row = self._epoch(len(self.progress.history) + 1, after_step)
-                self._checkpoint()
-                after_epoch(row)
+                after_epoch(self.advance(after_step))
         finally:
             self._leave_best()
+
+    def advance(self, after_step: Callable[[EpochRow], object] = lambda _: None) -> EpochRow:
+        """Train one more epoch, and write a checkpoint.
+
+        Args:
+            after_step: called with the mean loss and accuracy of the epoch so far.
+
+        Returns:
+            The epoch's row.
+
+        Raises:
+            EdgeharError: the loss is NaN or infinite, or out of memory.
+        """
+        from edgehar_training.training.accelerators import memory_errors
+
+        with memory_errors():
+            row = self._epoch(len(self.progress.history) + 1, after_step)
+        self._checkpoint()
+        return row
 
     @property
     def steps_per_epoch(self) -> int:

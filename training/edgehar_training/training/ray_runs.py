@@ -7,17 +7,13 @@ folder, which gives the same numbers as an uninterrupted run.
 from __future__ import annotations
 
 import dataclasses
-import logging
-import os
-import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgehar._version import __version__
-from edgehar.errors import ConfigError, DatasetError, EdgeharError
+from edgehar.errors import ConfigError, EdgeharError
 from edgehar.progress import Progress
-from edgehar_training.quiet import quiet_tensorflow
 from edgehar_training.runs.run import METRICS_FILE
+from edgehar_training.training.tasks import TaskSetup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +42,7 @@ def make_runs(
         EdgeharError: a run failed, or a node does not see the folders. No more runs are started then.
     """
     options.out.mkdir(parents=True, exist_ok=True)
-    tasks = _Tasks(ray, options)
+    tasks = _Tasks(ray, jobs, options)
     shared = ray.put(list(clips))
     how = dataclasses.replace(options.run, resume=True, bar=False)
     waiting = {tasks.submit(dataclasses.replace(job, folder=job.folder.resolve()), shared, how): job for job in jobs}
@@ -61,31 +57,15 @@ def make_runs(
             progress.advance()
 
 
-@dataclasses.dataclass(frozen=True)
-class _Setup:
-    """The inputs of a task besides its run.
-
-    Attributes:
-        environment: variables to set.
-        out: folder of all runs.
-        version: version of edgehar where the command runs.
-    """
-
-    environment: dict[str, str]
-    out: Path
-    version: str = __version__
-
-
 class _Tasks:
     """The functions below as Ray tasks, with the processors and GPUs of a run."""
 
-    def __init__(self, ray: Any, options: ExperimentOptions) -> None:
+    def __init__(self, ray: Any, jobs: Sequence[Job], options: ExperimentOptions) -> None:
         self._ray = ray
-        cpus = options.cpus_per_run
-        threads = {"TF_NUM_INTRAOP_THREADS": str(cpus), "OMP_NUM_THREADS": str(cpus), "TF_NUM_INTEROP_THREADS": "1"}
-        kept = {name: os.environ[name] for name in (*threads, "KERAS_BACKEND") if name in os.environ}
-        self._setup = _Setup({**threads, **kept}, options.out.resolve())
-        self._remote = ray.remote(num_cpus=cpus, num_gpus=options.gpus_per_run, max_retries=_RETRIES)
+        data = {job.config.data.folder for job in jobs} - {None}
+        folders = [options.out.resolve(), *(Path(folder) for folder in data if folder is not None)]
+        self._setup = TaskSetup.of(options.cpus_per_run, folders)
+        self._remote = ray.remote(num_cpus=options.cpus_per_run, num_gpus=options.gpus_per_run, max_retries=_RETRIES)
 
     def submit(self, job: Job, clips: Any, how: RunOptions) -> Any:
         """Start a run; returns the reference of its last task."""
@@ -109,17 +89,17 @@ class _Tasks:
             raise EdgeharError(f"{job.folder}: its process ended {_RETRIES + 1} times: {text}") from None
 
 
-def _train(setup: _Setup, job: Job, clips: Sequence[Clip], how: RunOptions, *_after: object) -> None:
+def _train(setup: TaskSetup, job: Job, clips: Sequence[Clip], how: RunOptions, *_after: object) -> None:
     """Make a run."""
-    _prepare(setup, job)
+    setup.prepare()
     from edgehar_training.training.after_run import make_run
 
     make_run(job.folder, job.config, clips, job.split, how)
 
 
-def _train_stage(setup: _Setup, job: Job, clips: Sequence[Clip], stage: Any, *_after: object) -> None:
+def _train_stage(setup: TaskSetup, job: Job, clips: Sequence[Clip], stage: Any, *_after: object) -> None:
     """Train one stage of quantization of a finished run."""
-    _prepare(setup, job)
+    setup.prepare()
     from edgehar_training.quantize.stages import stage_config
     from edgehar_training.runs.run import load_run
     from edgehar_training.training.options import RunOptions
@@ -127,17 +107,3 @@ def _train_stage(setup: _Setup, job: Job, clips: Sequence[Clip], stage: Any, *_a
 
     config = stage_config(load_run(job.folder).config, stage)
     train_run(job.folder / stage, config, clips, job.split, RunOptions(resume=True))
-
-
-def _prepare(setup: _Setup, job: Job) -> None:
-    """Set up the process of a task, before TensorFlow is imported in it. Raises if the node is not set up."""
-    node = platform.node()
-    if setup.version != __version__:
-        raise ConfigError(f"{node} has edgehar {__version__}, the machine of the command {setup.version}")
-    needed = [setup.out] if job.config.data.folder is None else [setup.out, Path(job.config.data.folder)]
-    for folder in needed:
-        if not folder.exists():
-            raise DatasetError(f"{folder}: does not exist on {node}; every node needs it under the same path")
-    os.environ.update(setup.environment)
-    logging.basicConfig(format="edgehar-train: %(message)s", level=logging.INFO)
-    quiet_tensorflow()

@@ -110,7 +110,7 @@ def _fit(run: Run, train: Sequence[Clip], val: Sequence[Clip], options: RunOptio
     from edgehar_training.training.tensorboard import EventFile
 
     keep_freed()
-    training = _training_class(run.config)(run, train, val, resume=options.resume)
+    training = training_class(run.config)(run, train, val, resume=options.resume)
     show = EpochBar(run, training) if options.bar else EpochLog(run)
     events = EventFile(run.path / "tensorboard") if options.tensorboard else None
 
@@ -136,7 +136,8 @@ def _fit(run: Run, train: Sequence[Clip], val: Sequence[Clip], options: RunOptio
     return training
 
 
-def _training_class(config: RunConfig) -> type[Training]:
+def training_class(config: RunConfig) -> type[Training]:
+    """Return the class that trains with these settings."""
     # Networks trained on from a run, in float or as int8, follow the gradient.
     if config.fit.solver == "closed-form" and config.stage == "float":
         from edgehar_training.training.closed_form_training import ClosedFormTraining

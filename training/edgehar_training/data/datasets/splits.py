@@ -126,6 +126,28 @@ def make_splits(
     return splits
 
 
+def inner_splits(clips: Sequence[Clip], *, random: bool, folds: int, seed: int) -> list[Split]:
+    """Return folds of clips that are not tested: the validation part of each is a fold, and there is no test part.
+
+    Args:
+        clips: the clips, without those that are tested.
+        random: deal single clips; otherwise no group is in two folds.
+        folds: number of folds.
+        seed: seed of the shuffle.
+
+    Raises:
+        DatasetError: too few groups or clips.
+    """
+    labels = np.array([clip.label for clip in clips])
+    groups = np.array([str(i) if random else clip.group for i, clip in enumerate(clips)])
+    splits = []
+    for train, val in _outer(np.arange(len(clips)), labels, groups, folds, seed, 0.0):
+        splits.append(Split(sorted(train.tolist()), sorted(val.tolist()), []))
+        check_disjoint(splits[-1], groups.tolist())
+        _check_classes(splits[-1], labels.tolist())
+    return splits
+
+
 def _official(
     clips: Sequence[Clip], dataset: str, folds: int | None, seed: int, test_fraction: float, val_fraction: float
 ) -> list[Split]:
