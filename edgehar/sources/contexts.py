@@ -26,7 +26,7 @@ _LEFT_OUT = {
     "reference-only": ("all", "NONREF"),
     "key": ("default", "NONKEY"),
 }
-# Hardware that has returned no frame after so many packets does not work.
+# Hardware that has returned no frame for so many packets does not work, or no longer.
 _MOST_SILENT = 64
 # Properties that a container may know although the stream itself does not.
 _COLORS = ("color_range", "color_primaries", "color_trc", "colorspace")
@@ -72,11 +72,11 @@ class StreamDecoder:
         # Opening a decoder clears its options.
         self._options = dict(first.options)
         self._held: list[VideoFrame] = []
-        self._works, self._silent = True, 0
+        self._silent = 0
         found = None if how.hwaccel == "none" else hardware_context(first, name, how.hwaccel)
         if found is not None:
             self._context, self.hardware = found
-            self.mode, self._works = "full", False
+            self.mode = "full"
             self._context.copy_opaque = True
         elif exchange:
             self._exchange()
@@ -97,7 +97,8 @@ class StreamDecoder:
             self._change()
         self._silent += 1
         frames = self._context.decode(packet)
-        self._works = self._works or bool(frames)
+        if frames:
+            self._silent = 0
         if self._held:
             frames, self._held = self._held + frames, []
         return frames
@@ -109,7 +110,7 @@ class StreamDecoder:
     def _is_to_change(self) -> bool:
         if self.hardware is None:
             return self.wanted != self.mode
-        return not self._works and self._silent >= _MOST_SILENT
+        return self._silent >= _MOST_SILENT
 
     def _change(self) -> None:
         """Continue with another decoder, and hold the frames that the present one has not returned yet."""
@@ -117,7 +118,7 @@ class StreamDecoder:
             self._held += self._context.decode(None)
         if self.hardware is not None:
             _log.warning("%s: %s returns no frames; decoding in software", self._name, self.hardware)
-            self.hardware, self._works = None, True
+            self.hardware = None
         self.mode = self.wanted
         self._exchange()
 

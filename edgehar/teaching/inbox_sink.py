@@ -202,6 +202,9 @@ class InboxSink(Sink):
         )
         clip: Path | None = None
         try:
+            if self._held is None:
+                # Before a clip is cut, which has a temporary name.
+                self._inbox.sweep()
             if camera.watched.clips is not None:
                 made = camera.watched.clips.cut(self._inbox.folder, facts.start_s, facts.end_s)
                 if made is not None:
@@ -227,8 +230,6 @@ class InboxSink(Sink):
         most = round(self._options.max_mb * 1e6)
         if coming > most:
             raise OSError(errno.EFBIG, f"a moment of {coming / 1e6:.1f} MB is over max_mb")
-        if self._held is None:
-            self._inbox.sweep()
         if self._held is None or self._held + coming > most:
             gone, self._held = self._inbox.make_room(max(0, round((1.0 - _SPARE_SHARE) * most) - coming))
             if gone:

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 from support.helpers import run_command
-from support.rtsp_server import moving_frames
+from support.rtsp_server import RtspServer, Script, encode, moving_frames
 
 from edgehar import Classifier, ConfigError, SourceError, open_source
 from edgehar.recording.packets import PacketRing
@@ -89,6 +89,21 @@ def test_a_live_stream_changes_its_mode_at_the_next_idr_picture_and_loses_no_fra
         expected = unfiltered if GOP <= number < 3 * GOP else full
         assert np.array_equal(picture, expected[number])
     assert (modes[0], modes[2 * GOP], modes[-1]) == ("full", "skip-loop-filter", "full")
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_network_camera_changes_its_mode(codec):
+    script = Script(encode(moving_frames(20), gop=GOP, codec=codec), codec=codec.replace("libx", "H"))
+    with RtspServer(script) as server, open_source(server.uri) as source:
+        frames = iter(source)
+        next(frames)
+        assert source.decoding.mode == "full"
+        source.use_decode_mode("skip-loop-filter")
+        changed = next(number for number, _ in enumerate(frames) if source.decoding.mode == "skip-loop-filter")
+        first = next(frames)
+        assert changed <= 2 * GOP
+        assert source.damaged == 0
+        assert next(frames).sequence == first.sequence + 1
 
 
 def test_a_file_and_a_stream_with_a_mode_of_their_own_keep_it(videos):

@@ -39,7 +39,8 @@ class Context:
 
     def decode(self, packet=None):
         assert self.is_open
-        if self._decoder in self._machine.silent:
+        self._machine.packets += 1
+        if self._decoder in self._machine.silent and self._machine.packets > self._machine.silent_after:
             return []
         return [self._as_nv12(frame) for frame in self._software.decode(packet)]
 
@@ -60,13 +61,14 @@ class Machine:
         decoders: names of decoders with a V4L2 driver.
         devices: devices of FFmpeg that decode H.264 and H.265.
         broken: decoders and devices that cannot be opened.
-        silent: those that never return a frame.
+        silent: those that return no frame, after so many packets as `silent_after` says.
         opened: all that were tried, in order.
     """
 
-    def __init__(self, decoders=(), devices=(), broken=(), silent=()):
+    def __init__(self, decoders=(), devices=(), broken=(), silent=(), silent_after=0):
         self.codecs_available = set(decoders) | av.codecs_available - {"h264_v4l2m2m", "hevc_v4l2m2m"}
         self._devices, self.broken, self.silent, self.opened = devices, set(broken), set(silent), []
+        self.silent_after, self.packets = silent_after, 0
         self.FFmpegError, self.CodecContext = av.FFmpegError, self
 
     def install(self, monkeypatch):

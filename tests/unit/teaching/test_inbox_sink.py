@@ -156,6 +156,21 @@ def test_the_bound_holds_for_large_clips(tmp_path, clip_bytes, kept, caplog):
     assert not list(tmp_path.glob(".*.tmp"))
 
 
+@pytest.mark.usefixtures("without_chance")
+def test_the_first_moment_of_a_run_has_its_clip(tmp_path, caplog):
+    left = tmp_path / ".left.tmp"
+    left.write_bytes(b"of a run that was killed")
+    sink = make_sink(tmp_path)
+    sink._watched["hall"] = WatchedCamera(HOP, lambda: {"bright": 0.5}, LargeClips(100))
+    sink.write(answer_at(0, 0.9))
+    sink.write(event_at(0))
+    sink.close()
+    (item,) = moments(tmp_path, "event")
+    assert item.clip.stat().st_size == 100
+    assert "cannot be written" not in caplog.text
+    assert not left.exists()
+
+
 def test_nothing_is_kept_without_features(tmp_path):
     sink = make_sink(tmp_path)
     plain = answer_at(0)
