@@ -36,28 +36,36 @@ CLONED void looks_move_energy(const uint8_t *restrict now, const uint8_t *restri
     }
 }
 
-void looks_place(const int32_t *energy, int side, int *top, int *left)
+/* Weight of a cell by its place in the square: 1 at the border, most in the middle. */
+static inline int32_t weight_of(int place, int side)
 {
-    int32_t columns[LOOKS_COLUMNS], best = 0; /* sums over `side` rows of each column */
+    return place < side - 1 - place ? place + 1 : side - place;
+}
+
+CLONED void looks_place(const int32_t *restrict energy, int side, int *top, int *left)
+{
+    int64_t best = 0;
 
     *top = (LOOKS_ROWS - side) / 2;
     *left = (LOOKS_COLUMNS - side) / 2;
-    memset(columns, 0, sizeof columns);
-    for (int row = 0; row < LOOKS_ROWS; row++) {
-        const int32_t *entering = energy + row * LOOKS_COLUMNS;
-        const int32_t *leaving = row >= side ? entering - side * LOOKS_COLUMNS : NULL;
-        int32_t sum = 0;
+    for (int row = 0; row + side <= LOOKS_ROWS; row++) {
+        int32_t columns[LOOKS_COLUMNS] = {0}; /* weighted sums over `side` rows: less than 2^26 */
 
-        for (int x = 0; x < LOOKS_COLUMNS; x++)
-            columns[x] += entering[x] - (leaving ? leaving[x] : 0);
-        if (row < side - 1)
-            continue;
-        for (int x = 0; x < LOOKS_COLUMNS; x++) {
-            sum += columns[x] - (x >= side ? columns[x - side] : 0);
-            if (x >= side - 1 && sum > best) {
+        for (int y = 0; y < side; y++) {
+            const int32_t weight = weight_of(y, side), *of_row = energy + (row + y) * LOOKS_COLUMNS;
+
+            for (int x = 0; x < LOOKS_COLUMNS; x++)
+                columns[x] += weight * of_row[x];
+        }
+        for (int column = 0; column + side <= LOOKS_COLUMNS; column++) {
+            int64_t sum = 0;
+
+            for (int x = 0; x < side; x++)
+                sum += (int64_t)weight_of(x, side) * columns[column + x];
+            if (sum > best) {
                 best = sum;
-                *top = row - side + 1;
-                *left = x - side + 1;
+                *top = row;
+                *left = column;
             }
         }
     }

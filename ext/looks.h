@@ -1,4 +1,4 @@
-/* Where a picture moves most: a slow mean of its differences over coarse cells, and the square that holds most of it. */
+/* Where a picture moves most: a slow mean of its differences over coarse cells, and the square that is centered on it. */
 #ifndef EDGEHAR_LOOKS_H
 #define EDGEHAR_LOOKS_H
 
@@ -20,8 +20,9 @@ void looks_cells(const uint8_t *base, uint8_t *cells);
  * are sensor noise. At 12.5 frames a second the time constant is 0.8 s. An energy is 0 to 2^16. */
 void looks_move_energy(const uint8_t *now, const uint8_t *before, int32_t *energy);
 
-/* Find the square of `side` cells with the largest sum of energy, the first in row order among equals; the middle if all
- * energy is 0. `top` and `left` are in cells. */
+/* Find the square of `side` cells with the largest weighted sum of energy, the first in row order among equals; the middle
+ * if all energy is 0. Weights fall from the middle of the square to its border as those of a tent, so that the square is
+ * centered on what moves. `top` and `left` are in cells. */
 void looks_place(const int32_t *energy, int side, int *top, int *left);
 
 #endif

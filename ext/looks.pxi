@@ -10,8 +10,9 @@ cdef class LookResizer:
     3. Energy: the base picture is averaged over cells of 4x4 pixels, rounded half up. Each cell has an energy E, 0 at
        the first frame. With each further frame, `E += ((256 * d - E) * 24) >> 8`, where d is the part of the cell's
        difference to the frame before that is beyond 6 levels: a moving average of 0.8 s at 12.5 frames a second.
-    4. The place: the square of `crop_side` pixels, on whole cells, with the largest sum of energy, the first in row
-       order among equals; the middle of the picture if all energy is 0.
+    4. The place: the square of `crop_side` pixels, on whole cells, with the largest weighted sum of energy, the first in
+       row order among equals; the middle of the picture if all energy is 0. The weight of a cell is the product of those
+       of its row and its column in the square: `min(i + 1, n - i)` for number i of n.
     5. "crop": this square of the base pictures of t, t-1 and t-2, each averaged over areas to `height` x `width`, and
        their differences as in "whole". The square is the same in all three, so that a change of place does not look like motion.
 

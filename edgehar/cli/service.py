@@ -17,7 +17,8 @@ from edgehar.errors import ConfigError, EdgeharError
 if TYPE_CHECKING:
     from typing import Any
 
-_TIMEOUT_S = 60.0
+# More than the 90 s after which systemd itself gives up a start.
+_TIMEOUT_S = 120.0
 # Properties of systemd for `status`, and their names in the output.
 _PROPERTIES = {
     "ActiveState": "state",
@@ -57,11 +58,14 @@ def _add_action(actions: Any, name: str, what: str, run: Any) -> argparse.Argume
 
 
 def _install(args: argparse.Namespace) -> int:
-    from edgehar.files import write_text
-    from edgehar.systemd.unit import Service, unit_path
+    from edgehar.systemd.unit import Service, packaged_unit
 
     if args.run_as is not None and args.user:
         raise ConfigError("--run-as is for a service of the machine; a service of your user runs as you")
+    own = args.user or args.config or args.run_as or args.print
+    if not own and (packaged := packaged_unit(args.root or Path("/"))) is not None:
+        print(f"{packaged}: belongs to the package")
+        return _start(args, packaged)
     service = Service(_command(), _config(args), args.user, args.run_as)
     text = service.unit()
     if args.print:
@@ -69,6 +73,14 @@ def _install(args: argparse.Namespace) -> int:
         return EXIT_DONE
     if args.root is None and (problems := service.problems()):
         raise ConfigError("; and ".join(problems))
+    return _start(args, _write(args, text))
+
+
+def _write(args: argparse.Namespace, text: str) -> Path:
+    """Write the unit and return its path."""
+    from edgehar.files import write_text
+    from edgehar.systemd.unit import unit_path
+
     path = unit_path(user=args.user, root=args.root or Path("/"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,6 +89,11 @@ def _install(args: argparse.Namespace) -> int:
     except PermissionError as error:
         raise EdgeharError(f"{path}: no permission to write there; {_as_root(args)}") from error
     print(f"{path}: written")
+    return path
+
+
+def _start(args: argparse.Namespace, path: Path) -> int:
+    """Enable and start a unit."""
     _systemctl(args, "daemon-reload")
     _systemctl(args, "enable", path.name)
     _systemctl(args, "restart", path.name)
@@ -89,9 +106,13 @@ def _install(args: argparse.Namespace) -> int:
 
 
 def _remove(args: argparse.Namespace) -> int:
-    from edgehar.systemd.unit import ENVIRONMENT_FILE, STATE, unit_path
+    from edgehar.systemd.unit import ENVIRONMENT_FILE, STATE, packaged_unit, unit_path
 
-    path = unit_path(user=args.user, root=args.root or Path("/"))
+    root = args.root or Path("/")
+    path = unit_path(user=args.user, root=root)
+    if not path.exists() and not args.user and (packaged := packaged_unit(root)) is not None:
+        fix = "sudo systemctl disable --now edgehar (or: sudo apt remove edgehar)"
+        raise ConfigError(f"{packaged}: belongs to the package; run: {fix}")
     if not path.exists():
         raise ConfigError(
             f"{path}: does not exist; {'nothing' if args.user else 'no service of the machine'} is installed"
@@ -107,9 +128,12 @@ def _remove(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from edgehar.systemd.unit import unit_path
+    from edgehar.systemd.unit import packaged_unit, unit_path
 
-    path = unit_path(user=args.user, root=args.root or Path("/"))
+    root = args.root or Path("/")
+    path = unit_path(user=args.user, root=root)
+    if not path.exists() and not args.user:
+        path = packaged_unit(root) or path
     if not path.exists():
         print(f"not installed ({path} does not exist)")
         return EXIT_FAILED

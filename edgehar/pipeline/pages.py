@@ -117,7 +117,8 @@ def _classroom(config: Config, streams: list[Stream], teacher: Teacher | None) -
         inbox=inbox_folder(config.inbox, config.spool.directory) if config.inbox.enabled else None,
         clips=any(keeps_clips(config, camera) for camera in config.cameras),
         recordings=None if config.record.directory is None else Path(config.record.directory).expanduser(),
-        taught=folder.with_name("taught"),
+        # In the folder of the models, which the service may write.
+        taught=folder / "taught",
         takeovers=Takeovers(folder),
         swap=config.models.swap,
         trusted_keys=config.models.trusted_keys,

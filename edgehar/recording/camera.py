@@ -135,6 +135,10 @@ class CameraRecorder:
             return None
         feed = None if self.view.hides else self.ring.begin(stream, live=live, waits=not (live or self._realtime))
         self._copies = feed is not None
+        if self._copies and self.view.hides:
+            # A mask came meanwhile; `use_view` on the other thread may not have seen this stream.
+            self._copies, feed = False, None
+            self.ring.end_feed()
         return feed
 
     def shifted(self, by_s: float) -> None:

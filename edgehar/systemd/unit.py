@@ -16,6 +16,7 @@ UNIT = "edgehar.service"
 STATE = Path("/var/lib/edgehar")
 ENVIRONMENT_FILE = Path("/etc/edgehar/environment")
 _SYSTEM_UNITS, _USER_UNITS = Path("etc/systemd/system"), Path("systemd/user")
+_PACKAGED_UNITS = Path("usr/lib/systemd/system")
 # If no camera gives frames for this long, systemd restarts the program, which helps some USB cameras.
 WATCHDOG_S = 180
 _USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,30}")
@@ -91,6 +92,12 @@ def unit_path(*, user: bool, root: Path = Path("/")) -> Path:
         return root / _SYSTEM_UNITS / UNIT
     given = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     return (given if given.is_absolute() else Path("~/.config").expanduser()) / _USER_UNITS / UNIT
+
+
+def packaged_unit(root: Path = Path("/")) -> Path | None:
+    """Return the path of the unit that a Debian package has installed, or None."""
+    path = root / _PACKAGED_UNITS / UNIT
+    return path if path.exists() else None
 
 
 def _closed_part(path: Path) -> Path | None:

@@ -3,11 +3,13 @@
 The old head stays in the file and is computed as before. Beside it stand the mean, the maximum and the standard
 deviation over time of every feature of the window, `x`. With the old logits `o`:
 
-    g = clip(3 - 2 min_k |s * x - c_k|^2 / r_k, 0, 1)        how near the window is to what was taught
+    d_k = |s * x - c_k|^2 (1 + w_k a)                        a: how sure the old head is of an action
+    g = clip(3 - 2 min_k d_k / r_k, 0, 1)                    how near the window is to what was taught
     logits = [o, max(o) - F for each new label] + g * (x @ weights + biases + [0, F for each new label])
 
 A softmax gives the scores. Far from everything taught (`g` = 0) the head answers as the old one did, and a new label
-cannot win: nothing is forgotten there, and nothing unknown is given a new name. A label that teaching leaves alone
+cannot win: nothing is forgotten there, and nothing unknown is given a new name. A new label (`w` > 0) must be nearer
+where the old head sees an action, so that it does not take that action's place. A label that teaching leaves alone
 keeps its logit everywhere.
 """
 
@@ -23,6 +25,8 @@ from edgehar.model.manifest import Affine
 from edgehar.model.tflite import append_constant, builtin_code, load_schema, pack, parse
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
 # Scores 0 to 255/256 in 256 steps, as TFLite's own int8 softmax gives them.
@@ -31,6 +35,8 @@ SCORES = Affine(1 / 256, -128)
 
 # What a new label's logit lies below the old head's best, far from everything taught.
 FAR = 8.0
+# Scores of all actions together from which the old head begins to be sure of one, and is.
+UNSURE, SURE = 0.3, 0.7
 # Statistics over time that a correction reads.
 STATISTICS = 3
 
@@ -44,25 +50,44 @@ class Gate:
         centres: middles of what was taught, in scaled features, float32 `(centres, pooled)`.
         radii: squared distance from each centre up to which the correction applies in full, float32 `(centres,)`, above
             0; from there to half as much again it fades out.
+        wary: what a sure action of the old head adds to the distance, as a factor, float32 `(centres,)`.
+        actions: indices of the old labels that open events.
     """
 
     scale: npt.NDArray[np.float32]
     centres: npt.NDArray[np.float32]
     radii: npt.NDArray[np.float32]
+    wary: npt.NDArray[np.float32]
+    actions: tuple[int, ...]
 
-    def share(self, pooled: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    def share(self, old: npt.NDArray[Any], pooled: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Return how much of a correction applies, float `(windows,)` from 0 to 1.
 
         Args:
+            old: logits of the old head, float `(windows, old labels)`.
             pooled: float `(windows, pooled)`.
         """
-        nearest = (squared_distances(pooled * self.scale, self.centres) / self.radii).min(axis=1)
-        return np.asarray(np.clip(3.0 - 2.0 * nearest, 0.0, 1.0))
+        distances = squared_distances(pooled * self.scale, self.centres)
+        distances *= 1.0 + sure_of_action(old, self.actions)[:, None] * self.wary
+        return np.asarray(np.clip(3.0 - 2.0 * (distances / self.radii).min(axis=1), 0.0, 1.0))
 
 
 def everywhere(pooled: int) -> Gate:
     """Return a gate that lets a correction of so many features apply to every window."""
-    return Gate(np.zeros(pooled, np.float32), np.zeros((1, pooled), np.float32), np.ones(1, np.float32))
+    nothing = np.zeros((1, pooled), np.float32)
+    return Gate(nothing[0], nothing, np.ones(1, np.float32), np.zeros(1, np.float32), ())
+
+
+def sure_of_action(old: npt.NDArray[Any], actions: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Return how sure the old head is of any action, float `(windows,)`: from 0 at `UNSURE` or less to 1 at `SURE`.
+
+    Args:
+        old: logits of the old head, float `(windows, old labels)`.
+        actions: indices of the labels that are actions.
+    """
+    likely = np.exp(old - old.max(axis=1, keepdims=True)).astype(np.float64)
+    score = likely[:, list(actions)].sum(axis=1) / likely.sum(axis=1)
+    return np.asarray(np.clip((score - UNSURE) / (SURE - UNSURE), 0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -89,7 +114,7 @@ class Correction:
         far = np.zeros(len(self.biases))
         far[old.shape[1] :] = FAR
         added = pooled @ self.weights.astype(np.float64) + self.biases + far
-        return np.asarray(with_new_labels(old, len(far)) - far + self.gate.share(pooled)[:, None] * added)
+        return np.asarray(with_new_labels(old, len(far)) - far + self.gate.share(old, pooled)[:, None] * added)
 
 
 def with_new_labels(old: npt.NDArray[Any], labels: int) -> npt.NDArray[np.float64]:
@@ -162,10 +187,7 @@ class _Surgery:
         gated = self._binary("MUL", added, self._share(correction.gate), (1, labels))
         near = self._binary("ADD", logits, gated, (1, labels))
         final = self._binary("SUB", near, self._constant("far", far), (1, labels))
-        scores = self._tensor("shares", (1, labels))
-        softmax = schema.SoftmaxOptionsT()
-        softmax.beta = 1.0
-        self._operator("SOFTMAX", 1, [final], scores, softmax)
+        scores = self._softmax("shares", final, (1, labels))
         output = self._tensor("scores", (1, labels), kind=schema.TensorType.INT8, affine=SCORES)
         self._operator("QUANTIZE", 1, [scores], output, schema.QuantizeOptionsT())
         return self._pack(output)
@@ -187,12 +209,22 @@ class _Surgery:
         count = (1, len(centres))
         distances = self._binary("ADD", products, squares, count)
         factors = self._constant("radii", (-12.0 / gate.radii[None]).astype(np.float32))
-        steep = self._binary("MUL", distances, factors, count)
+        steep = self._binary("MUL", self._binary("MUL", distances, factors, count), self._wariness(gate), count)
         nearest = self._reduced("REDUCE_MAX", steep, (1, 1))
         shifted = self._binary("ADD", nearest, self._constant("eighteen", np.full((1, 1), 18.0, np.float32)), (1, 1))
         share = self._tensor("share", (1, 1))
         self._operator("RELU6", 1, [shifted], share)
         return share
+
+    def _wariness(self, gate: Gate) -> int:
+        """Return the factor of every distance, `(1, centres)`."""
+        likely = self._softmax("likely", self._old, (1, self._labels))
+        steep = np.zeros((self._labels, 1), np.float32)
+        steep[list(gate.actions)] = 6.0 / (SURE - UNSURE)
+        sure = self._tensor("sure", (1, 1))
+        shifted = self._dense(likely, steep, np.full(1, -6.0 * UNSURE / (SURE - UNSURE), np.float32))
+        self._operator("RELU6", 1, [shifted], sure)
+        return self._dense(sure, gate.wary[None] / 6.0, np.ones(len(gate.wary), np.float32))
 
     def _cut_softmax(self, name: str) -> int:
         """Drop the last softmax and all behind it; return the tensor of the logits."""
@@ -235,6 +267,12 @@ class _Surgery:
         options.keepDims = keep
         output = self._tensor(name.lower(), shape)
         self._operator(name, 1, [source, self._constant("axis", np.array([1], np.int32))], output, options)
+        return output
+
+    def _softmax(self, name: str, logits: int, shape: tuple[int, ...]) -> int:
+        output, options = self._tensor(name, shape), self._schema.SoftmaxOptionsT()
+        options.beta = 1.0
+        self._operator("SOFTMAX", 1, [logits], output, options)
         return output
 
     def _dense(self, source: int, weights: npt.NDArray[Any], biases: npt.NDArray[Any]) -> int:

@@ -18,7 +18,7 @@ from edgehar.model.network import Network
 from edgehar.teaching.features import Probe, cut, windows_of
 from edgehar.teaching.head import SCORES, Correction, corrected_head
 from edgehar.teaching.labels import ORDINARY
-from edgehar.teaching.lesson import ClipData, Lesson
+from edgehar.teaching.lesson import ClipData, Lesson, Method
 from edgehar.teaching.softmax_regression import log_softmax
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 # Fewer clips of a label than this say nothing about the next one; fewer than RECOMMENDED say little.
 LEAST_CLIPS = 3
 RECOMMENDED_CLIPS = 10
+# The least score of a new action that opens an event: surer of it than of everything else.
+NEW_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,13 @@ class Verdict:
         results: by label.
         ordinary: a fair sample of the time watched.
         protocol: how clips were held out.
-        penalty: of the regression that is fitted to all clips.
+        method: of the head that is fitted to all clips.
         unreadable: clips that were left out, with why.
     """
 
     results: Mapping[str, LabelResult]
     protocol: str
-    penalty: float
+    method: Method
     unreadable: Mapping[str, str] = field(default_factory=dict)
     ordinary: OrdinaryResult = OrdinaryResult()
 
@@ -158,13 +160,13 @@ def teach(
         ordinary_windows = _encode_ordinary(network, clips.ordinary)
     if not data:
         raise ConfigError(f"no clip can be used: {next(iter(unreadable.values()))}")
-    lesson = Lesson(data, len(labels))
+    lesson = _lesson(data, len(labels), manifest)
     counts = Counter(labels[clip.label] for clip in data)
     _check_counts(counts, manifest.labels)
     verdict = _judge(lesson, data, labels, clips.held_out, unreadable)
-    correction = lesson.fit(range(len(data)), verdict.penalty)
+    correction = lesson.fit(range(len(data)), verdict.method)
     ordinary = {names.get(ORDINARY, ORDINARY), *background} & set(labels)
-    decision = _with_background(manifest.decision, ordinary)
+    decision = _with_new(manifest.decision, ordinary, labels[len(manifest.labels) :])
     verdict = replace(verdict, ordinary=_judge_ordinary(ordinary_windows, correction, labels, decision))
     if verdict.problem is not None:
         raise NotBetterError(f"{out}: not written: {verdict.problem}", verdict)
@@ -175,7 +177,7 @@ def teach(
         protocol=verdict.protocol,
         before=verdict.before,
         after=verdict.after,
-        penalty=verdict.penalty,
+        penalty=verdict.method.penalty,
     )
     _write(bundle, out, labels, correction, taught, decision)
     return verdict
@@ -222,6 +224,19 @@ def _encode(
     return data, unreadable
 
 
+def _lesson(data: Sequence[ClipData], labels: int, manifest: Manifest) -> Lesson:
+    """Return the lesson for a model: which of its labels are actions, how many looks it has, how it smooths."""
+    rules, timing = manifest.decision, manifest.temporal
+    smooth = rules.smoothing == "ema" and rules.start_from == "score"
+    return Lesson(
+        data,
+        labels,
+        actions=[index for index, label in enumerate(manifest.labels) if label not in rules.background],
+        looks=1 if manifest.input.looks is None else 2,
+        memory=rules.ema_seconds * timing.rate_hz / timing.hop if smooth else 0.0,
+    )
+
+
 def _judge(
     lesson: Lesson, data: list[ClipData], labels: list[str], held_out_what: str, unreadable: Mapping[str, str]
 ) -> Verdict:
@@ -232,7 +247,7 @@ def _judge(
         raise ConfigError("all clips are of one group; nothing can be held out; name two groups or more in groups.csv")
     before, after = Counter[str](), Counter[str]()
     for train, held_out in folds:
-        correction = lesson.fit(train, lesson.best_penalty(train))
+        correction = lesson.fit(train, lesson.best_method(train))
         for index in held_out:
             label = data[index].label
             before[labels[label]] += lesson.predicted(index, None) == label
@@ -241,7 +256,7 @@ def _judge(
     return Verdict(
         {label: LabelResult(counts[label], before[label], after[label]) for label in labels if label in counts},
         f"{len(folds)} folds, {held_out_what}",
-        lesson.best_penalty(everything),
+        lesson.best_method(everything),
         unreadable,
     )
 
@@ -311,9 +326,13 @@ def _write(
     write_bundle(out, manifest, files)
 
 
-def _with_background(decision: Decision, ordinary: Collection[str]) -> Decision:
+def _with_new(decision: Decision, ordinary: Collection[str], new: Collection[str]) -> Decision:
+    """Return the rules with new background labels, and a threshold for new actions."""
     added = sorted(set(ordinary) - set(decision.background))
-    return msgspec.structs.replace(decision, background=[*decision.background, *added])
+    thresholds = dict(decision.thresholds)
+    if decision.threshold < NEW_THRESHOLD:
+        thresholds |= {label: NEW_THRESHOLD for label in new if label not in ordinary}
+    return msgspec.structs.replace(decision, background=[*decision.background, *added], thresholds=thresholds)
 
 
 def _card(taught: Taught) -> str:

@@ -57,7 +57,8 @@ class _Watched:
     def __init__(self, camera: WebCamera, picture_px: int) -> None:
         self.camera = camera
         self.parts: dict[Kind, _Part] = {}
-        self.frame: Frame | None = None
+        # Of the frame that was shown last; the frame itself is large.
+        self.shown: tuple[int, float] | None = None
         self.state_s = float("-inf")
         self._view, self._picture_px = camera.view, picture_px
         self._preview = Preview(self._view, picture_px)
@@ -69,7 +70,7 @@ class _Watched:
 
     def picture(self, frame: Frame) -> bytes | None:
         """Return a frame as JPEG, and remember it."""
-        self.frame = frame
+        self.shown = frame.sequence, frame.arrived_s
         if (view := self.camera.view) != self._view:
             self._preview.close()
             self._view, self._preview = view, Preview(view, self._picture_px)
@@ -202,14 +203,14 @@ class LiveFeed:
         # Whoever looks next must not see an old picture first.
         for camera in self._cameras:
             camera.parts.clear()
-            camera.frame = None
+            camera.shown = None
 
     async def _look(self, number: int, camera: _Watched) -> None:
         loop = asyncio.get_running_loop()
         has_pictures = camera.camera.view.pictures != "none"
         if self._viewers[number, "picture"] and has_pictures:
             frame = camera.camera.frame()
-            if frame is not None and frame is not camera.frame:
+            if frame is not None and (frame.sequence, frame.arrived_s) != camera.shown:
                 self._put(number, "picture", await loop.run_in_executor(self._executor, camera.picture, frame))
         if self._viewers[number, "input"] and has_pictures:
             self._put(number, "input", await loop.run_in_executor(self._executor, camera.input))

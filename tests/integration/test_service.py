@@ -218,6 +218,22 @@ def test_an_image_of_a_card_is_prepared_with_the_real_systemctl(tmp_path):
     assert not link.is_symlink()
 
 
+def test_the_unit_of_a_debian_package_is_used_as_it_is(home, systemctl, tmp_path):
+    root = tmp_path / "card"
+    unit = root / "usr" / "lib" / "systemd" / "system" / "edgehar.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Service]\n")
+    done = systemctl.service(home, "install", "--root", root)
+    assert done.returncode == 0, done.stderr
+    assert systemctl.calls == [f"--root={root} enable edgehar.service"]
+    assert not (root / "etc").exists()
+    assert systemctl.service(home, "status", "--root", root).stdout == f"unit: {unit}\n"
+    done = systemctl.service(home, "uninstall", "--root", root)
+    assert done.returncode == 2
+    assert "belongs to the package; run: sudo systemctl disable --now edgehar" in done.stderr
+    assert unit.exists()
+
+
 def test_what_the_service_could_not_reach_is_said(tmp_path):
     command, config = tmp_path / "opt" / "edgehar-run", tmp_path / "config.toml"
     command.parent.mkdir()

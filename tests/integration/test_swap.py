@@ -87,6 +87,19 @@ def test_after_its_time_in_shadow_a_model_takes_over(device):
     assert state["note"] == "taken over after its time in shadow"
 
 
+def test_a_model_that_takes_over_follows_rules_that_were_changed_meanwhile(device):
+    with start_command("edgehar-run", "--config", device) as process:
+        predictions = (record for line in process.stdout if (record := json.loads(line))["type"] == "prediction")
+        until(predictions, "base")
+        device.write_text(device.read_text() + "[decision]\nthreshold = 1.0\n")
+        process.send_signal(signal.SIGHUP)
+        assert any(one["label"] == "unknown" for one in predictions)
+        assert models(device, "swap", device.parent / "hall.edgehar", "--now").returncode == 0
+        assert until(predictions, "hall")[-1]["label"] == "unknown"
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+
 @pytest.mark.parametrize("damage", ["gone", "cut", "state"])
 def test_a_run_starts_with_the_model_before_if_the_taken_over_one_is_damaged(device, damage):
     assert models(device, "swap", device.parent / "hall.edgehar", "--now").returncode == 0

@@ -45,10 +45,12 @@ def energies(bases: Sequence[Array]) -> list[Array]:
 
 
 def place_of(energy: Array, side: int) -> tuple[int, int]:
-    """Top and left, in pixels, of the square of `side` pixels with the most energy."""
+    """Top and left, in pixels, of the square of `side` pixels with the most energy, which counts most in its middle."""
     if not energy.any():
         return (HEIGHT - side) // CELL // 2 * CELL, (WIDTH - side) // CELL // 2 * CELL
-    squares = np.lib.stride_tricks.sliding_window_view(energy, (side // CELL, side // CELL)).sum(axis=(2, 3))
+    count = side // CELL
+    weights = np.minimum(np.arange(count) + 1, count - np.arange(count))
+    squares = np.lib.stride_tricks.sliding_window_view(energy, (count, count)) @ weights @ weights
     row, column = np.unravel_index(squares.argmax(), squares.shape)
     return int(row) * CELL, int(column) * CELL
 

@@ -56,6 +56,8 @@ def test_taps_stand_one_behind_the_other():
     assert model.get_layer("head").get_layer("scores").weights[0].shape == (3 * 192, 2)
     columns = statistics_parts([2, 3])
     assert [part.tolist() for part in columns] == [[0, 1, 5, 6, 10, 11], [2, 3, 4, 7, 8, 9, 12, 13, 14]]
+    columns = statistics_parts([2, 3], apart=True)
+    assert [part.tolist() for part in columns] == [[0, 1], [5, 6], [10, 11], [2, 3, 4], [7, 8, 9], [12, 13, 14]]
 
 
 @pytest.mark.parametrize("taps", ["3", "3+6", "5+5", "3+4"])
@@ -114,6 +116,7 @@ def test_the_features_of_looks_stand_one_behind_the_other():
     network = msgspec.structs.replace(settings(blocks=5, taps="3+5", pool="mean+max"), looks="whole+crop")
     encoder = models.build(network, 2).get_layer("encoder")
     assert models.feature_parts(network, 0) == [64, 128, 64, 128]
+    assert models.feature_parts(network, 0, pools=True) == [32, 32, 64, 64, 32, 32, 64, 64]
     looks = np.random.default_rng(1).normal(size=(3, 2, SIZE, SIZE, 3)).astype(np.float32)
     both = encoder.predict(looks, verbose=0)
     swapped = encoder.predict(looks[:, ::-1], verbose=0)

@@ -75,7 +75,7 @@ def test_movement_is_told_from_stillness(bundle):
         classifier.reset()
         loud = [a.scores["bright"] for p in moving if (a := classifier.push(p)) is not None]
     assert len(quiet) == len(loud) == 4
-    assert max(quiet) < 0.01 < 0.1 < min(loud)
+    assert max(quiet) < 0.01 < 0.05 < min(loud)
 
 
 def test_the_place_of_the_crop_is_told(bundle, tmp_path):

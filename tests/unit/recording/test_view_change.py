@@ -52,6 +52,23 @@ def test_a_clip_that_begins_later_shows_nothing_from_before(tmp_path, source, be
     assert sidecar["masked"] is True
 
 
+def test_a_mask_that_comes_while_the_camera_is_opened_is_not_missed(tmp_path, source):
+    """The reading thread has chosen to copy when the mask comes, and has not said so yet."""
+    start, end = (CHANGE + 5) / RATE_HZ, (CHANGE + 20) / RATE_HZ
+    with recording(tmp_path / "rec", View()) as (_, camera):
+        begin = camera.ring.begin
+
+        def late(stream, **options):
+            camera.ring.begin, feed = begin, begin(stream, **options)
+            camera.use_view(LEFT)
+            return feed
+
+        camera.ring.begin = late
+        play(camera, source, {}, {CHANGE + 5: event("start", start), CHANGE + 20: event("end", start, end)})
+    (clip,) = files_of(tmp_path / "rec", ".mp4")
+    assert halves(clip)[:, 0].max() < 25
+
+
 def test_a_clip_that_goes_on_is_continued_with_the_mask(tmp_path, source):
     start, end = 1.2, (CHANGE + 1) / RATE_HZ
     with recording(tmp_path / "rec", View()) as (_, camera):

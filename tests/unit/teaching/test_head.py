@@ -62,14 +62,15 @@ def test_a_correction_is_computed_as_in_numpy(network, nearness, new):
         centres = ((pooled[:3] + (50 if nearness == "nowhere" else 0)) * scale).astype(np.float32)
         # The windows of the middles are near, the others about at the border.
         radius = squared_distances(pooled * scale, pooled[:3] * scale).min(axis=1).mean()
-        gate = Gate(scale, centres, np.array([0.8, 1.0, 1.3], np.float32) * np.float32(radius))
+        radii = np.array([0.8, 1.0, 1.3], np.float32) * np.float32(radius)
+        gate = Gate(scale, centres, radii, np.array([0.0, 0.0, 8.0], np.float32), actions=(0,))
     correction = Correction(
         rng.normal(0, 0.02, (pooled.shape[1], labels)).astype(np.float32),
         rng.normal(size=labels).astype(np.float32),
         gate,
     )
     head = TfliteModel(corrected_head(network.bundle.read("head.tflite"), correction, "head"), name="head")
-    shares = gate.share(pooled)
+    shares = gate.share(old, pooled)
     logits = correction.logits(old, pooled)
     exact = np.exp(logits - logits.max(axis=1, keepdims=True))
     exact /= exact.sum(axis=1, keepdims=True)

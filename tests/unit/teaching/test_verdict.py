@@ -5,6 +5,7 @@ import pytest
 
 from edgehar.model.manifest import Decision
 from edgehar.teaching.head import Correction, everywhere
+from edgehar.teaching.lesson import Method
 from edgehar.teaching.teach import LabelResult, OrdinaryResult, Verdict, _judge_ordinary
 
 
@@ -20,7 +21,7 @@ from edgehar.teaching.teach import LabelResult, OrdinaryResult, Verdict, _judge_
     ],
 )
 def test_what_is_refused(right, ordinary, words):
-    verdict = Verdict({"fall": LabelResult(10, *right)}, "5 folds", 0.001, ordinary=ordinary)
+    verdict = Verdict({"fall": LabelResult(10, *right)}, "5 folds", Method(0.001), ordinary=ordinary)
     if words is None:
         assert verdict.problem is None
     else:

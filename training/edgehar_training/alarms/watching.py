@@ -20,7 +20,7 @@ from edgehar.model.bundle import ModelBundle
 from edgehar.records import Prediction, TimingMs, Window
 from edgehar_training.data.contents import Contents
 from edgehar_training.data.filling import CacheJob
-from edgehar_training.data.frames_cache import KERNEL
+from edgehar_training.data.frames_cache import KERNEL, LOOKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,7 +162,7 @@ class ScoreCache:
         manifest = self.bundle.manifest
         networks = {name: manifest.files[name] for name in ("encoder.tflite", "head.tflite")}
         seen = [manifest.input, manifest.temporal, manifest.quantization, manifest.labels]
-        identity = [networks, *(msgspec.to_builtins(part) for part in seen), self._hop, KERNEL]
+        identity = [networks, *(msgspec.to_builtins(part) for part in seen), self._hop, KERNEL, LOOKS]
         return json.dumps(identity, sort_keys=True)
 
     def _path(self, source: str) -> Path:

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 # Increase it if the compiled kernel gives other pixels, so that old frames are decoded again.
 KERNEL = "area-3"
+# Increase it if the second look at the same frames is at another place. Frames do not depend on it, scores do.
+LOOKS = "looks-2"
 # A temporary file that has not been written to for this long was left by a killed program.
 _LEFT_BEHIND_S = 600.0
 

@@ -117,12 +117,15 @@ def build(settings: NetworkSettings, classes: int) -> keras.Model:
     return model
 
 
-def feature_parts(settings: NetworkSettings, features: int) -> list[int]:
+def feature_parts(settings: NetworkSettings, features: int, *, pools: bool = False) -> list[int]:
     """The number of the encoder's features that belong together, in their order; all of them by default.
 
     Args:
         settings: of the network.
         features: how many there are.
+        pools: count the poolings of a map apart.
     """
     home = importlib.import_module(_HOMES[settings.model])
-    return list(home.feature_parts(settings, check(settings))) if hasattr(home, "feature_parts") else [features]
+    if not hasattr(home, "feature_parts"):
+        return [features]
+    return list(home.feature_parts(settings, check(settings), pools=pools))

@@ -118,10 +118,11 @@ def build(settings: NetworkSettings, options: MobileOptions, classes: int) -> ke
     return whole(encoder, _head(settings.window, features, options, classes), "mobile")
 
 
-def feature_parts(settings: NetworkSettings, options: MobileOptions) -> list[int]:
-    """The number of features from each tap of each look, in the order of the features."""
-    pools = 2 if options.pool == "mean+max" else 1
-    parts = [pools * _filters(BLOCKS[number - 1][0], options.alpha) for number in options.tapped]
+def feature_parts(settings: NetworkSettings, options: MobileOptions, *, pools: bool) -> list[int]:
+    """The number of features from each tap of each look, or of each pooling of them, in the order of the features."""
+    count = 2 if options.pool == "mean+max" else 1
+    filters = [_filters(BLOCKS[number - 1][0], options.alpha) for number in options.tapped]
+    parts = [size for size in filters for _ in range(count)] if pools else [count * size for size in filters]
     return parts * (2 if settings.two_looks else 1)
 
 

@@ -24,6 +24,21 @@ class FitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         int, Meta(ge=1, description="Of closed-form: principal components of each part of the features.")
     ] = 256
     ridge: Annotated[float, Meta(gt=0, description="Of closed-form: added to the diagonal; more is simpler.")] = 10.0
+    parts: Annotated[
+        Literal["taps", "statistics"],
+        Meta(
+            description="Of closed-form: what gets a regression of its own: each tap of each look, or each statistic "
+            "over time of each pooling of them."
+        ),
+    ] = "taps"
+    slope: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(
+            description="Of closed-form: slope of the scores, the same in every fold, so that one threshold suits all "
+            "(default: fitted on groups left out, as probabilities).",
+            extra={"metavar": "X"},
+        ),
+    ] = None
     window_hop: Annotated[
         int, Meta(ge=1, description="Of closed-form: frames between windows that are learned from.")
     ] = 5

@@ -5,7 +5,8 @@ varies from scene to scene counts no more than what hardly varies. Each part get
 of +1 and -1; their outputs, each divided by its deviation, are added. With a strong ridge this is close to Fisher's
 linear discriminant with a regularized covariance (Friedman, 1989), and does not overfit a few hundred clips as iterated
 training does. One slope makes scores probabilities (a temperature; Guo et al., ICML 2017). It is fitted on answers for
-groups that the regression did not see. All of it takes seconds.
+groups that the regression did not see, or given: a fitted slope depends on few groups, so that one threshold means
+something else in each fold. All of it takes seconds.
 """
 
 from __future__ import annotations
@@ -40,11 +41,13 @@ class ClosedForm:
         components: principal components of each part that are kept.
         ridge: added to the diagonal; the sum of all windows' weights is the number of classes.
         seed: of the iteration's start and of the inner folds.
+        slope: factor between the mean of the parts' outputs, each of deviation 1, and the logits; None fits it.
     """
 
     components: int
     ridge: float
     seed: int = 0
+    slope: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +76,7 @@ def solve(windows: Windows, parts: Sequence[Index], classes: int, options: Close
     """
     weights = window_weights(windows.truth, windows.groups)
     targets = 2.0 * np.eye(classes)[windows.truth] - 1.0
-    folds = _inner_folds(windows, options.seed)
+    folds = _inner_folds(windows, options.seed) if options.slope is None else np.zeros(0, np.intp)
     kernel, bias = np.zeros((windows.features.shape[1], classes)), np.zeros(classes)
     unseen = np.zeros((len(windows.truth), classes))
     for columns in parts:
@@ -88,7 +91,7 @@ def solve(windows: Windows, parts: Sequence[Index], classes: int, options: Close
         own = (basis.astype(np.float64) @ solution[:-1]) / scale[:, None] / deviation
         kernel[columns] += own
         bias += solution[-1] / deviation - centre @ own
-    slope = _slope(unseen, windows.truth, weights)
+    slope = _slope(unseen, windows.truth, weights) if options.slope is None else options.slope / len(parts)
     return (slope * kernel).astype(np.float32), (slope * bias).astype(np.float32)
 
 

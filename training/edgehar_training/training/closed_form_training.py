@@ -57,8 +57,9 @@ class ClosedFormTraining(Training):
         """Find the weights; returns loss and accuracy on the windows learned from."""
         config, head = self.run.config, self.model.get_layer("head")
         windows = self._windows()
-        parts = statistics_parts(models.feature_parts(config.network, head.input_shape[-1]))
-        options = ClosedForm(config.fit.components, config.fit.ridge, config.split.seed)
+        apart = config.fit.parts == "statistics"
+        parts = statistics_parts(models.feature_parts(config.network, head.input_shape[-1], pools=apart), apart=apart)
+        options = ClosedForm(config.fit.components, config.fit.ridge, config.split.seed, config.fit.slope)
         kernel, bias = solve(windows, parts, len(config.labels), options)
         head.get_layer("scores").set_weights([kernel, bias])
         logits = windows.features @ kernel + bias
@@ -93,12 +94,19 @@ def training_starts(frames: int, window: int, hop: int) -> range:
     return window_starts(frames, window, hop, HISTORY)
 
 
-def statistics_parts(sizes: Sequence[int]) -> list[npt.NDArray[np.intp]]:
-    """Columns of each part of the features in the output of `TimeStatistics`."""
-    features, parts, begin = sum(sizes), [], 0
+def statistics_parts(sizes: Sequence[int], *, apart: bool = False) -> list[npt.NDArray[np.intp]]:
+    """Columns of each part of the features in the output of `TimeStatistics`.
+
+    Args:
+        sizes: of the parts.
+        apart: make each statistic of a part a part of its own.
+    """
+    parts: list[npt.NDArray[np.intp]] = []
+    features, begin = sum(sizes), 0
     for size in sizes:
         own = np.arange(begin, begin + size, dtype=np.intp)
-        parts.append(np.concatenate([own + features * number for number in range(len(STATISTICS))]))
+        columns = [own + features * number for number in range(len(STATISTICS))]
+        parts += columns if apart else [np.concatenate(columns)]
         begin += size
     return parts
 

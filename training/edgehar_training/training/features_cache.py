@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # Increase it if the same frames and weights give other features.
-VERSION = "features-1"
+VERSION = "features-2"
 # Clips are encoded together up to this many frames and then written; an interruption loses at most these.
 FRAMES_AT_ONCE = 256
 

@@ -87,3 +87,18 @@ def test_the_same_windows_give_the_same_weights():
     windows = made(np.random.default_rng(4), 2)
     first, second = (solve(windows, [np.arange(20)], 2, ClosedForm(8, 1.0, seed=3)) for _ in range(2))
     np.testing.assert_array_equal(first[0], second[0])
+
+
+def test_a_given_slope_is_the_only_difference_to_a_fitted_one():
+    windows = made(np.random.default_rng(5), 2)
+    parts = [np.arange(8), np.arange(8, 20)]
+    one, three, fitted = (solve(windows, parts, 2, ClosedForm(8, 1.0, slope=slope)) for slope in (1.0, 3.0, None))
+    # The outputs of both parts have a deviation of 1 each, whatever the groups.
+    for part in parts:
+        outputs = windows.features[:, part] @ one[0][part]
+        np.testing.assert_allclose(len(parts) * outputs.std(axis=0), 1, rtol=1e-4)
+    for plain, steep in zip(one, three, strict=True):
+        np.testing.assert_allclose(steep, 3 * plain, rtol=1e-5)
+    factor = fitted[0][0, 0] / one[0][0, 0]
+    assert factor > 0
+    np.testing.assert_allclose(fitted[0], factor * one[0], rtol=1e-4, atol=1e-7)
