@@ -5,6 +5,7 @@ A relative path in a configuration file starts at the folder of that file.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
@@ -29,3 +30,11 @@ def _is_path_of_model(value: str) -> bool:
 SourceText = Annotated[str, Meta(min_length=1, extra={"path": _is_path_of_source})]
 # A model: a path, unless it is the name of a shipped model.
 ModelText = Annotated[str, Meta(min_length=1, extra={"path": _is_path_of_model})]
+
+
+def home_folder() -> Path:
+    """Return the user's home; `/` if there is none, as for the dynamic user of a service without libnss-systemd."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")

@@ -17,7 +17,8 @@ from edgehar.errors import ConfigError, EdgeharError
 if TYPE_CHECKING:
     from typing import Any
 
-_TIMEOUT_S = 60.0
+# More than the 90 s after which systemd itself gives up a start.
+_TIMEOUT_S = 120.0
 # Properties of systemd for `status`, and their names in the output.
 _PROPERTIES = {
     "ActiveState": "state",

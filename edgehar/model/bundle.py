@@ -16,6 +16,7 @@ import msgspec
 from edgehar.errors import BundleError, ConfigError
 from edgehar.files import put_in_place
 from edgehar.model.manifest import SCHEMA_VERSION, Manifest, least_schema_version
+from edgehar.paths import home_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -169,7 +170,7 @@ def _shipped_folders() -> list[Path]:
 
 
 def _model_folders() -> list[Path]:
-    data_home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    data_home = Path(os.environ.get("XDG_DATA_HOME") or home_folder() / ".local" / "share")
     return [*_shipped_folders(), data_home / "edgehar" / "models"]
 
 

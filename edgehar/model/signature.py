@@ -23,6 +23,7 @@ from edgehar.errors import BundleError, ConfigError, RuntimeUnavailableError
 from edgehar.files import whole_file, write_text
 from edgehar.model.bundle import ModelBundle, is_shipped
 from edgehar.model.manifest import Manifest
+from edgehar.paths import home_folder
 from edgehar.records import utc_now
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class Trust:
 
 def default_trust_file() -> Path:
     """Return `$XDG_CONFIG_HOME/edgehar/trusted_keys`."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "edgehar" / "trusted_keys"
+    return Path(os.environ.get("XDG_CONFIG_HOME") or home_folder() / ".config") / "edgehar" / "trusted_keys"
 
 
 def make_key(path: Path, name: str) -> TrustedKey:

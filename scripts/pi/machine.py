@@ -107,7 +107,7 @@ class Machine:
         self.wait_for(re.escape(_PROMPT), timeout_s)
         took_s = time.monotonic() - began_s
         # No echo and no prompt, and no messages of the kernel or systemd between answers.
-        self._send("stty -echo; PS1=; dmesg -n 1; kill -s SIGRTMIN+21 1; cd /")
+        self._send("stty -echo; PS1=; PS2=; dmesg -n 1; kill -s SIGRTMIN+21 1; cd /")
         self.run("true")
         return took_s
 

@@ -1,6 +1,7 @@
 """Bundles: what is written is read back; whatever is missing, altered or newer is an error that names it."""
 
 import json
+import pwd
 import tracemalloc
 import zipfile
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from support.samples import sample_manifest
 
 from edgehar import BundleError, ConfigError, ModelBundle
-from edgehar.model.bundle import find_bundle, is_bundle_name, manifest_json, write_bundle
+from edgehar.model import signature
+from edgehar.model.bundle import find_bundle, installed_bundles, is_bundle_name, manifest_json, write_bundle
 from edgehar.model.manifest import Decision, least_schema_version
 
 CONTENTS = {
@@ -258,3 +260,17 @@ def test_a_later_version_of_a_model_needs_schema_2():
     assert "version" not in plain
     assert "taught" not in plain["provenance"]
     assert json.loads(manifest_json(msgspec.structs.replace(second, schema_version=2)))["version"] == 2
+
+
+def test_a_user_without_a_home_finds_the_shipped_models(monkeypatch):
+    # As the dynamic user of a systemd service where libnss-systemd is not installed.
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(_number):
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert find_bundle("fight").name == "fight.edgehar"
+    assert "fight" in {path.stem for path in installed_bundles()}
+    assert signature.default_trust_file().is_absolute()
