@@ -53,23 +53,23 @@ def test_nothing_watched_gives_no_table():
     assert alarms_at(Series(np.zeros(0), np.zeros(0), np.zeros((0, 2))), 0, [0.5], RULES) == []
 
 
-def simulated(rng, thresholds, neighbours, day, hours=720):
-    """Alarms of each hour at each threshold: one or more in an hour whose level reaches it."""
-    noise = rng.normal(size=hours) * np.sqrt(1 - neighbours**2)
-    level = np.zeros(hours)
-    level[0] = rng.normal()
+def simulated(rng, thresholds, neighbours, day, months, hours=720):
+    """Alarms of each hour of each month at each threshold: one or more in an hour whose level reaches it."""
+    level = rng.normal(size=(months, hours))
+    level[:, 1:] *= np.sqrt(1 - neighbours**2)
     for hour in range(1, hours):
-        level[hour] = neighbours * level[hour - 1] + noise[hour]
-    level = np.sqrt(1 - day) * level + np.sqrt(day) * np.repeat(rng.normal(size=hours // 24), 24)
-    return (level >= np.array(thresholds)[:, None]) * (1 + rng.poisson(0.5, hours))
+        level[:, hour] += neighbours * level[:, hour - 1]
+    shared = np.repeat(rng.normal(size=(months, hours // 24)), 24, axis=1)
+    level = np.sqrt(1 - day) * level + np.sqrt(day) * shared
+    alarms = 1 + rng.poisson(0.5, (months, 1, hours))
+    return (level[:, None] >= np.array(thresholds)[:, None]) * alarms
 
 
 @pytest.mark.parametrize(("neighbours", "day"), [(0.0, 0.0), (0.5, 0.0), (0.8, 0.0), (0.0, 0.5), (0.5, 0.5)])
 def test_of_200_months_few_have_a_true_rate_outside_the_interval(neighbours, day):
     rng, thresholds, outside = np.random.default_rng(5), (1.0, 1.7, 2.2, 2.7), np.zeros(4)
     true = [720 * 1.5 * erfc(threshold / sqrt(2)) / 2 for threshold in thresholds]
-    for _ in range(200):
-        counts = simulated(rng, thresholds, neighbours, day)
+    for counts in simulated(rng, thresholds, neighbours, day, months=200):
         spread = dispersion(counts)
         for number, row in enumerate(counts):
             low, high = interval(int(row.sum()), spread)
