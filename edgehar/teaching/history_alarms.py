@@ -1,7 +1,6 @@
 """Count the alarms that a camera would have had at other thresholds, from its history.
 
-An alarm is an event as `edgehar-run` opens it: the smoothed score reaches the threshold, falls below it by the
-hysteresis, and rests for the refractory time. Each action counts alone.
+An alarm is an event as `edgehar-run` opens it (`edgehar.teaching.firing`).
 
 The interval of a rate takes alarms that come in bunches into account: it is the exact Poisson interval (Garwood 1936)
 of `k / f` alarms, times `f` (quasi-Poisson: Wedderburn 1974). `f` is the largest ratio of variance to mean of the
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgehar.events.decider import TOLERANCE_S
 from edgehar.events.poisson import poisson_interval
 from edgehar.teaching.alarm_bound import BLOCK_S, LEAST_STRETCHES
+from edgehar.teaching.firing import starts_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +24,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgehar.model.manifest import Decision
-    from edgehar.teaching.history import Series
+    from edgehar.teaching.firing import Answers
 
-    Floats = npt.NDArray[np.float64]
     Counts = npt.NDArray[np.int64]
 
 # Lengths of stretches whose alarms are compared, in hours.
@@ -52,19 +50,25 @@ class Alarms:
     interval_95: tuple[float, float]
 
 
-def alarms_at(series: Series, label: int, thresholds: Sequence[float], rules: Decision) -> list[Alarms]:
+def alarms_at(
+    answers: Answers, labels: Sequence[str], rules: Decision, label: str, thresholds: Sequence[float]
+) -> list[Alarms]:
     """Return the alarms of an action at each threshold; an empty list if nothing was watched.
 
     Args:
-        series: smoothed scores of a camera.
-        label: index of the action.
+        answers: of a camera.
+        labels: classes of the model.
+        rules: of the decision; the thresholds of the other labels stay.
+        label: the action.
         thresholds: scores, 0 to 1.
-        rules: hysteresis, durations and refractory time.
     """
-    hours = float(series.steps_s.sum()) / BLOCK_S
+    watched = np.cumsum(np.where(answers.begins, 0.0, answers.steps_s))
+    hours = float(watched[-1]) / BLOCK_S
     if hours <= 0:
         return []
-    counts = np.stack([hourly_alarms(series, label, threshold, rules) for threshold in thresholds])
+    hour, last = (watched / BLOCK_S).astype(np.int64), int(np.ceil(hours))
+    starts = starts_at(answers, labels, rules, label, thresholds)
+    counts = np.stack([np.bincount(np.minimum(hour[places], last - 1), minlength=last) for places in starts])
     spread = dispersion(counts)
     found = []
     for threshold, row in zip(thresholds, counts, strict=True):
@@ -93,34 +97,3 @@ def dispersion(counts: Counts) -> float:
             if len(stretches) >= LEAST_STRETCHES and stretches.any():
                 found = max(found, float(stretches.var(ddof=1) / stretches.mean()))
     return found
-
-
-def hourly_alarms(series: Series, label: int, threshold: float, rules: Decision) -> Counts:
-    """Return the events that would have opened in each hour watched, int `(hours,)`.
-
-    Args:
-        series: smoothed scores of a camera.
-        label: index of the action.
-        threshold: score from which an event opens.
-        rules: hysteresis, durations and refractory time.
-    """
-    scores, begins = series.scores[:, label], series.steps_s == 0
-    watched = np.cumsum(series.steps_s)
-    # A gap ends an event; how long it was is not counted as watched.
-    starts = np.flatnonzero((scores >= threshold) & (scores > 0))
-    holds = scores + rules.hysteresis >= threshold
-    ends = np.flatnonzero(~holds | begins)
-    hours = np.zeros(max(1, int(np.ceil(watched[-1] / BLOCK_S))), np.int64)
-    at = 0
-    while at < len(starts):
-        start = int(starts[at])
-        shortest_s = watched[start] + rules.min_duration_s
-        least = max(start + 1, int(np.searchsorted(watched, shortest_s - TOLERANCE_S)))
-        place = int(np.searchsorted(ends, least))
-        end = int(ends[place]) if place < len(ends) else len(scores)
-        hours[min(int(watched[start] / BLOCK_S), len(hours) - 1)] += 1
-        seen = start + int(np.flatnonzero(holds[start:end])[-1])
-        ended_s = max(watched[seen], min(watched[min(end, len(watched) - 1)], shortest_s))
-        following = max(end, int(np.searchsorted(watched, ended_s + rules.refractory_s - TOLERANCE_S)))
-        at = int(np.searchsorted(starts, following))
-    return hours

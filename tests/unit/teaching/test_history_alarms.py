@@ -5,52 +5,32 @@ from math import erfc, sqrt
 import numpy as np
 import pytest
 
-from edgehar.events.decider import Decider
-from edgehar.events.options import DecisionOptions
 from edgehar.model.manifest import Decision
-from edgehar.records import Prediction, TimingMs, Window
-from edgehar.teaching.history import Series
-from edgehar.teaching.history_alarms import alarms_at, dispersion, hourly_alarms, interval
+from edgehar.teaching.firing import Answers
+from edgehar.teaching.history_alarms import alarms_at, dispersion, interval
 
 RULES = Decision(hysteresis=0.1, refractory_s=30.0, min_duration_s=2.0, background=["idle"])
 
 
-def series_of(scores, step_s=0.4):
-    steps = np.full(len(scores), step_s)
-    steps[0] = 0.0
-    return Series(steps, np.cumsum(steps), np.stack([scores, 1 - scores], axis=1))
+def answers_of(scores, step_s=0.4):
+    clock, begins = step_s * np.arange(len(scores)), np.zeros(len(scores), bool)
+    begins[0] = True
+    return Answers(clock, clock, np.stack([scores, 1 - scores], axis=1), begins)
 
 
-def events_of_the_decider(scores, threshold, step_s=0.4):
-    decider = Decider(["fight", "idle"], DecisionOptions(thresholds={"fight": threshold, "idle": 1.0}), RULES)
-    starts = 0
-    for number, score in enumerate(scores.tolist()):
-        window = Window(4, 0.0, number * step_s)
-        asked = {"fight": score, "idle": 1 - score}
-        prediction = Prediction(0, "", "", "m", "fight", 0.0, asked, window, 0.0, TimingMs(0, 0, 0), 0, True)
-        starts += sum(event.phase == "start" for event in decider.update(prediction)[1])
-    return starts
-
-
-@pytest.mark.parametrize("threshold", [0.5, 0.65, 0.8])
-def test_they_are_the_events_that_a_run_opens(threshold):
-    rng = np.random.default_rng(3)
-    noise = np.convolve(rng.normal(size=6000), np.ones(12) / 12, mode="same")
-    scores = np.clip(0.5 + noise, 0.01, 0.99)
-    found = int(hourly_alarms(series_of(scores), 0, threshold, RULES).sum())
-    assert found == events_of_the_decider(scores, threshold) > 0
-
-
-def test_a_gap_ends_an_event():
-    series = series_of(np.full(1000, 0.9))
-    assert hourly_alarms(series, 0, 0.8, RULES).sum() == 1
-    series.steps_s[500] = 0.0
-    # The refractory time is of watched time.
-    assert hourly_alarms(series, 0, 0.8, RULES).sum() == 2
+def test_alarms_are_counted_by_hours_watched():
+    scores = np.zeros(3 * 9000)
+    for start in (10, 5000, 9010, 20000):
+        scores[start : start + 50] = 0.8
+    low, high = alarms_at(answers_of(scores), ["fight", "idle"], RULES, "fight", [0.7, 0.9])
+    assert (low.alarms, high.alarms) == (4, 0)
+    assert low.per_day == pytest.approx(4 * 24 / 3, rel=1e-3)
+    assert low.interval_95[0] < low.per_day < low.interval_95[1]
+    assert high.interval_95 == (0.0, pytest.approx(3.689 * 24 / 3, rel=1e-2))
 
 
 def test_nothing_watched_gives_no_table():
-    assert alarms_at(Series(np.zeros(0), np.zeros(0), np.zeros((0, 2))), 0, [0.5], RULES) == []
+    assert alarms_at(answers_of(np.ones(1)), ["fight", "idle"], RULES, "fight", [0.5]) == []
 
 
 def simulated(rng, thresholds, neighbours, day, months, hours=720):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgehar.model.manifest import Manifest
-    from edgehar.teaching.history import Series
+    from edgehar.teaching.history import CameraHistory
     from edgehar.teaching.history_alarms import Alarms
 
 _THRESHOLDS = tuple(step / 20 for step in range(8, 20))
@@ -23,7 +23,7 @@ _THRESHOLDS = tuple(step / 20 for step in range(8, 20))
 def run(args: argparse.Namespace) -> int:
     """Read the history, print the alarms at each threshold, and the one that keeps the wanted rate."""
     from edgehar.inspect import trial
-    from edgehar.teaching.history import read_histories, smoothed
+    from edgehar.teaching.history import read_histories
 
     if args.ordinary or args.incident or args.unknown or args.out is not None:
         raise ConfigError("--history goes without --ordinary, --incident, --unknown and --out; run the command twice")
@@ -32,10 +32,10 @@ def run(args: argparse.Namespace) -> int:
     for camera in read_histories(args.history):
         own = camera.of_model(manifest)
         if own.answers:
-            found[camera.folder.name] = smoothed(own.blocks, manifest)
+            found[camera.folder.name] = own
     if not found:
         raise ConfigError(f"{args.history}: holds no answer of this model; give the model that the camera ran")
-    cameras = {name: _camera(series, manifest, args) for name, series in found.items()}
+    cameras = {name: _camera(history, manifest, args) for name, history in found.items()}
     if args.json:
         print(json.dumps({"model": manifest.name, "cameras": cameras}, indent=2))
     else:
@@ -43,9 +43,13 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _camera(series: Series, manifest: Manifest, args: argparse.Namespace) -> dict[str, Any]:
+def _camera(history: CameraHistory, manifest: Manifest, args: argparse.Namespace) -> dict[str, Any]:
     from edgehar.teaching.alarm_bound import block_maxima, hours_needed, recommend
+    from edgehar.teaching.firing import joined
+    from edgehar.teaching.history import smoothed
     from edgehar.teaching.history_alarms import alarms_at
+
+    series, answers = smoothed(history.blocks, manifest), joined(history.blocks)
 
     thresholds: Sequence[float] = args.thresholds or _THRESHOLDS
     actions: dict[str, Any] = {}
@@ -53,7 +57,7 @@ def _camera(series: Series, manifest: Manifest, args: argparse.Namespace) -> dic
         if label in manifest.decision.background:
             continue
         maxima, hours = block_maxima(series.steps_s, series.scores[:, index])
-        rows: list[Alarms] = alarms_at(series, index, thresholds, manifest.decision)
+        rows: list[Alarms] = alarms_at(answers, manifest.labels, manifest.decision, label, thresholds)
         actions[label] = {"thresholds": [dataclasses.asdict(row) for row in rows]}
         if args.at_most is not None:
             bound = recommend(maxima, hours, args.at_most)
