@@ -120,7 +120,7 @@ class Machine:
         """Run a line for the shell, as root or another user, in the home of that user."""
         if user is not None:
             command = f"runuser -l {user} -c {shlex.quote(command)}"
-        self._send(f"{{ {command}\n}} </dev/null 2>&1; echo; echo '<<''done '$?'>>'")
+        self._send(f"{{ {command}\n}} </dev/null 2>&1; code=$?; echo; echo '<<''done '$code'>>'")
         heard = self.wait_for(rb"<<done (\d+)>>\r?\n", timeout_s)
         text, _, code = heard.rpartition(b"<<done ")
         return Answer(int(code.split(b">>")[0]), text.decode(errors="replace").replace("\r", "").strip())
