@@ -55,7 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--at-most",
         metavar="RATE",
-        type=_rate,
+        type=rate_per_hour,
         help="recommend a threshold for an alarm rate: 1/day, 2/week, 1/month",
     )
     parser.add_argument("--csv", metavar="FILE", type=Path, help="write every answer as a line of a table")
@@ -176,7 +176,8 @@ def _hours(text: str) -> float:
     return float(found[1]) * _SPANS_H[found[2]]
 
 
-def _rate(text: str) -> float:
+def rate_per_hour(text: str) -> float:
+    """Return a rate such as 1/day in 1/hour, for argparse."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)/(hour|day|week|month)", text)
     if found is None or float(found[1]) <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a rate; write 1/day, 2/week or 1/month")

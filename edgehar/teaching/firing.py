@@ -161,15 +161,23 @@ def joined(blocks: Sequence[Block]) -> Answers:
 
 def fired(answers: Answers, labels: Sequence[str], rules: Decision, label: str, now_s: float) -> Fired:
     """Count the events of one label at every threshold of `THRESHOLDS`."""
-    opens, keeps = _decisive(decided_scores(answers, labels, rules), labels, rules, label)
-    if rules.smoothing == "k-of-n":
-        opens, keeps = (_voted(scores, answers.begins, rules) for scores in (opens, keeps))
     day, week = [], []
-    for threshold in THRESHOLDS:
-        at_s = answers.times_s[_starts(answers, opens, keeps, threshold, rules)]
+    for starts in starts_at(answers, labels, rules, label, THRESHOLDS):
+        at_s = answers.times_s[starts]
         day.append(int((at_s >= now_s - DAY_S).sum()))
         week.append(int((at_s >= now_s - WEEK_S).sum()))
     return Fired(day, week)
+
+
+def starts_at(
+    answers: Answers, labels: Sequence[str], rules: Decision, label: str, thresholds: Sequence[float]
+) -> Iterator[list[int]]:
+    """Yield, for each threshold, the places of the answers at which an event of the label starts."""
+    opens, keeps = _decisive(decided_scores(answers, labels, rules), labels, rules, label)
+    if rules.smoothing == "k-of-n":
+        opens, keeps = (_voted(scores, answers.begins, rules) for scores in (opens, keeps))
+    for threshold in thresholds:
+        yield _starts(answers, opens, keeps, threshold, rules)
 
 
 def decided_scores(answers: Answers, labels: Sequence[str], rules: Decision) -> dict[str, Floats]:

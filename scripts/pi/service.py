@@ -27,6 +27,10 @@ loop = true
 realtime = true
 [webhook]
 url = "http://10.0.2.2:9/events"
+[reconnect]
+# An emulated processor needs long for everything.
+frozen_s = 900
+at_start = true
 """
 _PATH = "/etc/edgehar/config.toml"
 _DROP_INS = "/etc/systemd/system/edgehar.service.d"

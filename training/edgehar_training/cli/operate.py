@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE
+from edgehar.cli.history import rate_per_hour
 from edgehar.errors import ConfigError, DatasetError
 from edgehar_training.cli import footage
 
@@ -22,6 +23,7 @@ EXAMPLES = """\
 examples:
   edgehar operate fight --ordinary cctv/ordinary --incident cctv/fight survfight/fight --label fight --out alarms
   edgehar operate my.edgehar --ordinary week --decision smoothing=cusum threshold=0.5
+  edgehar operate fight --history ~/.local/state/edgehar/history --at-most 1/week
   edgehar operate runs/fight-5-fold --background noFight --ordinary cctv/ordinary --incident cctv/fight
   edgehar operate runs/fight-5-fold --background noFight --out operate                  the clips of a run
   edgehar operate runs/fight-5-fold --background noFight --unknown ucf101 --unknown-dataset ucf101"""
@@ -56,6 +58,13 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="write all figures as JSON, CSV and an HTML page here")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of the table")
     footage.add_options(parser)
+    history = parser.add_argument_group("history of a device, for any bundle")
+    history.add_argument(
+        "--history", type=Path, metavar="DIR", help="the history of edgehar-run: counts alarms of each camera"
+    )
+    history.add_argument(
+        "--at-most", type=rate_per_hour, metavar="RATE", help="find the threshold for a rate: 1/day, 2/week, 1/month"
+    )
     _add_decision(parser.add_argument_group("decision"))
     others = parser.add_argument_group("clips of other actions")
     others.add_argument("--unknown", type=Path, metavar="DIR", help="clips of actions that the model does not know")
@@ -90,6 +99,12 @@ def _add_decision(choice: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score the clips, decide at every threshold, print the table and write the files."""
     _check_numbers(args)
+    if args.history is not None:
+        from edgehar_training.cli import operate_history
+
+        return operate_history.run(args)
+    if args.at_most is not None:
+        raise ConfigError("--at-most needs --history DIR")
     if footage.asked(args):
         return footage.run(args)
     return _run_on_clips(args)
