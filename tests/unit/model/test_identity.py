@@ -66,7 +66,7 @@ def test_the_check_of_the_device_finds_no_byte(name):
     assert found.hops == (1, min(found.streams, bundle.manifest.temporal.window))
     assert found.dropped > 0
     # A network that always said the same would be the same.
-    assert len(found.answers) > 5
+    assert len(found.answers) > 1
     assert sum(told) == found.windows
 
 
