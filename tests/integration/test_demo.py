@@ -13,7 +13,6 @@ from support.helpers import (
     start_command,
     write_video,
 )
-from support.web_site import Browser, free_port
 
 
 def arguments(bundle, **changes):
@@ -101,6 +100,9 @@ def test_a_reader_that_goes_away_ends_it_quietly(tiny_bundle, tmp_path):
 
 
 def test_all_pages_are_shown_on_built_in_scenes_and_nothing_stays(tmp_path):
+    pytest.importorskip("starlette", reason="needs the web extra")
+    from support.web_site import Browser, free_port
+
     port = free_port()
     with start_command("edgehar", "demo", "--web", port, env=environment(TMPDIR=str(tmp_path))) as demo:
         try:

@@ -11,6 +11,9 @@ import time
 
 import msgspec
 import numpy as np
+import pytest
+
+pytest.importorskip("starlette", reason="needs the web extra")
 
 from edgehar.frames import Frame, PixelFormat
 from edgehar.health.monitor import Monitor

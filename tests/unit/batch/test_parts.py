@@ -3,8 +3,11 @@
 import os
 
 import msgspec
-import pyarrow.parquet as pq
 import pytest
+
+pytest.importorskip("pyarrow", reason="needs the batch extra")
+
+import pyarrow.parquet as pq
 
 from edgehar.batch import run_batch
 from edgehar.batch.clip_worker import Outcome, Reply

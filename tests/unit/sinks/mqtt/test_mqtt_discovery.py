@@ -4,7 +4,6 @@ import dataclasses
 import json
 import re
 
-import jinja2
 import msgspec
 import pytest
 from hypothesis import given
@@ -110,6 +109,7 @@ LABELS = ("fight", "Fight", "hand shake", "hand_shake", "pelea", "драка", "
 
 
 def test_each_action_has_a_sensor_whatever_its_label():
+    jinja2 = pytest.importorskip("jinja2", reason="needs the web extra")
     stream = PublishedStream(source="camera:0", labels=LABELS, actions=LABELS)
     found = components(stream)
     sensors = [entity for key, entity in found.items() if key.startswith("is_")]
