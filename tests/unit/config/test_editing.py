@@ -4,6 +4,8 @@ import threading
 
 import pytest
 
+pytest.importorskip("tomlkit", reason="needs the web extra")
+
 from edgehar.config import Text, read
 from edgehar.config.editing import ConfigFile
 from edgehar.errors import ConfigError
