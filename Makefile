@@ -23,7 +23,7 @@ test: $(VENV)/dev.installed
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-cluster: $(VENV)-cluster/cluster.installed
-	$(VENV)-cluster/bin/python -P -m pytest tests/cluster
+	cd $(VENV)-cluster && bin/python -P -m pytest -c ../pyproject.toml --rootdir .. ../tests/cluster
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
