@@ -130,6 +130,7 @@ def test_all_pages_are_shown_on_built_in_scenes_and_nothing_stays(tmp_path):
 
 
 def test_the_pages_of_the_demo_are_for_this_machine_only(tmp_path):
+    pytest.importorskip("starlette", reason="needs the web extra")
     done = run_command("edgehar", "demo", "--web", "0.0.0.0:8088", env=environment(TMPDIR=str(tmp_path)))
     assert_one_line_error(done, 2, "needs a password")
     assert list(tmp_path.iterdir()) == []
