@@ -219,21 +219,31 @@ def test_a_clip_cut_at_any_byte_plays_up_to_its_last_fragment(tmp_path, folder):
     assert whole_fragments(whole) == len(data)
 
 
+def whole_copy(folder, copy):
+    """Copy `folder` as it is at one moment, while a recorder writes to it."""
+    while True:
+        copy.mkdir()
+        # The ledger first: a line is written once its files are on disk, so the copy has the files of each line.
+        if (ledger := folder / "chain.jsonl").exists():
+            shutil.copy(ledger, copy)
+        try:
+            shutil.copytree(
+                folder, copy, ignore=shutil.ignore_patterns(".lock", "chain.jsonl"), dirs_exist_ok=True
+            )
+        except shutil.Error:
+            # A file was renamed after its folder was listed: the copy has it under neither name, as no disk ever has.
+            shutil.rmtree(copy)
+        else:
+            return copy
+
+
 def test_the_folder_copied_at_random_moments_is_recovered_whole(tmp_path, video):
     """As a power cut finds it: whatever was flushed is there, and what grows is cut at a random byte."""
     generator, copies = random.Random(2), []
     with recording(tmp_path / "rec") as (_, camera):
 
         def on_moment():
-            copy = tmp_path / f"copy{len(copies)}"
-            copy.mkdir()
-            # The ledger first: a line is written once its files are on disk, so the copy has the files of each line.
-            if (ledger := tmp_path / "rec" / "chain.jsonl").exists():
-                shutil.copy(ledger, copy)
-            # A file that is renamed while it is copied is in the copy under neither name, as on a disk without power.
-            with contextlib.suppress(shutil.Error):
-                ignored = shutil.ignore_patterns(".lock", "chain.jsonl")
-                shutil.copytree(tmp_path / "rec", copy, ignore=ignored, dirs_exist_ok=True)
+            copy = whole_copy(tmp_path / "rec", tmp_path / f"copy{len(copies)}")
             for growing in copy.glob("*/*/.*.mp4.part"):
                 os.truncate(growing, generator.randint(0, growing.stat().st_size))
             copies.append(copy)
