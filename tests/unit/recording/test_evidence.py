@@ -1,6 +1,5 @@
 """What holds when the program is killed, the disk fails or somebody lays hand on the folder."""
 
-import contextlib
 import datetime
 import json
 import os
