@@ -54,7 +54,7 @@ cdef class LookResizer:
     cdef readonly int crop_side
     cdef readonly bint stabilize
 
-    cdef object _lock
+    cdef Lock _lock
     cdef bint _closed
     cdef Resizer _base         # frame to the base picture
     cdef Resizer _whole        # base picture to grey levels
@@ -94,7 +94,7 @@ cdef class LookResizer:
         _whole_number("zero_point", zero_point, -128, 127)
         for i in range(-255, 256):
             self._difference_map[i + 255] = _quantize(i, scale, zero_point)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._pixel_count = <size_t>self.height * self.width
         self._bases = <uint8_t *>malloc(3 * LOOKS_HEIGHT * LOOKS_WIDTH)
         self._cells = <uint8_t *>malloc(2 * LOOKS_ROWS * LOOKS_COLUMNS)
@@ -166,8 +166,11 @@ cdef class LookResizer:
         try:
             _open_image(frame, &image)
             try:
-                with self._lock:
+                self._lock.take()
+                try:
                     self._take(&image, <uint8_t *>out_buffer.buf)
+                finally:
+                    self._lock.free()
             finally:
                 _close_image(&image)
         finally:
