@@ -5,8 +5,9 @@ import tomllib
 
 import numpy as np
 import pytest
-from support.helpers import assert_one_line_error, run_command, write_video
+from support.helpers import assert_one_line_error, write_video
 from support.paths import ROOT
+from support.warm import run_command
 
 pytest.importorskip("keras", reason="needs the train extra")
 
