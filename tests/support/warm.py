@@ -14,8 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-if __name__ != "__main__":
-    from support.helpers import COMMANDS
+_COMMANDS = Path(sys.executable).parent
 
 _servers = []
 
@@ -24,7 +23,7 @@ def run_command(name, *arguments, timeout_s=600, env=None, cwd=None):
     """Run an installed command to its end; returns the CompletedProcess with text output."""
     if not _servers:
         _servers.append(_Server())
-    return _servers[0].run([str(COMMANDS / name), *map(str, arguments)], timeout_s, env, cwd)
+    return _servers[0].run([str(_COMMANDS / name), *map(str, arguments)], timeout_s, env, cwd)
 
 
 class _Server:
