@@ -1,4 +1,4 @@
-"""Checks of settings that need no clips and no Keras, so that a mistake is told at once."""
+"""Checks of settings that need neither clips nor Keras, so that a mistake is reported at once."""
 
 from __future__ import annotations
 
