@@ -19,6 +19,10 @@ def check_start(config: RunConfig, *, resume: bool) -> None:
     Raises:
         ConfigError: the settings do not fit each other or the network, or `--init-from` does not exist.
     """
+    if config.network.stabilize and config.data.crop == "letterbox":
+        raise ConfigError(
+            "--stabilize moves the picture, and the borders of --crop letterbox stand still; use --crop stretch"
+        )
     models.check(config.network)
     check_optimizer(config.fit)
     start = config.fit.init_from
