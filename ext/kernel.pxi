@@ -57,3 +57,15 @@ cdef extern from "looks.h" nogil:
     void looks_cells(const uint8_t *base, uint8_t *cells)
     void looks_move_energy(const uint8_t *now, const uint8_t *before, int32_t *energy)
     void looks_place(const int32_t *energy, int side, int *top, int *left)
+
+cdef extern from "shake.h" nogil:
+    enum:
+        SHAKE_MOST
+    ctypedef struct shake_reference:
+        pass
+    void shake_start(const uint8_t *picture, shake_reference *reference)
+    void shake_find(const uint8_t *picture, shake_reference *reference, int *right, int *down)
+    void shake_follow(const uint8_t *picture, int moved, shake_reference *reference)
+    void shake_back(
+        const uint8_t *picture, const uint8_t *before, const uint8_t *open, int right, int down, uint8_t *out
+    )

@@ -97,6 +97,7 @@ class ModelBundle:
                 crop_side=shape.crop_side,
                 crop=shape.crop,
                 region=region,
+                stabilize=shape.stabilize,
             )
         return Resizer(
             shape.height,

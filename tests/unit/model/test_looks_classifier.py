@@ -179,6 +179,11 @@ def test_only_bundles_with_looks_need_a_newer_edgehar(bundle):
     stored = json.loads(manifest_json(plain))
     assert not {"looks", "crop_side"} & stored["input"].keys()
     assert "lead_in" not in stored["temporal"]
+    steady = msgspec.structs.replace(
+        bundle.manifest, input=msgspec.structs.replace(bundle.manifest.input, stabilize=True)
+    )
+    assert least_schema_version(steady) == 4
+    assert "stabilize" not in json.loads(manifest_json(bundle.manifest))["input"]
     later = msgspec.structs.replace(plain, temporal=msgspec.structs.replace(plain.temporal, lead_in=2))
     assert least_schema_version(later) == 3
 
@@ -193,6 +198,9 @@ def test_only_bundles_with_looks_need_a_newer_edgehar(bundle):
         ("input", {"looks": ["whole", "whole"]}, r"\$.input.looks"),
         ("input", {"crop_side": 122}, r"multiple of 4.*\$.input.crop_side"),
         ("input", {"crop_side": 400}, r"\$.input.crop_side"),
+        ("input", {"stabilize": True, "looks": None, "crop_side": None}, "stabilize needs looks"),
+        ("input", {"stabilize": True, "crop": "letterbox"}, "stabilize needs crop stretch or center"),
+        ("input", {"stabilize": 1}, r"\$.input.stabilize"),
         ("temporal", {"lead_in": -1}, r"\$.temporal.lead_in"),
     ],
 )

@@ -1,6 +1,5 @@
 """What holds when the program is killed, the disk fails or somebody lays hand on the folder."""
 
-import contextlib
 import datetime
 import json
 import os
@@ -227,9 +226,7 @@ def whole_copy(folder, copy):
         if (ledger := folder / "chain.jsonl").exists():
             shutil.copy(ledger, copy)
         try:
-            shutil.copytree(
-                folder, copy, ignore=shutil.ignore_patterns(".lock", "chain.jsonl"), dirs_exist_ok=True
-            )
+            shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(".lock", "chain.jsonl"), dirs_exist_ok=True)
         except shutil.Error:
             # A file was renamed after its folder was listed: the copy has it under neither name, as no disk ever has.
             shutil.rmtree(copy)

@@ -107,7 +107,9 @@ class Preprocessor:
             if shape.crop_side is None:
                 self._resizer = Resizer(height, width, 3, "int8", *values, motion=shape.motion)
             else:
-                self._resizer = LookResizer(height, width, *values, crop_side=shape.crop_side)
+                self._resizer = LookResizer(
+                    height, width, *values, crop_side=shape.crop_side, stabilize=shape.stabilize
+                )
         self._resizer.reset()
         out = np.empty((len(frames), *self._shape.shape), np.int8)
         for index, pixels in enumerate(frames):

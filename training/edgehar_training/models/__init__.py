@@ -68,6 +68,11 @@ def check(settings: NetworkSettings) -> Any:
 
 def _check_looks(settings: NetworkSettings, home: Any) -> None:
     if not settings.two_looks:
+        if settings.stabilize:
+            raise ConfigError(
+                "--stabilize moves a picture of 320x240, of which only --looks whole+crop is made; use that, or "
+                "leave it out"
+            )
         return
     if not getattr(home, "TWO_LOOKS", False):
         raise ConfigError(f"{settings.model} takes the whole frame alone; use --looks whole, or --model mobile")

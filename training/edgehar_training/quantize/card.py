@@ -25,6 +25,10 @@ INPUT_LIMITS = {
     "grey-difference": "It sees only change: camera shake, flicker and switched lights look like motion, and still "
     "objects are invisible.",
 }
+STABILIZED_LIMITS = (
+    "It sees only change: still objects are invisible, and flicker and switched lights look like motion. So does a "
+    "camera that turns, zooms, or shakes by more than 15 pixels of the 320x240 picture."
+)
 HEAD_TEXT = {
     "unrolled": "every TFLite file in this bundle is int8",
     "fused": "every TFLite file in this bundle is int8, and the state of its LSTM is reset before each window",
@@ -196,10 +200,14 @@ def _looks(shape: Input) -> str:
     if shape.crop_side is None:
         return ""
     side, (height, width) = shape.crop_side, shape.source_size
+    steady = (
+        f" Before both are made, a {width}x{height} picture that the shake of the camera has moved is moved back, by "
+        "up to 15 whole pixels."
+    )
     return (
         f" A second picture of {shape.width}x{shape.height} is made of the {side}x{side} pixels of a {width}x{height} "
         "picture in which most has moved within the last second. Both go through the same encoder."
-    )
+    ) + (steady if shape.stabilize else "")
 
 
 def _size(manifest: Manifest, facts: CardFacts) -> str:
@@ -217,7 +225,7 @@ def _size(manifest: Manifest, facts: CardFacts) -> str:
 def _limits(manifest: Manifest) -> str:
     shape = manifest.input
     limits = [
-        INPUT_LIMITS[shape.motion],
+        STABILIZED_LIMITS if shape.stabilize else INPUT_LIMITS[shape.motion],
         f"Small, distant or hidden people are lost in the {shape.width}x{shape.height} pixels.",
         "The training data has few views, people and lighting conditions: measure the accuracy on your own video.",
         "Scores are not calibrated probabilities."

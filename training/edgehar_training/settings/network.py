@@ -61,6 +61,12 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             description="Side of the crop, in pixels of a picture of 320x240.",
         ),
     ] = 120
+    stabilize: Annotated[
+        bool,
+        Meta(
+            description="Remove the motion of the whole picture, as of a camera that shakes (for --looks whole+crop)."
+        ),
+    ] = False
     scaling: Annotated[
         Literal["unit", "mean", "imagenet"],
         Meta(

@@ -128,6 +128,8 @@ class FeaturesCache:
         identity += [network.rate_hz, network.sampling, network.window, network.motion_range]
         if network.two_looks:
             identity.append(network.crop_side)
+        if network.stabilize:
+            identity.append("stabilize-1")
         if "flow" in network.input:
             # Flow may come from a folder of pictures, so only its content identifies it.
             identity.append(hashlib.sha256(self._run.stream(clip).tobytes()).hexdigest())

@@ -1,5 +1,6 @@
 """Two looks in training: gray base pictures in the cache, and from them exactly what a device gives its network."""
 
+import msgspec
 import numpy as np
 import pytest
 from support.helpers import write_video
@@ -18,6 +19,7 @@ from edgehar_training.runs.run import Run, RunConfig
 from edgehar_training.scoring.clips import score_bundle
 from edgehar_training.settings import DataSettings, NetworkSettings
 from edgehar_training.training.batches import Batches
+from edgehar_training.training.checks import check_start
 
 TWO = NetworkSettings(model="mobile", size=12, motion_range=32, looks="whole+crop", window=4, rate_hz=10.0)
 
@@ -44,7 +46,8 @@ def clip_of(path):
 
 
 def run_of(tmp_path, **changes):
-    return Run(tmp_path, RunConfig(network=TWO, data=DataSettings(cache=str(tmp_path / "cache")), **changes))
+    settings = {"network": TWO, "data": DataSettings(cache=str(tmp_path / "cache")), **changes}
+    return Run(tmp_path, RunConfig(**settings))
 
 
 def test_the_cache_holds_gray_base_pictures(tmp_path, video):
@@ -70,8 +73,11 @@ def test_another_process_fills_the_same_cache(tmp_path, video):
     assert cache.has(clips[0])
 
 
-def test_training_sees_what_the_device_sees(tmp_path, bundle, video):
-    run = run_of(tmp_path)
+@pytest.mark.parametrize("stabilize", [False, True])
+def test_training_sees_what_the_device_sees(tmp_path, bundle, video, stabilize):
+    run = run_of(tmp_path, network=msgspec.structs.replace(TWO, stabilize=stabilize))
+    if stabilize:
+        bundle = ModelBundle.open(write_tiny_looks_bundle(tmp_path / "steady.edgehar", stabilize=True))
     assert run.config.frame == bundle.manifest.input
     first, stream = run.stream(clip_of(video)), run.stream(clip_of(video))
     np.testing.assert_array_equal(first, stream)
@@ -130,6 +136,15 @@ def test_windows_begin_after_the_lead_in_where_a_clip_is_long_enough(frames, sta
 def test_settings_that_do_not_fit_two_looks_are_refused(changes, says):
     with pytest.raises(ConfigError, match=says):
         models.check(NetworkSettings(**{"model": "mobile", "looks": "whole+crop", **changes}))
+
+
+def test_stabilizing_needs_two_looks_and_a_picture_without_borders(tmp_path):
+    with pytest.raises(ConfigError, match=r"--stabilize moves a picture of 320x240.*--looks whole.crop"):
+        models.check(NetworkSettings(model="mobile", size=64, stabilize=True))
+    network = NetworkSettings(model="mobile", size=64, looks="whole+crop", stabilize=True)
+    config = RunConfig(network=network, data=DataSettings(crop="letterbox"))
+    with pytest.raises(ConfigError, match="borders of --crop letterbox stand still"):
+        check_start(config, resume=False)
 
 
 def test_random_windows_have_no_second_look(tmp_path, video):
