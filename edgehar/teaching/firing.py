@@ -3,7 +3,7 @@
 The rules are those of `edgehar.events`, applied to whole arrays, because a week holds a million answers. The threshold
 of one label varies; those of the others stay as they are. The counts equal those of a `Decider`, except that other
 actions are not held back by an event that lasts its minimum duration, and that votes (`k-of-n`) are counted for each
-label by itself.
+label on its own.
 
 `python -m edgehar.teaching.firing` answers one `Question` on standard input, in a process of its own, because counting
 takes seconds.
@@ -112,7 +112,7 @@ class Answers:
 def answer(question: Question) -> Firings:
     """Count; OSError if a file cannot be read.
 
-    Each day of UTC is counted by itself, to save memory: an event over midnight counts twice.
+    Each day of UTC is counted separately, to save memory: an event over midnight counts twice.
     """
     since_s, day_s, week_s = question.now_s - WEEK_S, 0.0, 0.0
     background = [label for label in question.labels if label in {UNKNOWN, *question.rules.background}]
