@@ -55,7 +55,8 @@ def ray_cluster(address: str, cpus: int | None = None) -> Iterator[Any]:
 
 def _joined(ray: Any, address: str, options: dict[str, Any]) -> Iterator[Any]:
     try:
-        ray.init(**options)
+        with _in_root():
+            ray.init(**options)
     except (RuntimeError, ConnectionError, ValueError, OSError, ray.exceptions.RayError) as error:
         text = " ".join(str(error).split())
         raise ConfigError(f"--ray {address}: cannot join the cluster: {text}" if address else f"Ray: {text}") from None
@@ -63,6 +64,21 @@ def _joined(ray: Any, address: str, options: dict[str, Any]) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _in_root() -> Iterator[None]:
+    """Work in the root folder, because Ray's workers import from the folder in which Ray is initialized.
+
+    Otherwise a program that is started in a source tree runs other code on its workers than it does itself.
+    """
+    here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
+    try:
+        os.chdir("/")
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import errno
 import functools
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
@@ -14,8 +13,10 @@ from av.stream import Disposition
 
 from edgehar.errors import SourceError
 from edgehar.sources.address import credentials_hint
+from edgehar.sources.avio import is_available, library
 from edgehar.sources.base import AccessRefusedError
 from edgehar.sources.peers import connections, redirected_to
+from edgehar.sources.playlists import HLS, open_playlist
 from edgehar.sources.redirect import authorities, redirect_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,13 @@ _PROTOCOLS = {
     "rtsps": _RTSP,
 }
 _LISTS = frozenset({"concat", "imf"})
+# Formats without video, which FFmpeg reads to their end before it returns.
+_TEXTS = frozenset(
+    [
+        *("aqtitle", "ass", "ffmetadata", "jacosub", "lrc", "mcc", "microdvd", "mpl2", "mpsub", "pjs", "realtext"),
+        *("sami", "sbg", "scc", "srt", "stl", "subviewer", "subviewer1", "tedcaptions", "vobsub", "vplayer", "webvtt"),
+    ]
+)
 _MOST_REDIRECTS = 5
 # Largest allocation of FFmpeg in bytes: a plane of 8192 x 8192 pixels and some.
 _MOST_BYTES = 100 << 20
@@ -73,8 +81,16 @@ def _open(address: str, name: str, settings: dict[str, str], options: VideoOptio
     checked = address.startswith("rtsp") and options.redirects == "same-host"
     before = connections() if checked else {}
     timeout = (options.open_timeout_s, options.read_timeout_s)
-    # Titles and the like are in any encoding, and are not used.
-    container = av.open(address, options=settings, timeout=timeout, metadata_errors="replace")
+    try:
+        # Titles and the like are in any encoding, and are not used.
+        container = av.open(address, options=settings, timeout=timeout, metadata_errors="replace")
+    except av.ArgumentError:
+        # So FFmpeg refuses a format that is not listed.
+        lists = {**settings, "format_whitelist": _formats()}
+        playlist = open_playlist(address, name, lists, options) if _is_bounded(address) else None
+        if playlist is None:
+            raise
+        return playlist
     other = redirected_to(address, before) if checked else None
     if other is not None:
         container.close()
@@ -101,10 +117,7 @@ def limit_allocations() -> None:
         return
     _limited = True
     with contextlib.suppress(OSError, AttributeError):
-        mapped = {line.split(maxsplit=5)[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
-        for path in mapped:
-            if "/libavutil" in path:
-                ctypes.CDLL(path).av_max_alloc(ctypes.c_size_t(_MOST_BYTES))
+        library("libavutil").av_max_alloc(ctypes.c_size_t(_MOST_BYTES))
 
 
 def video_stream(container: InputContainer, name: str, options: VideoOptions) -> VideoStream:
@@ -171,16 +184,23 @@ def _settings(uri: str, options: VideoOptions) -> dict[str, str]:
         settings |= {"rtsp_transport": options.transport, "fpsprobesize": "0"}
     if scheme.startswith("http"):
         settings |= {"max_redirects": "0", "fpsprobesize": "0"}
+        if _is_bounded(uri):
+            settings["format_whitelist"] = _formats(but=HLS)
     if scheme in ("rtsps", "https"):
         # By default FFmpeg trusts any server, and does not know the system's certificate authorities.
         settings |= {"tls_verify": str(int(options.tls_verify)), "ca_file": authorities(options)}
     return settings
 
 
+def _is_bounded(address: str) -> bool:
+    """Return whether playlists at an address are opened by `open_playlist`."""
+    return address.startswith("http") and is_available()
+
+
 @functools.cache
-def _formats() -> str:
-    """Return the formats that may be read: all but lists of other files, which may name themselves."""
-    return ",".join(sorted(av.formats_available - _LISTS))
+def _formats(but: str = "") -> str:
+    """Return the formats that may be read: all but texts, `but`, and lists of files, which may name themselves."""
+    return ",".join(sorted(av.formats_available - _LISTS - _TEXTS - {but}))
 
 
 def _why_not_opened(error: Exception, *, network: bool) -> str:
@@ -188,8 +208,10 @@ def _why_not_opened(error: Exception, *, network: bool) -> str:
         return "no such file; check the path"
     if isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError):
         return "the server refuses the user or password; check both, with special characters percent-encoded"
-    if isinstance(error, av.InvalidDataError) and network:
+    # FFmpeg refuses formats that are not listed as an invalid argument.
+    is_not_video = isinstance(error, av.InvalidDataError | av.ArgumentError)
+    if is_not_video and network:
         return "no answer in time, or the answer is not a video; check the address"
-    if isinstance(error, av.InvalidDataError):
+    if is_not_video:
         return "not a readable video; it may be damaged, truncated, or not a video: copy or re-encode it"
     return f"cannot be opened: {reason_of(error)}; check the address, the network and permissions"

@@ -22,6 +22,7 @@ from edgehar.sources.ffmpeg import open_container, reason_of, video_stream
 from edgehar.sources.options import AUTO_MODES, VideoOptions
 from edgehar.sources.orientation import UPRIGHT, orientation
 from edgehar.sources.planes import in_place, is_full_range, yuv_matrix
+from edgehar.sources.playlists import opener_of
 from edgehar.sources.timing import clock_fault, is_live, rate_hz, was_a_file
 
 if TYPE_CHECKING:
@@ -228,11 +229,14 @@ class VideoSource(HandleSource):
             self._feed = self.tap.begin(self._stream, live=self.live)
         if self.needs is not None and self._container.format.name not in _GUESSED:
             self._decoder.needs = self._needs_picture
+        opener = opener_of(self._container)
         try:
             for packet in self._container.demux(self._stream):
                 if self._feed is not None:
                     self._feed.packet(packet)
                 yield packet
+                if opener is not None:
+                    opener.restart()
             trouble = "the stream ended"
             if self.live and was_a_file(self._container, self._span_s, time.monotonic() - self._opened_s):
                 return

@@ -102,9 +102,24 @@ def compressed() -> Iterator[bytes]:
 
 def playlist() -> Iterator[bytes]:
     """A playlist of HLS without end."""
-    yield b"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:4\n"
     for number in itertools.count():
         yield b"".join(b"#EXTINF:4,\nsegment%d.ts\n" % place for place in range(number * 1000, number * 1000 + 1000))
+
+
+def encrypted_segments() -> Iterator[bytes]:
+    """Segments, each of which FFmpeg keeps with the same address of a key of 4 kB; less than 4 MB."""
+    yield b'#EXT-X-KEY:METHOD=AES-128,URI="' + b"k" * 4000 + b'"\n'
+    yield from itertools.repeat(b"#EXTINF:4,\na\n" * 1000, 300)
+
+
+def streams_of_streams() -> Iterator[bytes]:
+    """Streams, each of which is this playlist again."""
+    return itertools.repeat(b"#EXT-X-STREAM-INF:BANDWIDTH=1\na\n", 60)
+
+
+def subtitles() -> Iterator[bytes]:
+    """Subtitles, which FFmpeg reads to their end."""
+    return forever(b"1\n00:00:01,000 --> 00:00:02,000\nsubtitle\n\n" * 1000)
 
 
 def matroska() -> Iterator[bytes]:
@@ -208,8 +223,8 @@ def endless_headers() -> Iterator[bytes]:
         yield b"X-Camera: " + b"a" * 1000 + b"\r\n"
 
 
-# FFmpeg reads a playlist to its end, so that only open_timeout_s and the memory limit of the service bound it.
-PLAYLIST = "http: playlist without end"
+HLS = OK + b"Content-Type: application/vnd.apple.mpegurl\r\n\r\n#EXTM3U\n"
+TARGET = b"#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:4\n"
 STREAMS: dict[str, Callable[[socket.socket], None]] = {
     "http: picture of motion JPEG without end": http(
         MULTIPART, PART + b"\r\n", jpeg()[:300], rest=lambda: forever(NOISE)
@@ -254,7 +269,10 @@ STREAMS: dict[str, Callable[[socket.socket], None]] = {
     ),
     "http: blocks of Matroska of 256 MB": http(OK, b"Content-Type: video/webm\r\n\r\n", rest=matroska),
     "http: packet of Ogg without end": http(OK, b"Content-Type: video/ogg\r\n\r\n", rest=ogg),
-    PLAYLIST: http(OK, b"Content-Type: application/vnd.apple.mpegurl\r\n\r\n", rest=playlist),
+    "http: playlist without end": http(HLS, TARGET, rest=playlist),
+    "http: playlist whose segments have a long key": http(HLS, TARGET, rest=encrypted_segments),
+    "http: playlist of playlists of themselves": http(HLS, rest=streams_of_streams),
+    "http: subtitles without end": http(OK, b"Content-Type: application/x-subrip\r\n\r\n", rest=subtitles),
     "http: zeros compressed by 1,000": http(
         OK, b"Content-Type: video/mp2t\r\nContent-Encoding: gzip\r\n\r\n", rest=compressed
     ),
@@ -314,7 +332,7 @@ def main() -> int:
     args = parser.parse_args()
     chosen = {name: answer for name, answer in STREAMS.items() if args.only in name}
     uris = {name: f"{name.partition(':')[0]}://127.0.0.1:{serve(answer)}/x" for name, answer in chosen.items()}
-    return report("stream", uris, known=(PLAYLIST,))
+    return report("stream", uris)
 
 
 if __name__ == "__main__":

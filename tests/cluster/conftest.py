@@ -25,6 +25,7 @@ os.environ |= {
 }
 
 STORE_BYTES = 100_000_000
+ROOT = Path(__file__).parents[2]
 
 
 class Node:
@@ -80,6 +81,12 @@ class Cluster:
         for node in reversed(self.nodes):
             node.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def source_tree(monkeypatch):
+    """Run commands in the source tree, whose packages workers must not import."""
+    monkeypatch.chdir(ROOT)
 
 
 @pytest.fixture(scope="session")

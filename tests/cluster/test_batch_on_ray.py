@@ -40,11 +40,15 @@ def batch(bundle, archive, out, *arguments, **options):
 def test_a_cluster_of_this_machine(tiny_bundle, archive, table, tmp_path):
     # Ray keeps a token in the home folder.
     env = environment(HOME=str(tmp_path), RAY_AUTH_MODE=None, RAY_AUTH_TOKEN=None)
-    done = batch(tiny_bundle, archive, tmp_path / "r.parquet", "--ray", "--jobs", 1, env=env)
+    # Workers must not import what lies in the folder in which the command runs.
+    (tmp_path / "edgehar").mkdir()
+    (tmp_path / "edgehar" / "__init__.py").write_text("raise ImportError('not the installed package')")
+    done = batch(tiny_bundle, archive, "r.parquet", "--ray", "--jobs", 1, env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "r.parquet").read_bytes() == table
 
 
+@pytest.mark.usefixtures("source_tree")
 def test_a_cluster_that_loses_a_node(tiny_bundle, archive, table, cluster, tmp_path):
     node = cluster.add_node()
     out = tmp_path / "r.parquet"
@@ -63,6 +67,7 @@ def test_a_cluster_that_loses_a_node(tiny_bundle, archive, table, cluster, tmp_p
     assert not (tmp_path / "r.parquet.parts").exists()
 
 
+@pytest.mark.usefixtures("source_tree")
 def test_a_damaged_file_and_a_missing_one(tiny_bundle, cluster, tmp_path):
     (tmp_path / "text.mp4").write_text("not a video")
     (tmp_path / "list.txt").write_text(f"{tmp_path / 'text.mp4'}\n{tmp_path / 'absent.mp4'}\n")

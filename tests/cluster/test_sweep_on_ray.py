@@ -23,6 +23,7 @@ scaling = ["unit", "imagenet"]
 """
 
 
+@pytest.mark.usefixtures("source_tree")
 def test_a_sweep_whose_driver_is_killed_goes_on(cluster, tmp_path):
     data = write_moving_bars(tmp_path / "bars")
     (tmp_path / "recipe.toml").write_text("[network]\nwindow = 4\n[fit]\nepochs = 2\nbatch_size = 4\n")

@@ -35,6 +35,7 @@ def results(out):
     return found
 
 
+@pytest.mark.usefixtures("source_tree")
 def test_runs_on_a_cluster_that_loses_a_node_are_those_made_without_it(arguments, cluster, tmp_path):
     # As many threads as a task of Ray has.
     env = environment(TF_NUM_INTRAOP_THREADS="1", OMP_NUM_THREADS="1", TF_NUM_INTEROP_THREADS="1")

@@ -98,6 +98,14 @@ def transport_packets(payload_start):
             b"\x09\xff\xff\xff" + bytes(7) + NOISE,
         ),
         ((OK, b"\r\n"), NOISE),
+        (
+            (OK, b"Content-Type: application/vnd.apple.mpegurl\r\n\r\n#EXTM3U\n#EXT-X-TARGETDURATION:4\n"),
+            b"#EXTINF:4,\nsegment.ts\n" * 1000,
+        ),
+        (
+            (OK, b"Content-Type: application/x-subrip\r\n\r\n"),
+            b"1\n00:00:01,000 --> 00:00:02,000\nsubtitle\n\n" * 1000,
+        ),
     ],
 )
 def test_a_stream_without_end_takes_no_memory_without_end(start, piece):
