@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from edgehar.config.environment import layers_of, number_problem
 from edgehar.config.layers import Given, Layer, build, lay_upon
 from edgehar.config.options import Config
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 COMMAND_LINE = "the command line"
+MACHINE_CONFIG = Path("/etc/edgehar/config.toml")
+# StateDirectory= of the systemd unit.
+SERVICE_STATE = Path("/var/lib/edgehar")
 AUTO = "auto"
 _LARGEST_FILE = 1_000_000
 
@@ -106,7 +111,21 @@ def read(
     problems += [f"{path}: {problem}" if path else problem for problem in missing if not _explained(problem, problems)]
     if problems:
         raise ConfigProblemsError(list(dict.fromkeys(problems)), config)
+    if path == MACHINE_CONFIG:
+        config = with_service_state(config, os.environ)
     return Loaded(config, tree, [] if path is None else _warnings(path, tree))
+
+
+def with_service_state(config: Config, environ: Mapping[str, str], folder: Path = SERVICE_STATE) -> Config:
+    """Return the machine's configuration with the service's state folder, if this user may write to it.
+
+    So that `sudo edgehar history` and others read what the service has written, not the home folder of root. Variables
+    and `[spool] directory` have precedence, as in `state_directory`.
+    """
+    chosen = config.spool.directory or environ.get("STATE_DIRECTORY") or environ.get("XDG_STATE_HOME")
+    if chosen or not os.access(folder, os.W_OK | os.X_OK):
+        return config
+    return msgspec.structs.replace(config, spool=msgspec.structs.replace(config.spool, directory=str(folder)))
 
 
 def find_config(name: str | None, environ: Mapping[str, str]) -> Path | None:
@@ -127,7 +146,7 @@ def search_path(environ: Mapping[str, str]) -> list[Path]:
     """Return where a configuration is looked for: the user's file, then the machine's."""
     home = environ.get("XDG_CONFIG_HOME", "")
     folder = Path(home) if Path(home).is_absolute() else Path(environ.get("HOME", "/")) / ".config"
-    return [folder / "edgehar" / "config.toml", Path("/etc/edgehar/config.toml")]
+    return [folder / "edgehar" / "config.toml", MACHINE_CONFIG]
 
 
 def _read_toml(path: Path, content: bytes | None = None) -> dict[str, Any]:

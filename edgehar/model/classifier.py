@@ -241,8 +241,11 @@ class Classifier:
 
     def interrupt(self) -> None:
         """Forget all frames, as after a gap in the stream. Predictions keep their numbering."""
-        self._resizer.reset()
         self._history.reset()
+        self._forget_stream()
+
+    def _forget_stream(self) -> None:
+        self._resizer.reset()
         self._grid.reset()
         self._times.clear()
         self._last_captured_s = -math.inf
@@ -297,12 +300,8 @@ class Classifier:
         Raises:
             ConfigError: the mode is "window", or the state is damaged, from a newer version, or of another model.
         """
-        history = self._stateful()
-        history.restore(state)
-        self._resizer.reset()
-        self._grid.reset()
-        self._times.clear()
-        self._last_captured_s = -math.inf
+        self._stateful().restore(state)
+        self._forget_stream()
 
     def _stateful(self) -> StatefulHistory:
         if not isinstance(self._history, StatefulHistory):

@@ -3,7 +3,7 @@
 The rules are those of `edgehar.events`, applied to whole arrays, because a week holds a million answers. The threshold
 of one label varies; those of the others stay as they are. The counts equal those of a `Decider`, except that other
 actions are not held back by an event that lasts its minimum duration, and that votes (`k-of-n`) are counted for each
-label by itself.
+label on its own.
 
 `python -m edgehar.teaching.firing` answers one `Question` on standard input, in a process of its own, because counting
 takes seconds.
@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 
 from edgehar.events.decider import TOLERANCE_S
-from edgehar.events.smoothing import LONGEST_STEP_S
+from edgehar.events.smoothing import LONGEST_STEP_S, evidence_of
 from edgehar.model.manifest import Decision
 from edgehar.records import UNKNOWN
 from edgehar.teaching.score_log import day_files, read_blocks
@@ -112,7 +112,7 @@ class Answers:
 def answer(question: Question) -> Firings:
     """Count; OSError if a file cannot be read.
 
-    Each day of UTC is counted by itself, to save memory: an event over midnight counts twice.
+    Each day of UTC is counted separately, to save memory: an event over midnight counts twice.
     """
     since_s, day_s, week_s = question.now_s - WEEK_S, 0.0, 0.0
     background = [label for label in question.labels if label in {UNKNOWN, *question.rules.background}]
@@ -181,11 +181,14 @@ def starts_at(
 
 
 def decided_scores(answers: Answers, labels: Sequence[str], rules: Decision) -> dict[str, Floats]:
-    """Return the scores that are compared with the thresholds: less the baseline, averaged, or evidence."""
+    """Return the scores that are compared with the thresholds: less the baseline, as evidence, smoothed."""
     scores = {label: answers.scores[:, index] for index, label in enumerate(labels)}
     actions = [label for label in labels if label not in rules.background]
     if rules.baseline_share:
         scores |= {label: _array(_less_baseline(scores[label], answers, rules), answers) for label in actions}
+    if rules.counts_evidence:
+        found = {label: _array(_evident(scores[label], rules), answers) for label in actions}
+        scores = found | _rest(found, {label: scores[label] for label in labels if label not in actions})
     if rules.smoothing == "ema":
         quiet = dict.fromkeys(actions, 0.0)
         level = 1 / max(1, len(rules.background))
@@ -221,6 +224,10 @@ def _less_baseline(scores: Floats, answers: Answers, rules: Decision) -> Iterato
             mean, is_first = score, False
         elif counted > 0:
             mean += max(-math.expm1(-counted / rules.baseline_seconds), counted / watched) * (score - mean)
+
+
+def _evident(scores: Floats, rules: Decision) -> Iterator[float]:
+    return (evidence_of(score, rules.evidence_from, rules.evidence_to) for score in _plain(scores))
 
 
 def _averaged(scores: Floats, answers: Answers, rules: Decision, quiet: float) -> Iterator[float]:

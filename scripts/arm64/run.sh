@@ -76,8 +76,8 @@ status=0
 if [ -n "$tests" ]; then
     echo "arm64: tests of the device package ..." >&2
     # An emulated processor is about twenty times slower, so tests with time limits for a real one are left out.
-    slow=(integration/test_run.py::test_help_is_quick integration/test_demo.py::test_ctrl_c_keeps_the_video_and_says_130
-        unit/test_synthetic.py::test_real_time_skips_frames_that_nobody_fetched)
+    slow=(integration/test_demo.py::test_ctrl_c_keeps_the_video_and_says_130
+        unit/sources/test_synthetic.py::test_real_time_skips_frames_that_nobody_fetched)
     inside cortex-a72 /venv/bin/pip install -qq pytest pytest-timeout hypothesis jsonschema
     inside cortex-a72 sh -c 'cd /shared/source && CI=1 exec /venv/bin/pytest -q -p no:cacheprovider "$@"' sh $(cat scripts/release/device_tests.txt) "${slow[@]/#/--deselect=tests/}" >"$work/tests.log" 2>&1 || status=1
     { echo '### Tests'; echo; sed -n '/short test summary info/,$p' "$work/tests.log" | sed 's/^=* \(.*[^=]\) *=*$/\1/'; } >>"$work/report.md"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def full_disk(machine: Machine) -> str:
-    """With a full disk it runs on, also after a restart, and goes back to normal by itself."""
+    """With a full disk it runs on, also after a restart, and returns to normal without help."""
     machine.run(
         "dd if=/dev/zero of=/filler bs=1M status=none; dd if=/dev/zero of=/filler2 bs=4k status=none; true", 600
     )

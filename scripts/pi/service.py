@@ -218,7 +218,7 @@ def bad_configuration(machine: Machine) -> str:
 
 
 def reboot(machine: Machine) -> str:
-    """It starts by itself after a reboot."""
+    """It starts automatically after a reboot."""
     machine.reboot()
     return wait_active(machine)
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Test a built wheel as users install it: scripts/release/test_wheel.sh [--only LABEL] WHEEL
 #
-# The tests of the device package (scripts/release/device_tests.txt) run in new virtual environments outside the source
-# tree, with each pair of runtime and numpy that users have:
+# The tests of what a wheel may get wrong, its compiled parts, its files and the runtime below it
+# (scripts/release/device_tests.txt), run in new virtual environments outside the source tree, with each pair of runtime
+# and numpy that users have:
 #
 #   py3.11, py3.12, py3.13    ai-edge-litert and numpy 2, with each of these Pythons that is installed
 #   tflite-runtime            tflite-runtime 2.14 and numpy 1.26, with Python 3.11
@@ -21,7 +22,7 @@ if [ "${1:-}" = --only ]; then only=${2:-} && shift 2; fi
 wheel=$(realpath "$1")
 work=$PWD/build/test_wheel
 read -r -a device_tests <<<"$(tr '\n' ' ' <scripts/release/device_tests.txt)"
-tools=(pytest pytest-timeout hypothesis jsonschema)
+tools=(pytest pytest-timeout pytest-xdist hypothesis jsonschema)
 
 # python_of 3.12: the first Python of that version that runs.
 python_of() {
@@ -54,7 +55,7 @@ PYTHON
 }
 
 # CI=1 makes the tests refuse any edgehar other than the installed one.
-run_tests() { CI=1 "$venv/bin/pytest" -q -p no:cacheprovider "${device_tests[@]}"; }
+run_tests() { CI=1 "$venv/bin/pytest" -q -p no:cacheprovider --numprocesses 2 --dist loadfile "${device_tests[@]}"; }
 
 # says CODE TEXT: check exit code and output of `edgehar-run` in $venv.
 says() {

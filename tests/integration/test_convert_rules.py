@@ -4,8 +4,9 @@ import io
 import json
 import zipfile
 
-from support.helpers import assert_one_line_error, flat_frames, records, run_command, write_video
+from support.helpers import assert_one_line_error, flat_frames, records, write_video
 from support.tiny_bundle import write_tiny_bundle
+from support.warm import run_command
 
 from edgehar import ModelBundle
 

@@ -11,8 +11,9 @@ import sys
 import av
 import numpy as np
 import pytest
-from support.helpers import assert_one_line_error, flat_frames, run_command, write_video
+from support.helpers import assert_one_line_error, flat_frames, write_video
 from support.html_pages import read_page
+from support.warm import run_command
 
 
 def table(path):

@@ -6,9 +6,10 @@ import re
 import msgspec
 import numpy as np
 import pytest
-from support.helpers import assert_one_line_error, flat_frames, run_command, write_video
+from support.helpers import assert_one_line_error, flat_frames, write_video
 from support.html_pages import read_page
 from support.tiny_bundle import write_tiny_bundle
+from support.warm import run_command
 
 from edgehar_training.data.datasets.clip import Clip
 from edgehar_training.data.datasets.splits import Split, write_splits

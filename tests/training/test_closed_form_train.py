@@ -3,12 +3,12 @@
 import msgspec
 import numpy as np
 import pytest
-from support.helpers import run_command
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra")
 keras = pytest.importorskip("keras", reason="needs the train extra")
 
 from support.moving import write_moving_bars  # noqa: E402
+from support.warm import run_command  # noqa: E402
 
 from edgehar.errors import ConfigError  # noqa: E402
 from edgehar.inspect.verify import verify  # noqa: E402

@@ -5,12 +5,13 @@ import json
 import shutil
 
 import pytest
-from support.helpers import assert_one_line_error, run_command
+from support.helpers import assert_one_line_error
 from support.tiny_bundle import write_tiny_bundle
 
 pytest.importorskip("keras", reason="needs the train extra")
 
 from support.small_run import SPLIT, WINDOW, small_run
+from support.warm import run_command
 
 pytestmark = pytest.mark.training
 LABELS = ("bright", "dark")

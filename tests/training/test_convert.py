@@ -14,11 +14,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from support.helpers import assert_one_line_error, run_command, start_command
+from support.helpers import assert_one_line_error, start_command
 
 pytest.importorskip("tensorflow", reason="needs the train extra")
 
 from support.small_run import SPLIT, WINDOW, small_run
+from support.warm import run_command
 
 from edgehar import Classifier, ModelBundle
 from edgehar.errors import ConfigError, ConversionError, DatasetError

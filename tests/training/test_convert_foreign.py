@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from support.helpers import assert_one_line_error, run_command, write_video
+from support.helpers import assert_one_line_error, write_video
+from support.warm import run_command
 
 keras = pytest.importorskip("keras", reason="needs the train extra")
 pytest.importorskip("tensorflow", reason="needs the train extra")

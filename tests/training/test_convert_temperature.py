@@ -4,12 +4,13 @@ import re
 
 import numpy as np
 import pytest
-from support.helpers import assert_one_line_error, run_command
+from support.helpers import assert_one_line_error
 
 pytest.importorskip("keras", reason="needs the train extra")
 
 import keras
 from support.small_run import WINDOW, small_run
+from support.warm import run_command
 
 from edgehar.errors import ConversionError
 from edgehar.model.bundle import ModelBundle

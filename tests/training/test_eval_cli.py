@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from support.helpers import assert_one_line_error, run_command
+from support.helpers import assert_one_line_error
 from support.tiny_bundle import write_tiny_bundle
 
 pytest.importorskip("keras", reason="needs the train extra")
 
 from support.small_run import SPLIT, WINDOW, small_run
+from support.warm import run_command
 
 from edgehar.errors import DatasetError
 from edgehar.model.bundle import ModelBundle

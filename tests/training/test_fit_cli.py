@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.helpers import assert_one_line_error, environment, run_command
+from support.helpers import assert_one_line_error, environment
 
 pytest.importorskip("keras", reason="needs the train extra")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from support.moving import write_moving_bars
+from support.warm import run_command
 
 pytestmark = pytest.mark.training
 

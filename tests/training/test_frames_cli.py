@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.helpers import assert_one_line_error, run_command
+from support.helpers import assert_one_line_error
 
 pytest.importorskip("keras", reason="needs the train extra")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from support.moving import write_moving_bars
+from support.warm import run_command
 
 from edgehar_training.runs.report import read_metrics
 from edgehar_training.runs.run import load_run

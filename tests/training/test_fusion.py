@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.helpers import assert_one_line_error, run_command
+from support.helpers import assert_one_line_error
 
 keras = pytest.importorskip("keras", reason="needs the train extra")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from support.moving import write_moving_bars  # noqa: E402
+from support.warm import run_command  # noqa: E402
 
 from edgehar.errors import ConfigError  # noqa: E402
 from edgehar.model.bundle import ModelBundle  # noqa: E402

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.helpers import run_command
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra")
 keras = pytest.importorskip("keras", reason="needs the train extra")
@@ -14,6 +13,7 @@ keras = pytest.importorskip("keras", reason="needs the train extra")
 sys.path.insert(0, str(Path(__file__).parent))
 
 from support.moving import write_moving_bars  # noqa: E402
+from support.warm import run_command  # noqa: E402
 
 from edgehar.errors import ConfigError  # noqa: E402
 from edgehar_training import models  # noqa: E402

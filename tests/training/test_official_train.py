@@ -4,7 +4,8 @@ import csv
 import json
 
 import pytest
-from support.helpers import assert_one_line_error, flat_frames, run_command, write_video
+from support.helpers import assert_one_line_error, flat_frames, write_video
+from support.warm import run_command
 
 pytest.importorskip("keras", reason="needs the train extra")
 

@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
-from support.helpers import assert_one_line_error, run_command, start_command
+from support.helpers import assert_one_line_error, environment, run_command, start_command
 
 pytest.importorskip("keras", reason="needs the train extra")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from support import warm
 from support.moving import write_moving_bars
 
 from edgehar import ModelBundle
@@ -75,9 +76,9 @@ def test_a_run_learns_and_leaves_everything(arguments, tmp_path):
 
 def test_int8_can_be_tested_afterwards(arguments, tmp_path):
     command = [*arguments, "--epochs", 3, "--out", tmp_path / "run"]
-    assert run_command("edgehar-train", *command).returncode == 0
+    assert warm.run_command("edgehar-train", *command).returncode == 0
     checkpoint = (tmp_path / "run/last.npz").stat().st_mtime_ns
-    done = run_command("edgehar-train", *command, "--resume", "--int8")
+    done = warm.run_command("edgehar-train", *command, "--resume", "--int8")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     assert metrics["int8"]["part"] == "test"
@@ -90,7 +91,7 @@ def test_int8_can_be_tested_afterwards(arguments, tmp_path):
 
 def test_folds_and_seeds_are_pooled_and_finished_ones_skipped(arguments, tmp_path):
     command = [*arguments, "--epochs", 1, "--folds", 2, "--seeds", 2, "--jobs", 2, "--out", tmp_path / "runs"]
-    done = run_command("edgehar-train", *command)
+    done = warm.run_command("edgehar-train", *command)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "runs/metrics.json").read_text())
     assert metrics["clips"] == 16
@@ -102,7 +103,7 @@ def test_folds_and_seeds_are_pooled_and_finished_ones_skipped(arguments, tmp_pat
     checkpoint = tmp_path / "runs/seed-1/fold-0/last.npz"
     before = checkpoint.stat().st_mtime_ns
     (tmp_path / "runs/seed-0/fold-1/metrics.json").unlink()
-    resumed = run_command("edgehar-train", *command, "--resume")
+    resumed = warm.run_command("edgehar-train", *command, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert checkpoint.stat().st_mtime_ns == before
     assert resumed.stdout == done.stdout
@@ -126,7 +127,7 @@ def test_control_c_leaves_a_run_that_resumes(arguments, tmp_path):
     assert "leaky" in messages
     assert not list(out.glob("*.tmp*"))
     epochs = len((out / "history.csv").read_text().splitlines()) - 1
-    done = run_command("edgehar-train", *command[:-4], "--epochs", epochs + 1, "--out", out, "--resume")
+    done = warm.run_command("edgehar-train", *command[:-4], "--epochs", epochs + 1, "--out", out, "--resume")
     assert done.returncode == 0, done.stderr
     assert "random (leaky)" in done.stdout
     assert json.loads((out / "metrics.json").read_text())["protocol"].startswith("random (leaky)")
@@ -137,7 +138,7 @@ def test_an_unreadable_clip_is_skipped_counted_and_named(arguments, tmp_path):
     data = write_moving_bars(tmp_path / "data")
     (data / "moving/3.mp4").write_text("not a video")
     arguments[1] = data
-    done = run_command("edgehar-train", *arguments, "--epochs", 1, "--out", tmp_path / "run")
+    done = warm.run_command("edgehar-train", *arguments, "--epochs", 1, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "moving/3.mp4" in done.stderr
     assert "1 of 16 clips" in done.stderr
@@ -159,7 +160,10 @@ def test_an_unreadable_clip_is_skipped_counted_and_named(arguments, tmp_path):
     ids=lambda value: str(value[0]) if isinstance(value, list) else "",
 )
 def test_wrong_use_is_one_line(arguments, tmp_path, changes, code, fragment):
-    done = run_command("edgehar-train", *arguments, "--out", tmp_path / "run", *changes)
+    """At once, too: importing Keras would take seconds."""
+    (tmp_path / "keras.py").write_text("raise AssertionError('imported')\n")
+    without_keras = environment(PYTHONPATH=str(tmp_path))
+    done = run_command("edgehar-train", *arguments, "--out", tmp_path / "run", *changes, env=without_keras)
     assert_one_line_error(done, code, fragment)
     assert not (tmp_path / "run").exists()
 
@@ -175,7 +179,7 @@ def test_clips_without_groups_and_with_odd_names(arguments, data, tmp_path):
     (folder / "moving/readme.txt").write_text("not a clip")
     out = tmp_path / "run"
     short = ["--data", folder, *arguments[2:], "--epochs", 2, "--out", out]
-    done = run_command("edgehar-train", *short)
+    done = warm.run_command("edgehar-train", *short)
     assert done.returncode == 0, done.stderr
     assert "random by clip (no groups) hold-out of 20%" in done.stdout
     assert "NO GROUPS: every clip is a group of its own" in done.stderr
@@ -187,10 +191,10 @@ def test_clips_without_groups_and_with_odd_names(arguments, data, tmp_path):
     assert run.config.data.folder == str(folder)
     assert sum(len(run.clips(part)) for part in ("train", "val", "test")) == 16
     assert all(Path(clip.path).exists() for part in ("train", "val", "test") for clip in run.clips(part))
-    again = run_command("edgehar-train", *short, "--resume", "--int8")
+    again = warm.run_command("edgehar-train", *short, "--resume", "--int8")
     assert again.returncode == 0, again.stderr
     manifest = ModelBundle.open(out / "model.edgehar").manifest
     assert manifest.provenance.split == "random by clip (no groups) hold-out of 20%"
-    card = run_command("edgehar", "inspect", out / "model.edgehar", "--card").stdout
+    card = warm.run_command("edgehar", "inspect", out / "model.edgehar", "--card").stdout
     assert "random by clip (no groups)" in card
     assert "No groups were given" in card

@@ -11,11 +11,13 @@ from support.paths import ROOT
 from edgehar.config import CameraOptions, Config, ConfigProblemsError, diff, find_config, load, read, search_path
 from edgehar.config.__main__ import BEGIN, renewed
 from edgehar.config.layers import build
+from edgehar.config.loading import with_service_state
 from edgehar.config.pages import as_set
 from edgehar.config.settings import every_path
 from edgehar.config.words import toml
 from edgehar.errors import ConfigError
 from edgehar.events.options import DecisionOptions
+from edgehar.sinks.spool.options import SpoolOptions
 
 
 @pytest.fixture
@@ -340,3 +342,14 @@ def test_the_examples_of_the_user_guide_are_right(written):
     assert examples
     for example in examples:
         load(written(example))
+
+
+def test_commands_read_the_state_of_the_service(tmp_path):
+    """Not the home folder of root, under `sudo`; what was chosen goes first."""
+    missing = tmp_path / "missing"
+    assert with_service_state(Config(), {}, tmp_path).spool.directory == str(tmp_path)
+    assert with_service_state(Config(), {}, missing).spool.directory is None
+    for name in ("STATE_DIRECTORY", "XDG_STATE_HOME"):
+        assert with_service_state(Config(), {name: "/srv"}, tmp_path).spool.directory is None
+    chosen = Config(spool=SpoolOptions(directory="/srv"))
+    assert with_service_state(chosen, {}, tmp_path).spool.directory == "/srv"

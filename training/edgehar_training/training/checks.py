@@ -1,4 +1,4 @@
-"""Checks of settings that need no clips."""
+"""Checks of settings that need neither clips nor Keras, so that a mistake is reported at once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from edgehar_training import models
 
 if TYPE_CHECKING:
     from edgehar_training.runs.run import RunConfig
+    from edgehar_training.settings import FitSettings
 
 
 def check_start(config: RunConfig, *, resume: bool) -> None:
@@ -22,10 +23,20 @@ def check_start(config: RunConfig, *, resume: bool) -> None:
         raise ConfigError(
             "--stabilize moves the picture, and the borders of --crop letterbox stand still; use --crop stretch"
         )
-    from edgehar_training.training.optimisation import check  # imports Keras
-
     models.check(config.network)
-    check(config.fit)
+    check_optimizer(config.fit)
     start = config.fit.init_from
     if start is not None and not resume and not Path(start).exists():
         raise ConfigError(f"--init-from {start}: no such file or folder")
+
+
+def check_optimizer(fit: FitSettings) -> None:
+    """Check that the settings of the optimizer fit each other.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    if fit.weight_decay and fit.optimizer == "adam":
+        raise ConfigError("--weight-decay works with adamw and sgd, not with adam; add --optimizer adamw")
+    if fit.warmup_epochs and fit.warmup_epochs >= fit.epochs:
+        raise ConfigError(f"--warmup-epochs {fit.warmup_epochs} is not below --epochs {fit.epochs}; lower it")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from edgehar.errors import ConfigError
+from edgehar_training.training.checks import check_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,18 +65,6 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
         }
 
 
-def check(fit: FitSettings) -> None:
-    """Check that the settings of the optimizer fit each other.
-
-    Raises:
-        ConfigError: they do not.
-    """
-    if fit.weight_decay and fit.optimizer == "adam":
-        raise ConfigError("--weight-decay works with adamw and sgd, not with adam; add --optimizer adamw")
-    if fit.warmup_epochs and fit.warmup_epochs >= fit.epochs:
-        raise ConfigError(f"--warmup-epochs {fit.warmup_epochs} is not below --epochs {fit.epochs}; lower it")
-
-
 def make_optimizer(fit: FitSettings, variables: Sequence[keras.Variable], steps_per_epoch: int) -> Any:
     """Build the optimizer of a training over the variables that learn.
 
@@ -91,7 +79,7 @@ def make_optimizer(fit: FitSettings, variables: Sequence[keras.Variable], steps_
     Raises:
         ConfigError: the settings do not fit each other.
     """
-    check(fit)
+    check_optimizer(fit)
     schedule: Any = fit.learning_rate
     if fit.schedule != "constant" or fit.warmup_epochs:
         steps, warmup_steps = fit.epochs * steps_per_epoch, fit.warmup_epochs * steps_per_epoch
