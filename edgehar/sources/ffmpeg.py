@@ -13,7 +13,7 @@ from av.stream import Disposition
 
 from edgehar.errors import SourceError
 from edgehar.sources.address import credentials_hint
-from edgehar.sources.avio import is_available, library
+from edgehar.sources.avio import ffmpeg, is_available
 from edgehar.sources.base import AccessRefusedError
 from edgehar.sources.peers import connections, redirected_to
 from edgehar.sources.playlists import HLS, open_playlist
@@ -117,7 +117,7 @@ def limit_allocations() -> None:
         return
     _limited = True
     with contextlib.suppress(OSError, AttributeError):
-        library("libavutil").av_max_alloc(ctypes.c_size_t(_MOST_BYTES))
+        ffmpeg().av_max_alloc(ctypes.c_size_t(_MOST_BYTES))
 
 
 def video_stream(container: InputContainer, name: str, options: VideoOptions) -> VideoStream:
