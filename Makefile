@@ -23,7 +23,7 @@ test: $(VENV)/dev.installed
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-cluster: $(VENV)-cluster/cluster.installed
-	cd $(VENV)-cluster && bin/python -P -m pytest -c ../pyproject.toml --rootdir .. ../tests/cluster
+	$(VENV)-cluster/bin/python -P -m pytest tests/cluster
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .

@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     Picture: TypeAlias = npt.NDArray[np.uint8]
     Color: TypeAlias = tuple[int, int, int]
 
-# What an encoder writes unless told otherwise; OpenCV's default too.
+# OpenCV's default too.
 _JPEG_QUALITY = 95
 
 
-def jpeg(picture: Picture, quality: int = _JPEG_QUALITY, *, order: Literal["BGR", "RGB"] = "BGR") -> bytes:
-    """Return a picture, uint8 `(height, width, 3)` with its colors in this order, as a JPEG file."""
-    return _encoded(picture, order, format="JPEG", quality=quality)
+def jpeg(bgr: Picture) -> bytes:
+    """Return a picture, uint8 `(height, width, 3)` BGR, as a JPEG file."""
+    return _encoded(bgr, format="JPEG", quality=_JPEG_QUALITY)
 
 
 def png(bgr: Picture) -> bytes:
     """Return a picture, uint8 `(height, width, 3)` BGR, as a PNG file."""
     # Level 1 is several times faster, and little larger.
-    return _encoded(bgr, "BGR", format="PNG", compress_level=1)
+    return _encoded(bgr, format="PNG", compress_level=1)
 
 
-def _encoded(picture: Picture, order: str, **options: Any) -> bytes:
+def _encoded(bgr: Picture, **options: Any) -> bytes:
     from PIL import Image
 
-    height, width = picture.shape[:2]
+    height, width = bgr.shape[:2]
     file = io.BytesIO()
     # Pillow turns the order of the colors around faster than numpy.
-    Image.frombuffer("RGB", (width, height), np.ascontiguousarray(picture), "raw", order, 0, 1).save(file, **options)
+    Image.frombuffer("RGB", (width, height), np.ascontiguousarray(bgr), "raw", "BGR", 0, 1).save(file, **options)
     return file.getvalue()
 
 

@@ -4,10 +4,13 @@
 
 import math
 import numbers
-import threading
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_RECORDS_RO, PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE
 from cpython.buffer cimport PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
+from cpython.pythread cimport (
+    NOWAIT_LOCK, WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
+    PyThread_type_lock,
+)
 from libc.math cimport floor
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc
@@ -91,17 +94,18 @@ cdef class FrameRing:
         cdef uint8_t *mirror
         cdef int64_t index = 0
         _open_image(frame, &image)
+        resizer._lock.take()
         try:
-            with resizer._lock:
-                resizer._fit_plan(&image)
-                index = self._count
-                slot = self._slots + <size_t>(index % self.window_length) * resizer._value_bytes
-                mirror = slot + <size_t>self.window_length * resizer._value_bytes
-                with nogil:
-                    resizer._shrink(&image, slot)
-                    memcpy(mirror, slot, resizer._value_bytes)
-                self._count = index + 1
+            resizer._fit_plan(&image)
+            index = self._count
+            slot = self._slots + <size_t>(index % self.window_length) * resizer._value_bytes
+            mirror = slot + <size_t>self.window_length * resizer._value_bytes
+            with nogil:
+                resizer._shrink(&image, slot)
+                memcpy(mirror, slot, resizer._value_bytes)
+            self._count = index + 1
         finally:
+            resizer._lock.free()
             _close_image(&image)
         return index
 

@@ -2,7 +2,6 @@
 
 cdef dict BUFFER_CODES = {"int8": b"b", "uint8": b"B", "float32": b"f"}
 
-cdef object YUYV = PixelFormat.YUYV
 cdef object BT601 = YuvMatrix.BT601
 cdef object BT709 = YuvMatrix.BT709
 
@@ -19,8 +18,41 @@ cdef dict FORMATS = {
     PixelFormat.YUYV: (AREA_YUYV, False, ((1, 1, 2),)),
 }
 
-cdef object BGR24 = PixelFormat.BGR24
-cdef tuple BGR24_KIND = FORMATS[BGR24]
+cdef struct Kind:
+    # The same as C values, which need no objects to be made.
+    area_layout layout
+    bint reversed
+    int plane_count
+    int rows_shared[3]
+    int columns_shared[3]
+    int depth[3]
+
+
+cdef enum:
+    KIND_COUNT = 8
+
+cdef Kind[KIND_COUNT] KINDS
+# A format is found by its identity, because the hash of an enum is a call of Python.
+cdef tuple KIND_FORMATS = tuple(FORMATS)
+cdef int BGR24 = KIND_FORMATS.index(PixelFormat.BGR24)
+cdef object FRAME = Frame
+
+
+cdef int _fill_kinds() except -1:
+    cdef int number, plane
+    for number, (layout, reversed_order, planes) in enumerate(FORMATS.values()):
+        KINDS[number].layout = <area_layout><int>layout
+        KINDS[number].reversed = reversed_order
+        KINDS[number].plane_count = len(planes)
+        for plane, (rows, columns, depth) in enumerate(planes):
+            KINDS[number].rows_shared[plane] = rows
+            KINDS[number].columns_shared[plane] = columns
+            KINDS[number].depth[plane] = depth
+    return 0
+
+
+_fill_kinds()
+
 
 cdef struct Image:
     # One frame: its planes, borrowed from the buffers.
@@ -37,30 +69,36 @@ cdef struct Image:
 
 cdef int _open_image(object frame, Image *image) except -1:
     # Open the buffers of a frame's planes. `_close_image` releases them. After an error no buffer is open.
+    cdef int number, found = BGR24
     image.held = 0
     image.is_bt709 = image.full_range = False
-    if isinstance(frame, Frame):
-        pixel_format, data = frame.format, frame.data
-        if frame.matrix is not BT601 and frame.matrix is not BT709:
-            raise ValueError(f"a Frame's matrix must be a YuvMatrix; got {frame.matrix!r}")
-        image.is_bt709 = frame.matrix is BT709
+    data = frame
+    if isinstance(frame, FRAME):
+        data, matrix = frame.data, frame.matrix
+        if matrix is not BT601 and matrix is not BT709:
+            raise ValueError(f"a Frame's matrix must be a YuvMatrix; got {matrix!r}")
+        image.is_bt709 = matrix is BT709
         image.full_range = bool(frame.full_range)
-        kind = FORMATS.get(pixel_format)
-        if kind is None:
-            raise ValueError(f"a Frame's format must be a PixelFormat; got {pixel_format!r}")
-    else:
-        pixel_format, data, kind = BGR24, frame, BGR24_KIND
-    layout, reversed_order, planes = kind
-    image.layout = <area_layout><int>layout
-    image.reversed = reversed_order
-    data = _planes_of(data, pixel_format, len(planes))
+        found = _kind_of(frame.format)
+    image.layout, image.reversed = KINDS[found].layout, KINDS[found].reversed
     try:
-        for number in range(len(planes)):
-            _open_plane(data[number], pixel_format, number, planes[number], image)
+        if KINDS[found].plane_count == 1:
+            return _open_plane(data, found, 0, image)
+        _check_planes(data, found)
+        for number in range(KINDS[found].plane_count):
+            _open_plane((<tuple>data)[number], found, number, image)
     except BaseException:
         _close_image(image)
         raise
     return 0
+
+
+cdef int _kind_of(object pixel_format) except -1:
+    cdef int number
+    for number in range(KIND_COUNT):
+        if KIND_FORMATS[number] is pixel_format:
+            return number
+    raise ValueError(f"a Frame's format must be a PixelFormat; got {pixel_format!r}")
 
 
 cdef void _close_image(Image *image) noexcept:
@@ -69,31 +107,32 @@ cdef void _close_image(Image *image) noexcept:
         PyBuffer_Release(&image.buffers[image.held])
 
 
-cdef tuple _planes_of(object data, object pixel_format, Py_ssize_t count):
-    if count == 1:
-        return (data,)
+cdef int _check_planes(object data, int kind) except -1:
+    cdef Py_ssize_t count = KINDS[kind].plane_count
     if not isinstance(data, tuple) or len(data) != count:
         found = f"a tuple of {len(data)}" if isinstance(data, tuple) else type(data).__name__
-        raise TypeError(f"the data of a frame in {pixel_format.name} must be a tuple of {count} planes; got {found}")
-    return data
+        raise TypeError(
+            f"the data of a frame in {KIND_FORMATS[kind].name} must be a tuple of {count} planes; got {found}"
+        )
+    return 0
 
 
-cdef int _open_plane(object samples, object pixel_format, int number, tuple kind, Image *image) except -1:
+cdef int _open_plane(object samples, int kind, int number, Image *image) except -1:
     cdef Py_buffer *buffer = &image.buffers[number]
-    cdef int rows_shared, columns_shared, depth
-    rows_shared, columns_shared, depth = kind
-    _take_buffer(samples, pixel_format, buffer)
+    cdef int rows_shared = KINDS[kind].rows_shared[number], columns_shared = KINDS[kind].columns_shared[number]
+    cdef int depth = KINDS[kind].depth[number]
+    _take_buffer(samples, buffer)
     image.held = number + 1
-    _check_plane(buffer, pixel_format, number, depth)
+    _check_plane(buffer, kind, number)
     if number == 0:
-        _check_size(buffer, pixel_format)
+        _check_size(buffer, kind)
         image.height, image.width = <int>buffer.shape[0], <int>buffer.shape[1]
     elif (
         buffer.shape[0] != (image.height + rows_shared - 1) // rows_shared
         or buffer.shape[1] != (image.width + columns_shared - 1) // columns_shared
     ):
         raise ValueError(
-            f"plane {number} of a {image.width}x{image.height} frame in {pixel_format.name} must be"
+            f"plane {number} of a {image.width}x{image.height} frame in {KIND_FORMATS[kind].name} must be"
             f" {(image.width + columns_shared - 1) // columns_shared} wide and"
             f" {(image.height + rows_shared - 1) // rows_shared} high; this one is {buffer.shape[1]}x{buffer.shape[0]}"
         )
@@ -110,7 +149,7 @@ cdef int _open_plane(object samples, object pixel_format, int number, tuple kind
     return 0
 
 
-cdef int _take_buffer(object samples, object pixel_format, Py_buffer *buffer) except -1:
+cdef int _take_buffer(object samples, Py_buffer *buffer) except -1:
     if not PyObject_CheckBuffer(samples):
         raise TypeError(f"expected a Frame or a uint8 (H, W, 3) BGR array; got {type(samples).__name__}")
     try:
@@ -120,24 +159,26 @@ cdef int _take_buffer(object samples, object pixel_format, Py_buffer *buffer) ex
     return 0
 
 
-cdef int _check_plane(const Py_buffer *buffer, object pixel_format, int number, int depth) except -1:
+cdef int _check_plane(const Py_buffer *buffer, int kind, int number) except -1:
+    cdef int depth = KINDS[kind].depth[number]
     if buffer.format[0] != b"B" or buffer.format[1] != 0:
         raise TypeError(f"a frame must be of uint8, levels 0-255; got {_type_name(_buffer_code(buffer))}")
     if buffer.ndim != (2 if depth == 1 else 3) or (depth > 1 and buffer.shape[2] != depth):
         which = f"plane {number} of a frame" if number else "a frame"
         want = "(height, width)" if depth == 1 else f"(height, width, {depth})"
-        raise ValueError(f"{which} in {pixel_format.name} must have shape {want}; got {_buffer_shape(buffer)}")
+        raise ValueError(f"{which} in {KIND_FORMATS[kind].name} must have shape {want}; got {_buffer_shape(buffer)}")
     return 0
 
 
-cdef int _check_size(const Py_buffer *buffer, object pixel_format) except -1:
-    for side in (buffer.shape[0], buffer.shape[1]):
-        if not AREA_MIN_SOURCE <= side <= AREA_MAX_SIDE:
+cdef int _check_size(const Py_buffer *buffer, int kind) except -1:
+    cdef int i
+    for i in range(2):
+        if not AREA_MIN_SOURCE <= buffer.shape[i] <= AREA_MAX_SIDE:
             raise ValueError(
                 f"a frame must be {AREA_MIN_SOURCE} to {AREA_MAX_SIDE} pixels wide and high;"
                 f" this one is {buffer.shape[1]}x{buffer.shape[0]}"
             )
-    if pixel_format is YUYV and buffer.shape[1] % 2:
+    if KINDS[kind].layout == AREA_YUYV and buffer.shape[1] % 2:
         raise ValueError(f"a frame in YUYV must have an even width; this one is {buffer.shape[1]} wide")
     return 0
 

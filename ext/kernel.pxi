@@ -60,7 +60,7 @@ cdef extern from "looks.h" nogil:
 
 cdef extern from "shake.h" nogil:
     enum:
-        SHAKE_MOST
+        SHAKE_PARTS
     ctypedef struct shake_reference:
         pass
     void shake_start(const uint8_t *picture, shake_reference *reference)

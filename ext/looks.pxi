@@ -19,11 +19,14 @@ cdef class LookResizer:
     With `stabilize`, a base picture that the camera's shake has moved is moved back before all of this:
 
     1. The sums of its columns in four bands of 60 rows are compared with a slow mean of those before at every shift up to
-       16 pixels; likewise the sums of its rows in four bands of 80 columns. The shift to the right and the one down are
-       those with the least sum of absolute differences, less their mean; none if that is one of 16 pixels.
+       24 pixels; likewise the sums of its rows in four bands of 80 columns. The shift to the right and the one down are
+       those with the least sum of absolute differences, less their mean; none if that is one of 24 pixels. Then the
+       same in eighths of a pixel around them.
     2. They count only if the moved picture is clearly more like the slow mean than the picture itself is: twice as many
-       blocks get better by an eighth as get worse, and three in ten of all. Else the picture stays as it is.
-    3. Pixels that a moved picture lacks at its border, or under a mask, are those of the picture before.
+       blocks get better by an eighth as get worse, and three in ten of all. A move of less than a pixel must also beat
+       the one to the other side. Else the picture stays as it is.
+    3. The picture is moved back with linear interpolation. Pixels that it then lacks at its border, or under a mask, are
+       those of the picture before.
 
     Everything is integer arithmetic. A call allocates nothing unless the size or format of the frames changes, and runs
     without the GIL. Concurrent calls wait for each other.
@@ -54,7 +57,7 @@ cdef class LookResizer:
     cdef readonly int crop_side
     cdef readonly bint stabilize
 
-    cdef object _lock
+    cdef Lock _lock
     cdef bint _closed
     cdef Resizer _base         # frame to the base picture
     cdef Resizer _whole        # base picture to grey levels
@@ -62,7 +65,7 @@ cdef class LookResizer:
     cdef size_t _pixel_count   # of a look
     cdef int64_t _seen         # frames
     cdef int _top, _left       # of the last square, in pixels of the base picture
-    cdef int _down, _right     # how far the last frame was from where it is shown, in pixels of the base picture
+    cdef int _down, _right     # how far the last frame was from where it is shown, in eighths of such a pixel
     cdef bint _masked
 
     cdef uint8_t *_bases       # of the last three frames, frame i at i % 3
@@ -94,7 +97,7 @@ cdef class LookResizer:
         _whole_number("zero_point", zero_point, -128, 127)
         for i in range(-255, 256):
             self._difference_map[i + 255] = _quantize(i, scale, zero_point)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._pixel_count = <size_t>self.height * self.width
         self._bases = <uint8_t *>malloc(3 * LOOKS_HEIGHT * LOOKS_WIDTH)
         self._cells = <uint8_t *>malloc(2 * LOOKS_ROWS * LOOKS_COLUMNS)
@@ -166,8 +169,11 @@ cdef class LookResizer:
         try:
             _open_image(frame, &image)
             try:
-                with self._lock:
+                self._lock.take()
+                try:
                     self._take(&image, <uint8_t *>out_buffer.buf)
+                finally:
+                    self._lock.free()
             finally:
                 _close_image(&image)
         finally:
@@ -206,10 +212,11 @@ cdef class LookResizer:
 
         If the picture was moved back, the square is where it was before that, inside the picture.
         """
-        cdef int left = max(0, min(LOOKS_WIDTH - self.crop_side, self._left + self._right))
-        cdef int top = max(0, min(LOOKS_HEIGHT - self.crop_side, self._top + self._down))
+        cdef double left = self._left + self._right / <double>SHAKE_PARTS
+        cdef double top = self._top + self._down / <double>SHAKE_PARTS
         return (
-            left / <double>LOOKS_WIDTH, top / <double>LOOKS_HEIGHT,
+            max(0.0, min(LOOKS_WIDTH - self.crop_side, left)) / <double>LOOKS_WIDTH,
+            max(0.0, min(LOOKS_HEIGHT - self.crop_side, top)) / <double>LOOKS_HEIGHT,
             self.crop_side / <double>LOOKS_WIDTH, self.crop_side / <double>LOOKS_HEIGHT,
         )
 
@@ -219,7 +226,7 @@ cdef class LookResizer:
 
         (0, 0) without `stabilize`.
         """
-        return self._right / <double>LOOKS_WIDTH, self._down / <double>LOOKS_HEIGHT
+        return self._right / <double>(SHAKE_PARTS * LOOKS_WIDTH), self._down / <double>(SHAKE_PARTS * LOOKS_HEIGHT)
 
     def reset(self):
         """Forget all frames: the scene is taken to stand still before the next one."""

@@ -1,5 +1,34 @@
 # Part of _ring.pyx: check the arguments of Resizer and FrameRing, and derive the geometry.
 
+
+cdef class Lock:
+    # A lock whose taking is no call of Python.
+    cdef PyThread_type_lock _lock
+
+    def __cinit__(self):
+        self._lock = PyThread_allocate_lock()
+        if self._lock == NULL:
+            raise MemoryError("not enough memory for a lock")
+
+    def __dealloc__(self):
+        if self._lock != NULL:
+            PyThread_free_lock(self._lock)
+
+    cdef inline void take(self) noexcept:
+        if not PyThread_acquire_lock(self._lock, NOWAIT_LOCK):
+            with nogil:
+                PyThread_acquire_lock(self._lock, WAIT_LOCK)
+
+    cdef inline void free(self) noexcept:
+        PyThread_release_lock(self._lock)
+
+    def __enter__(self):
+        self.take()
+
+    def __exit__(self, *_):
+        self.free()
+
+
 CROPS = ("stretch", "center", "letterbox")
 
 

@@ -49,7 +49,7 @@ cdef class Resizer:
     cdef readonly str motion
     cdef readonly str crop
 
-    cdef object _lock
+    cdef Lock _lock
     cdef bint _closed
     cdef size_t _pixel_count   # of an output
     cdef size_t _value_bytes
@@ -83,7 +83,7 @@ cdef class Resizer:
         self._region[0], self._region[1], self._region[2], self._region[3] = _check_region(region)
         self._is_float = dtype == "float32"
         self._has_motion = motion != "none"
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._pixel_count = <size_t>self.height * self.width
         self._value_bytes = self._pixel_count * 3 * (4 if self._is_float else 1)
         self._fill_maps(scale, zero_point)
@@ -150,10 +150,13 @@ cdef class Resizer:
         try:
             _open_image(frame, &image)
             try:
-                with self._lock:
+                self._lock.take()
+                try:
                     self._fit_plan(&image)
                     with nogil:
                         self._shrink(&image, <uint8_t *>out_buffer.buf)
+                finally:
+                    self._lock.free()
             finally:
                 _close_image(&image)
         finally:

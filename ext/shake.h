@@ -1,5 +1,4 @@
-/* Camera shake: how many whole pixels a base picture has moved against a slow mean of those before, and the picture moved
- * back. */
+/* Camera shake: how far a base picture has moved against a slow mean of those before, and the picture moved back. */
 #ifndef EDGEHAR_SHAKE_H
 #define EDGEHAR_SHAKE_H
 
@@ -9,7 +8,9 @@
 #include <stdint.h>
 
 enum {
-    SHAKE_MOST = 16, /* pixels, the longest move that is tried; a found one is shorter */
+    SHAKE_MOST = 24, /* pixels, the longest move that is tried; a found one is shorter */
+    SHAKE_SHIFT = 3,
+    SHAKE_PARTS = 1 << SHAKE_SHIFT, /* of a pixel, in which moves are given */
     SHAKE_BANDS = 4, /* of each axis */
     SHAKE_SAMPLED = LOOKS_HEIGHT / 4 /* rows of the picture that a move is checked against: 2, 6, 10, ... */
 };
@@ -31,7 +32,7 @@ typedef struct {
 /* Start from a picture. */
 void shake_start(const uint8_t *picture, shake_reference *reference);
 
-/* Find how many pixels the picture is to the right of the reference and below it; both 0 unless the picture, moved back,
+/* Find how many eighths of a pixel the picture is to the right of the reference and below it; both 0 unless the picture, moved back,
  * is clearly more like the reference. */
 void shake_find(const uint8_t *picture, shake_reference *reference, int *right, int *down);
 

@@ -26,6 +26,7 @@ def main() -> None:
     """Start the demo, wait for events, and take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, help="folder for the pictures of all pages")
+    parser.add_argument("--language", default="en", help="of the pages: en, de, ru or kk (default: %(default)s)")
     parser.add_argument("--readme", type=Path, metavar="FILE", help="write the live page only, as JPEG")
     args = parser.parse_args()
     if (args.folder is None) == (args.readme is None):
@@ -42,7 +43,7 @@ def main() -> None:
         else:
             args.folder.mkdir(parents=True, exist_ok=True)
             pages = ["", "events", f"events/{clips[0]}", "cameras/yard", "teach", "settings", "status"]
-            shoot(base, pages, args.folder, SIZES, ("light", "dark"))
+            shoot(base, pages, args.folder, SIZES, ("light", "dark"), language=args.language)
     finally:
         demo.terminate()
         demo.wait()
@@ -86,7 +87,14 @@ def wait_for_sure_answers(base: str) -> None:
 
 
 def shoot(
-    base: str, pages: list[str], folder: Path, sizes: Any, schemes: tuple[str, ...], *, name: str | None = None
+    base: str,
+    pages: list[str],
+    folder: Path,
+    sizes: Any,
+    schemes: tuple[str, ...],
+    *,
+    name: str | None = None,
+    language: str = "en",
 ) -> None:
     """Take a picture of each page in each size and scheme."""
     from playwright.sync_api import sync_playwright
@@ -96,7 +104,14 @@ def shoot(
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
         for width, height in sizes:
             for scheme in schemes:
-                context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+                phone = width < 700
+                context = browser.new_context(
+                    viewport={"width": width, "height": height},
+                    color_scheme=scheme,
+                    locale=language,  # type: ignore[arg-type]
+                    has_touch=phone,
+                    is_mobile=phone,
+                )
                 window = context.new_page()
                 for page in pages:
                     window.goto(base + page)

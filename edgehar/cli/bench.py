@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgehar.cli.common import EXIT_DONE
+from edgehar.cli.common import EXIT_DONE, check_folder
 from edgehar.cli.numbers import number_above_0, whole_number
 from edgehar.cli.run import DEFAULT_MODEL
 from edgehar.errors import ConfigError, EdgeharError
@@ -89,8 +89,7 @@ def run(args: argparse.Namespace) -> int:
 
     json_file = None if args.json in (None, _STANDARD_OUTPUT) else Path(args.json)
     for file in filter(None, (json_file, args.markdown)):
-        if not file.parent.is_dir():
-            raise ConfigError(f"{file}: folder {file.parent} does not exist; create it first")
+        check_folder(file)
     parts = frozenset(PARTS) if not args.parts or "all" in args.parts else frozenset(args.parts)
     options = suite.BenchOptions(parts, args.size, args.model, tuple(args.peer), args.rounds, args.quick)
     with Progress() as progress:
@@ -114,8 +113,8 @@ def _run_stream(args: argparse.Namespace) -> int:
     from edgehar.progress import Progress
 
     json_file = None if args.json in (None, _STANDARD_OUTPUT) else Path(args.json)
-    if json_file is not None and not json_file.parent.is_dir():
-        raise ConfigError(f"{json_file}: folder {json_file.parent} does not exist; create it first")
+    if json_file is not None:
+        check_folder(json_file)
     rounds = args.rounds or (1 if args.quick else 3)
     options = stream.StreamBenchOptions(args.parts[1], args.model, args.seconds, rounds)
     with Progress() as progress:

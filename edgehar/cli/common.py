@@ -16,6 +16,7 @@ from edgehar.systemd.journal import JournalFormatter, is_journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from edgehar.cli.background_log import BackgroundHandler
 
@@ -52,6 +53,12 @@ def make_parser(prog: str, description: str, examples: str) -> argparse.Argument
 def add_verbose(parser: argparse.ArgumentParser) -> None:
     """Add `--verbose`."""
     parser.add_argument("--verbose", action="store_true", help="log more, and print the traceback of an error")
+
+
+def check_folder(path: Path) -> None:
+    """Check that the folder of a file exists, before the work begins. Raises ConfigError if it does not."""
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: folder {path.parent} does not exist; create it first")
 
 
 class CommandOptions(NamedTuple):

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgehar.cli.common import EXIT_DONE
+from edgehar.cli.common import EXIT_DONE, check_folder
 
 if TYPE_CHECKING:
     from typing import Any
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.out.suffix.lower() not in (".png", ".jpg", ".mp4"):
         raise ConfigError(f"--out {args.out}: write a .png, .jpg or .mp4")
+    check_folder(args.out)
     with open_source(args.clip) as source:
         found = explain(source, trial.open_bundle(args.model), args.label)
     if args.out.suffix.lower() == ".mp4":

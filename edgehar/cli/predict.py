@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
+from edgehar.cli.common import EXIT_DONE, EXIT_FAILED, check_folder
 
 if TYPE_CHECKING:
     from typing import Any
@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
     from edgehar.progress import Progress
 
     clips = _clips(args.clips)
+    if args.csv is not None:
+        check_folder(args.csv)
     answers: list[tuple[Path, Prediction]] = []
     failed = 0
     with Classifier(trial.open_bundle(args.model)) as classifier:

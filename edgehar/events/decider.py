@@ -13,7 +13,7 @@ import msgspec
 
 from edgehar.errors import ConfigError
 from edgehar.events.options import DecisionOptions, resolve
-from edgehar.events.smoothing import CameraBaseline, Cusum, MovingAverage, Vote
+from edgehar.events.smoothing import CameraBaseline, Cusum, MovingAverage, Vote, evidence_of
 from edgehar.model.manifest import Decision
 from edgehar.nearest import nearest
 from edgehar.records import UNKNOWN, Event, utc_now
@@ -117,7 +117,7 @@ class Decider:
         """Return the prediction as decided, and the events it ends, updates and starts, in that order.
 
         Its label is that with the highest score of the labels that reach their threshold, else "unknown". Its `score`
-        and `scores` are the values that were compared: less the camera's baseline, averaged, or evidence.
+        and `scores` are the values that were compared: less the camera's baseline, as evidence, averaged or summed up.
         """
         now_s = prediction.window.end_s
         events = []
@@ -126,7 +126,7 @@ class Decider:
             self._ended_s.clear()
             self._forget_camera()
         self._now_s = now_s
-        scores = self._smoothed(self._relative(prediction.scores))
+        scores = self._smoothed(self._evident(self._relative(prediction.scores)))
         label = self._best_label(scores)
         if self._vote is not None:
             label = self._vote.add(label)
@@ -184,13 +184,23 @@ class Decider:
             return scores
         return scores | self._baseline.subtract({label: scores[label] for label in self._actions}, self._now_s)
 
+    def _evident(self, scores: dict[str, float]) -> dict[str, float]:
+        """Return the scores of actions as evidence, if the rules say so."""
+        rules = self._rules
+        if not rules.counts_evidence:
+            return scores
+        found = {label: evidence_of(scores[label], rules.evidence_from, rules.evidence_to) for label in self._actions}
+        return self._with_rest(found, scores)
+
     def _smoothed(self, scores: dict[str, float]) -> dict[str, float]:
         if self._average is not None:
             return self._average.add(scores, self._now_s)
         if self._cusum is None:
             return scores
-        evidence = self._cusum.add({label: scores[label] for label in self._actions}, self._now_s)
-        # What no action has is shared by the background labels as their scores are.
+        return self._with_rest(self._cusum.add({label: scores[label] for label in self._actions}, self._now_s), scores)
+
+    def _with_rest(self, evidence: dict[str, float], scores: dict[str, float]) -> dict[str, float]:
+        """Return all labels: what no action has is shared by the background labels as their scores are."""
         rest = 1 - max(evidence.values(), default=0.0)
         total = sum(scores[label] for label in self._background)
         for label in self._background:
@@ -204,6 +214,9 @@ class Decider:
             scores = {**scores, self._open.label: scores[self._open.label] + self._rules.hysteresis}
         # Without evidence there is no answer, even at a threshold of 0.
         sure = [label for label, score in scores.items() if score >= self._thresholds[label] and score > 0]
+        if self._rules.counts_evidence:
+            # Background has what actions lack, so it would always win against an action with less than one half.
+            sure = [label for label in sure if label in self._actions] or sure
         return max(sure, key=scores.__getitem__, default=None)
 
     def _continue(self, prediction: Prediction) -> list[Event]:
@@ -260,7 +273,7 @@ class Decider:
 
 def _smoothing(rules: Decision) -> tuple[object, ...]:
     return (
-        *(rules.smoothing, rules.start_from, rules.ema_seconds),
+        *(rules.evidence_from, rules.evidence_to, rules.smoothing, rules.start_from, rules.ema_seconds),
         *(rules.k, rules.n, rules.cusum_reference, rules.cusum_seconds),
     )
 

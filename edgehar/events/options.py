@@ -33,6 +33,14 @@ class DecisionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             examples=[{"fight": 0.8}],
         ),
     ] = msgspec.field(default_factory=dict)
+    evidence_from: Annotated[
+        Share | None,
+        Meta(description="An action's score up to this is no evidence (0); above, its log-odds count.", examples=[0.7]),
+    ] = None
+    evidence_to: Annotated[
+        Share | None,
+        Meta(description="An action's score from this on is full evidence (1).", examples=[0.99]),
+    ] = None
     smoothing: Annotated[
         Smoothing | None,
         Meta(
@@ -154,6 +162,8 @@ def describe(rules: Decision) -> str:
 def _idle(rules: Decision) -> set[str]:
     """Return the settings of rules that are off."""
     idle = {name for kind, names in _SETTINGS.items() if kind != rules.smoothing for name in names}
+    if not rules.counts_evidence:
+        idle |= {"evidence_from", "evidence_to"}
     if not rules.baseline_share:
         idle |= {name for name in Decision.__struct_fields__ if name.startswith("baseline_")}
     return idle

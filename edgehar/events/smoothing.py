@@ -1,4 +1,4 @@
-"""Rules that decide over seconds: averages, votes, evidence and a camera's baseline. Pure, without a clock."""
+"""Rules that decide over seconds: evidence, averages, votes, sums and a camera's baseline. Pure, without a clock."""
 
 from __future__ import annotations
 
@@ -12,6 +12,28 @@ if TYPE_CHECKING:
 # A score counts for the time since the score before it, but for no more than this: after a gap in the video, one score
 # must not count for the whole gap.
 LONGEST_STEP_S = 2.0
+
+
+def evidence_of(score: float, low: float, high: float) -> float:
+    """Return a score on a scale of log-odds: 0 up to the score `low`, 1 from the score `high` on.
+
+    Averages of log-odds add up evidence, and the limits bound what one score says: a scene that is quiet is not far
+    from an alarm, and one extreme score does not raise one.
+
+    Args:
+        score: 0 to 1.
+        low: more than 0.
+        high: more than `low`, and less than 1.
+    """
+    if score <= low:
+        return 0.0
+    if score >= high:
+        return 1.0
+    return (_log_odds(score) - _log_odds(low)) / (_log_odds(high) - _log_odds(low))
+
+
+def _log_odds(score: float) -> float:
+    return math.log(score / (1 - score))
 
 
 class MovingAverage:

@@ -147,6 +147,8 @@ class Decision(_Section, frozen=True, kw_only=True, omit_defaults=True):
         threshold: a class needs this score, or the answer is "unknown".
         thresholds: thresholds of single classes by label, instead of `threshold`.
         background: labels that never open an event.
+        evidence_from: an action's score up to this is no evidence, 0; scores above count by their log-odds.
+        evidence_to: score that is full evidence, 1. With 0 and 1 for the two, scores are compared as they are.
         smoothing: how scores are smoothed before they are compared with the thresholds.
         start_from: state of the smoothing at the start of a stream: its first score, or quiet.
         ema_seconds: "ema": time constant, in seconds of video.
@@ -168,6 +170,8 @@ class Decision(_Section, frozen=True, kw_only=True, omit_defaults=True):
     threshold: Share = 0.0
     thresholds: dict[str, Share] = {}
     background: list[str] = []
+    evidence_from: Share = 0.0
+    evidence_to: Share = 1.0
     smoothing: Smoothing = "none"
     start_from: StartFrom = "score"
     ema_seconds: TimeConstant = 1.0
@@ -186,9 +190,19 @@ class Decision(_Section, frozen=True, kw_only=True, omit_defaults=True):
     update_every_s: Duration = 0.0
 
     def __post_init__(self) -> None:
-        """Check `k` against `n`."""
+        """Check `k` against `n`, and the limits of evidence."""
         if self.k > self.n:
             raise ValueError(f"k is {self.k}, it must not be above n, which is {self.n}")
+        if self.counts_evidence and not 0 < self.evidence_from < self.evidence_to < 1:
+            raise ValueError(
+                f"evidence_from is {self.evidence_from:g} and evidence_to is {self.evidence_to:g}; they must be "
+                "between 0 and 1, the first one lower, or 0 and 1 for none"
+            )
+
+    @property
+    def counts_evidence(self) -> bool:
+        """Whether scores count by their log-odds."""
+        return (self.evidence_from, self.evidence_to) != (0.0, 1.0)
 
 
 class Accuracy(_Section, frozen=True):
@@ -296,7 +310,7 @@ class Manifest(_Section, frozen=True):
 
 def least_schema_version(manifest: Manifest) -> int:
     """Return the lowest schema version that can express this manifest."""
-    if manifest.input.stabilize:
+    if manifest.input.stabilize or manifest.decision.counts_evidence:
         return 4
     if manifest.input.looks is not None or manifest.temporal.lead_in:
         return 3

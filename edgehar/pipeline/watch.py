@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from edgehar.credentials import without_credentials
@@ -65,15 +66,16 @@ def watch(
         **source_options: passed to `open_source`.
 
     Raises:
-        ConfigError: an option is out of range, or both `threshold` and `decision` are given.
+        ConfigError: an option is out of range or not a function, or both `threshold` and `decision` are given.
         SourceError: the source cannot be opened or read.
         BundleError: the model cannot be used.
         Exception: what one of the functions raised.
     """
     if threshold is not None and decision is not None:
         raise ConfigError("threshold and decision are both given; set the threshold in decision")
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise ConfigError(f"threshold is {threshold}, it must be 0 to 1")
+    if threshold is not None and not (isinstance(threshold, Real) and 0 <= threshold <= 1):
+        raise ConfigError(f"threshold is {threshold!r}, it must be 0 to 1")
+    _check_functions(on_event=on_event, on_prediction=on_prediction, on_status=on_status)
     rules = decision or DecisionOptions(threshold=threshold)
     name = without_credentials(os.fspath(source)) if isinstance(source, str | os.PathLike) else _name(source)
     bundle = model if isinstance(model, ModelBundle) else trial.open_bundle(model)
@@ -88,6 +90,12 @@ def watch(
         sink = CallbackSink(on_prediction=on_prediction, on_event=on_event, on_status=on_status)
         runner = Runner([stream], [sink], RunnerOptions(duration_s=duration_s), on_tick=lambda: _check(stop, runner))
         runner.run()
+
+
+def _check_functions(**functions: object) -> None:
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise ConfigError(f"{name} is {function!r}, it must be a function")
 
 
 def _check(stop: threading.Event | None, runner: Runner) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
+import av.container.core
 from av.error import err_check, tag_to_code
 
 if TYPE_CHECKING:
@@ -24,19 +24,18 @@ class _InterruptCallback(ctypes.Structure):
 
 
 @functools.cache
-def library(name: str) -> ctypes.CDLL:
-    """Return a library of FFmpeg that PyAV has loaded, for example "libavutil". Raises OSError if it is not found."""
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        path = line.split(maxsplit=5)[-1]
-        if f"/{name}" in path:
-            return ctypes.CDLL(path)
-    raise OSError(f"{name} is not loaded")
+def ffmpeg() -> ctypes.CDLL:
+    """Return the FFmpeg libraries that PyAV is linked with, which need not be the only ones of this process.
+
+    Raises OSError if they cannot be used.
+    """
+    return ctypes.CDLL(av.container.core.__file__)
 
 
 def is_available() -> bool:
-    """Return whether addresses can be opened here. FFmpeg's libraries are only found on Linux."""
+    """Return whether addresses can be opened here, which needs functions of FFmpeg that PyAV may not export."""
     try:
-        return hasattr(library("libavformat"), "avio_open2") and hasattr(library("libavutil"), "av_dict_set")
+        return all(hasattr(ffmpeg(), name) for name in ("avio_open2", "avio_read_partial", "av_dict_set"))
     except OSError:
         return False
 
@@ -60,39 +59,37 @@ class Address:
         # FFmpeg calls it as long as the address is open.
         self._interrupt = _InterruptCallback(_Interrupt(lambda _: int(is_over())), None)
         dictionary = ctypes.c_void_p()
-        util = library("libavutil")
         for name, value in options.items():
-            util.av_dict_set(ctypes.byref(dictionary), name.encode(), os.fsencode(value), 0)
-        code = library("libavformat").avio_open2(
+            ffmpeg().av_dict_set(ctypes.byref(dictionary), name.encode(), os.fsencode(value), 0)
+        code = ffmpeg().avio_open2(
             ctypes.byref(self._handle),
             os.fsencode(url),
             _READ,
             ctypes.byref(self._interrupt),
             ctypes.byref(dictionary),
         )
-        util.av_dict_free(ctypes.byref(dictionary))
+        ffmpeg().av_dict_free(ctypes.byref(dictionary))
         err_check(code, url)
 
     def read(self, size: int) -> bytes:
         """Return the next bytes, at least one and at most `size`; none at the end and after an error."""
         size = min(size, len(self._buffer))
-        got: int = library("libavformat").avio_read_partial(self._handle, self._buffer, size)
+        got: int = ffmpeg().avio_read_partial(self._handle, self._buffer, size)
         return ctypes.string_at(self._buffer, got) if got > 0 else b""
 
     def option(self, name: str) -> str | None:
         """Return an option of the protocol, for example the "location" that HTTP redirected to; None without it."""
         found = ctypes.c_char_p()
-        util = library("libavutil")
-        if util.av_opt_get(self._handle, name.encode(), _SEARCH_CHILDREN, ctypes.byref(found)) < 0:
+        if ffmpeg().av_opt_get(self._handle, name.encode(), _SEARCH_CHILDREN, ctypes.byref(found)) < 0:
             return None
         value = None if found.value is None else os.fsdecode(found.value)
-        util.av_free(found)
+        ffmpeg().av_free(found)
         return value
 
     def close(self) -> None:
         """Close the connection. Safe to call twice."""
         if self._handle:
-            library("libavformat").avio_closep(ctypes.byref(self._handle))
+            ffmpeg().avio_closep(ctypes.byref(self._handle))
 
     def __del__(self) -> None:
         self.close()

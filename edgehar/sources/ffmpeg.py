@@ -13,7 +13,7 @@ from av.stream import Disposition
 
 from edgehar.errors import SourceError
 from edgehar.sources.address import credentials_hint
-from edgehar.sources.avio import is_available, library
+from edgehar.sources.avio import ffmpeg, is_available
 from edgehar.sources.base import AccessRefusedError
 from edgehar.sources.peers import connections, redirected_to
 from edgehar.sources.playlists import HLS, open_playlist
@@ -84,10 +84,10 @@ def _open(address: str, name: str, settings: dict[str, str], options: VideoOptio
     try:
         # Titles and the like are in any encoding, and are not used.
         container = av.open(address, options=settings, timeout=timeout, metadata_errors="replace")
-    except av.ArgumentError:
-        # So FFmpeg refuses a format that is not listed.
+    except av.FFmpegError as error:
         lists = {**settings, "format_whitelist": _formats()}
-        playlist = open_playlist(address, name, lists, options) if _is_bounded(address) else None
+        may_be = _is_bounded(address) and _is_unlisted(error)
+        playlist = open_playlist(address, name, lists, options) if may_be else None
         if playlist is None:
             raise
         return playlist
@@ -101,6 +101,11 @@ def _open(address: str, name: str, settings: dict[str, str], options: VideoOptio
 def _may_be_redirect(error: Exception) -> bool:
     """Return whether an error may be FFmpeg's refusal of a redirect, which has no error of its own."""
     return getattr(error, "errno", None) == errno.EIO
+
+
+def _is_unlisted(error: Exception) -> bool:
+    """Return whether an error may be FFmpeg's refusal of a format that is not listed, which has no error of its own."""
+    return getattr(error, "errno", None) == errno.EINVAL
 
 
 def _hint(error: Exception, uri: str, settings: dict[str, str]) -> str:
@@ -117,7 +122,7 @@ def limit_allocations() -> None:
         return
     _limited = True
     with contextlib.suppress(OSError, AttributeError):
-        library("libavutil").av_max_alloc(ctypes.c_size_t(_MOST_BYTES))
+        ffmpeg().av_max_alloc(ctypes.c_size_t(_MOST_BYTES))
 
 
 def video_stream(container: InputContainer, name: str, options: VideoOptions) -> VideoStream:
@@ -208,8 +213,7 @@ def _why_not_opened(error: Exception, *, network: bool) -> str:
         return "no such file; check the path"
     if isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError):
         return "the server refuses the user or password; check both, with special characters percent-encoded"
-    # FFmpeg refuses formats that are not listed as an invalid argument.
-    is_not_video = isinstance(error, av.InvalidDataError | av.ArgumentError)
+    is_not_video = isinstance(error, av.InvalidDataError) or _is_unlisted(error)
     if is_not_video and network:
         return "no answer in time, or the answer is not a video; check the address"
     if is_not_video:

@@ -227,7 +227,11 @@ def _absolute(text: bytes, base: str) -> bytes:
     """Return a playlist with absolute addresses."""
 
     def joined(reference: bytes) -> bytes:
-        return urllib.parse.urljoin(base, reference.decode("latin-1")).encode("latin-1", "replace")
+        try:
+            return urllib.parse.urljoin(base, reference.decode("latin-1")).encode("latin-1", "replace")
+        except ValueError:
+            # It is not an address.
+            return reference
 
     def of(line: bytes) -> bytes:
         if line.startswith(b"#"):

@@ -230,6 +230,8 @@ class VideoSource(HandleSource):
         if self.needs is not None and self._container.format.name not in _GUESSED:
             self._decoder.needs = self._needs_picture
         opener = opener_of(self._container)
+        if opener is not None:
+            opener.restart()
         try:
             for packet in self._container.demux(self._stream):
                 if self._feed is not None:

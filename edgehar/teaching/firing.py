@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 
 from edgehar.events.decider import TOLERANCE_S
-from edgehar.events.smoothing import LONGEST_STEP_S
+from edgehar.events.smoothing import LONGEST_STEP_S, evidence_of
 from edgehar.model.manifest import Decision
 from edgehar.records import UNKNOWN
 from edgehar.teaching.score_log import day_files, read_blocks
@@ -181,11 +181,14 @@ def starts_at(
 
 
 def decided_scores(answers: Answers, labels: Sequence[str], rules: Decision) -> dict[str, Floats]:
-    """Return the scores that are compared with the thresholds: less the baseline, averaged, or evidence."""
+    """Return the scores that are compared with the thresholds: less the baseline, as evidence, smoothed."""
     scores = {label: answers.scores[:, index] for index, label in enumerate(labels)}
     actions = [label for label in labels if label not in rules.background]
     if rules.baseline_share:
         scores |= {label: _array(_less_baseline(scores[label], answers, rules), answers) for label in actions}
+    if rules.counts_evidence:
+        found = {label: _array(_evident(scores[label], rules), answers) for label in actions}
+        scores = found | _rest(found, {label: scores[label] for label in labels if label not in actions})
     if rules.smoothing == "ema":
         quiet = dict.fromkeys(actions, 0.0)
         level = 1 / max(1, len(rules.background))
@@ -221,6 +224,10 @@ def _less_baseline(scores: Floats, answers: Answers, rules: Decision) -> Iterato
             mean, is_first = score, False
         elif counted > 0:
             mean += max(-math.expm1(-counted / rules.baseline_seconds), counted / watched) * (score - mean)
+
+
+def _evident(scores: Floats, rules: Decision) -> Iterator[float]:
+    return (evidence_of(score, rules.evidence_from, rules.evidence_to) for score in _plain(scores))
 
 
 def _averaged(scores: Floats, answers: Answers, rules: Decision, quiet: float) -> Iterator[float]:
@@ -261,7 +268,7 @@ def _decisive(scores: dict[str, Floats], labels: Sequence[str], rules: Decision,
     # Of equal scores the first label is the answer.
     before, after = np.full_like(own, -1.0), np.full_like(own, -1.0)
     for other in labels:
-        if other != label:
+        if other != label and not (rules.counts_evidence and other in rules.background):
             sure = (scores[other] >= rules.thresholds.get(other, rules.threshold)) & (scores[other] > 0)
             best = before if labels.index(other) < labels.index(label) else after
             np.maximum(best, np.where(sure, scores[other], -1.0), out=best)

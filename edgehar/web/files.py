@@ -7,14 +7,15 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from starlette.responses import Response, StreamingResponse
-
 from edgehar.web.guard import RefusedError
+from edgehar.web.responses import StreamedResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from concurrent.futures import Executor
     from pathlib import Path
+
+    from starlette.responses import Response
 
 _CHUNK = 262_144
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -55,7 +56,7 @@ async def file_response(
     return _FileResponse(content, 206 if partial else 200, headers, media_type, descriptor=descriptor)
 
 
-class _FileResponse(StreamingResponse):
+class _FileResponse(StreamedResponse):
     """A streaming response that closes its file even if the client went before the first byte."""
 
     def __init__(self, *args: object, descriptor: int) -> None:

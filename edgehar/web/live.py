@@ -113,6 +113,8 @@ class LiveFeed:
         self._period_s = 1 / rate_hz
         self._viewers: Counter[tuple[int, Kind]] = Counter()
         self._turn = 0
+        # What viewers were given in this turn, by the turn before which they have seen all.
+        self._joined: dict[tuple[int, tuple[tuple[int, Kind], ...]], bytes] = {}
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -137,7 +139,7 @@ class LiveFeed:
             kinds: which parts; "state" is counted in any case.
             allowed: asked at each turn; the parts end when the viewer may not look any more.
         """
-        wanted = [(number, kind) for number in numbers for kind in kinds]
+        wanted = tuple((number, kind) for number in numbers for kind in kinds)
         counted = [*wanted, *((number, "state") for number in numbers[:1] if "state" not in kinds)]
         self._viewers.update(counted)
         self._start()
@@ -146,18 +148,23 @@ class LiveFeed:
         try:
             yield f"--{BOUNDARY}\r\n".encode()
             while not self._closed and allowed():
-                fresh = [
-                    part.content
-                    for number, kind in wanted
-                    if (part := self._cameras[number].parts.get(kind)) is not None and part.turn > seen
-                ]
+                fresh = self._since(seen, wanted)
                 seen = self._turn
                 if fresh:
-                    yield b"".join(fresh)
+                    yield fresh
                 await self._next_turn(seen)
         finally:
             self._viewers.subtract(counted)
             self._viewers += Counter()
+
+    def _since(self, turn: int, wanted: tuple[tuple[int, Kind], ...]) -> bytes:
+        """Return the parts of later turns: one object for all viewers who ask for the same, because each holds it."""
+        if (turn, wanted) not in self._joined:
+            parts = [self._cameras[number].parts.get(kind) for number, kind in wanted]
+            self._joined[turn, wanted] = b"".join(
+                part.content for part in parts if part is not None and part.turn > turn
+            )
+        return self._joined[turn, wanted]
 
     async def _next_turn(self, after: int) -> None:
         async with self._changed:
@@ -198,9 +205,11 @@ class LiveFeed:
                     _log.exception("%s: cannot be shown", camera.camera.name)
             async with self._changed:
                 self._turn += 1
+                self._joined.clear()
                 self._changed.notify_all()
             await asyncio.sleep(max(0.0, self._period_s - (self._clock() - started_s)))
         # Whoever looks next must not see an old picture first.
+        self._joined.clear()
         for camera in self._cameras:
             camera.parts.clear()
             camera.shown = None

@@ -9,6 +9,7 @@ import numpy as np
 from edgehar import drawing
 from edgehar._ring import Resizer
 from edgehar.frames import Frame, PixelFormat
+from edgehar.web import images
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     Image: TypeAlias = npt.NDArray[np.uint8]
 
-_QUALITY = 75
 # A blurred picture has as many blocks along its longer side as `edgehar.masks` gives it.
 _BLOCKS = 40
 _LEAST_PX = 8
@@ -61,7 +61,7 @@ class Preview:
 
     def jpeg(self, frame: Frame) -> bytes | None:
         """Return the picture as a JPEG file; None if pictures are off."""
-        return None if self._view.pictures == "none" else drawing.jpeg(self._rgb(frame), _QUALITY, order="RGB")
+        return None if self._view.pictures == "none" else images.jpeg(self._rgb(frame))
 
     def close(self) -> None:
         """Free the memory of the kernel."""
@@ -103,12 +103,12 @@ def input_png(codes: npt.NDArray[np.int8], manifest: Manifest, view: View) -> by
     values = (codes.astype(np.float32) - quantization.zero_point) * quantization.scale
     if manifest.input.motion != "none":
         values = 0.5 + values / 2
-    levels = np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)[..., ::-1]
+    levels = np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
     longest = max(levels.shape[:2])
     if view.pictures == "blurred" and longest > _BLOCKS:
         width, height = (max(1, round(side * _BLOCKS / longest)) for side in (levels.shape[1], levels.shape[0]))
         levels = drawing.resized(levels, width, height, "area")
-    return drawing.png(levels)
+    return images.png(levels)
 
 
 def _enlarged(pixels: Image, longest_px: int) -> Image:

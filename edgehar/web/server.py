@@ -128,7 +128,9 @@ class WebServer:
 def _listen(host: str, port: int) -> socket.socket:
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # As bytes, because Python would load its tables of Unicode names for a text.
+        known = host.encode() if host.isascii() else host
+        family, _, _, _, address = socket.getaddrinfo(known, port, type=socket.SOCK_STREAM)[0]
         # With this protocol asyncio sends small packets at once; with 0 every answer would wait for an ACK, 40 ms.
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:

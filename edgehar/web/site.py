@@ -8,11 +8,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.requests import Request
+from starlette.routing import Route, Router
 
 from edgehar.web import pages
 from edgehar.web.answers import Problem
@@ -23,14 +21,15 @@ from edgehar.web.live import LiveFeed
 from edgehar.web.pages import SECTIONS
 from edgehar.web.passwords import Password, Throttle
 from edgehar.web.recordings import Recordings
+from edgehar.web.responses import static_file
 from edgehar.web.services import Services
 from edgehar.web.sessions import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from starlette.requests import Request
-    from starlette.types import ASGIApp
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from edgehar.web.api.operation import Handler
     from edgehar.web.options import WebOptions
@@ -119,10 +118,9 @@ class Site:
             Route("/manifest.webmanifest", self._bound(_manifest)),
             Route(f"{BASE}/openapi.json", self._openapi),
             *(Route(BASE + o.path, self._bound(o.handler), methods=[o.method]) for o in self.operations),
-            Mount("/static", _Static(packages=[("edgehar.web", "static")])),
+            Route("/static/{name}", static_file),
         ]
-        app = Starlette(routes=routes, exception_handlers={HTTPException: self._not_found, Exception: _failed})
-        app.router.redirect_slashes = False
+        app = _App(Router(routes, redirect_slashes=False), self._not_found)
         has_password = services.password is not None
         options = services.options
         return Guard(
@@ -156,24 +154,13 @@ class Site:
 
         return answer  # type: ignore[return-value]
 
-    async def _not_found(self, request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
+    def _not_found(self, request: Request, error: HTTPException) -> Response:
         if request.scope["path"].startswith("/api/"):
             return json_response(Problem(str(error.detail), "http"), error.status_code)
         return pages.page(request, self._services, "missing", status=error.status_code, sections=self.sections)
 
     async def _openapi(self, _: Request) -> Response:
         return json_response(_document(self.operations))
-
-
-class _Static(StaticFiles):
-    """Files of the package; a browser asks whether they have changed."""
-
-    def file_response(self, *args: object, **options: object) -> Response:
-        """Return a file."""
-        response: Response = super().file_response(*args, **options)  # type: ignore[arg-type]
-        response.headers["Cache-Control"] = "no-cache"
-        return response
 
 
 async def _manifest(request: Request, services: Services) -> Response:
@@ -185,6 +172,33 @@ def _document(operations: tuple[Operation, ...]) -> dict[str, object]:
     return openapi.document(operations)
 
 
-async def _failed(request: Request, error: Exception) -> Response:
+class _App:
+    """The pages without the middleware of Starlette's application, which takes 1 MB."""
+
+    def __init__(self, router: Router, refused: Callable[[Request, HTTPException], Response]) -> None:
+        self._router, self._refused = router, refused
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whatever goes wrong before the answer begins has an answer of its own."""
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        # The router raises what it does not find for an application, and answers it itself without one.
+        scope["app"] = self
+        try:
+            await self._router(scope, receive, watched)
+        except Exception as error:
+            if begun:
+                raise
+            request = Request(scope)
+            answer = self._refused(request, error) if isinstance(error, HTTPException) else _failed(request, error)
+            await answer(scope, receive, send)
+
+
+def _failed(request: Request, error: Exception) -> Response:
     _log.error("web: %s failed: %r", request.scope["path"], error)
     return json_response(Problem("the page has failed; the log says why", "failed"), 500)

@@ -3,7 +3,8 @@
     python scripts/bench/pages.py                  # a drawn scene, 640x480 at 25 frames a second
     python scripts/bench/pages.py --seconds 30
 
-Each condition runs `edgehar-run` on the same video in real time, and viewers in a process of their own, in turns.
+Each condition runs `edgehar-run` on the same video in real time, and viewers in a process of their own, in turns. A
+viewer loads the live page and its scripts first, like a browser.
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _WARM_UP_S = 4.0
 _VIEWERS = """
 import asyncio, sys
+async def load(port, path):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n".encode())
+    assert b"200 OK" in await reader.read(), path
+    writer.close()
 async def view(port):
+    for path in ("/", "/static/app.js", "/static/live.js", "/static/edgehar.css", "/api/v1/cameras"):
+        await load(port, path)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /api/v1/live?input=1 HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
     while chunk := await reader.read(65536):

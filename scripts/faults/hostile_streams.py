@@ -109,7 +109,7 @@ def playlist() -> Iterator[bytes]:
 def encrypted_segments() -> Iterator[bytes]:
     """Segments, each of which FFmpeg keeps with the same address of a key of 4 kB; less than 4 MB."""
     yield b'#EXT-X-KEY:METHOD=AES-128,URI="' + b"k" * 4000 + b'"\n'
-    yield from itertools.repeat(b"#EXTINF:4,\na\n" * 1000, 300)
+    yield from itertools.repeat(b"#EXTINF:4,\na.ts\n" * 1000, 250)
 
 
 def streams_of_streams() -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import cv2
 import pytest
+from support.brokers import Certificates
 from support.helpers import flat_frames, write_video
 from support.one_answer import serve
 from support.rtsp_server import RtspServer, Script, encode, moving_frames
@@ -143,16 +144,29 @@ def test_an_answer_over_http_opens_no_other_protocol(kind, body):
     assert not any("B808" in port for port in udp_ports() - before)
 
 
-def test_what_came_over_tls_does_not_go_on_without_it(certificates, tmp_path):
-    """A playlist over HTTPS may name segments over HTTPS, also of other hosts, and none over HTTP."""
-    asked, clip = [], write_video(tmp_path / "a.ts", flat_frames([20] * 10)).read_bytes()
-    plain = serve(lambda connection: asked.append(connection))
+def serve_tls(handler, certificates):
+    """An HTTPS server on loopback."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.server, certificates.server_key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def test_what_came_over_tls_does_not_go_on_without_it(certificates, tmp_path):
+    """A playlist over HTTPS may name segments over HTTPS, also of other trusted hosts, and none over HTTP."""
+    asked, clip = [], write_video(tmp_path / "a.ts", flat_frames([20] * 10)).read_bytes()
+    plain = serve(lambda connection: asked.append(connection))
+    (tmp_path / "other").mkdir()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            where = f"http://127.0.0.1:{plain}/a.ts" if self.path == "/plain.m3u8" else "a.ts"
+            where = {
+                "/plain.m3u8": f"http://127.0.0.1:{plain}/a.ts",
+                "/trusted.m3u8": f"https://127.0.0.1:{server.server_port}/a.ts",
+                "/untrusted.m3u8": f"https://localhost:{untrusted.server_port}/a.ts",
+            }.get(self.path, "a.ts")
             body = f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{where}\n#EXT-X-ENDLIST\n".encode()
             body = clip if self.path == "/a.ts" else body
             self.send_response(200)
@@ -163,14 +177,15 @@ def test_what_came_over_tls_does_not_go_on_without_it(certificates, tmp_path):
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serve_tls(Handler, certificates) as server, serve_tls(Handler, Certificates(tmp_path / "other")) as untrusted:
         address, options = f"https://localhost:{server.server_port}", {"ca_file": str(certificates.authority)}
-        assert len(list(open_source(f"{address}/same.m3u8", **options))) == 10
-        with pytest.raises(SourceError):
-            list(open_source(f"{address}/plain.m3u8", **options))
+        for name in ("same", "trusted"):
+            assert len(list(open_source(f"{address}/{name}.m3u8", **options))) == 10
+        for name in ("plain", "untrusted"):
+            with pytest.raises(SourceError):
+                list(open_source(f"{address}/{name}.m3u8", **options))
         server.shutdown()
+        untrusted.shutdown()
     assert not asked
 
 

@@ -72,7 +72,12 @@ def test_an_error_of_a_function_ends_the_watch(tiny_bundle, clip):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"threshold": 1.5}, "0 to 1"), ({"threshold": 0.5, "decision": DecisionOptions()}, "both")],
+    [
+        ({"threshold": 1.5}, "0 to 1"),
+        ({"threshold": "high"}, "'high', it must be 0 to 1"),
+        ({"threshold": 0.5, "decision": DecisionOptions()}, "both"),
+        ({"on_event": 5}, "on_event is 5, it must be a function"),
+    ],
 )
 def test_wrong_options_are_said(tiny_bundle, clip, options, words):
     with pytest.raises(edgehar.ConfigError, match=words):
@@ -114,6 +119,11 @@ def test_a_damaged_clip_does_not_cost_the_others(tiny_bundle, clips, tmp_path):
     assert "a.mp4" in done.stdout
     assert "damaged.mp4" in done.stderr
     assert "1 of 2 clips could not be read" in done.stderr
+
+
+def test_a_table_in_no_folder_is_said_before_the_work(tiny_bundle, clips, tmp_path):
+    done = run_command("edgehar", "predict", clips, "--model", tiny_bundle, "--csv", tmp_path / "no" / "answers.csv")
+    assert_one_line_error(done, 2, "does not exist; create it first")
 
 
 def test_a_folder_without_a_clip_is_said(tiny_bundle, tmp_path):

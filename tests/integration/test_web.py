@@ -154,6 +154,43 @@ def test_a_run_without_pages_loads_nothing_of_them(tiny_bundle, video):
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
 
 
+VISITED = """
+    import sys, threading, urllib.request
+    from edgehar.cli.run import main
+    from edgehar.cli.signals import Signals
+
+    port = sys.argv.pop()
+    base = f"http://127.0.0.1:{port}/"
+
+    def visit(stop):
+        for path in ("", "static/app.js", "api/v1/cameras/hall/strip"):
+            urllib.request.urlopen(base + path).read()
+        live, seen = urllib.request.urlopen(base + "api/v1/live?input=1"), b""
+        while not (b"image/jpeg" in seen and b"image/png" in seen):
+            seen += live.read1(65536)
+        stop()
+
+    class Visited(Signals):
+        def attach(self, stop, reload):
+            super().attach(stop, reload)
+            threading.Thread(target=visit, args=[stop]).start()
+
+    code = main(sys.argv[1:], Visited())
+    print(sorted({"PIL", "anyio._backends._asyncio", "starlette.applications", "tomlkit", "argon2"} & set(sys.modules)))
+    sys.exit(code)
+"""
+
+
+def test_a_live_page_loads_no_library_that_it_can_do_without(tiny_bundle, tmp_path, video):
+    config, port = tmp_path / "config.toml", free_port()
+    config.write_text(
+        f'model = "{tiny_bundle}"\noutput = "none"\n'
+        f'[[camera]]\nname = "hall"\nsource = "{video}"\nloop = true\nrealtime = true\n'
+    )
+    done = run_python(VISITED, "--config", config, "--web", f"127.0.0.1:{port}", port)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
 def test_without_the_extra_the_command_says_what_to_install(tiny_bundle, video):
     text = RUN.replace("MISSING", "sys.modules['starlette'] = None")
     done = run_python(text, "--source", video, "--model", tiny_bundle, "--web")

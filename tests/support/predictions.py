@@ -78,9 +78,11 @@ def streams(draw):
 @st.composite
 def option_sets(draw):
     k = draw(st.integers(1, 4))
+    evidence = draw(st.sampled_from([(0.0, 1.0), (0.25, 0.75), (0.5, 0.984375)]))
     return DecisionOptions(
         threshold=draw(st.none() | shares),
         thresholds=draw(st.dictionaries(st.sampled_from(LABELS), shares)),
+        evidence_from=evidence[0], evidence_to=evidence[1],
         smoothing=draw(st.sampled_from(["none", "ema", "k-of-n", "cusum"])),
         start_from=draw(st.sampled_from(["score", "quiet"])),
         ema_seconds=draw(st.floats(0.1, 10)), k=k, n=k + draw(st.integers(0, 3)),

@@ -18,6 +18,7 @@ from edgehar_training import models  # noqa: E402
 from edgehar_training.models.layers import TimeStatistics  # noqa: E402
 from edgehar_training.quantize.cost import macs  # noqa: E402
 from edgehar_training.runs.report import read_metrics  # noqa: E402
+from edgehar_training.runs.run import load_network  # noqa: E402
 from edgehar_training.settings import NetworkSettings  # noqa: E402
 from edgehar_training.training.closed_form_training import statistics_parts, training_starts  # noqa: E402
 
@@ -58,6 +59,8 @@ def test_taps_stand_one_behind_the_other():
     assert [part.tolist() for part in columns] == [[0, 1, 5, 6, 10, 11], [2, 3, 4, 7, 8, 9, 12, 13, 14]]
     columns = statistics_parts([2, 3], apart=True)
     assert [part.tolist() for part in columns] == [[0, 1], [5, 6], [10, 11], [2, 3, 4], [7, 8, 9], [12, 13, 14]]
+    columns = statistics_parts([2, 3], apart=True, used=("mean", "peak"))
+    assert [part.tolist() for part in columns] == [[0, 1], [5, 6], [2, 3, 4], [7, 8, 9]]
 
 
 @pytest.mark.parametrize("taps", ["3", "3+6", "5+5", "3+4"])
@@ -97,8 +100,13 @@ def test_two_looks_from_clips_to_an_int8_bundle(weights, tmp_path):
     command += ["--looks", "whole+crop", "--crop-side", 100, "--motion-range", 32, "--no-augment"]
     command += ["--solver", "closed-form", "--components", 8, "--ridge", 0.1, "--head", "float", "--model-option"]
     command += [f"weights={weights}", "alpha=0.25", "blocks=5", "taps=3+5", "pool=mean+max", "head=statistics"]
+    command += ["--parts", "mean+peak"]
     done = run_command("edgehar-train", *command, "--int8", "--out", tmp_path / "run", timeout_s=300)
     assert done.returncode == 0, done.stderr
+    kernel = load_network(tmp_path / "run" / "best.keras").get_layer("head").get_layer("scores").get_weights()[0]
+    of_statistic = np.abs(kernel).reshape(3, -1).sum(axis=1)
+    assert (of_statistic[:2] > 0).all()
+    assert of_statistic[2] == 0
     metrics = read_metrics(tmp_path / "run" / "metrics.json")
     rows = zip(metrics["test"]["predictions"], metrics["int8"]["predictions"], strict=True)
     assert max(np.abs(np.subtract(real["scores"], small["scores"])).max() for real, small in rows) < 0.15

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from edgehar.web.answers import CameraInfo, Cameras, LiveState, Strip, ThresholdCounts
 from edgehar.web.api.operation import Operation, Parameter
@@ -12,6 +12,7 @@ from edgehar.web.board import BIN_S, BINS
 from edgehar.web.counts import threshold_counts
 from edgehar.web.guard import RefusedError, json_response, visitor_of
 from edgehar.web.live import BOUNDARY
+from edgehar.web.responses import StreamedResponse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,7 +121,7 @@ def _stream(request: Request, services: Services, numbers: list[int], kinds: lis
     def allowed() -> bool:
         return visitor.session is None or services.sessions.find(visitor.token) is not None
 
-    return StreamingResponse(services.feed.parts(numbers, kinds, allowed), media_type=_MULTIPART, headers=headers)
+    return StreamedResponse(services.feed.parts(numbers, kinds, allowed), media_type=_MULTIPART, headers=headers)
 
 
 OPERATIONS = (

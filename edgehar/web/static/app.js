@@ -3,6 +3,8 @@
 const meta = (name) => document.querySelector(`meta[name=${name}]`).content;
 export const root = meta("root");
 export const language = document.documentElement.lang;
+// Of numbers and dates. Browsers lack those of Kazakh; in Kazakhstan they are written as in Russian.
+export const locale = language === "kk" ? "ru" : language;
 
 const texts = JSON.parse(document.getElementById("texts").textContent);
 const plural = new Intl.PluralRules(language);
@@ -15,12 +17,13 @@ export function t(key, values = {}) {
   return found.replace(/\{(\w+)\}/g, (whole, name) => {
     const value = values[name];
     if (value === undefined) return whole;
-    return typeof value === "number" ? value.toLocaleString(language) : value;
+    return typeof value === "number" ? value.toLocaleString(locale) : value;
   });
 }
 
 export function percent(share) {
-  return share.toLocaleString(language, { style: "percent", maximumFractionDigits: 0 });
+  // A narrow space before the sign, for places that are narrow too.
+  return share.toLocaleString(locale, { style: "percent", maximumFractionDigits: 0 }).replace("\u00a0", "\u202f");
 }
 
 export class Refused extends Error {

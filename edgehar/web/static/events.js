@@ -1,6 +1,6 @@
 // The list of events: filters in the address, pictures, more at a button.
 import { api, element, notice, percent, root, t } from "./app.js";
-import { dateTime, duration, labelText } from "./format.js";
+import { duration, labelText, shortDateTime } from "./format.js";
 
 const form = document.getElementById("filters");
 const list = document.getElementById("events");
@@ -9,9 +9,13 @@ const found = document.getElementById("found");
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC";
 let next = null;
 let request = null;
+// Recordings are finished some seconds after the event.
+const FINISHED_MS = 60_000;
+const pictured = new Set();
 
 async function start() {
-  const choices = await api("events/choices");
+  const [choices, { cameras }] = await Promise.all([api("events/choices"), api("cameras")]);
+  if (choices.recorded) for (const camera of cameras) if (camera.pictures !== "none") pictured.add(camera.camera);
   for (const [key, name] of Object.entries(choices.cameras)) form.camera.append(new Option(name, key));
   for (const label of choices.labels) form.label.append(new Option(label, label));
   document.getElementById("hint").hidden = choices.recorded;
@@ -53,7 +57,7 @@ function tile(event) {
   if (event.picture) {
     const source = `${root}api/v1/events/${event.id}/file.jpg`;
     picture.append(element("img", { src: source, alt: t("events.picture-of", { label: title, camera: event.camera_name }), loading: "lazy" }));
-  } else picture.append(element("p", { class: "blank", text: t(event.sealed ? "events.sealed" : "events.no-picture") }));
+  } else picture.append(element("p", { class: "blank", text: t(event.sealed ? "events.sealed" : isComing(event) ? "events.coming" : "events.no-picture") }));
   if (event.going_on) picture.append(element("p", { class: "alarm", text: t("events.now") }));
   if (event.verdict) picture.append(element("p", { class: `verdict ${event.verdict.verdict}`, text: verdictText(event.verdict) }));
   const facts = [event.camera_name];
@@ -63,7 +67,12 @@ function tile(event) {
   return element("li", { class: "card tile" }, picture, element("div", { class: "about" },
     element("h2", { class: "line" }, link, element("span", { class: "score", text: score })),
     element("p", { class: "soft", text: facts.join(" · ") }),
-    element("p", { class: "soft" }, element("time", { datetime: event.time, text: dateTime(event.time) }))));
+    element("p", { class: "soft" }, element("time", { datetime: event.time, text: shortDateTime(event.time) }))));
+}
+
+function isComing(event) {
+  const ended = Date.parse(event.time) + 1000 * (event.duration_s ?? 0);
+  return pictured.has(event.camera) && (event.going_on || Date.now() - ended < FINISHED_MS);
 }
 
 function verdictText(verdict) {

@@ -1,5 +1,5 @@
 // All devices of a fleet, every few seconds while the page is looked at.
-import { api, element, language, t } from "./app.js";
+import { api, element, locale, t } from "./app.js";
 
 const EVERY_MS = 5000;
 const byId = (name) => document.getElementById(name);
@@ -52,7 +52,7 @@ function cell(label, text, ...children) {
 }
 
 function figure(label, value, digits, unit = "") {
-  const text = value === null ? "" : value.toLocaleString(language, { maximumFractionDigits: digits }) + unit;
+  const text = value === null ? "" : value.toLocaleString(locale, { maximumFractionDigits: digits }) + unit;
   const made = cell(label, text);
   made.className = "figure";
   return made;

@@ -1,5 +1,6 @@
 // All settings: where each value comes from, and changes to those that pages may change.
 import { api, element, notice, t } from "./app.js";
+import { marked } from "./format.js";
 import { Changes } from "./savebar.js";
 
 const byId = (name) => document.getElementById(name);
@@ -19,7 +20,7 @@ async function load() {
 function tableNode(table, open) {
   const title = table.title || t("settings.top");
   const set = table.settings.filter((setting) => setting.origin !== "default").length;
-  const summary = element("summary", {}, element("h2", { text: title }), element("span", { class: "soft grow", text: table.description }), element("span", { class: "origin set", text: set ? t("settings.set", { n: set }) : "" }));
+  const summary = element("summary", {}, element("h2", { text: title }), element("span", { class: "soft grow" }, ...marked(table.description)), element("span", { class: "origin set", text: set ? t("settings.set", { n: set }) : "" }));
   const node = element("details", { class: "card table", "data-title": title }, summary, ...table.settings.map(row));
   node.open = open.has(title);
   return node;
@@ -32,7 +33,7 @@ function row(setting) {
   const origin = setting.origin === "default" ? t("settings.default") : setting.origin === settings.file ? t("settings.in-file") : setting.origin;
   return element("div", { class: "setting", "data-words": `${setting.path.join(".")} ${setting.description}`.toLowerCase(), "data-set": setting.origin !== "default" },
     element("div", {}, element(setting.editable ? "label" : "span", { for: setting.editable ? id : null, class: "key-name", text: name }),
-      element("p", { class: "soft", text: setting.description })),
+      element("p", { class: "soft" }, ...marked(setting.description))),
     element("div", { class: "edit" }, control, element("span", { class: `origin ${setting.origin === "default" ? "" : "set"}`, text: origin })));
 }
 

@@ -1,5 +1,5 @@
 // How the run is, every few seconds while the page is looked at; and a check of the device.
-import { api, element, language, notice, percent, root, t } from "./app.js";
+import { api, element, locale, notice, percent, root, t } from "./app.js";
 import { bytes, dateTime, duration } from "./format.js";
 
 const EVERY_MS = 5000;
@@ -22,7 +22,7 @@ function show(status) {
   facts("machine", [
     ["status.version", status.version],
     ["status.running-for", duration((Date.now() - Date.parse(status.started)) / 1000)],
-    ["status.temperature", known(first.temperature_c, (value) => `${value.toLocaleString(language)} °C`)],
+    ["status.temperature", known(first.temperature_c, (value) => `${value.toLocaleString(locale)} °C`)],
     ["status.throttled", first.throttled ? t("status.slowed") : null, "bad"],
     ["status.power", first.under_voltage ? t("status.under-voltage") : null, "bad"],
     ["status.processor", known(first.cpu_share, percent)],
@@ -63,11 +63,11 @@ function cameraCard(status) {
     element("a", { href: `${root}cameras/${encodeURIComponent(status.camera)}`, text: status.source }),
     element("span", { class: `chip ${good ? "good" : "bad"}`, text: t(`state.${status.state}`) }));
   const rows = [
-    ["status.rate", t("status.per-second", { value: status.fps.toLocaleString(language, { maximumFractionDigits: 1 }) })],
-    ["status.answers", status.predictions.toLocaleString(language)],
-    ["status.lost-frames", status.dropped.toLocaleString(language)],
-    ["status.age", status.frame_age_ms_p95 === null ? null : `${status.frame_age_ms_p95.toLocaleString(language, { maximumFractionDigits: 1 })} ms`],
-    ["status.reconnects", status.reconnects ? status.reconnects.toLocaleString(language) : null],
+    ["status.rate", t("status.per-second", { value: status.fps.toLocaleString(locale, { maximumFractionDigits: 1 }) })],
+    ["status.answers", status.predictions.toLocaleString(locale)],
+    ["status.lost-frames", status.dropped.toLocaleString(locale)],
+    ["status.age", status.frame_age_ms_p95 === null ? null : t("unit.milliseconds", { n: Math.round(status.frame_age_ms_p95 * 10) / 10 })],
+    ["status.reconnects", status.reconnects ? status.reconnects.toLocaleString(locale) : null],
   ].filter(([, value]) => value !== null);
   return element("article", { class: "card" }, title, element("dl", { class: "facts" },
     ...rows.flatMap(([key, value]) => [element("dt", { text: t(key) }), element("dd", { text: value })])));

@@ -1,5 +1,5 @@
 // Labels for moments, two keys or taps each; a lesson; and the new model in shadow, in charge, or rolled back.
-import { api, element, language, notice, percent, root, t } from "./app.js";
+import { api, element, language, locale, notice, percent, root, t } from "./app.js";
 import { dateTime, labelText } from "./format.js";
 
 const EVERY_MS = 1500, MOST_CLASSES = 9;
@@ -190,9 +190,9 @@ function resultTable(result) {
   const row = (name, clips, before, after) => element("tr", {}, cell(name, "th"), cell(clips), cell(before), cell(after));
   const head = ["teach.held-out", "teach.clips", "teach.before", "teach.after"].map((key) => element("th", { scope: "col", text: t(key) }));
   const rows = Object.entries(result.labels).map(([label, { clips, before, after }]) =>
-    row(labelText(label), clips.toLocaleString(language), percent(before / clips), percent(after / clips)));
+    row(labelText(label), clips.toLocaleString(locale), percent(before / clips), percent(after / clips)));
   rows.push(row(t("teach.mean"), "", percent(result.before), percent(result.after)));
-  if (result.ordinary.clips) rows.push(row(t("teach.random"), ...["clips", "before", "after"].map((name) => result.ordinary[name].toLocaleString(language))));
+  if (result.ordinary.clips) rows.push(row(t("teach.random"), ...["clips", "before", "after"].map((name) => result.ordinary[name].toLocaleString(locale))));
   return element("table", { class: "numbers" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
 }
 
@@ -208,7 +208,7 @@ function modelFacts(model) {
   if (model.changed) rows.push(["teach.changed", dateTime(model.changed)]);
   const { shadow } = model;
   if (shadow) {
-    const number = (value) => value.toLocaleString(language, { maximumFractionDigits: 2 });
+    const number = (value) => value.toLocaleString(locale, { maximumFractionDigits: 2 });
     rows.push(["teach.shadow", shadow.name], ["teach.watched", t("teach.of-hours", { done: number(shadow.watched_h), hours: number(shadow.hours) })],
       ["teach.differ", t("teach.differ-of", { n: shadow.different, all: shadow.answers })], ["teach.events", t("teach.events-of", { now: shadow.alarms, shadow: shadow.shadow_alarms })]);
   }

@@ -94,6 +94,39 @@ def test_evidence_needs_time_and_leaves_the_rest_to_the_background():
     assert [scores["fight"] for scores in evidence] == pytest.approx([0.0, 0.4, 0.8, 0.4, 0.0])
 
 
+def test_scores_are_compared_as_evidence_and_the_background_has_the_rest():
+    rules = Decision(threshold=0.5, background=["idle"], evidence_from=0.5, evidence_to=0.9)
+    decider, found = Decider(LABELS, DecisionOptions(), rules), []
+    for end_s, scores in fights(0.2, 0.5, 0.75, 0.9, 0.99):
+        decided, _ = decider.update(make_prediction(scores, end_s))
+        found.append(decided.scores["fight"])
+        assert decided.scores["idle"] == pytest.approx(1 - decided.scores["fight"])
+        assert decided.scores["hug"] == 0.0
+    # From odds of 1 to odds of 9, odds of 3 are half of the way.
+    assert found == pytest.approx([0.0, 0.0, 0.5, 1.0, 1.0])
+
+
+def test_an_action_with_enough_evidence_comes_before_the_background():
+    rules = Decision(thresholds={"fight": 0.25}, background=["idle"], evidence_from=0.5, evidence_to=0.9)
+    assert decide(Decider(LABELS, DecisionOptions(), rules), fights(0.6, 0.65, 0.75))[0] == ["idle", "fight", "fight"]
+    assert decide(Decider(LABELS, DecisionOptions(threshold=0.4), rules), fights(0.65, 0.75))[0] == ["idle", "fight"]
+
+
+def test_the_average_of_evidence_rises_sooner_from_quiet_than_that_of_scores():
+    common = {"threshold": 0.9, "background": ["idle"], "smoothing": "ema", "ema_seconds": 2.0}
+    plain = Decision(**common)
+    evidence = Decision(**common | {"threshold": 0.5}, evidence_from=0.5, evidence_to=0.9)
+    scores = fights(*[0.1] * 5, *[0.95] * 20, every_s=0.5)
+    first = [decide(Decider(LABELS, DecisionOptions(), rules), scores)[1][0].start_s for rules in (plain, evidence)]
+    assert first[0] > first[1] + 3.0
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.5, 1.0), (0.0, 0.9), (0.6, 0.4), (0.5, 0.5)])
+def test_evidence_needs_two_limits_in_order(low, high):
+    with pytest.raises(ConfigError, match=r"evidence_from is .* evidence_to is .*; they must be between 0 and 1"):
+        resolve(DecisionOptions(evidence_from=low, evidence_to=high), Decision())
+
+
 @pytest.mark.parametrize("smoothing", ["cusum", "ema"])
 def test_no_evidence_is_no_event_even_at_a_threshold_of_none(smoothing):
     rules = Decision(smoothing=smoothing, start_from="quiet")

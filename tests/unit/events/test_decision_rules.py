@@ -75,7 +75,9 @@ def test_an_action_is_never_missed_without_a_reason(stream, options):
 
 @given(streams(), option_sets())
 def test_unknown_is_said_when_no_class_is_sure_and_only_then(stream, options):
-    options = msgspec.structs.replace(options, smoothing="none", hysteresis=0.0, baseline_share=0.0)
+    options = msgspec.structs.replace(
+        options, smoothing="none", hysteresis=0.0, baseline_share=0.0, evidence_from=0.0, evidence_to=1.0
+    )
     for (_, scores), label in zip(stream, decide(decider_with(options), stream)[0], strict=True):
         threshold = 0.5 if options.threshold is None else options.threshold
         sure = {
@@ -90,7 +92,9 @@ def test_unknown_is_said_when_no_class_is_sure_and_only_then(stream, options):
 @given(streams(), option_sets())
 def test_smoothing_decides_as_its_parts_do(stream, options):
     """Thresholds on averaged scores, and votes of decisions on raw ones."""
-    plain = msgspec.structs.replace(options, smoothing="none", hysteresis=0.0, baseline_share=0.0)
+    plain = msgspec.structs.replace(
+        options, smoothing="none", hysteresis=0.0, baseline_share=0.0, evidence_from=0.0, evidence_to=1.0
+    )
     raw = decide(decider_with(plain), stream)[0]
     votes = decide(decider_with(msgspec.structs.replace(plain, smoothing="k-of-n")), stream)[0]
     for number, label in enumerate(votes, start=1):

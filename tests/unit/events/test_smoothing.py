@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehar.events.smoothing import LONGEST_STEP_S, CameraBaseline, Cusum, MovingAverage, Vote
+from edgehar.events.smoothing import LONGEST_STEP_S, CameraBaseline, Cusum, MovingAverage, Vote, evidence_of
 
 
 def average_of(times_s, scores, seconds):
@@ -171,3 +171,12 @@ def test_the_baseline_follows_a_step_to_63_percent_in_its_time_constant():
         baseline.subtract({"a": 0.0}, time_s)
     baseline.subtract({"a": 1.0}, 100)
     assert baseline.subtract({"a": 1.0}, 101)["a"] == pytest.approx(math.exp(-1))
+
+
+@given(st.floats(0.01, 0.98), st.floats(0.001, 0.5), st.floats(0, 1))
+def test_evidence_is_the_share_of_the_way_in_log_odds(low, step, score):
+    high = min(0.999, low + step)
+    way = [math.log(one / (1 - one)) for one in (low, min(high, max(low, score)), high)]
+    assert evidence_of(score, low, high) == pytest.approx((way[1] - way[0]) / (way[2] - way[0]))
+    assert evidence_of(low, low, high) == 0.0
+    assert evidence_of(high, low, high) == 1.0

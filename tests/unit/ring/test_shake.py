@@ -58,12 +58,12 @@ def run(pictures: Sequence[np.ndarray], mask: np.ndarray | None = None, **option
         for picture in pictures:
             looks.append(resizer.resize(Frame(np.ascontiguousarray(picture), PixelFormat.GRAY8, 0.0, 0.0, 0)))
             right, down = resizer.shake
-            moves.append((round(320 * right), round(240 * down)))
+            moves.append((320 * right, 240 * down))
     return np.stack(looks), moves
 
 
-@settings(max_examples=12, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), most=st.integers(0, 22), noise=st.integers(0, 40), masked=st.booleans())
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), most=st.integers(0, 30), noise=st.integers(0, 40), masked=st.booleans())
 def test_stabilized_looks_equal_the_oracle(seed: int, most: int, noise: int, masked: bool) -> None:
     rng = np.random.default_rng(seed)
     moves = shaken(seed, 5, most)
@@ -73,7 +73,7 @@ def test_stabilized_looks_equal_the_oracle(seed: int, most: int, noise: int, mas
     bases = [picture if mask is None else np.where(mask == 0, 0, picture) for picture in pictures]
     got, found = run([picture.astype(np.uint8) for picture in pictures], mask, stabilize=True)
     shown, wanted_moves = shake_oracle.steadied(bases, mask)
-    assert found == wanted_moves
+    np.testing.assert_allclose(found, np.array(wanted_moves) / shake_oracle.PARTS, atol=1e-9)
     np.testing.assert_array_equal(got, looks_oracle.looks(shown, 24, 20, SCALE, 0, 120)[0])
 
 
@@ -90,11 +90,23 @@ def test_shake_of_the_camera_is_found_and_makes_no_motion(seed: int) -> None:
 
 def test_a_walker_before_a_shaken_camera_moves_as_before_a_steady_one() -> None:
     moves = shaken(5, 14, 8)
+    pictures = with_block(seen(scene(5), moves), moves)
     steady, _ = run(with_block(seen(scene(5), [(0, 0)] * 14), [(0, 0)] * 14))
-    got, found = run(with_block(seen(scene(5), moves), moves), stabilize=True)
-    assert found == moves
-    # Only the border, which the moved picture lacks, may differ; the block does not come near.
-    np.testing.assert_array_equal(got, steady)
+    got, found = run(pictures, stabilize=True)
+    np.testing.assert_allclose(found, moves, atol=0.25)
+    kept, lost = (np.abs(one.astype(int) - steady).mean() for one in (got, run(pictures)[0]))
+    assert kept < lost / 20
+
+
+def test_parts_of_a_pixel_are_found() -> None:
+    # A camera of twice the size moves by whole pixels of its own.
+    moves = [(0, 0), (3, -5), (-7, 1), (4, 4), (1, 0), (0, 0), (-5, 8)]
+    ground = scene(14, 480, 640)
+    height, width = 480, 640
+    pictures = [ground[ROOM - down :, ROOM - right :][:height, :width] for right, down in moves]
+    got, found = run(pictures, stabilize=True)
+    np.testing.assert_allclose(found, np.array(moves) / 2, atol=0.13)
+    assert np.abs(got[..., 2].astype(int)).mean() < np.abs(run(pictures)[0][..., 2].astype(int)).mean() / 5
 
 
 def test_a_steady_picture_is_untouched_to_the_byte() -> None:
@@ -122,7 +134,7 @@ def test_a_large_thing_that_moves_leaves_the_ground_still() -> None:
 def test_a_bump_is_undone_and_one_beyond_the_limit_is_forgotten() -> None:
     moves = [(0, 0)] * 6 + [(5, -3)] * 6
     assert run(seen(scene(9), moves), stabilize=True)[1] == moves
-    far = [(0, 0)] * 6 + [(30, 0)] * 40 + [(34, 1)]
+    far = [(0, 0)] * 6 + [(36, 0)] * 40 + [(40, 1)]
     assert run(seen(scene(9), far), stabilize=True)[1][-2:] == [(0, 0), (4, 1)]
 
 
@@ -142,9 +154,9 @@ def test_nothing_under_a_mask_matters() -> None:
     one, found = run(pictures, mask, stabilize=True)
     other, _ = run(hidden, mask, stabilize=True)
     np.testing.assert_array_equal(one, other)
-    assert found == moves
+    np.testing.assert_allclose(found, moves, atol=0.25)
     # The edge of the mask stands still, and so does everything else.
-    assert not one[..., 2].any()
+    assert one[..., 2].mean() < run(pictures, mask)[0][..., 2].mean() / 20
 
 
 def test_the_place_of_the_crop_is_where_the_frame_shows_it() -> None:

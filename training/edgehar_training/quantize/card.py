@@ -27,7 +27,7 @@ INPUT_LIMITS = {
 }
 STABILIZED_LIMITS = (
     "It sees only change: still objects are invisible, and flicker and switched lights look like motion. So does a "
-    "camera that turns, zooms, or shakes by more than 15 pixels of the 320x240 picture."
+    "camera that turns, zooms, or shakes by more than 23 pixels of the 320x240 picture."
 )
 HEAD_TEXT = {
     "unrolled": "every TFLite file in this bundle is int8",
@@ -202,7 +202,7 @@ def _looks(shape: Input) -> str:
     side, (height, width) = shape.crop_side, shape.source_size
     steady = (
         f" Before both are made, a {width}x{height} picture that the shake of the camera has moved is moved back, by "
-        "up to 15 whole pixels."
+        "up to 23 pixels."
     )
     return (
         f" A second picture of {shape.width}x{shape.height} is made of the {side}x{side} pixels of a {width}x{height} "

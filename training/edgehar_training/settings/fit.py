@@ -25,10 +25,10 @@ class FitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = 256
     ridge: Annotated[float, Meta(gt=0, description="Of closed-form: added to the diagonal; more is simpler.")] = 10.0
     parts: Annotated[
-        Literal["taps", "statistics"],
+        Literal["taps", "statistics", "mean+peak"],
         Meta(
             description="Of closed-form: what gets a regression of its own: each tap of each look, or each statistic "
-            "over time of each pooling of them."
+            "over time of each pooling of them; mean+peak leaves the deviation out."
         ),
     ] = "taps"
     slope: Annotated[

@@ -58,11 +58,13 @@ class Windows:
         features: float32 `(n, features)`.
         truth: index of the class of each, `(n,)`.
         groups: number of the group of each, `(n,)`.
+        counts: how much the clip of each counts, float64 `(n,)`; None counts all alike.
     """
 
     features: Array
     truth: Index
     groups: Index
+    counts: Double | None = None
 
 
 def solve(windows: Windows, parts: Sequence[Index], classes: int, options: ClosedForm) -> tuple[Array, Array]:
@@ -74,7 +76,7 @@ def solve(windows: Windows, parts: Sequence[Index], classes: int, options: Close
         classes: how many there are.
         options: how.
     """
-    weights = window_weights(windows.truth, windows.groups)
+    weights = window_weights(windows.truth, windows.groups, windows.counts)
     targets = 2.0 * np.eye(classes)[windows.truth] - 1.0
     folds = _inner_folds(windows, options.seed) if options.slope is None else np.zeros(0, np.intp)
     kernel, bias = np.zeros((windows.features.shape[1], classes)), np.zeros(classes)
@@ -95,16 +97,16 @@ def solve(windows: Windows, parts: Sequence[Index], classes: int, options: Close
     return (slope * kernel).astype(np.float32), (slope * bias).astype(np.float32)
 
 
-def window_weights(truth: Index, groups: Index) -> Double:
-    """Return the weight of each window: 1 / sqrt(windows of its group and class), and every class sums to 1.
+def window_weights(truth: Index, groups: Index, counts: Double | None = None) -> Double:
+    """Return the weight of each window: count / sqrt(windows of its group and class), and every class sums to 1.
 
     A camera with a long recording says more than one with a short clip, but not in proportion to its length.
     """
     weights = np.zeros(len(truth))
     for label in np.unique(truth):
         chosen = truth == label
-        _, place, counts = np.unique(groups[chosen], return_inverse=True, return_counts=True)
-        share = 1 / np.sqrt(counts[place])
+        _, place, sizes = np.unique(groups[chosen], return_inverse=True, return_counts=True)
+        share = (1.0 if counts is None else counts[chosen]) / np.sqrt(sizes[place])
         weights[chosen] = share / share.sum()
     return weights
 

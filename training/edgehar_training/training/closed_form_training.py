@@ -57,8 +57,10 @@ class ClosedFormTraining(Training):
         """Find the weights; returns loss and accuracy on the windows learned from."""
         config, head = self.run.config, self.model.get_layer("head")
         windows = self._windows()
-        apart = config.fit.parts == "statistics"
-        parts = statistics_parts(models.feature_parts(config.network, head.input_shape[-1], pools=apart), apart=apart)
+        apart = config.fit.parts != "taps"
+        used = ("mean", "peak") if config.fit.parts == "mean+peak" else STATISTICS
+        sizes = models.feature_parts(config.network, head.input_shape[-1], pools=apart)
+        parts = statistics_parts(sizes, apart=apart, used=used)
         options = ClosedForm(config.fit.components, config.fit.ridge, config.split.seed, config.fit.slope)
         kernel, bias = solve(windows, parts, len(config.labels), options)
         head.get_layer("scores").set_weights([kernel, bias])
@@ -77,12 +79,14 @@ class ClosedFormTraining(Training):
         rows: list[Array] = []
         truth: list[int] = []
         groups: list[int] = []
+        counts: list[float] = []
         for clip, stream in zip(self._train, self.streams(self._train), strict=True):
             for start in training_starts(len(stream), config.network.window, config.fit.window_hop):
                 rows.append(_statistics(stream[start : start + config.network.window]))
                 truth.append(config.labels.index(clip.label))
                 groups.append(number_of[clip.group])
-        return Windows(np.stack(rows), np.array(truth, np.intp), np.array(groups, np.intp))
+                counts.append(clip.weight)
+        return Windows(np.stack(rows), np.array(truth, np.intp), np.array(groups, np.intp), np.array(counts))
 
 
 def training_starts(frames: int, window: int, hop: int) -> range:
@@ -94,18 +98,21 @@ def training_starts(frames: int, window: int, hop: int) -> range:
     return window_starts(frames, window, hop, HISTORY)
 
 
-def statistics_parts(sizes: Sequence[int], *, apart: bool = False) -> list[npt.NDArray[np.intp]]:
+def statistics_parts(
+    sizes: Sequence[int], *, apart: bool = False, used: Sequence[str] = STATISTICS
+) -> list[npt.NDArray[np.intp]]:
     """Columns of each part of the features in the output of `TimeStatistics`.
 
     Args:
         sizes: of the parts.
         apart: make each statistic of a part a part of its own.
+        used: the statistics that get weight.
     """
     parts: list[npt.NDArray[np.intp]] = []
     features, begin = sum(sizes), 0
     for size in sizes:
         own = np.arange(begin, begin + size, dtype=np.intp)
-        columns = [own + features * number for number in range(len(STATISTICS))]
+        columns = [own + features * number for number, name in enumerate(STATISTICS) if name in used]
         parts += columns if apart else [np.concatenate(columns)]
         begin += size
     return parts

@@ -129,7 +129,7 @@ class FeaturesCache:
         if network.two_looks:
             identity.append(network.crop_side)
         if network.stabilize:
-            identity.append("stabilize-1")
+            identity.append("stabilize-2")
         if "flow" in network.input:
             # Flow may come from a folder of pictures, so only its content identifies it.
             identity.append(hashlib.sha256(self._run.stream(clip).tobytes()).hexdigest())

@@ -109,6 +109,8 @@ def _fit(run: Run, train: Sequence[Clip], val: Sequence[Clip], options: RunOptio
     from edgehar_training.training.fit import save_model
     from edgehar_training.training.tensorboard import EventFile
 
+    if run.config.fit.solver != "closed-form" and any(clip.weight != 1 for clip in train):
+        raise ConfigError("weights of clips need --solver closed-form; remove weights from the table of the data")
     keep_freed()
     training = training_class(run.config)(run, train, val, resume=options.resume)
     show = EpochBar(run, training) if options.bar else EpochLog(run)

@@ -63,6 +63,11 @@ def test_clips_are_left_out_by_name(folder):
     assert [clip.label for clip in load_mixed(path)] == ["run", "walk"]
 
 
+def test_clips_of_a_label_get_its_weight(folder):
+    path = table(folder, '[[source]]\nfolder = "set"\nlabels = { run = "a", "*" = "b" }\nweights = { b = 0.25 }\n')
+    assert [(clip.label, clip.weight) for clip in load_mixed(path)] == [("a", 1.0), ("b", 0.25), ("b", 0.25)]
+
+
 def test_groups_that_are_one_get_one_name(folder):
     path = table(folder, 'same = [["set:p1", "set:p2"], ["set:p2", "hall:3"]]\n[[source]]\nfolder = "set"\n')
     assert {clip.group for clip in load_mixed(path)} == {"set:p1"}
@@ -75,6 +80,8 @@ def test_groups_that_are_one_get_one_name(folder):
         ("[[source]]\nfolder = 3\n", "Expected `str`"),
         ('[[source]]\nfolder = "set"\nkind = "folder"\n', "unknown field `kind`"),
         ("[[source", "mix.toml"),
+        ('[[source]]\nfolder = "set"\nweights = { fly = 2.0 }\n', "weights names 'fly', and no clip of .*set has"),
+        ('[[source]]\nfolder = "set"\nweights = { run = 0 }\n', "Expected `float` > 0"),
         ('[[source]]\nfolder = "set"\nlabels = { fly = "fly" }\n', "no clip of .*set is left; its labels are run, sit"),
         ('[[source]]\nfolder = "more"\ndataset = "files"\n', "needs a label"),
         ('[[source]]\nfolder = "none"\ndataset = "files"\nlabel = "a"\n', "no such folder"),

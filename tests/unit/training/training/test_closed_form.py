@@ -83,6 +83,14 @@ def test_windows_of_a_group_count_by_the_root_of_their_number_and_classes_alike(
     assert weights[5] == pytest.approx(1)
 
 
+def test_a_clip_that_counts_less_weighs_less_within_its_class():
+    truth, groups = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
+    weights = window_weights(truth, groups, np.array([1.0, 1.0, 0.25, 0.5]))
+    assert weights[:2].sum() == pytest.approx(4 * np.sqrt(2) * weights[2])
+    assert weights[:3].sum() == pytest.approx(1)
+    assert weights[3] == pytest.approx(1)
+
+
 def test_the_same_windows_give_the_same_weights():
     windows = made(np.random.default_rng(4), 2)
     first, second = (solve(windows, [np.arange(20)], 2, ClosedForm(8, 1.0, seed=3)) for _ in range(2))

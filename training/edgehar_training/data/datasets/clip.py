@@ -23,6 +23,7 @@ class Clip:
         fold: the fold that tests the clip, if the data set defines a cross-validation; None otherwise.
         official: the part of the clip in each split that the data set defines: "train", "val", "test", or "" for none.
             Empty if the data set defines no splits.
+        weight: how much the clip counts in a closed-form training, compared with others of its label.
     """
 
     path: str
@@ -32,6 +33,7 @@ class Clip:
     end_s: float | None = None
     fold: int | None = None
     official: tuple[str, ...] = ()
+    weight: float = 1.0
 
 
 def labels_of(clips: list[Clip]) -> list[str]:

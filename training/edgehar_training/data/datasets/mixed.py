@@ -16,7 +16,8 @@
     group = '_(\\d+)_'                                     # what of a file's name is its group
 
 Clips that `leave_out` names (`<label>/<clip>`) are left out. A source of recordings may also name another table of
-`events`, and `window_s` (see `recordings.load_recordings`).
+`events`, and `window_s` (see `recordings.load_recordings`). `weights` says how much the clips of a label count in a
+closed-form training; the others count 1.
 
 Groups are named `NAMESPACE:GROUP`; a group with a colon in its name has a namespace already.
 """
@@ -53,6 +54,7 @@ class _Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     events: str | None = None
     window_s: Annotated[float, Meta(ge=0)] = 0.0
     leave_out: list[str] = []
+    weights: dict[str, Annotated[float, Meta(gt=0)]] = {}
 
 
 class _Mixture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,7 +100,10 @@ def _clips_of(table: Path, source: _Source) -> list[Clip]:
         label = _label(clip.label, source)
         group = clip.group if ":" in clip.group else f"{namespace}:{clip.group}"
         if label is not None:
-            clips.append(Clip(clip.path, label, group, clip.start_s, clip.end_s))
+            weight = source.weights.get(label, 1.0)
+            clips.append(Clip(clip.path, label, group, clip.start_s, clip.end_s, weight=weight))
+    if strange := set(source.weights) - {clip.label for clip in clips}:
+        raise DatasetError(f"{table}: weights names {sorted(strange)[0]!r}, and no clip of {folder} has that label")
     if not clips:
         known = ", ".join(sorted({clip.label for clip in found}))
         raise DatasetError(f"{table}: no clip of {folder} is left; its labels are {known}")
