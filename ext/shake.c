@@ -95,13 +95,14 @@ INLINED void add_differences(const int32_t *restrict now, const int32_t *restric
         sum += now[i];
     }
     for (int shift = 0; shift < SHIFTS; shift++) {
-        const int32_t mean = (sum - middle_sum) / count;
         int32_t total = 0;
 
+        if (shift > 0)
+            sum += now[shift - 1 + count] - now[shift - 1];
+        const int32_t mean = (sum - middle_sum) / count;
         for (int i = 0; i < count; i++)
             total += abs(now[shift + i] - middle[i] - mean);
         totals[shift] += total;
-        sum += now[shift + count] - now[shift];
     }
 }
 

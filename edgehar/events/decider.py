@@ -214,6 +214,9 @@ class Decider:
             scores = {**scores, self._open.label: scores[self._open.label] + self._rules.hysteresis}
         # Without evidence there is no answer, even at a threshold of 0.
         sure = [label for label, score in scores.items() if score >= self._thresholds[label] and score > 0]
+        if self._rules.counts_evidence:
+            # Background has what actions lack, so it would always win against an action with less than one half.
+            sure = [label for label in sure if label in self._actions] or sure
         return max(sure, key=scores.__getitem__, default=None)
 
     def _continue(self, prediction: Prediction) -> list[Event]:

@@ -268,7 +268,7 @@ def _decisive(scores: dict[str, Floats], labels: Sequence[str], rules: Decision,
     # Of equal scores the first label is the answer.
     before, after = np.full_like(own, -1.0), np.full_like(own, -1.0)
     for other in labels:
-        if other != label:
+        if other != label and not (rules.counts_evidence and other in rules.background):
             sure = (scores[other] >= rules.thresholds.get(other, rules.threshold)) & (scores[other] > 0)
             best = before if labels.index(other) < labels.index(label) else after
             np.maximum(best, np.where(sure, scores[other], -1.0), out=best)

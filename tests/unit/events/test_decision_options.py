@@ -106,6 +106,12 @@ def test_scores_are_compared_as_evidence_and_the_background_has_the_rest():
     assert found == pytest.approx([0.0, 0.0, 0.5, 1.0, 1.0])
 
 
+def test_an_action_with_enough_evidence_comes_before_the_background():
+    rules = Decision(thresholds={"fight": 0.25}, background=["idle"], evidence_from=0.5, evidence_to=0.9)
+    assert decide(Decider(LABELS, DecisionOptions(), rules), fights(0.6, 0.65, 0.75))[0] == ["idle", "fight", "fight"]
+    assert decide(Decider(LABELS, DecisionOptions(threshold=0.4), rules), fights(0.65, 0.75))[0] == ["idle", "fight"]
+
+
 def test_the_average_of_evidence_rises_sooner_from_quiet_than_that_of_scores():
     common = {"threshold": 0.9, "background": ["idle"], "smoothing": "ema", "ema_seconds": 2.0}
     plain = Decision(**common)

@@ -65,6 +65,7 @@ RULES = {
     "average from quiet": {"smoothing": "ema", "ema_seconds": 1.0, "start_from": "quiet"},
     "sum": {"smoothing": "cusum", "cusum_reference": 0.4, "cusum_seconds": 1.0, "min_duration_s": 1.0},
     "log-odds": {"evidence_from": 0.4, "evidence_to": 0.9, "smoothing": "ema", "ema_seconds": 2.0},
+    "log-odds, held": {"evidence_from": 0.4, "evidence_to": 0.7, "hysteresis": 0.2, "refractory_s": 5.0},
     "baseline": {"baseline_share": 0.6, "baseline_seconds": 20.0, "baseline_warm_up_s": 10.0, "refractory_s": 1.0},
     "votes": {"smoothing": "k-of-n", "k": 3, "n": 5},
 }
