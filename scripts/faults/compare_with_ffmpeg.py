@@ -68,17 +68,23 @@ def read_with_edgehar(path: Path, most: int) -> Reading:
     try:
         # Not `open_source`, which reads pictures by their names.
         with VideoSource(str(path)) as source:
-            for frame in source:
-                if frame.cut:
-                    found.flags.add("cut")
-                found.times_s.append(frame.captured_s)
-                found.pixels.append(small(as_bgr(frame)))
-                if len(found.pixels) == most:
-                    break
-            found.damaged = source.damaged
+            try:
+                _collect(source, most, found)
+            finally:
+                found.damaged = source.damaged
     except EdgeharError as error:
         found.error = str(error).removeprefix(f"{path}: ")
     return found
+
+
+def _collect(source: VideoSource, most: int, found: Reading) -> None:
+    for frame in source:
+        if frame.cut:
+            found.flags.add("cut")
+        found.times_s.append(frame.captured_s)
+        found.pixels.append(small(as_bgr(frame)))
+        if len(found.pixels) == most:
+            break
 
 
 def small(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -150,8 +156,9 @@ def _compare_errors(ours: Reading, theirs: Reading) -> tuple[str, str]:
         return "equal", f"neither reads it ({ours.error})"
     if not ours.error:
         return "explained", f"only edgehar reads it, {len(ours.pixels)} frames; this ffmpeg is older"
-    verdict = "explained" if "large" in theirs.flags else "different"
-    return verdict, f"only ffmpeg reads it, {len(theirs.pixels)} frames: {ours.error}"
+    verdict = "explained" if "large" in theirs.flags or ours.damaged else "different"
+    why = f" because all {ours.damaged} frames are flagged as damaged" if ours.damaged else ""
+    return verdict, f"only ffmpeg reads it, {len(theirs.pixels)} frames: {ours.error}{why}"
 
 
 def explanation(ours: Reading) -> str:
