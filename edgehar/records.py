@@ -71,7 +71,8 @@ class Prediction(_Record, frozen=True, dict=True, tag_field="type", tag="predict
         label: class with the highest score among the classes that reach their threshold, or "unknown" if none does.
         score: score of that class, 0 to 1. The highest score if the label is "unknown".
         scores: score of every class, as compared with the thresholds: smoothed if smoothing is on, less the baseline of
-            the camera if there is one. Without these rules they sum to 1 within quantization.
+            the camera if there is one. Without these rules they sum to 1 within quantization. If evidence is compared,
+            `score` is evidence, and `scores` are not.
         window: frames that the prediction covers.
         frame_age_ms: time from the arrival of the newest frame to the answer, in milliseconds.
         timing_ms: cost of each step for the newest frame.

@@ -65,6 +65,8 @@ class Decider:
         # Capture times of the newest prediction, of the newest with the open event's label, and of its last record.
         self._now_s, self._seen_s, self._recorded_s = float("-inf"), 0.0, 0.0
         self._ended_s: dict[str, float] = {}
+        # The newest values that were compared with the thresholds.
+        self._compared: dict[str, float] = {}
         self._configure(options)
         self._forget_recent()
         self._forget_camera()
@@ -117,7 +119,8 @@ class Decider:
         """Return the prediction as decided, and the events it ends, updates and starts, in that order.
 
         Its label is that with the highest score of the labels that reach their threshold, else "unknown". Its `score`
-        and `scores` are the values that were compared: less the camera's baseline, as evidence, averaged or summed up.
+        and `scores` are the values that were compared: less the camera's baseline, averaged or summed up. With
+        evidence, `score` is the evidence that was compared, and `scores` stay scores.
         """
         now_s = prediction.window.end_s
         events = []
@@ -126,12 +129,13 @@ class Decider:
             self._ended_s.clear()
             self._forget_camera()
         self._now_s = now_s
-        scores = self._smoothed(self._evident(self._relative(prediction.scores)))
+        relative = self._relative(prediction.scores)
+        scores = self._compared = self._smoothed(self._evident(relative))
         label = self._best_label(scores)
         if self._vote is not None:
             label = self._vote.add(label)
         score = max(scores.values()) if label is None else scores[label]
-        prediction = prediction.decided(label or UNKNOWN, score, scores)
+        prediction = prediction.decided(label or UNKNOWN, score, self._shown(relative))
         events += self._continue(prediction)
         events += self._start(prediction)
         return prediction, events
@@ -153,9 +157,11 @@ class Decider:
     def _forget_recent(self) -> None:
         """Start smoothing again, as at the start of a stream."""
         rules = self._rules
-        self._average = self._cusum = self._vote = None
+        self._average = self._shown_average = self._cusum = self._vote = None
         if rules.smoothing == "ema":
-            self._average = MovingAverage(rules.ema_seconds, self._quiet() if rules.start_from == "quiet" else None)
+            start = self._quiet() if rules.start_from == "quiet" else None
+            self._average = MovingAverage(rules.ema_seconds, start)
+            self._shown_average = MovingAverage(rules.ema_seconds, start)
         elif rules.smoothing == "k-of-n":
             self._vote = Vote(rules.k, rules.n)
         elif rules.smoothing == "cusum":
@@ -207,6 +213,12 @@ class Decider:
             evidence[label] = rest * scores[label] / total if total else rest / len(self._background)
         return {label: evidence[label] for label in scores}
 
+    def _shown(self, scores: dict[str, float]) -> dict[str, float]:
+        """Return the scores that a prediction carries: those compared, or averages of scores if evidence was."""
+        if not self._rules.counts_evidence:
+            return self._compared
+        return scores if self._shown_average is None else self._shown_average.add(scores, self._now_s)
+
     def _best_label(self, scores: dict[str, float]) -> str | None:
         """Return the label with the highest score among the labels that reach their threshold, or None."""
         if self._open is not None:
@@ -223,7 +235,7 @@ class Decider:
         """Return the end or an update of the open event, or most often nothing."""
         if self._open is None:
             return []
-        peak_score = max(self._open.peak_score, prediction.scores[self._open.label])
+        peak_score = max(self._open.peak_score, self._compared[self._open.label])
         if prediction.label == self._open.label:
             self._seen_s = self._now_s
         elif self._now_s >= self._open.start_s + self._rules.min_duration_s - TOLERANCE_S:

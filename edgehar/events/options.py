@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import Meta
 
 from edgehar.errors import ConfigError
+from edgehar.events.smoothing import score_of
 from edgehar.model.manifest import Decision, Duration, Share, Smoothing, StartFrom, TimeConstant, Votes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # The settings that belong to each kind of smoothing.
 _SETTINGS = {
@@ -139,6 +143,19 @@ def resolve(options: DecisionOptions, defaults: Decision) -> Decision:
         return msgspec.structs.replace(defaults, **chosen, thresholds={**kept, **options.thresholds})
     except ValueError as error:
         raise ConfigError(f"decision: {error}; the model sets what the configuration leaves out") from error
+
+
+def thresholds_as_scores(rules: Decision, labels: Sequence[str]) -> dict[str, float]:
+    """Return the threshold of each label as a score: the same, unless evidence is compared."""
+    found = {label: rules.thresholds.get(label, rules.threshold) for label in labels}
+    if not rules.counts_evidence:
+        return found
+    return {
+        label: value
+        if label in rules.background or not value
+        else score_of(value, rules.evidence_from, rules.evidence_to)
+        for label, value in found.items()
+    }
 
 
 def describe(rules: Decision) -> str:

@@ -32,6 +32,12 @@ def evidence_of(score: float, low: float, high: float) -> float:
     return (_log_odds(score) - _log_odds(low)) / (_log_odds(high) - _log_odds(low))
 
 
+def score_of(evidence: float, low: float, high: float) -> float:
+    """Return the score that has this evidence, 0 to 1: the inverse of `evidence_of`."""
+    odds = math.exp(_log_odds(low) + evidence * (_log_odds(high) - _log_odds(low)))
+    return odds / (1 + odds)
+
+
 def _log_odds(score: float) -> float:
     return math.log(score / (1 - score))
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgehar.events.options import thresholds_as_scores
 from edgehar.hours import Hours
 from edgehar.pipeline.build import keeps_clips
 from edgehar.pipeline.camera_settings import source_name
@@ -247,7 +248,7 @@ def _inbox_sink(config: Config, streams: list[Stream]) -> Sink:
 
 
 def _thresholds(stream: Stream) -> dict[str, float]:
-    return stream.decider.thresholds
+    return thresholds_as_scores(stream.decider.rules, stream.decider.actions)
 
 
 def _manifests(streams: list[Stream]) -> Mapping[str, Manifest]:

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from edgehar.errors import ConfigError, EdgeharError, SourceError
+from edgehar.events.smoothing import evidence_of, score_of
 from edgehar.model.bundle import STEP_FILE, SUFFIX, ModelBundle, is_bundle_name, manifest_json, write_bundle
 from edgehar.model.manifest import Taught, least_schema_version
 from edgehar.model.merge import merge, with_associated_files
@@ -39,6 +40,8 @@ LEAST_CLIPS = 3
 RECOMMENDED_CLIPS = 10
 # The least score of a new action that opens an event: surer of it than of everything else.
 NEW_THRESHOLD = 0.5
+# The longest average of scores where evidence was averaged: from quiet, scores take longer to reach a threshold.
+PLAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ def teach(
     verdict = _judge(lesson, data, labels, clips.held_out, unreadable)
     correction = lesson.fit(range(len(data)), verdict.method)
     ordinary = {names.get(ORDINARY, ORDINARY), *background} & set(labels)
-    decision = _with_new(manifest.decision, ordinary, labels[len(manifest.labels) :])
+    decision = taught_rules(manifest.decision, ordinary, labels[len(manifest.labels) :])
     verdict = replace(verdict, ordinary=_judge_ordinary(ordinary_windows, correction, labels, decision))
     if verdict.problem is not None:
         raise NotBetterError(f"{out}: not written: {verdict.problem}", verdict)
@@ -228,12 +231,14 @@ def _lesson(data: Sequence[ClipData], labels: int, manifest: Manifest) -> Lesson
     """Return the lesson for a model: which of its labels are actions, how many looks it has, how it smooths."""
     rules, timing = manifest.decision, manifest.temporal
     smooth = rules.smoothing == "ema" and rules.start_from == "score"
+    new = labels > len(manifest.labels)
+    seconds = min(rules.ema_seconds, PLAIN_SECONDS) if new and rules.counts_evidence else rules.ema_seconds
     return Lesson(
         data,
         labels,
         actions=[index for index, label in enumerate(manifest.labels) if label not in rules.background],
         looks=1 if manifest.input.looks is None else 2,
-        memory=rules.ema_seconds * timing.rate_hz / timing.hop if smooth else 0.0,
+        memory=seconds * timing.rate_hz / timing.hop if smooth else 0.0,
     )
 
 
@@ -284,11 +289,16 @@ def _judge_ordinary(
 
 def _reports(logits: Floats, labels: list[str], decision: Decision) -> bool:
     """Return whether the mean of the scores of a moment is reported as an action."""
-    scores = np.exp(log_softmax(logits)).mean(axis=0)
+    scores = dict(zip(labels, np.exp(log_softmax(logits)).mean(axis=0).tolist(), strict=False))
+    if decision.counts_evidence:
+        low, high = decision.evidence_from, decision.evidence_to
+        return any(
+            evidence_of(score, low, high) >= decision.thresholds.get(label, decision.threshold)
+            for label, score in scores.items()
+            if label not in decision.background
+        )
     reached = [
-        (score, label)
-        for score, label in zip(scores.tolist(), labels, strict=False)
-        if score >= decision.thresholds.get(label, decision.threshold)
+        (score, label) for label, score in scores.items() if score >= decision.thresholds.get(label, decision.threshold)
     ]
     return bool(reached) and max(reached)[1] not in decision.background
 
@@ -326,13 +336,35 @@ def _write(
     write_bundle(out, manifest, files)
 
 
-def _with_new(decision: Decision, ordinary: Collection[str], new: Collection[str]) -> Decision:
-    """Return the rules with new background labels, and a threshold for new actions."""
+def taught_rules(decision: Decision, ordinary: Collection[str], new: Collection[str]) -> Decision:
+    """Return the rules with new background labels, and a threshold for new actions.
+
+    With new actions, scores are compared as they are: limits of evidence were measured for the model's own actions.
+    """
     added = sorted(set(ordinary) - set(decision.background))
+    actions = set(new) - set(ordinary)
+    if actions and decision.counts_evidence:
+        decision = _without_evidence(decision)
     thresholds = dict(decision.thresholds)
     if decision.threshold < NEW_THRESHOLD:
-        thresholds |= {label: NEW_THRESHOLD for label in new if label not in ordinary}
+        thresholds |= dict.fromkeys(actions, NEW_THRESHOLD)
     return msgspec.structs.replace(decision, background=[*decision.background, *added], thresholds=thresholds)
+
+
+def _without_evidence(decision: Decision) -> Decision:
+    low, high = decision.evidence_from, decision.evidence_to
+    thresholds = {
+        label: value if label in decision.background else round(score_of(value, low, high), 3)
+        for label, value in decision.thresholds.items()
+    }
+    return msgspec.structs.replace(
+        decision,
+        evidence_from=0.0,
+        evidence_to=1.0,
+        threshold=round(score_of(decision.threshold, low, high), 3) if decision.threshold else 0.0,
+        thresholds=thresholds,
+        ema_seconds=min(decision.ema_seconds, PLAIN_SECONDS),
+    )
 
 
 def _card(taught: Taught) -> str:

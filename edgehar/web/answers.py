@@ -44,7 +44,8 @@ class CameraInfo(msgspec.Struct, frozen=True):
         model: name of its model.
         labels: the classes of its model.
         actions: labels that may open an event.
-        thresholds: score that each label needs.
+        thresholds: what each label needs, as it is set.
+        marks: score that each label needs; other than `thresholds` if evidence is compared.
         pictures: "full", "blurred" or "none".
         state: state of its stream.
         width: pixels of the newest frame, before masks and region; None before the first.
@@ -58,6 +59,7 @@ class CameraInfo(msgspec.Struct, frozen=True):
     labels: list[str]
     actions: list[str]
     thresholds: dict[str, float]
+    marks: dict[str, float]
     pictures: str
     state: str
     width: int | None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
+from edgehar.events.options import thresholds_as_scores
 from edgehar.web.answers import CameraInfo, Cameras, LiveState, Strip, ThresholdCounts
 from edgehar.web.api.operation import Operation, Parameter
 from edgehar.web.board import BIN_S, BINS
@@ -55,6 +56,7 @@ def _info(camera: WebCamera) -> CameraInfo:
         labels=list(camera.manifest.labels),
         actions=camera.actions,
         thresholds={label: rules.thresholds.get(label, rules.threshold) for label in camera.manifest.labels},
+        marks=thresholds_as_scores(rules, camera.manifest.labels),
         pictures=camera.view.pictures,
         state=camera.state().value,
         width=None if frame is None else frame.width,

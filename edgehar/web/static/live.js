@@ -63,7 +63,7 @@ class Card {
     const track = element("span", { class: "track", "aria-hidden": "true" }, fill);
     if (action >= 0) {
       const mark = element("span", { class: "mark" });
-      mark.style.left = `${100 * this.camera.thresholds[label]}%`;
+      mark.style.left = `${100 * this.camera.marks[label]}%`;
       track.append(mark);
       fill.style.background = colorOf(action);
     }

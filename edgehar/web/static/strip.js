@@ -29,7 +29,7 @@ export function drawStrip(canvas, strip, camera) {
     if (!best) continue;
     const share = (best - 1) / 254;
     if (share > top) [top, topLabel] = [share, labels[which]];
-    context.globalAlpha = share >= camera.thresholds[labels[which]] ? 1 : 0.38;
+    context.globalAlpha = share >= camera.marks[labels[which]] ? 1 : 0.38;
     context.fillStyle = colors[which];
     const left = (step / steps) * width;
     const high = Math.max(1.5, share * (height - 4));

@@ -8,7 +8,7 @@ from support.predictions import LABELS, decide, fights, make_prediction, option_
 
 from edgehar.errors import ConfigError
 from edgehar.events.decider import Decider
-from edgehar.events.options import DecisionOptions, describe, resolve
+from edgehar.events.options import DecisionOptions, describe, resolve, thresholds_as_scores
 from edgehar.model.manifest import Decision
 
 QUIET = Decision(
@@ -99,11 +99,28 @@ def test_scores_are_compared_as_evidence_and_the_background_has_the_rest():
     decider, found = Decider(LABELS, DecisionOptions(), rules), []
     for end_s, scores in fights(0.2, 0.5, 0.75, 0.9, 0.99):
         decided, _ = decider.update(make_prediction(scores, end_s))
-        found.append(decided.scores["fight"])
-        assert decided.scores["idle"] == pytest.approx(1 - decided.scores["fight"])
-        assert decided.scores["hug"] == 0.0
+        found.append((decided.label, decided.score))
+        assert decided.scores == scores
     # From odds of 1 to odds of 9, odds of 3 are half of the way.
-    assert found == pytest.approx([0.0, 0.0, 0.5, 1.0, 1.0])
+    assert [label for label, _ in found] == ["idle", "idle", "fight", "fight", "fight"]
+    assert [score for _, score in found] == pytest.approx([1.0, 1.0, 0.5, 1.0, 1.0])
+
+
+def test_predictions_carry_averages_of_scores_where_evidence_is_averaged():
+    common = {"background": ["idle"], "smoothing": "ema", "ema_seconds": 2.0}
+    stream = fights(0.2, 0.9, 0.6, 0.95)
+    told = []
+    for rules in (Decision(**common), Decision(**common, evidence_from=0.5, evidence_to=0.9)):
+        decider = Decider(LABELS, DecisionOptions(), rules)
+        decided = [decider.update(make_prediction(scores, end_s)) for end_s, scores in stream]
+        told.append([prediction.scores for prediction, _ in decided])
+    assert told[0] == told[1]
+
+
+def test_the_peak_of_an_event_is_of_evidence():
+    rules = Decision(thresholds={"fight": 0.25}, background=["idle"], evidence_from=0.5, evidence_to=0.9)
+    _, events = decide(Decider(LABELS, DecisionOptions(), rules), fights(0.75, 0.9, 0.75, 0.1))
+    assert [event.peak_score for event in events] == pytest.approx([0.5, 1.0])
 
 
 def test_an_action_with_enough_evidence_comes_before_the_background():
@@ -158,3 +175,10 @@ def test_the_words_of_rules_are_their_settings(options):
 @given(st.floats(0, 1))
 def test_plain_rules_are_their_threshold(threshold):
     assert describe(Decision(threshold=threshold)) == f"threshold={threshold:g}"
+
+
+def test_a_threshold_of_evidence_is_told_as_a_score():
+    rules = Decision(thresholds={"fight": 0.5, "idle": 0.7}, background=["idle"], evidence_from=0.5, evidence_to=0.9)
+    told = thresholds_as_scores(rules, LABELS)
+    assert told == {"idle": 0.7, "fight": pytest.approx(0.75), "hug": 0.0}
+    assert thresholds_as_scores(Decision(threshold=0.4), ["fight"]) == {"fight": 0.4}

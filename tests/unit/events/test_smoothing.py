@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehar.events.smoothing import LONGEST_STEP_S, CameraBaseline, Cusum, MovingAverage, Vote, evidence_of
+from edgehar.events.smoothing import LONGEST_STEP_S, CameraBaseline, Cusum, MovingAverage, Vote, evidence_of, score_of
 
 
 def average_of(times_s, scores, seconds):
@@ -179,4 +179,6 @@ def test_evidence_is_the_share_of_the_way_in_log_odds(low, step, score):
     way = [math.log(one / (1 - one)) for one in (low, min(high, max(low, score)), high)]
     assert evidence_of(score, low, high) == pytest.approx((way[1] - way[0]) / (way[2] - way[0]))
     assert evidence_of(low, low, high) == 0.0
+    if low < score < high:
+        assert score_of(evidence_of(score, low, high), low, high) == pytest.approx(score)
     assert evidence_of(high, low, high) == 1.0
