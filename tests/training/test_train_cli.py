@@ -114,7 +114,7 @@ def test_control_c_leaves_a_run_that_resumes(arguments, tmp_path):
     command = [*arguments, "--split", "random", "--epochs", 400, "--out", out]
     with start_command("edgehar-train", *map(str, command)) as process:
         deadline_s = time.monotonic() + 120
-        while not (out / "last.npz").exists():
+        while not (out / "history.csv").exists():
             assert process.poll() is None, process.stderr.read()
             assert time.monotonic() < deadline_s
             time.sleep(0.1)
