@@ -22,6 +22,9 @@ from edgehar_training.file_names import decode_json
 if TYPE_CHECKING:
     from edgehar_training.data.filling import Cache
 
+# A finalizer is over by then; if not, the exit is tried again.
+_AFTER_FINALIZER_S = 0.01
+
 
 class _WarningLog(logging.Handler):
     """Collects warnings, to be sent with the next answer."""
@@ -37,7 +40,9 @@ class _WarningLog(logging.Handler):
 
 def main() -> None:
     """Serve until the input ends."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, lambda *_: sys.exit())
+    sys.unraisablehook = _exit_soon
     warnings = _WarningLog()
     logging.basicConfig(handlers=[warnings])
     cache = open_cache(decode_json(sys.argv[1], CacheJob))
@@ -46,7 +51,16 @@ def main() -> None:
         print(json.dumps({**answer, "warnings": warnings.messages}), flush=True)
         warnings.messages = []
     # The process is ending anyway, and an exit during the shutdown of Python would print an error.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _exit_soon(ignored: sys.UnraisableHookArgs) -> None:
+    """Exit after the finalizer in which a signal arrived, because Python ignores and prints an exit there."""
+    if isinstance(ignored.exc_value, SystemExit):
+        signal.setitimer(signal.ITIMER_REAL, _AFTER_FINALIZER_S)
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 def open_cache(job: CacheJob) -> Cache:
