@@ -39,7 +39,7 @@ class DecisionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ] = msgspec.field(default_factory=dict)
     evidence_from: Annotated[
         Share | None,
-        Meta(description="An action's score up to this is no evidence (0); above, its log-odds count.", examples=[0.7]),
+        Meta(description="An action's score up to this counts as 0; above, its log-odds count.", examples=[0.7]),
     ] = None
     evidence_to: Annotated[
         Share | None,

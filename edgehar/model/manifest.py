@@ -147,7 +147,7 @@ class Decision(_Section, frozen=True, kw_only=True, omit_defaults=True):
         threshold: a class needs this score, or the answer is "unknown".
         thresholds: thresholds of single classes by label, instead of `threshold`.
         background: labels that never open an event.
-        evidence_from: an action's score up to this is no evidence, 0; scores above count by their log-odds.
+        evidence_from: an action's score up to this counts as 0; higher scores count by their log-odds.
         evidence_to: score that is full evidence, 1. With 0 and 1 for the two, scores are compared as they are.
         smoothing: how scores are smoothed before they are compared with the thresholds.
         start_from: state of the smoothing at the start of a stream: its first score, or quiet.

@@ -38,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from soak_recording import RUN, write_config
 
+from edgehar.errors import SinkError
 from edgehar.recording.chain import Line
 from edgehar.recording.options import RecordOptions
 from edgehar.recording.recorder import Recorder
@@ -217,12 +218,13 @@ def check(folder: Path, acknowledged: list[str], identities: list[object]) -> Co
     there = archive.chain.recordings()
     wrong = [*problems(archive), *(f"{path}: lost" for path in acknowledged if path not in there)]
     for path, line in there.items():
-        sidecar = sidecar_of(archive, line, identities)
         frames = decoded(archive, path, identities)
         if path not in acknowledged:
             found["recovered"] += 1
             found["recovered that play"] += frames > 0
-        elif sidecar is None or (sidecar.clip and not sidecar.recovered and frames != sidecar.clip.frames):
+            continue
+        sidecar = sidecar_of(archive, line, identities)
+        if sidecar is None or (sidecar.clip and not sidecar.recovered and frames != sidecar.clip.frames):
             wrong.append(f"{path}: {frames} frames decode; {sidecar and sidecar.clip}")
         else:
             found["acknowledged"] += 1
@@ -239,13 +241,13 @@ def sidecar_of(archive: Archive, line: Line, identities: list[object]) -> Sideca
     if not identities:
         return archive.sidecar_of(line)
     clear = archive.folder / ".opened"
-    open_sealed(archive.folder / f"{line.path}.json.age", clear, identities)
     try:
+        open_sealed(archive.folder / f"{line.path}.json.age", clear, identities)
         return msgspec.json.decode(clear.read_bytes(), type=Sidecar)
-    except msgspec.MsgspecError:
+    except (SinkError, msgspec.MsgspecError):
         return None
     finally:
-        clear.unlink()
+        clear.unlink(missing_ok=True)
 
 
 def decoded(archive: Archive, path: str, identities: list[object]) -> int:

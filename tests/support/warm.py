@@ -1,7 +1,7 @@
 """Workstation commands in processes that need not import Keras and TensorFlow, which takes seconds, again and again.
 
 One process for each test process imports them and forks for every command. Everything else is as in a process of its
-own: arguments, folder, environment, output, exit code. `run_command` stands in for that of `support.helpers`.
+own: arguments, folder, environment, output, exit code. `run_command` has the arguments of that in `support.helpers`.
 """
 
 import importlib.metadata
