@@ -35,6 +35,9 @@ _DETECTORS: dict[str, type[h264.LossDetector | h265.LossDetector]] = {
 }
 # Codecs whose decoder may begin with frames that are predicted from frames before the first one received.
 _PREDICTED = frozenset({"hevc", "mpeg1video", "mpeg2video", "mpeg4"})
+# Decoders that free packets in threads of their own. To free a packet's number there takes Python's lock, which the
+# thread that closes the decoder holds while it waits for them.
+_FREE_IN_THREADS = frozenset({"libdav1d"})
 _FULL = How()
 
 
@@ -88,9 +91,11 @@ class Decoder:
         self.waited = False
         self.busy_s = 0.0
         self._live, self._clock = live, clock
+        self._tick_s = None if stream.time_base is None else float(stream.time_base)
         codec = stream.codec_context
         self.codec = StreamDecoder(codec, name, how)
         self._name = name
+        self._is_numbered = codec.name not in _FREE_IN_THREADS
         detector = _DETECTORS.get(codec.name)
         self._loss = None if detector is None else detector(codec.extradata)
         self.needs: Callable[[int], bool] | None = None
@@ -98,6 +103,8 @@ class Decoder:
         self._left_out: list[int] = []
         self._newest_pts: int | None = None
         self._number = 0
+        # Presentation times and numbers of the latest packets, if the decoder does not return the numbers.
+        self._numbers: deque[tuple[int | None, int]] = deque(maxlen=_REORDERED)
         self._was_corrupt = False
         self._has_begun = False
         self._breaks = _Breaks(starts_broken=joined and codec.name in _PREDICTED)
@@ -133,7 +140,10 @@ class Decoder:
             if packet is None:
                 return self.codec.decode(None)
             self._number += 1
-            packet.opaque = self._number
+            if self._is_numbered:
+                packet.opaque = self._number
+            else:
+                self._numbers.append((packet.pts, self._number))
             self._look(packet)
             if self._may_leave_out(packet):
                 return []
@@ -189,7 +199,7 @@ class Decoder:
         return isinstance(self._loss, h264.LossDetector) and not (self._has_begun or self._loss.has_key_frames)
 
     def _is_whole(self, frame: VideoFrame, now_s: float) -> bool:
-        number = frame.opaque if isinstance(frame.opaque, int) else self._number
+        number = self._number_of(frame)
         if frame.is_corrupt:
             self._breaks.add(number)
         elif frame.key_frame or self._is_refreshed():
@@ -198,11 +208,18 @@ class Decoder:
         if not self._breaks.harm(number):
             self._broken_s = None
             return True
-        at_s = now_s if frame.time is None else frame.time
+        # Not `frame.time`, which is NaN for the frames that a flush returns.
+        at_s = now_s if frame.pts is None or self._tick_s is None else frame.pts * self._tick_s
         self._broken_s = at_s if self._broken_s is None else self._broken_s
         if not 0 <= at_s - self._broken_s < _REPAIR_S and not frame.is_corrupt:
             self._breaks.heal(number)
         return not self._breaks.harm(number)
+
+    def _number_of(self, frame: VideoFrame) -> int:
+        """Return the number of the packet that a frame was in."""
+        if isinstance(frame.opaque, int):
+            return frame.opaque
+        return next((number for pts, number in self._numbers if pts == frame.pts), self._number)
 
 
 class _Breaks:

@@ -1,5 +1,6 @@
 import functools
 import http.server
+import itertools
 import socket
 import ssl
 import threading
@@ -14,6 +15,7 @@ from support.helpers import flat_frames, write_video
 
 from edgehar import PixelFormat, SourceError, open_source
 from edgehar.pictures import as_bgr
+from edgehar.sources.decoding import Decoder
 
 # Display matrices of 0 to 3 quarter turns counterclockwise.
 TURNS = [(1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0)]
@@ -318,3 +320,34 @@ def test_a_server_must_show_a_certificate_that_is_trusted(https_clip, certificat
         open_source(https_clip)
     assert len(list(open_source(https_clip, ca_file=str(certificates.authority)))) == 10
     assert len(list(open_source(https_clip, tls_verify=False))) == 10
+
+
+@pytest.mark.parametrize(("codec", "numbered"), [("libsvtav1", False), ("libx264", True)])
+def test_packets_that_a_decoder_frees_in_its_threads_have_no_number(tmp_path, codec, numbered):
+    """To free it there takes Python's lock, which the thread that closes the decoder holds while it waits for them."""
+    path = write_video(tmp_path / "clip.mp4", flat_frames(range(0, 240, 8)), codec=codec)
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        assert len(list(Decoder(stream, "clip").decode([*packets, None]))) == 30
+    assert [packet.opaque is not None for packet in packets] == [numbered] * 30
+
+
+@pytest.mark.parametrize("codec", ["libsvtav1", "libx264"])
+def test_frames_after_a_damaged_packet_are_dropped_whether_packets_have_numbers_or_not(tmp_path, codec):
+    path = write_video(tmp_path / "clip.mp4", flat_frames(range(0, 240, 8)), codec=codec)
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        before = [packet.pts for packet in packets[:10]]
+        packets[10].is_corrupt = True
+        shown = [frame.pts for frame in Decoder(stream, "clip").decode([*packets, None])]
+    # Also those that the decoder holds until the end.
+    assert shown == sorted(before)
+
+
+def test_an_av1_file_is_closed_while_it_is_decoded(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", flat_frames(range(0, 240, 8), 320, 240), codec="libsvtav1")
+    for number in range(40):
+        with open_source(path) as source:
+            assert len(list(itertools.islice(source, 1 + number % 4))) == 1 + number % 4
