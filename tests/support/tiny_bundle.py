@@ -171,7 +171,16 @@ def write_tiny_bundle(
 
 
 def write_tiny_looks_bundle(
-    path: Path, *, size=12, window=4, rate_hz=10.0, hop=2, crop_side=120, stabilize=False, **decision
+    path: Path,
+    *,
+    size=12,
+    window=4,
+    rate_hz=10.0,
+    hop=2,
+    crop_side=120,
+    stabilize=False,
+    steady_light=False,
+    **decision,
 ) -> Path:
     """Write a bundle with two looks and a lead-in of two frames; its scores follow the movement, which is `bright`."""
     encoder, head, whole = _Graph(), _Graph(), _Graph()
@@ -187,7 +196,9 @@ def write_tiny_looks_bundle(
     sample = sample_manifest(LABELS, size=size, window=window, motion="grey-difference", rate_hz=rate_hz, hop=hop)
     about = msgspec.structs.replace(
         sample,
-        input=msgspec.structs.replace(sample.input, looks=("whole", "crop"), crop_side=crop_side, stabilize=stabilize),
+        input=msgspec.structs.replace(
+            sample.input, looks=("whole", "crop"), crop_side=crop_side, stabilize=stabilize, steady_light=steady_light
+        ),
         temporal=msgspec.structs.replace(sample.temporal, lead_in=2),
         quantization=manifest.Quantization(*(manifest.Affine(*affine) for affine in (DIFFERENCES, CODES, SCORES))),
         decision=manifest.Decision(**decision),
