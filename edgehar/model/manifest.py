@@ -8,7 +8,7 @@ import msgspec
 
 # The newest version that can be read. A bundle is written with the lowest version that can express it, so that an
 # older edgehar can read every bundle without new features.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file, in hexadecimal")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -234,7 +234,19 @@ class Parity(_Section, frozen=True):
     max_score_difference: Share
 
 
-class Taught(_Section, frozen=True):
+class KeptWindows(_Section, frozen=True):
+    """Remembered training windows of an action.
+
+    Attributes:
+        before: windows that the old head names at the action's threshold.
+        after: those of them that the new head still names.
+    """
+
+    before: Annotated[int, msgspec.Meta(ge=0)]
+    after: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Taught(_Section, frozen=True, omit_defaults=True):
     """Record of teaching a head on a device.
 
     Attributes:
@@ -245,6 +257,8 @@ class Taught(_Section, frozen=True):
         before: share of held-out clips the old head got right, mean over labels.
         after: the same of the new head.
         penalty: of the regression.
+        reach: factor of the squared radii within which the correction applies; under 1 if it forgot too much.
+        kept: of each old action, the remembered training windows; empty if the bundle remembered none.
     """
 
     base: str
@@ -254,6 +268,8 @@ class Taught(_Section, frozen=True):
     before: Share
     after: Share
     penalty: Annotated[float, msgspec.Meta(gt=0)]
+    reach: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    kept: dict[str, KeptWindows] = msgspec.field(default_factory=dict)
 
 
 class Provenance(_Section, frozen=True):
@@ -295,7 +311,7 @@ class Manifest(_Section, frozen=True):
         version: of the model of this name; a higher one replaces a lower one.
     """
 
-    schema_version: Literal[1, 2, 3, 4]
+    schema_version: Literal[1, 2, 3, 4, 5]
     name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     labels: Annotated[list[str], msgspec.Meta(min_length=2)]
     input: Input
@@ -310,6 +326,9 @@ class Manifest(_Section, frozen=True):
 
 def least_schema_version(manifest: Manifest) -> int:
     """Return the lowest schema version that can express this manifest."""
+    taught = manifest.provenance.taught
+    if taught is not None and (taught.kept or taught.reach != 1):
+        return 5
     if manifest.input.stabilize or manifest.decision.counts_evidence:
         return 4
     if manifest.input.looks is not None or manifest.temporal.lead_in:
