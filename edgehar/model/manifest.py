@@ -240,7 +240,19 @@ class Parity(_Section, frozen=True):
     max_score_difference: Share
 
 
-class Taught(_Section, frozen=True):
+class KeptWindows(_Section, frozen=True):
+    """Remembered training windows of an action.
+
+    Attributes:
+        before: windows that the old head names at the action's threshold.
+        after: those of them that the new head still names.
+    """
+
+    before: Annotated[int, msgspec.Meta(ge=0)]
+    after: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Taught(_Section, frozen=True, omit_defaults=True):
     """Record of teaching a head on a device.
 
     Attributes:
@@ -251,6 +263,8 @@ class Taught(_Section, frozen=True):
         before: share of held-out clips the old head got right, mean over labels.
         after: the same of the new head.
         penalty: of the regression.
+        reach: factor of the squared radii within which the correction applies; under 1 if it forgot too much.
+        kept: of each old action, the remembered training windows; empty if the bundle remembered none.
     """
 
     base: str
@@ -260,6 +274,8 @@ class Taught(_Section, frozen=True):
     before: Share
     after: Share
     penalty: Annotated[float, msgspec.Meta(gt=0)]
+    reach: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    kept: dict[str, KeptWindows] = msgspec.field(default_factory=dict)
 
 
 class Provenance(_Section, frozen=True):
@@ -316,7 +332,8 @@ class Manifest(_Section, frozen=True):
 
 def least_schema_version(manifest: Manifest) -> int:
     """Return the lowest schema version that can express this manifest."""
-    if manifest.input.steady_light:
+    taught = manifest.provenance.taught
+    if manifest.input.steady_light or (taught is not None and (taught.kept or taught.reach != 1)):
         return 5
     if manifest.input.stabilize or manifest.decision.counts_evidence:
         return 4

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 _MATRIX = struct.Struct("=9i")
+# Decoders that attach a dictionary to side data (the name of a color profile). PyAV frees it with its wrapper, and the
+# frame frees it again, which ends the process.
+_WITH_DICTIONARIES = frozenset({"apng", "png"})
 # A matrix turns by a multiple of 90 degrees if its small entries are at most this share of the large ones.
 _SMALL = 0.05
 
@@ -48,14 +51,21 @@ _BY_ROTATION = {
 }
 
 
-def orientation(frame: VideoFrame) -> Orientation:
-    """Return the orientation of a frame."""
+def orientation(frame: VideoFrame, codec: str) -> Orientation:
+    """Return the orientation of a frame.
+
+    Args:
+        frame: the frame.
+        codec: FFmpeg's name of its decoder. Frames of "png" and "apng" are turned, but not mirrored.
+    """
     try:
-        found = _display_matrix(frame)
+        found = None if codec in _WITH_DICTIONARIES else _display_matrix(frame)
     except ValueError:
         # PyAV does not know all kinds of side data.
+        found = None
+    if found is None:
         return _BY_ROTATION.get(frame.rotation, UPRIGHT)
-    return UPRIGHT if found is None else from_matrix(bytes(found))
+    return from_matrix(bytes(found))
 
 
 def _display_matrix(frame: VideoFrame) -> Any:

@@ -93,6 +93,7 @@ class VideoSource(HandleSource):
         how = How(_first_mode(options.decode, live=self.live), options.decoder_threads, options.hwaccel)
         self._decoder = Decoder(self._stream, self.name, how, live=self.live, joined=joined)
         self._decoded = self._decoder.decode(self._packets())
+        self._codec = self._stream.codec_context.name
         self._stamps = StampChoice()
         self._loss_is_logged = False
         self._cut = False
@@ -250,7 +251,7 @@ class VideoSource(HandleSource):
 
     def _frame(self, decoded: VideoFrame, captured_s: float, arrived_s: float, sequence: int) -> Frame:
         """Return a frame rotated upright: a view of the decoder's memory if the kernel can read it."""
-        turned, matrix = orientation(decoded), yuv_matrix(decoded)
+        turned, matrix = orientation(decoded, self._codec), yuv_matrix(decoded)
         found = in_place(decoded) if matrix is not None and turned == UPRIGHT else None
         if found is not None:
             data, layout = found

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Test a built wheel as users install it: scripts/release/test_wheel.sh [--only LABEL] WHEEL
 #
-# The tests of what a wheel may get wrong, its compiled parts, its files and the runtime below it
-# (scripts/release/device_tests.txt), run in new virtual environments outside the source tree, with each pair of runtime
-# and numpy that users have:
+# The tests of what a wheel may get wrong, its compiled parts, its files and the runtime below it, and one lesson on the
+# pages from its first label to the takeover (scripts/release/device_tests.txt). They run in new virtual environments
+# outside the source tree, without TensorFlow, with each pair of runtime and numpy that users have:
 #
 #   py3.11, py3.12, py3.13    ai-edge-litert and numpy 2, with each of these Pythons that is installed
 #   tflite-runtime            tflite-runtime 2.14 and numpy 1.26, with Python 3.11
@@ -22,7 +22,7 @@ if [ "${1:-}" = --only ]; then only=${2:-} && shift 2; fi
 wheel=$(realpath "$1")
 work=$PWD/build/test_wheel
 read -r -a device_tests <<<"$(tr '\n' ' ' <scripts/release/device_tests.txt)"
-tools=(pytest pytest-timeout pytest-xdist hypothesis jsonschema)
+tools=(pytest pytest-timeout pytest-xdist hypothesis jsonschema playwright)
 
 # python_of 3.12: the first Python of that version that runs.
 python_of() {
@@ -45,7 +45,9 @@ fresh() {
     "$venv/bin/pip" install -qq "${@:3}" "${tools[@]}"
     # Run outside the source tree, because an installed package must not depend on it.
     (cd "$work" && "$venv/bin/python" - <<'PYTHON'
-import sys, edgehar, edgehar._ring, edgehar.model.runtime, numpy
+import importlib.util, sys, edgehar, edgehar._ring, edgehar.model.runtime, numpy
+for module in ("tensorflow", "keras"):
+    assert importlib.util.find_spec(module) is None, f"{module} is installed; a device does not have it"
 for module in (edgehar, edgehar._ring):
     assert module.__file__.startswith(sys.prefix) and "site-packages" in module.__file__, module.__file__
 runtime = edgehar.model.runtime.load_runtime()
@@ -67,13 +69,13 @@ says() {
 }
 
 test_litert() {
-    fresh "py$1" "$2" "$wheel"
+    fresh "py$1" "$2" "$wheel[web]"
     run_tests
 }
 
 test_tflite_runtime() {
     # As in docs/install.md: the extra installs the older runtime and numpy 1; the newer runtime stays unless removed.
-    EDGEHAR_RUNTIME=tflite-runtime fresh tflite-runtime "$1" "$wheel[tflite-runtime]"
+    EDGEHAR_RUNTIME=tflite-runtime fresh tflite-runtime "$1" "$wheel[tflite-runtime,web]"
     "$venv/bin/python" -c 'import numpy; assert numpy.__version__.startswith("1.26.")'
     EDGEHAR_RUNTIME=tflite-runtime run_tests
     echo "both runtimes, numpy 1: ai-edge-litert is used unless the variable names the other"

@@ -1,9 +1,11 @@
 """Servers and files that are broken or mean harm: bounded memory, no other protocols, no other hosts, no passwords."""
 
 import gc
+import io
 import subprocess
 import sys
 import zlib
+from fractions import Fraction
 
 import av
 import cv2
@@ -11,10 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from support.helpers import flat_frames, write_video
 from support.one_answer import serve
 
 from edgehar import SourceError, open_source
+from edgehar.pictures import as_bgr
 from edgehar.sources.headers import picture_size
 
 MOST_MB = 300
@@ -53,6 +57,26 @@ def peak_mb(uri):
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     return int(done.stdout)
+
+
+def test_color_profiles_of_png_pictures_do_not_crash(tmp_path):
+    """PyAV frees a profile's name twice if it is asked for the side data."""
+    path = tmp_path / "profiles.mov"
+    with av.open(path, "w") as out:
+        stream = out.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
+        for number in range(30):
+            packet = av.Packet(png_with_profile(8 * number))
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, number, number, Fraction(1, 25)
+            out.mux(packet)
+    assert peak_mb(path) < MOST_MB
+    assert [round(as_bgr(frame).mean()) for frame in open_source(path)] == list(range(0, 240, 8))
+
+
+def png_with_profile(level):
+    content = io.BytesIO()
+    Image.new("RGB", (64, 48), (level, level, level)).save(content, "png", icc_profile=b"profile")
+    return content.getvalue()
 
 
 def jpeg(height=64, width=64, claims=None):

@@ -15,6 +15,9 @@ from support.helpers import flat_frames, write_video
 from edgehar import PixelFormat, SourceError, open_source
 from edgehar.pictures import as_bgr
 
+# Display matrices of 0 to 3 quarter turns counterclockwise.
+TURNS = [(1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0)]
+
 
 def levels(frames):
     return [round(float(as_bgr(frame).mean())) for frame in frames]
@@ -89,14 +92,26 @@ def test_a_video_with_unknown_side_data_is_turned_all_the_same(tmp_path, turns, 
         raise ValueError("29 is not a valid Type")
 
     monkeypatch.setattr("edgehar.sources.orientation._display_matrix", unknown)
-    matrix = [(1, 0, 0, 1), (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0)][turns]
-    check_shown(tmp_path, matrix, lambda pixels: np.rot90(pixels, turns))
+    check_shown(tmp_path, TURNS[turns], lambda pixels: np.rot90(pixels, turns))
 
 
-def check_shown(tmp_path, matrix, upright):
+@pytest.mark.parametrize("turns", range(4))
+def test_a_video_of_png_pictures_is_turned(tmp_path, turns):
+    """Their side data is not read, because PyAV frees it twice."""
+    check_shown(
+        tmp_path,
+        TURNS[turns],
+        lambda pixels: np.rot90(pixels, turns),
+        name="phone.mov",
+        codec="png",
+        pixel_format="rgb24",
+    )
+
+
+def check_shown(tmp_path, matrix, upright, *, name="phone.mp4", **options):
     marked = np.zeros((48, 64, 3), np.uint8)
     marked[:12, :16] = 255
-    path = write_video(tmp_path / "phone.mp4", [marked])
+    path = write_video(tmp_path / name, [marked], **options)
     content = bytearray(path.read_bytes())
     # The display matrix stands 40 bytes into the track header (ISO/IEC 14496-12, 8.3.2); 16.16 and 2.30 fixed point.
     at = content.index(b"tkhd") + 4 + 40

@@ -1,4 +1,4 @@
-"""Cameras, sinks and a clock for the tests of runs."""
+"""Cameras and sinks for the tests of runs."""
 
 import dataclasses
 import threading
@@ -86,12 +86,3 @@ class StuckSink(Collected):
 
     def write(self, record):
         self.freed.wait()
-
-
-class Clock:
-    """A clock that stands still until a test moves it."""
-
-    now_s = 1000.0
-
-    def __call__(self):
-        return self.now_s

@@ -12,7 +12,9 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as tfl
 
 from edgehar.model import manifest
-from edgehar.model.bundle import write_bundle
+from edgehar.model.bundle import ModelBundle, write_bundle
+from edgehar.model.remembered import REMEMBERED_FILE, RememberedWindows, codes_of
+from edgehar.teaching.features import Probe
 from support.samples import sample_manifest
 
 LABELS = ("bright", "dark")
@@ -167,6 +169,20 @@ def write_tiny_bundle(
     if name is not None:
         about = msgspec.structs.replace(about, name=name)
     write_bundle(path, about, files)
+    return path
+
+
+def remember(path: Path, **levels) -> Path:
+    """Make a bundle remember windows that are flat, `label=[level of gray 0 to 255, ...]`."""
+    bundle = ModelBundle.open(path)
+    about, labels = bundle.manifest, list(levels)
+    truth = np.concatenate([np.full(len(levels[label]), about.labels.index(label)) for label in labels])
+    codes = np.concatenate([levels[label] for label in labels]).astype(int) - 128
+    windows = np.broadcast_to(codes.astype(np.int8)[:, None, None], (len(codes), about.temporal.window, FEATURES))
+    logits, pooled = Probe.of(bundle).run(windows)
+    kept = codes_of(pooled, about.quantization.seam)
+    content = RememberedWindows(about.files["head.tflite"], tuple(about.labels), truth, logits, kept).pack()
+    write_bundle(path, about, {**bundle.files, REMEMBERED_FILE: content})
     return path
 
 

@@ -3,6 +3,8 @@
 import io
 import logging
 
+from support.clock import Clock
+
 from edgehar.progress import Progress
 
 
@@ -15,15 +17,8 @@ class Terminal(io.StringIO):
         return [text for text in self.getvalue().split("\r\033[K") if text]
 
 
-class Clock:
-    now_s = 0.0
-
-    def __call__(self):
-        return self.now_s
-
-
 def test_a_terminal_shows_a_bar_the_time_left_and_a_note():
-    terminal, clock = Terminal(), Clock()
+    terminal, clock = Terminal(), Clock(0.0)
     with Progress("scoring", 40, unit="clips", stream=terminal, clock=clock) as progress:
         clock.now_s = 10.0
         progress.advance(10, note="loss 0.5")
@@ -32,7 +27,7 @@ def test_a_terminal_shows_a_bar_the_time_left_and_a_note():
 
 
 def test_the_line_is_drawn_at_most_ten_times_a_second():
-    terminal, clock = Terminal(), Clock()
+    terminal, clock = Terminal(), Clock(0.0)
     progress = Progress("decoding", 1000, unit="clips", stream=terminal, clock=clock)
     for _ in range(1000):
         progress.advance()
@@ -41,7 +36,7 @@ def test_the_line_is_drawn_at_most_ten_times_a_second():
 
 
 def test_what_was_done_before_does_not_count_for_the_time_left():
-    terminal, clock = Terminal(), Clock()
+    terminal, clock = Terminal(), Clock(0.0)
     progress = Progress("training", 100, unit="steps", done=90, stream=terminal, clock=clock)
     clock.now_s = 5.0
     progress.advance(5)
@@ -63,7 +58,7 @@ def test_a_long_line_is_cut_to_the_terminal(monkeypatch):
 
 def test_a_log_gets_a_line_for_each_share_and_each_part(caplog):
     caplog.set_level(logging.INFO)
-    log, clock = io.StringIO(), Clock()
+    log, clock = io.StringIO(), Clock(0.0)
     progress = Progress("scoring", 25, unit="clips", lines=5, stream=log, clock=clock)
     for _ in range(25):
         clock.now_s += 1.0

@@ -1,18 +1,9 @@
 """The timing loop: turns, numbers and medians, on a clock that the test moves."""
 
 import pytest
+from support.clock import Clock
 
 from edgehar.bench.timing import Protocol, interleaved
-
-
-class Clock:
-    """Seconds that pass only when they are spent."""
-
-    def __init__(self):
-        self.now_s = 0.0
-
-    def __call__(self):
-        return self.now_s
 
 
 class Spender:
@@ -29,7 +20,7 @@ class Spender:
 
 @pytest.fixture
 def clocks():
-    return Clock(), Clock()
+    return Clock(0.0), Clock(0.0)
 
 
 def test_contenders_take_turns_and_never_share_a_number(clocks):

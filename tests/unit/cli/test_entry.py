@@ -5,15 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from support.clock import Clock
 
 from edgehar.cli.signals import SAME_REQUEST_S, Signals
-
-
-class Clock:
-    now_s = 0.0
-
-    def __call__(self):
-        return self.now_s
 
 
 def python(code):
@@ -21,7 +15,7 @@ def python(code):
 
 
 def test_a_second_signal_within_a_second_belongs_to_the_first():
-    stopped, clock = [], Clock()
+    stopped, clock = [], Clock(0.0)
     with Signals(clock) as signals:
         signals.attach(lambda: stopped.append(clock.now_s), lambda: None)
         for clock.now_s in (0.0, 0.2, SAME_REQUEST_S):

@@ -6,17 +6,10 @@ import time
 
 import pytest
 from support.answers import answer
+from support.clock import Clock
 
 from edgehar.health.machine import Machine, temperature_c, throttled_bits
 from edgehar.health.monitor import Monitor, StreamHealth
-
-
-class Clock:
-    def __init__(self):
-        self.now_s = 100.0
-
-    def __call__(self):
-        return self.now_s
 
 
 def write(root, files):

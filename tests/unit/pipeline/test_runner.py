@@ -5,8 +5,9 @@ import time
 
 import numpy as np
 import pytest
+from support.clock import Clock
 from support.helpers import flat_frames
-from support.runs import Clock, Collected, LiveSource, QuickSource, StuckSink, StuckSource
+from support.runs import Collected, LiveSource, QuickSource, StuckSink, StuckSource
 
 from edgehar import Classifier, SinkError, SourceError, open_source
 from edgehar.capture.reader import ReconnectOptions

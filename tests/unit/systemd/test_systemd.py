@@ -8,6 +8,7 @@ import time
 import uuid
 
 import pytest
+from support.clock import Clock
 from support.service_manager import ServiceManager
 
 from edgehar.systemd.notify import Notifier
@@ -19,14 +20,6 @@ def systemd(request, tmp_path):
     systemd = ServiceManager(address)
     yield systemd
     systemd.close()
-
-
-class Clock:
-    def __init__(self):
-        self.now_s = 1000.0
-
-    def __call__(self):
-        return self.now_s
 
 
 def watched(systemd, clock, usec=8_000_000):

@@ -1,6 +1,7 @@
 """What is learned of a broker's limits, from its answers and from how connections end."""
 
 import pytest
+from support.clock import Clock
 
 from edgehar.sinks.mqtt.limits import PacketLimit, Refusals
 
@@ -58,13 +59,6 @@ def test_the_limit_that_the_broker_gives_is_kept_if_a_later_connection_gives_non
     limit.told(3000)
     limit.told(None)
     assert limit.bytes == 3000
-
-
-class Clock:
-    now_s = 100.0
-
-    def __call__(self):
-        return self.now_s
 
 
 def test_a_refused_event_is_due_again_after_a_delay_below_a_bound_that_doubles():

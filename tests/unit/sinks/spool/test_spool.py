@@ -10,22 +10,13 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support.clock import Clock
 
 from edgehar import SinkError
 from edgehar.sinks.spool.log import RESERVE_FILES
 from edgehar.sinks.spool.options import SpoolOptions, state_directory
 from edgehar.sinks.spool.queue import HELD_MAX, Spool
 from edgehar.sinks.spool.record import HEADER_BYTES
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    def __init__(self, now_s=1000.0):
-        self.now_s = now_s
-
-    def __call__(self):
-        return self.now_s
 
 
 @pytest.fixture
