@@ -54,6 +54,7 @@ cdef extern from "looks.h" nogil:
         LOOKS_CELL
         LOOKS_ROWS
         LOOKS_COLUMNS
+    void looks_mask(const uint8_t *open, uint8_t *base)
     void looks_cells(const uint8_t *base, uint8_t *cells)
     void looks_move_energy(const uint8_t *now, const uint8_t *before, int32_t *energy)
     void looks_place(const int32_t *energy, int side, int *top, int *left)
@@ -61,11 +62,14 @@ cdef extern from "looks.h" nogil:
 cdef extern from "shake.h" nogil:
     enum:
         SHAKE_PARTS
-    ctypedef struct shake_reference:
-        pass
-    void shake_start(const uint8_t *picture, shake_reference *reference)
-    void shake_find(const uint8_t *picture, shake_reference *reference, int *right, int *down)
-    void shake_follow(const uint8_t *picture, int moved, shake_reference *reference)
-    void shake_back(
-        const uint8_t *picture, const uint8_t *before, const uint8_t *open, int right, int down, uint8_t *out
-    )
+
+cdef extern from "light.h" nogil:
+    enum:
+        LIGHT_ONE
+
+cdef extern from "steady.h" nogil:
+    ctypedef struct steady_state:
+        int started
+        int right, down, gain
+    void steady_start(steady_state *state, int undoes_shake, int undoes_light)
+    void steady_take(uint8_t *base, const uint8_t *before, const uint8_t *open, steady_state *state)

@@ -7,6 +7,12 @@
 
 enum { QUIET_LEVELS = 6, STEP_OF_256 = 24 };
 
+CLONED void looks_mask(const uint8_t *restrict open, uint8_t *restrict base)
+{
+    for (int i = 0; i < LOOKS_HEIGHT * LOOKS_WIDTH; i++)
+        base[i] &= open[i];
+}
+
 CLONED void looks_cells(const uint8_t *restrict base, uint8_t *restrict cells)
 {
     for (int row = 0; row < LOOKS_ROWS; row++, base += LOOKS_CELL * LOOKS_WIDTH, cells += LOOKS_COLUMNS) {

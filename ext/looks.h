@@ -13,6 +13,9 @@ enum {
     LOOKS_COLUMNS = LOOKS_WIDTH / LOOKS_CELL
 };
 
+/* Make the pixels of the base picture black that are not `open` (0; 255 is open). */
+void looks_mask(const uint8_t *open, uint8_t *base);
+
 /* Average the base picture over its cells, rounded half up. */
 void looks_cells(const uint8_t *base, uint8_t *cells);
 

@@ -28,6 +28,19 @@ cdef class LookResizer:
     3. The picture is moved back with linear interpolation. Pixels that it then lacks at its border, or under a mask, are
        those of the picture before.
 
+    With `steady_light`, a base picture that a change of light made darker or brighter is multiplied by a gain:
+
+    1. The sums of 12 times 8 blocks are compared with those of the picture before, as it was shown. The gain is the
+       median of the ratios, weighted by brightness, in 4096ths, between 1/2 and 2. Blocks darker than 16 levels, or with a sixteenth of their
+       pixels at 250 or more, do not count.
+    2. It counts only if it clearly makes the picture more like the one before: by two levels and a third in at least
+       three in ten blocks, which are then within 1/32 of it, and in twice as many blocks as get less like it by two levels.
+       Else the picture stays as it is.
+    3. The picture is shown with a gain that is a 128th closer to 1, so that a light that stays on fades in. Overexposed pixels
+       of a picture that gets darker stay as bright as in the picture before.
+
+    With both, the shake is found at the brightness of the picture before, and the gain is judged on the picture moved back.
+
     Everything is integer arithmetic. A call allocates nothing unless the size or format of the frames changes, and runs
     without the GIL. Concurrent calls wait for each other.
 
@@ -40,12 +53,14 @@ cdef class LookResizer:
         crop: how frames fit the base picture, as for `Resizer`.
         region: as for `Resizer`.
         stabilize: whether the motion of the whole picture is removed. Not with "letterbox", whose borders stand still.
+        steady_light: whether changes of light are removed.
 
     Attributes:
         height: rows of each look.
         width: columns of each look.
         crop_side: side of the square, in pixels of the base picture.
         stabilize: whether the motion of the whole picture is removed.
+        steady_light: whether changes of light are removed.
 
     Raises:
         ValueError: an argument is outside its limits.
@@ -56,6 +71,7 @@ cdef class LookResizer:
     cdef readonly int width
     cdef readonly int crop_side
     cdef readonly bint stabilize
+    cdef readonly bint steady_light
 
     cdef Lock _lock
     cdef bint _closed
@@ -66,6 +82,7 @@ cdef class LookResizer:
     cdef int64_t _seen         # frames
     cdef int _top, _left       # of the last square, in pixels of the base picture
     cdef int _down, _right     # how far the last frame was from where it is shown, in eighths of such a pixel
+    cdef int _gain             # that the last frame was multiplied by, in parts of LIGHT_ONE
     cdef bint _masked
 
     cdef uint8_t *_bases       # of the last three frames, frame i at i % 3
@@ -75,12 +92,11 @@ cdef class LookResizer:
     cdef uint8_t *_cuts        # grey levels of the squares of t, t-1 and t-2
     cdef uint8_t _difference_map[511]
     cdef uint8_t *_open        # 255 for each pixel of the base picture that is seen, 0 for a masked one
-    cdef uint8_t *_shaken      # stabilize only: the base picture of a frame before it is moved back
-    cdef shake_reference *_reference
+    cdef steady_state *_state  # NULL without stabilize and steady_light
 
     def __cinit__(
         self, height, width, scale=1.0 / 255.0, zero_point=0, *, crop_side=120, crop="stretch", region=None,
-        stabilize=False,
+        stabilize=False, steady_light=False,
     ):
         self._whole = Resizer(height, width, 3, "uint8")
         self._cut = Resizer(height, width, 3, "uint8")
@@ -91,7 +107,7 @@ cdef class LookResizer:
             raise ValueError(f"crop_side must be a multiple of {LOOKS_CELL}; got {self.crop_side}")
         if stabilize and crop == "letterbox":
             raise ValueError("stabilize needs crop 'stretch' or 'center': the borders of 'letterbox' do not shake")
-        self.stabilize = stabilize
+        self.stabilize, self.steady_light = stabilize, steady_light
         if not (_is_finite(scale) and scale > 0):
             raise ValueError(f"scale must be a positive number; got {scale!r}")
         _whole_number("zero_point", zero_point, -128, 127)
@@ -105,15 +121,15 @@ cdef class LookResizer:
         self._wholes = <uint8_t *>malloc(3 * self._pixel_count)
         self._cuts = <uint8_t *>malloc(3 * self._pixel_count)
         self._open = <uint8_t *>malloc(LOOKS_HEIGHT * LOOKS_WIDTH)
-        if stabilize:
-            self._shaken = <uint8_t *>malloc(LOOKS_HEIGHT * LOOKS_WIDTH)
-            self._reference = <shake_reference *>malloc(sizeof(shake_reference))
+        if stabilize or steady_light:
+            self._state = <steady_state *>malloc(sizeof(steady_state))
         if (
             self._bases == NULL or self._cells == NULL or self._energy == NULL or self._wholes == NULL
-            or self._cuts == NULL or self._open == NULL
-            or (stabilize and (self._shaken == NULL or self._reference == NULL))
+            or self._cuts == NULL or self._open == NULL or ((stabilize or steady_light) and self._state == NULL)
         ):
             raise MemoryError("not enough memory for the pictures of two looks")
+        if self._state != NULL:
+            steady_start(self._state, self.stabilize, self.steady_light)
         self._forget()
 
     def __dealloc__(self):
@@ -126,15 +142,17 @@ cdef class LookResizer:
         free(self._wholes)
         free(self._cuts)
         free(self._open)
-        free(self._shaken)
-        free(self._reference)
-        self._bases = self._cells = self._wholes = self._cuts = self._open = self._shaken = NULL
+        free(self._state)
+        self._bases = self._cells = self._wholes = self._cuts = self._open = NULL
         self._energy = NULL
-        self._reference = NULL
+        self._state = NULL
 
     cdef void _forget(self) noexcept:
         self._seen = 0
         self._right = self._down = 0
+        self._gain = LIGHT_ONE
+        if self._state != NULL:
+            self._state.started = False
         self._top = (LOOKS_HEIGHT - self.crop_side) // 2
         self._left = (LOOKS_WIDTH - self.crop_side) // 2
         memset(self._energy, 0, LOOKS_ROWS * LOOKS_COLUMNS * sizeof(int32_t))
@@ -228,6 +246,11 @@ cdef class LookResizer:
         """
         return self._right / <double>(SHAKE_PARTS * LOOKS_WIDTH), self._down / <double>(SHAKE_PARTS * LOOKS_HEIGHT)
 
+    @property
+    def gain(self):
+        """What the last frame's gray levels were multiplied by; 1 if they stayed as they were, and without `steady_light`."""
+        return self._gain / <double>LIGHT_ONE
+
     def reset(self):
         """Forget all frames: the scene is taken to stand still before the next one."""
         with self._lock:
@@ -252,7 +275,7 @@ cdef class LookResizer:
     def __repr__(self):
         return (
             f"LookResizer(height={self.height}, width={self.width}, crop_side={self.crop_side},"
-            f" stabilize={bool(self.stabilize)})"
+            f" stabilize={bool(self.stabilize)}, steady_light={bool(self.steady_light)})"
         )
 
     cdef int _check_open(self) except -1:
@@ -277,9 +300,10 @@ cdef class LookResizer:
         cdef uint8_t *base = self._base_of(self._seen)
         self._base._shrink_greys(image, base)
         if self._masked:
-            self._blacken(base)
-        if self.stabilize:
-            self._steady(base)
+            looks_mask(self._open, base)
+        if self._state != NULL:
+            steady_take(base, self._base_of(self._aged(1)), self._open if self._masked else NULL, self._state)
+            self._right, self._down, self._gain = self._state.right, self._state.down, self._state.gain
         whole.samples.planes[0] = base
         self._whole._shrink_greys(whole, self._whole_of(self._seen))
         self._store(
@@ -293,29 +317,6 @@ cdef class LookResizer:
         self, const uint8_t *now, const uint8_t *before, const uint8_t *earlier, uint8_t *out
     ) noexcept nogil:
         motion_bytes(now, before, earlier, self._pixel_count, self._difference_map, out)
-
-    cdef void _blacken(self, uint8_t *base) noexcept nogil:
-        cdef size_t i
-        for i in range(<size_t>(LOOKS_HEIGHT * LOOKS_WIDTH)):
-            base[i] &= self._open[i]
-
-    cdef void _steady(self, uint8_t *base) noexcept nogil:
-        # Moves the base picture back to where those before it are.
-        cdef bint moved
-        if self._seen == 0:
-            shake_start(base, self._reference)
-            return
-        shake_find(base, self._reference, &self._right, &self._down)
-        moved = self._right != 0 or self._down != 0
-        if moved:
-            memcpy(self._shaken, base, LOOKS_HEIGHT * LOOKS_WIDTH)
-            shake_back(
-                self._shaken, self._base_of(self._seen - 1), self._open if self._masked else NULL, self._right,
-                self._down, base,
-            )
-            if self._masked:
-                self._blacken(base)
-        shake_follow(base, moved, self._reference)
 
     cdef void _find(self, const uint8_t *base) noexcept nogil:
         # Moves the energy, and finds the square.

@@ -196,7 +196,8 @@ def _summary(manifest: Manifest) -> dict[str, str]:
         "labels": ", ".join(manifest.labels),
         "input": f"{shape.height}x{shape.width}x{shape.channels} {shape.colour_order}, motion: {shape.motion}"
         + (f", looks: {' and '.join(shape.looks)} of {shape.crop_side} pixels" if shape.looks else "")
-        + (", stabilized" if shape.stabilize else ""),
+        + (", stabilized" if shape.stabilize else "")
+        + (", in steady light" if shape.steady_light else ""),
         "window": f"{temporal.window} frames at {temporal.rate_hz:g} Hz ({seconds:.2g} s), hop {temporal.hop}"
         + (f", after {temporal.lead_in} frames" if temporal.lead_in else ""),
         "modes": "window" if manifest.stateful is None else "window, stateful",

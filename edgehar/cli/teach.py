@@ -17,7 +17,7 @@ from edgehar.errors import ConfigError
 if TYPE_CHECKING:
     from typing import Any
 
-    from edgehar.teaching.teach import Verdict
+    from edgehar.teaching.verdict import Verdict
 
 _EXAMPLES = """\
 examples:
@@ -77,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
     from edgehar.inspect import trial
     from edgehar.progress import Progress
     from edgehar.teaching.clips import combined, read_clips, read_inbox
-    from edgehar.teaching.teach import RECOMMENDED_CLIPS, NotBetterError, teach
+    from edgehar.teaching.teach import RECOMMENDED_CLIPS, teach
+    from edgehar.teaching.verdict import NotBetterError
 
     log = logging.getLogger(__name__)
     if not args.data and not args.inbox:
@@ -144,6 +145,10 @@ def _as_json(verdict: Verdict) -> str:
             "after": verdict.after,
             "protocol": verdict.protocol,
             "ordinary": {"moments": found.moments, "before": found.before, "after": found.after},
+            "kept": None
+            if verdict.kept is None
+            else {label: {"before": kept.before, "after": kept.after} for label, kept in verdict.kept.items()},
+            "reach": verdict.method.reach,
             "left_out": dict(verdict.unreadable),
             "problem": verdict.problem,
         },
@@ -161,4 +166,15 @@ def _table(verdict: Verdict) -> str:
     if (found := verdict.ordinary).moments:
         lines.append(f"random moments without a label: {found.moments}; reported as an action:")
         lines.append(f"{'':<{width}}         {found.before:>8}  {found.after:>8}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_kept_lines(verdict, width)])
+
+
+def _kept_lines(verdict: Verdict, width: int) -> list[str]:
+    if verdict.kept is None:
+        return ["whether the new head forgets actions is not measured: the model remembers no training windows"]
+    lines = ["remembered training windows, named at the threshold:"] if verdict.kept else []
+    for label, kept in verdict.kept.items():
+        lines.append(f"{label:<{width}}         {kept.before:>8}  {kept.after:>8}")
+    if verdict.method.reach < 1:
+        lines.append(f"the correction reaches {verdict.method.reach:.0%} as far as the clips ask for, to forget less")
+    return lines

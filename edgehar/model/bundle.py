@@ -98,6 +98,7 @@ class ModelBundle:
                 crop=shape.crop,
                 region=region,
                 stabilize=shape.stabilize,
+                steady_light=shape.steady_light,
             )
         return Resizer(
             shape.height,

@@ -8,7 +8,7 @@ import msgspec
 
 # The newest version that can be read. A bundle is written with the lowest version that can express it, so that an
 # older edgehar can read every bundle without new features.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file, in hexadecimal")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -37,7 +37,8 @@ class Affine(_Section, frozen=True):
 
 
 class Input(_Section, frozen=True, omit_defaults=True):
-    """Preprocessing of a frame. Schema versions 1 and 2 have no `looks` and `crop_side`, and 3 has no `stabilize`.
+    """Preprocessing of a frame. Schema versions 1 and 2 have no `looks` and `crop_side`, 3 has no
+    `stabilize`, and 4 has no `steady_light`.
 
     Attributes:
         resize: "area": area average with exact rational weights, rounded half up.
@@ -51,6 +52,8 @@ class Input(_Section, frozen=True, omit_defaults=True):
         crop_side: side of the crop in pixels of a picture of 240x320, a multiple of 4; None without a crop.
         stabilize: whether the motion of the whole picture, as of a camera that shakes, is removed before differences
             are computed. It needs looks, and another crop than "letterbox", whose borders stand still.
+        steady_light: whether changes of light, as of flickering lamps, are removed before differences are computed. It
+            needs looks.
     """
 
     height: Side
@@ -63,6 +66,7 @@ class Input(_Section, frozen=True, omit_defaults=True):
     looks: tuple[Literal["whole"], Literal["crop"]] | None = None
     crop_side: Annotated[int, msgspec.Meta(ge=2 * CELL, le=BASE_HEIGHT, multiple_of=CELL)] | None = None
     stabilize: bool = False
+    steady_light: bool = False
 
     def __post_init__(self) -> None:
         """Check that looks have what they need."""
@@ -72,6 +76,8 @@ class Input(_Section, frozen=True, omit_defaults=True):
             raise ValueError("looks need motion grey-difference")
         if self.stabilize and self.looks is None:
             raise ValueError("stabilize needs looks")
+        if self.steady_light and self.looks is None:
+            raise ValueError("steady_light needs looks")
         if self.stabilize and self.crop == "letterbox":
             raise ValueError("stabilize needs crop stretch or center, because the borders of letterbox stand still")
 
@@ -234,7 +240,19 @@ class Parity(_Section, frozen=True):
     max_score_difference: Share
 
 
-class Taught(_Section, frozen=True):
+class KeptWindows(_Section, frozen=True):
+    """Remembered training windows of an action.
+
+    Attributes:
+        before: windows that the old head names at the action's threshold.
+        after: those of them that the new head still names.
+    """
+
+    before: Annotated[int, msgspec.Meta(ge=0)]
+    after: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Taught(_Section, frozen=True, omit_defaults=True):
     """Record of teaching a head on a device.
 
     Attributes:
@@ -245,6 +263,8 @@ class Taught(_Section, frozen=True):
         before: share of held-out clips the old head got right, mean over labels.
         after: the same of the new head.
         penalty: of the regression.
+        reach: factor of the squared radii within which the correction applies; under 1 if it forgot too much.
+        kept: of each old action, the remembered training windows; empty if the bundle remembered none.
     """
 
     base: str
@@ -254,6 +274,8 @@ class Taught(_Section, frozen=True):
     before: Share
     after: Share
     penalty: Annotated[float, msgspec.Meta(gt=0)]
+    reach: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    kept: dict[str, KeptWindows] = msgspec.field(default_factory=dict)
 
 
 class Provenance(_Section, frozen=True):
@@ -295,7 +317,7 @@ class Manifest(_Section, frozen=True):
         version: of the model of this name; a higher one replaces a lower one.
     """
 
-    schema_version: Literal[1, 2, 3, 4]
+    schema_version: Literal[1, 2, 3, 4, 5]
     name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     labels: Annotated[list[str], msgspec.Meta(min_length=2)]
     input: Input
@@ -310,6 +332,9 @@ class Manifest(_Section, frozen=True):
 
 def least_schema_version(manifest: Manifest) -> int:
     """Return the lowest schema version that can express this manifest."""
+    taught = manifest.provenance.taught
+    if manifest.input.steady_light or (taught is not None and (taught.kept or taught.reach != 1)):
+        return 5
     if manifest.input.stabilize or manifest.decision.counts_evidence:
         return 4
     if manifest.input.looks is not None or manifest.temporal.lead_in:

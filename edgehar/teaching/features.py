@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from edgehar.model.bundle import ModelBundle
     from edgehar.model.network import Network
     from edgehar.teaching.clips import LabeledClip
 
@@ -112,18 +113,26 @@ def _is_outside(at_s: float, span_s: tuple[float, float] | None) -> bool:
 class Probe:
     """Runs the old head up to its logits, and pools the features beside it."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, head: bytes, name: str, labels: int) -> None:
         """Load it.
+
+        Args:
+            head: the TFLite file.
+            name: how errors call it.
+            labels: how many it has.
 
         Raises:
             BundleError: the head cannot be taken apart.
         """
-        bundle = network.bundle
-        name = f"{bundle.path}: head.tflite"
-        self._interpreter = make_interpreter(probe_head(bundle.read("head.tflite"), name), name=name)
+        self._interpreter = make_interpreter(probe_head(head, name), name=name)
         self._input = self._interpreter.tensor(self._interpreter.get_input_details()[0]["index"])
         self._output = self._interpreter.tensor(self._interpreter.get_output_details()[0]["index"])
-        self._labels = len(bundle.manifest.labels)
+        self._labels = labels
+
+    @classmethod
+    def of(cls, bundle: ModelBundle) -> Probe:
+        """Load the head of a bundle. Raises BundleError if it cannot be taken apart."""
+        return cls(bundle.read("head.tflite"), f"{bundle.path}: head.tflite", len(bundle.manifest.labels))
 
     def run(self, windows: npt.NDArray[np.int8]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
         """Return the old logits, float `(windows, labels)`, and the pooled features, float32 `(windows, 3 * features)`.

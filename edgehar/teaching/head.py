@@ -15,7 +15,7 @@ keeps its logit everywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,6 +70,10 @@ class Gate:
         distances = squared_distances(pooled * self.scale, self.centres)
         distances *= 1.0 + sure_of_action(old, self.actions)[:, None] * self.wary
         return np.asarray(np.clip(3.0 - 2.0 * (distances / self.radii).min(axis=1), 0.0, 1.0))
+
+    def shrunk(self, reach: float) -> Gate:
+        """Return the region with radii multiplied by `reach`."""
+        return replace(self, radii=self.radii * np.float32(reach))
 
 
 def everywhere(pooled: int) -> Gate:

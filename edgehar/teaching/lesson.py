@@ -68,10 +68,12 @@ class Method:
     Attributes:
         penalty: on the weights of the regression.
         look: the only look whose features are used; None for all.
+        reach: factor of the squared radii within which the correction applies.
     """
 
     penalty: float
     look: int | None = None
+    reach: float = 1.0
 
 
 class Lesson:
@@ -128,7 +130,7 @@ class Lesson:
         """Fit a correction to the given clips."""
         space = self._space(indices, method.look)
         weights, biases = self._fit(indices, method.penalty, self._examples(indices, space))
-        return space.correction(weights, biases, self._gate(indices, method.look))
+        return space.correction(weights, biases, self._gate(indices, method.look).shrunk(method.reach))
 
     def _space(self, indices: Sequence[int], look: int | None) -> _Space:
         return _Space.of([self._clips[i].pooled for i in indices], self._seen(look))

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from edgehar.errors import ConfigError, EdgeharError, SourceError
+from edgehar.errors import ConfigError, SourceError
 from edgehar.events.smoothing import evidence_of, score_of
 from edgehar.model.bundle import STEP_FILE, SUFFIX, ModelBundle, is_bundle_name, manifest_json, write_bundle
-from edgehar.model.manifest import Taught, least_schema_version
+from edgehar.model.manifest import KeptWindows, Taught, least_schema_version
 from edgehar.model.merge import merge, with_associated_files
 from edgehar.model.network import Network
+from edgehar.model.remembered import REMEMBERED_FILE
 from edgehar.teaching.features import Probe, cut, windows_of
+from edgehar.teaching.forgetting import check_columns, read_memory
 from edgehar.teaching.head import SCORES, Correction, corrected_head
 from edgehar.teaching.labels import ORDINARY
-from edgehar.teaching.lesson import ClipData, Lesson, Method
+from edgehar.teaching.lesson import ClipData, Lesson
 from edgehar.teaching.softmax_regression import log_softmax
+from edgehar.teaching.verdict import LabelResult, NotBetterError, OrdinaryResult, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -30,7 +33,9 @@ if TYPE_CHECKING:
 
     from edgehar.model.manifest import Decision, Manifest
     from edgehar.teaching.clips import LabeledClips
+    from edgehar.teaching.forgetting import Kept, Memory
     from edgehar.teaching.inbox import Item
+    from edgehar.teaching.lesson import Method
 
     Floats = npt.NDArray[np.float64]
     Windows = npt.NDArray[np.float32]
@@ -40,87 +45,12 @@ LEAST_CLIPS = 3
 RECOMMENDED_CLIPS = 10
 # The least score of a new action that opens an event: surer of it than of everything else.
 NEW_THRESHOLD = 0.5
+# Factors of the squared radii of the correction, tried in turn until the new head forgets little.
+REACHES = (1.0, 0.7, 0.5, 0.35)
 # The longest average of scores where evidence was averaged: from quiet, scores take longer to reach a threshold.
 PLAIN_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class LabelResult:
-    """Answers to the clips of one label while their group was held out.
-
-    Attributes:
-        clips: how many there are.
-        before: right answers of the old head.
-        after: right answers of the new head.
-    """
-
-    clips: int
-    before: int
-    after: int
-
-
-@dataclass(frozen=True)
-class OrdinaryResult:
-    """Answers to random moments without a label.
-
-    Attributes:
-        moments: how many there are.
-        before: moments that the old head reports as an action.
-        after: moments that the new head reports as an action.
-    """
-
-    moments: int = 0
-    before: int = 0
-    after: int = 0
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Results of teaching, before anything is written.
-
-    Attributes:
-        results: by label.
-        ordinary: a fair sample of the time watched.
-        protocol: how clips were held out.
-        method: of the head that is fitted to all clips.
-        unreadable: clips that were left out, with why.
-    """
-
-    results: Mapping[str, LabelResult]
-    protocol: str
-    method: Method
-    unreadable: Mapping[str, str] = field(default_factory=dict)
-    ordinary: OrdinaryResult = OrdinaryResult()
-
-    @property
-    def before(self) -> float:
-        """Share of held-out clips the old head got right, mean over labels."""
-        return _balanced([(result.before, result.clips) for result in self.results.values()])
-
-    @property
-    def after(self) -> float:
-        """Share of held-out clips the new head got right, mean over labels."""
-        return _balanced([(result.after, result.clips) for result in self.results.values()])
-
-    @property
-    def problem(self) -> str | None:
-        """Why the new head is refused; None if it is better on held-out clips and not louder in ordinary time."""
-        if self.after <= self.before:
-            shares = f"{self.after:.0%} of held-out clips right, the old one {self.before:.0%}"
-            return f"the new head gets {shares}; add clips, or correct wrong labels"
-        found = self.ordinary
-        if found.after > found.before:
-            counts = f"{found.after} of {found.moments} random moments as an action, the old one {found.before}"
-            return f"the new head reports {counts}; label more of what is ordinary"
-        return None
-
-
-class NotBetterError(EdgeharError):
-    """The new head does not beat the old one; `verdict` has the table."""
-
-    def __init__(self, message: str, verdict: Verdict) -> None:
-        super().__init__(message)
-        self.verdict = verdict
+# Files of a bundle that are of the old head.
+_REPLACED = ("labels.txt", STEP_FILE, REMEMBERED_FILE)
 
 
 def teach(
@@ -149,8 +79,10 @@ def teach(
 
     Raises:
         ConfigError: too few clips or labels, or a label that cannot be used.
-        NotBetterError: the new head is not better on held-out clips, or louder in ordinary time; nothing was written.
-        BundleError: the head cannot be taken apart, or the bundle cannot be written.
+        NotBetterError: the new head is not better on held-out clips, louder in ordinary time, or forgets what the old
+            one knew; nothing was written.
+        BundleError: the head cannot be taken apart, what the bundle remembers is damaged, or the new bundle cannot be
+            written.
     """
     manifest = bundle.manifest
     if out.suffix != SUFFIX or not is_bundle_name(out.stem):
@@ -158,32 +90,62 @@ def teach(
     names = _label_names(clips, manifest)
     labels = [*manifest.labels, *sorted(set(names.values()) - set(manifest.labels))]
     _check_counts(Counter(names[clip.label] for clip in clips.clips), manifest.labels)
+    memory = read_memory(bundle)
     with Network(bundle) as network:
         data, unreadable = _encode(network, clips, names, labels, on_clip)
         ordinary_windows = _encode_ordinary(network, clips.ordinary)
     if not data:
         raise ConfigError(f"no clip can be used: {next(iter(unreadable.values()))}")
+    if memory is not None:
+        check_columns(memory, data[0].pooled.shape[1], f"{bundle.path}: {REMEMBERED_FILE}")
     lesson = _lesson(data, len(labels), manifest)
     counts = Counter(labels[clip.label] for clip in data)
     _check_counts(counts, manifest.labels)
-    verdict = _judge(lesson, data, labels, clips.held_out, unreadable)
-    correction = lesson.fit(range(len(data)), verdict.method)
     ordinary = {names.get(ORDINARY, ORDINARY), *background} & set(labels)
     decision = taught_rules(manifest.decision, ordinary, labels[len(manifest.labels) :])
-    verdict = replace(verdict, ordinary=_judge_ordinary(ordinary_windows, correction, labels, decision))
+    method, correction, kept = _fit(lesson, len(data), memory, labels, decision)
+    verdict = _judge(lesson, data, labels, clips.held_out, method)
+    verdict = replace(
+        verdict,
+        unreadable=unreadable,
+        ordinary=_judge_ordinary(ordinary_windows, correction, labels, decision),
+        kept=kept,
+    )
     if verdict.problem is not None:
         raise NotBetterError(f"{out}: not written: {verdict.problem}", verdict)
-    taught = Taught(
+    _write(bundle, out, labels, correction, _record(manifest, dict(counts), verdict), decision, memory)
+    return verdict
+
+
+def _fit(
+    lesson: Lesson, clips: int, memory: Memory | None, labels: Sequence[str], decision: Decision
+) -> tuple[Method, Correction, dict[str, Kept] | None]:
+    """Fit a correction to all clips. It reaches less far, step by step, while the new head forgets too much."""
+    everything = range(clips)
+    method = lesson.best_method(everything)
+    correction = lesson.fit(everything, method)
+    if memory is None:
+        return method, correction, None
+    for reach in REACHES:
+        near = replace(correction, gate=correction.gate.shrunk(reach))
+        kept = memory.kept(near, labels, decision)
+        if not any(found.forgotten for found in kept.values()):
+            break
+    return replace(method, reach=reach), near, kept
+
+
+def _record(manifest: Manifest, clips: dict[str, int], verdict: Verdict) -> Taught:
+    return Taught(
         base=manifest.name,
         base_head=manifest.files["head.tflite"],
-        clips=dict(counts),
+        clips=clips,
         protocol=verdict.protocol,
         before=verdict.before,
         after=verdict.after,
         penalty=verdict.method.penalty,
+        reach=verdict.method.reach,
+        kept={label: KeptWindows(kept.before, kept.after) for label, kept in (verdict.kept or {}).items()},
     )
-    _write(bundle, out, labels, correction, taught, decision)
-    return verdict
 
 
 def _label_names(clips: LabeledClips, manifest: Manifest) -> dict[str, str]:
@@ -214,7 +176,7 @@ def _encode(
     labels: list[str],
     on_clip: Callable[[], None],
 ) -> tuple[list[ClipData], dict[str, str]]:
-    probe, hop = Probe(network), network.bundle.manifest.temporal.hop
+    probe, hop = Probe.of(network.bundle), network.bundle.manifest.temporal.hop
     data, unreadable = [], dict(clips.skipped)
     for clip in clips.clips:
         try:
@@ -242,9 +204,7 @@ def _lesson(data: Sequence[ClipData], labels: int, manifest: Manifest) -> Lesson
     )
 
 
-def _judge(
-    lesson: Lesson, data: list[ClipData], labels: list[str], held_out_what: str, unreadable: Mapping[str, str]
-) -> Verdict:
+def _judge(lesson: Lesson, data: list[ClipData], labels: list[str], held_out_what: str, method: Method) -> Verdict:
     """Answer every clip by a head that was fitted without its group; the penalty too is chosen without it."""
     everything = range(len(data))
     folds = lesson.folds(everything)
@@ -252,7 +212,7 @@ def _judge(
         raise ConfigError("all clips are of one group; nothing can be held out; name two groups or more in groups.csv")
     before, after = Counter[str](), Counter[str]()
     for train, held_out in folds:
-        correction = lesson.fit(train, lesson.best_method(train))
+        correction = lesson.fit(train, replace(lesson.best_method(train), reach=method.reach))
         for index in held_out:
             label = data[index].label
             before[labels[label]] += lesson.predicted(index, None) == label
@@ -261,14 +221,13 @@ def _judge(
     return Verdict(
         {label: LabelResult(counts[label], before[label], after[label]) for label in labels if label in counts},
         f"{len(folds)} folds, {held_out_what}",
-        lesson.best_method(everything),
-        unreadable,
+        method,
     )
 
 
 def _encode_ordinary(network: Network, items: Sequence[Item]) -> list[tuple[Floats, Windows]]:
     """Return old logits and pooled features of the windows of every moment that this encoder has made."""
-    manifest, probe = network.bundle.manifest, Probe(network)
+    manifest, probe = network.bundle.manifest, Probe.of(network.bundle)
     found = []
     for item in items:
         if item.facts.encoder == manifest.files["encoder.tflite"]:
@@ -303,12 +262,14 @@ def _reports(logits: Floats, labels: list[str], decision: Decision) -> bool:
     return bool(reached) and max(reached)[1] not in decision.background
 
 
-def _balanced(shares: list[tuple[int, int]]) -> float:
-    return float(np.mean([right / clips for right, clips in shares]))
-
-
 def _write(
-    bundle: ModelBundle, out: Path, labels: list[str], correction: Correction, taught: Taught, decision: Decision
+    bundle: ModelBundle,
+    out: Path,
+    labels: list[str],
+    correction: Correction,
+    taught: Taught,
+    decision: Decision,
+    memory: Memory | None,
 ) -> None:
     old = bundle.manifest
     window = old.temporal.window
@@ -327,12 +288,14 @@ def _write(
     whole = merge(bundle.read("encoder.tflite"), head, window)
     # `write_bundle` fills in the checksums; a file cannot hold its own.
     described = manifest_json(msgspec.structs.replace(manifest, files={}))
-    files = {name: content for name, content in bundle.files.items() if name not in ("labels.txt", STEP_FILE)}
+    files = {name: content for name, content in bundle.files.items() if name not in _REPLACED}
     files |= {
         "head.tflite": head,
         "window.tflite": with_associated_files(whole, {"labels.txt": text, "manifest.json": described}),
         "MODEL_CARD.md": bundle.read("MODEL_CARD.md") + _card(taught).encode(),
     }
+    if memory is not None:
+        files[REMEMBERED_FILE] = memory.taught(correction, labels, head)
     write_bundle(out, manifest, files)
 
 
@@ -377,4 +340,16 @@ labeled clips: {clips}. Figures above are those of `{taught.base}`.
 
 On held-out clips ({taught.protocol}) the old head was right for {taught.before:.1%} and the new one for
 {taught.after:.1%}, as the mean over labels.
+
+{_forgetting(taught)}
 """
+
+
+def _forgetting(taught: Taught) -> str:
+    if not taught.kept:
+        return f"Whether the new head forgets actions was not measured: `{taught.base}` remembers no training windows."
+    counts = [f"{kept.after} of {kept.before} of `{label}`" for label, kept in sorted(taught.kept.items())]
+    return (
+        f"Of the training windows that the old head names and `{taught.base}` remembers, the new head names "
+        f"{', '.join(counts)}."
+    )

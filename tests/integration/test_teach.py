@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from support.disks import fill_up, small_disk
 from support.helpers import assert_one_line_error, run_command, write_video
+from support.tiny_bundle import remember, write_tiny_bundle
 
 from edgehar import ModelBundle
+from edgehar.model.bundle import write_bundle
+from edgehar.model.remembered import REMEMBERED_FILE, parse
 
 RATE_HZ = 10
 
@@ -130,3 +133,58 @@ def test_a_full_disk_leaves_no_bundle(tiny_bundle, clips, tmp_path):
         done = teach(tiny_bundle, clips, disk / "taught.edgehar")
         assert_one_line_error(done, 1, "taught.edgehar", "No space left")
         assert [path.name for path in disk.iterdir()] == ["ballast"]
+
+
+@pytest.fixture
+def remembering(tmp_path):
+    """A bundle that remembers twelve bright windows, which its head names."""
+    path = write_tiny_bundle(tmp_path / "tiny.edgehar", threshold=0.6, background=["dark"])
+    return remember(path, bright=range(215, 227))
+
+
+def test_what_is_not_forgotten_is_recorded_and_remembered_again(remembering, clips, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "taught.edgehar"
+    for label in ("blinking", "ordinary"):
+        shutil.copytree(clips / label, data / label)
+    shutil.copy(clips / "groups.csv", data)
+    done = teach(remembering, data, out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "remembered training windows" in done.stdout
+    taught = ModelBundle.open(out)
+    record = taught.manifest.provenance.taught
+    assert (record.kept["bright"].before, record.kept["bright"].after, record.reach) == (12, 12, 1.0)
+    assert taught.manifest.schema_version == 5
+    assert "names 12 of 12 of `bright`" in " ".join(taught.read("MODEL_CARD.md").decode().split())
+    windows = parse(taught.read(REMEMBERED_FILE), "taught")
+    assert (windows.head, list(windows.labels)) == (taught.manifest.files["head.tflite"], taught.manifest.labels)
+    assert windows.truth.tolist() == [0] * 12
+    again = teach(out, clips, tmp_path / "again.edgehar", "--json")
+    assert json.loads(again.stdout.splitlines()[-1])["kept"]["bright"]["before"] == 12
+
+
+def test_a_lesson_that_forgets_an_action_is_refused(remembering, clips, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(clips / "bright", data / "dark")
+    rows = (clips / "groups.csv").read_text().replace("bright/", "dark/")
+    (data / "groups.csv").write_text(rows)
+    done = teach(remembering, data, tmp_path / "taught.edgehar")
+    assert done.returncode == 1, done.stdout
+    assert "not written: the new head names only" in done.stderr
+    assert "of 12 training windows of 'bright'" in done.stderr
+    assert "the correction reaches 35% as far" in done.stdout
+    assert not (tmp_path / "taught.edgehar").exists()
+    # Without remembered windows nobody notices.
+    plain = write_tiny_bundle(tmp_path / "plain.edgehar", threshold=0.6, background=["dark"])
+    done = teach(plain, data, tmp_path / "taught.edgehar")
+    assert done.returncode == 0, done.stderr
+    assert "the model remembers no training windows" in done.stdout
+    card = ModelBundle.open(tmp_path / "taught.edgehar").read("MODEL_CARD.md").decode()
+    assert "was not measured" in card
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: content + bytes(2_000_000)])
+def test_a_damaged_memory_is_refused(remembering, clips, tmp_path, damage):
+    bundle = ModelBundle.open(remembering)
+    write_bundle(remembering, bundle.manifest, {**bundle.files, REMEMBERED_FILE: damage(bundle.read(REMEMBERED_FILE))})
+    done = teach(remembering, clips, tmp_path / "taught.edgehar")
+    assert_one_line_error(done, 1, REMEMBERED_FILE, "convert the model again")

@@ -26,14 +26,22 @@ def steadied(bases: Sequence[Array], mask: Array | None = None) -> tuple[list[Ar
     slow = [SCALE * part for part in parts_of(shown[0])]
     for base in bases[1:]:
         now = base.astype(int)
-        right, down = (nearest(part, mean) for part, mean in zip(parts_of(now)[:2], slow[:2], strict=True))
-        if not is_clear(now, (slow[2] + SCALE // 2) // SCALE, right, down):
-            right, down = 0, 0
+        right, down = found(now, slow)
         shown.append(moved_back(now, shown[-1], mask, right, down))
         moves.append((right, down))
-        # Python's division rounds down.
-        slow = [part + (SCALE * new - part) // FOLLOW for part, new in zip(slow, parts_of(shown[-1]), strict=True)]
+        slow = followed(slow, shown[-1])
     return shown, moves
+
+
+def found(now: Array, slow: Sequence[Array]) -> tuple[int, int]:
+    """How far a picture is to the right of the slow mean, and below it."""
+    right, down = (nearest(part, mean) for part, mean in zip(parts_of(now)[:2], slow[:2], strict=True))
+    return (right, down) if is_clear(now, (slow[2] + SCALE // 2) // SCALE, right, down) else (0, 0)
+
+
+def followed(slow: Sequence[Array], shown: Array) -> list[Array]:
+    """The slow mean after a picture was shown; Python's division rounds down."""
+    return [part + (SCALE * new - part) // FOLLOW for part, new in zip(slow, parts_of(shown), strict=True)]
 
 
 def parts_of(picture: Array) -> tuple[Array, Array, Array]:

@@ -12,7 +12,9 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as tfl
 
 from edgehar.model import manifest
-from edgehar.model.bundle import write_bundle
+from edgehar.model.bundle import ModelBundle, write_bundle
+from edgehar.model.remembered import REMEMBERED_FILE, RememberedWindows, codes_of
+from edgehar.teaching.features import Probe
 from support.samples import sample_manifest
 
 LABELS = ("bright", "dark")
@@ -170,8 +172,31 @@ def write_tiny_bundle(
     return path
 
 
+def remember(path: Path, **levels) -> Path:
+    """Make a bundle remember windows that are flat, `label=[level of gray 0 to 255, ...]`."""
+    bundle = ModelBundle.open(path)
+    about, labels = bundle.manifest, list(levels)
+    truth = np.concatenate([np.full(len(levels[label]), about.labels.index(label)) for label in labels])
+    codes = np.concatenate([levels[label] for label in labels]).astype(int) - 128
+    windows = np.broadcast_to(codes.astype(np.int8)[:, None, None], (len(codes), about.temporal.window, FEATURES))
+    logits, pooled = Probe.of(bundle).run(windows)
+    kept = codes_of(pooled, about.quantization.seam)
+    content = RememberedWindows(about.files["head.tflite"], tuple(about.labels), truth, logits, kept).pack()
+    write_bundle(path, about, {**bundle.files, REMEMBERED_FILE: content})
+    return path
+
+
 def write_tiny_looks_bundle(
-    path: Path, *, size=12, window=4, rate_hz=10.0, hop=2, crop_side=120, stabilize=False, **decision
+    path: Path,
+    *,
+    size=12,
+    window=4,
+    rate_hz=10.0,
+    hop=2,
+    crop_side=120,
+    stabilize=False,
+    steady_light=False,
+    **decision,
 ) -> Path:
     """Write a bundle with two looks and a lead-in of two frames; its scores follow the movement, which is `bright`."""
     encoder, head, whole = _Graph(), _Graph(), _Graph()
@@ -187,7 +212,9 @@ def write_tiny_looks_bundle(
     sample = sample_manifest(LABELS, size=size, window=window, motion="grey-difference", rate_hz=rate_hz, hop=hop)
     about = msgspec.structs.replace(
         sample,
-        input=msgspec.structs.replace(sample.input, looks=("whole", "crop"), crop_side=crop_side, stabilize=stabilize),
+        input=msgspec.structs.replace(
+            sample.input, looks=("whole", "crop"), crop_side=crop_side, stabilize=stabilize, steady_light=steady_light
+        ),
         temporal=msgspec.structs.replace(sample.temporal, lead_in=2),
         quantization=manifest.Quantization(*(manifest.Affine(*affine) for affine in (DIFFERENCES, CODES, SCORES))),
         decision=manifest.Decision(**decision),

@@ -97,7 +97,7 @@ def test_from_clips_to_an_int8_bundle(weights, tmp_path):
 def test_two_looks_from_clips_to_an_int8_bundle(weights, tmp_path):
     data = write_moving_bars(tmp_path / "bars", 6)
     command = ["--data", data, "--cache", tmp_path / "cache", "--model", "mobile", "--size", SIZE, "--window", 6]
-    command += ["--looks", "whole+crop", "--crop-side", 100, "--motion-range", 32, "--no-augment"]
+    command += ["--looks", "whole+crop", "--crop-side", 100, "--motion-range", 32, "--no-augment", "--steady-light"]
     command += ["--solver", "closed-form", "--components", 8, "--ridge", 0.1, "--head", "float", "--model-option"]
     command += [f"weights={weights}", "alpha=0.25", "blocks=5", "taps=3+5", "pool=mean+max", "head=statistics"]
     command += ["--parts", "mean+peak"]
@@ -112,6 +112,7 @@ def test_two_looks_from_clips_to_an_int8_bundle(weights, tmp_path):
     assert max(np.abs(np.subtract(real["scores"], small["scores"])).max() for real, small in rows) < 0.15
     bundle = ModelBundle.open(tmp_path / "run" / "model.edgehar")
     manifest = bundle.manifest
+    assert (manifest.schema_version, manifest.input.stabilize, manifest.input.steady_light) == (5, False, True)
     assert (manifest.input.looks, manifest.input.crop_side, manifest.temporal.lead_in) == (("whole", "crop"), 100, 2)
     with Network(bundle) as network:
         assert network.encoder.input_shape == (1, 2, SIZE, SIZE, 3)

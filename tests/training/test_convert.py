@@ -25,6 +25,8 @@ from edgehar import Classifier, ModelBundle
 from edgehar.errors import ConfigError, ConversionError, DatasetError
 from edgehar.model.interpreter import TfliteModel
 from edgehar.model.manifest import Decision, Manifest
+from edgehar.model.remembered import REMEMBERED_FILE, parse
+from edgehar.teaching.forgetting import read_memory
 from edgehar_training.models import build
 from edgehar_training.quantize import provenance
 from edgehar_training.quantize.calibration import calibration_windows
@@ -163,6 +165,23 @@ def test_card_tells_data_protocol_and_limits(converted):
     assert max(map(len, card.splitlines())) <= 120
 
 
+def test_training_windows_of_actions_are_remembered(converted, motion_run):
+    bundle = ModelBundle.open(converted.path)
+    windows = parse(bundle.read(REMEMBERED_FILE), "small")
+    clips = [clip for clip in motion_run.clips("train") if clip.label == "right"]
+    assert windows.head == bundle.manifest.files["head.tflite"]
+    assert windows.truth.tolist() == [1] * len(clips)
+    # The answers of the bundle to the same windows; `left` is background.
+    streams = [motion_run.stream(clip) for clip in clips]
+    encoder, head = (TfliteModel(converted.files[f"{name}.tflite"], name=name) for name in ("encoder", "head"))
+    middles = [stream[(len(stream) - WINDOW) // 2 :][:WINDOW] for stream in streams]
+    codes = [head.run(np.stack([encoder.run(frame).reshape(-1) for frame in middle])) for middle in middles]
+    answers = sorted(((code.reshape(-1).astype(float) + 128) / 256).tolist() for code in codes)
+    scores = sorted(np.exp(row - np.logaddexp.reduce(row)).tolist() for row in windows.logits.astype(float))
+    assert np.allclose(answers, scores, atol=0.02)
+    assert read_memory(bundle) is not None
+
+
 def test_calibration_is_of_the_training_split_and_seeded(motion_run):
     windows = calibration_windows(motion_run)
     assert windows.shape == (128, WINDOW, 60, 60, 3)
@@ -184,11 +203,12 @@ def test_command_refuses_a_drop_and_leaves_the_old_bundle(rgb_run, tmp_path):
 def test_command_converts_and_replaces_the_old_bundle(rgb_run, tmp_path):
     out = tmp_path / "fight.edgehar"
     out.write_bytes(b"the old bundle")
-    done = run_command("edgehar-convert", rgb_run.path, "--out", out, "--max-drop", 100)
+    done = run_command("edgehar-convert", rgb_run.path, "--out", out, "--max-drop", 100, "--no-remember")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     for said in ("encoder.tflite", "4 CONV_2D", "4 validation clips: top-1 float 100.0%", "wrote "):
         assert said in done.stderr
+    assert REMEMBERED_FILE not in ModelBundle.open(out).files
     manifest = ModelBundle.open(out).manifest
     assert manifest.quantization.input.zero_point == -128
     assert manifest.provenance.parity.int8_top1 < 1

@@ -183,9 +183,22 @@ def test_only_bundles_with_looks_need_a_newer_edgehar(bundle):
         bundle.manifest, input=msgspec.structs.replace(bundle.manifest.input, stabilize=True)
     )
     assert least_schema_version(steady) == 4
-    assert "stabilize" not in json.loads(manifest_json(bundle.manifest))["input"]
+    lit = msgspec.structs.replace(
+        bundle.manifest, input=msgspec.structs.replace(bundle.manifest.input, steady_light=True)
+    )
+    assert least_schema_version(lit) == 5
+    assert not {"stabilize", "steady_light"} & json.loads(manifest_json(bundle.manifest))["input"].keys()
     later = msgspec.structs.replace(plain, temporal=msgspec.structs.replace(plain.temporal, lead_in=2))
     assert least_schema_version(later) == 3
+
+
+def test_bundles_made_before_steady_light_are_as_they_were():
+    for name in ("fight", "fall", "interactions"):
+        shipped = ModelBundle.open(name)
+        assert not shipped.manifest.input.steady_light
+        assert "steady_light" not in json.loads(manifest_json(shipped.manifest))["input"]
+        with shipped.make_resizer() as resizer:
+            assert not getattr(resizer, "steady_light", False)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +214,8 @@ def test_only_bundles_with_looks_need_a_newer_edgehar(bundle):
         ("input", {"stabilize": True, "looks": None, "crop_side": None}, "stabilize needs looks"),
         ("input", {"stabilize": True, "crop": "letterbox"}, "stabilize needs crop stretch or center"),
         ("input", {"stabilize": 1}, r"\$.input.stabilize"),
+        ("input", {"steady_light": True, "looks": None, "crop_side": None}, "steady_light needs looks"),
+        ("input", {"steady_light": 1}, r"\$.input.steady_light"),
         ("temporal", {"lead_in": -1}, r"\$.temporal.lead_in"),
     ],
 )

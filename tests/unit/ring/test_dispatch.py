@@ -25,9 +25,13 @@ EXPECTED = {
     "greys_of_levels",
     "motion_grey",
     "looks_cells",
+    "looks_mask",
     "looks_place",
     "sum_up",
     "nearest",
+    "sum_blocks",
+    "is_enough",
+    "multiply",
 }
 
 
@@ -44,7 +48,7 @@ def digests() -> dict[str, str]:
                 with Resizer(60, 53, **options) as resizer:
                     made = b"".join(resizer.resize(frame).tobytes() for frame in frames)
                 found[f"{layout.name} {width}x{height} {name}"] = hashlib.sha256(made).hexdigest()
-            with LookResizer(40, 36, stabilize=True) as looks:
+            with LookResizer(40, 36, stabilize=True, steady_light=True) as looks:
                 made = b"".join(looks.resize(frame).tobytes() for frame in frames)
             found[f"{layout.name} {width}x{height} looks"] = hashlib.sha256(made).hexdigest()
     ground = np.kron(np.random.default_rng(0).integers(0, 256, (32, 42), np.uint8), np.ones((8, 8), np.uint8))
@@ -54,7 +58,15 @@ def digests() -> dict[str, str]:
             picture = np.repeat(ground[13 - down :, 13 - right :][:230, :300, None], 3, axis=2)
             found[f"moved {right} {down}"] = hashlib.sha256(looks.resize(picture).tobytes()).hexdigest()
             moves.append(looks.shake)
-    return {**found, "moves": json.dumps(moves)}
+    gains = []
+    with LookResizer(40, 36, steady_light=True) as looks:
+        looks.set_mask(np.repeat([[255, 0]], (300, 20), axis=1).repeat(240, axis=0).astype(np.uint8))
+        for gain in (1.0, 0.8, 1.3, 1.0):
+            picture = np.repeat((ground[:, :, None] * gain).clip(0, 255).astype(np.uint8), 3, axis=2)
+            found[f"lit {gain} {len(gains)}"] = hashlib.sha256(looks.resize(picture).tobytes()).hexdigest()
+            gains.append(looks.gain)
+    assert all(gain != 1 for gain in gains[1:3])
+    return {**found, "moves": json.dumps(moves), "gains": json.dumps(gains)}
 
 
 @pytest.mark.skipif(

@@ -189,4 +189,4 @@ def test_a_reset_forgets_the_reference() -> None:
 def test_letterbox_is_refused() -> None:
     with pytest.raises(ValueError, match="stabilize needs crop 'stretch' or 'center'"):
         LookResizer(24, 20, crop="letterbox", stabilize=True)
-    assert repr(LookResizer(24, 20, stabilize=True)).endswith("stabilize=True)")
+    assert repr(LookResizer(24, 20, stabilize=True)).endswith("stabilize=True, steady_light=False)")

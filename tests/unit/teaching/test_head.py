@@ -33,7 +33,7 @@ def network(request):
 
 def test_the_probe_pools_features_over_time(network):
     windows, seam = random_windows(network), network.bundle.manifest.quantization.seam
-    _, pooled = Probe(network).run(windows)
+    _, pooled = Probe.of(network.bundle).run(windows)
     real = (windows.astype(np.float32) - seam.zero_point) * np.float32(seam.scale)
     expected = np.concatenate([real.mean(axis=1), real.max(axis=1), real.std(axis=1)], axis=1)
     assert pooled == pytest.approx(expected, abs=1e-4)
@@ -55,7 +55,7 @@ def test_a_correction_is_computed_as_in_numpy(network, nearness, new):
     rng = np.random.default_rng(1)
     labels = len(network.bundle.manifest.labels) + new
     windows = random_windows(network)
-    old, pooled = Probe(network).run(windows)
+    old, pooled = Probe.of(network.bundle).run(windows)
     gate = everywhere(pooled.shape[1])
     if nearness != "everywhere":
         scale = rng.uniform(0.005, 0.02, pooled.shape[1]).astype(np.float32)

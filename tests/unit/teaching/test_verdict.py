@@ -6,7 +6,8 @@ import pytest
 from edgehar.model.manifest import Decision
 from edgehar.teaching.head import Correction, everywhere
 from edgehar.teaching.lesson import Method
-from edgehar.teaching.teach import LabelResult, OrdinaryResult, Verdict, _judge_ordinary
+from edgehar.teaching.teach import _judge_ordinary
+from edgehar.teaching.verdict import LabelResult, OrdinaryResult, Verdict
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="version of the model of this name; a higher one replaces a lower one (default: 1)",
     )
+    parser.add_argument(
+        "--no-remember",
+        dest="remember",
+        action="store_false",
+        help="keep no numbers of training windows in the bundle; edgehar teach then cannot measure what is forgotten",
+    )
     _add_foreign(parser.add_argument_group("a network that was trained elsewhere, instead of RUN"))
     return parser
 
@@ -181,6 +187,7 @@ def _convert(args: argparse.Namespace) -> int:
         decision=parse_rules(args.decision, Decision(threshold=args.threshold or 0.0, background=args.background)),
         temperature=args.temperature,
         version=args.model_version,
+        remember=args.remember,
     )
     with tempfile.TemporaryDirectory(prefix="edgehar-convert-") as folder:
         conversion = convert_run(_source(args, Path(folder)), args.out, options)

@@ -108,7 +108,12 @@ class Preprocessor:
                 self._resizer = Resizer(height, width, 3, "int8", *values, motion=shape.motion)
             else:
                 self._resizer = LookResizer(
-                    height, width, *values, crop_side=shape.crop_side, stabilize=shape.stabilize
+                    height,
+                    width,
+                    *values,
+                    crop_side=shape.crop_side,
+                    stabilize=shape.stabilize,
+                    steady_light=shape.steady_light,
                 )
         self._resizer.reset()
         out = np.empty((len(frames), *self._shape.shape), np.int8)

@@ -25,8 +25,8 @@ PARTS_FILE = "parts.json"
 # Settings that must be equal in all parts; each encoder scales colors in its own way.
 SAME = (
     "labels", "protocol", "fold", "split.seed", "data.crop", "network.input", "network.motion_range", "network.flow",
-    "network.looks", "network.crop_side", "network.stabilize", "network.size", "network.window", "network.rate_hz",
-    "network.sampling", "network.frame_order",
+    "network.looks", "network.crop_side", "network.stabilize", "network.steady_light", "network.size", "network.window",
+    "network.rate_hz", "network.sampling", "network.frame_order",
 )  # fmt: skip
 
 

@@ -73,6 +73,11 @@ def _check_looks(settings: NetworkSettings, home: Any) -> None:
                 "--stabilize moves a picture of 320x240, of which only --looks whole+crop is made; use that, or "
                 "leave it out"
             )
+        if settings.steady_light:
+            raise ConfigError(
+                "--steady-light changes a picture of 320x240, of which only --looks whole+crop is made; use that, or "
+                "leave it out"
+            )
         return
     if not getattr(home, "TWO_LOOKS", False):
         raise ConfigError(f"{settings.model} takes the whole frame alone; use --looks whole, or --model mobile")

@@ -29,6 +29,14 @@ STABILIZED_LIMITS = (
     "It sees only change: still objects are invisible, and flicker and switched lights look like motion. So does a "
     "camera that turns, zooms, or shakes by more than 23 pixels of the 320x240 picture."
 )
+LIT_LIMITS = (
+    "It sees only change: camera shake and light that changes in a part of the picture look like motion, and still "
+    "objects are invisible."
+)
+STEADY_LIMITS = (
+    "It sees only change: still objects are invisible, and light that changes in a part of the picture looks like "
+    "motion. So does a camera that turns, zooms, or shakes by more than 23 pixels of the 320x240 picture."
+)
 HEAD_TEXT = {
     "unrolled": "every TFLite file in this bundle is int8",
     "fused": "every TFLite file in this bundle is int8, and the state of its LSTM is reset before each window",
@@ -204,10 +212,12 @@ def _looks(shape: Input) -> str:
         f" Before both are made, a {width}x{height} picture that the shake of the camera has moved is moved back, by "
         "up to 23 pixels."
     )
-    return (
+    lit = " Before both are made, changes of light in the whole picture are removed by a gain of 1/2 to 2."
+    second = (
         f" A second picture of {shape.width}x{shape.height} is made of the {side}x{side} pixels of a {width}x{height} "
         "picture in which most has moved within the last second. Both go through the same encoder."
-    ) + (steady if shape.stabilize else "")
+    )
+    return second + (lit if shape.steady_light else "") + (steady if shape.stabilize else "")
 
 
 def _size(manifest: Manifest, facts: CardFacts) -> str:
@@ -222,10 +232,16 @@ def _size(manifest: Manifest, facts: CardFacts) -> str:
     return "\n".join(["## Size and cost", "", *table, "", cost])
 
 
+def _input_limits(shape: Input) -> str:
+    if shape.stabilize:
+        return STEADY_LIMITS if shape.steady_light else STABILIZED_LIMITS
+    return LIT_LIMITS if shape.steady_light else INPUT_LIMITS[shape.motion]
+
+
 def _limits(manifest: Manifest) -> str:
     shape = manifest.input
     limits = [
-        STABILIZED_LIMITS if shape.stabilize else INPUT_LIMITS[shape.motion],
+        _input_limits(shape),
         f"Small, distant or hidden people are lost in the {shape.width}x{shape.height} pixels.",
         "The training data has few views, people and lighting conditions: measure the accuracy on your own video.",
         "Scores are not calibrated probabilities."

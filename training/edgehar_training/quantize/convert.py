@@ -25,6 +25,7 @@ from edgehar.model.manifest import (
     least_schema_version,
 )
 from edgehar.model.merge import merge, with_associated_files
+from edgehar.model.remembered import REMEMBERED_FILE
 from edgehar_training.data.datasets import describe_data
 from edgehar_training.quantize import step
 from edgehar_training.quantize.calibration import calibration_windows
@@ -36,6 +37,7 @@ from edgehar_training.quantize.options import DEFAULT, ConvertOptions
 from edgehar_training.quantize.parity import Comparison, compare, score_int8
 from edgehar_training.quantize.provenance import commit, evaluation_accuracy, run_accuracy, tools
 from edgehar_training.quantize.qat import reference_network
+from edgehar_training.quantize.remember import remembered
 from edgehar_training.quantize.stages import chosen_stage, read_ranges
 from edgehar_training.quantize.steps import REAL_ONLY
 from edgehar_training.quantize.temperature import tempered, tempered_ranges
@@ -128,7 +130,9 @@ def convert_run(
     manifest = replace(manifest, schema_version=least_schema_version(manifest))
     files = network.files(manifest)
     text = model_card(manifest, _facts(run, network.model, files, comparison, options.notes))
-    manifest = write_bundle(out, manifest, {**files, "MODEL_CARD.md": text.encode()})
+    memory = remembered(run, network.int8, options.decision.background) if options.remember else None
+    others = {"MODEL_CARD.md": text.encode(), **({} if memory is None else {REMEMBERED_FILE: memory})}
+    manifest = write_bundle(out, manifest, {**files, **others})
     return Conversion(out, manifest, files, comparison, time.monotonic() - started_s)
 
 

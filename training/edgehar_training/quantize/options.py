@@ -38,6 +38,7 @@ class ConvertOptions:
         head: kind of head, see `heads`; None takes the kind in the settings of the run.
         decision: default threshold and background labels.
         version: of the model of this name, 1 or more.
+        remember: keep numbers of training windows, from which `edgehar teach` measures what a new head forgets.
         temperature: divides the logits, inside the weights, so that scores are calibrated.
     """
 
@@ -53,6 +54,7 @@ class ConvertOptions:
     decision: Decision = dataclasses.field(default_factory=Decision)
     temperature: float = 1.0
     version: int = 1
+    remember: bool = True
 
     def hop_of(self, config: RunConfig) -> int:
         """Return the number of frames between answers."""

@@ -89,6 +89,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             looks=("whole", "crop") if self.network.two_looks else None,
             crop_side=self.network.crop_side if self.network.two_looks else None,
             stabilize=self.network.stabilize,
+            steady_light=self.network.steady_light,
         )
 
     @property

@@ -67,6 +67,10 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             description="Remove the motion of the whole picture, as of a camera that shakes (for --looks whole+crop)."
         ),
     ] = False
+    steady_light: Annotated[
+        bool,
+        Meta(description="Remove changes of light, as of flickering lamps (for --looks whole+crop)."),
+    ] = False
     scaling: Annotated[
         Literal["unit", "mean", "imagenet"],
         Meta(

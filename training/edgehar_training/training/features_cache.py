@@ -130,6 +130,8 @@ class FeaturesCache:
             identity.append(network.crop_side)
         if network.stabilize:
             identity.append("stabilize-2")
+        if network.steady_light:
+            identity.append("steady-light-1")
         if "flow" in network.input:
             # Flow may come from a folder of pictures, so only its content identifies it.
             identity.append(hashlib.sha256(self._run.stream(clip).tobytes()).hexdigest())

@@ -73,11 +73,11 @@ def test_another_process_fills_the_same_cache(tmp_path, video):
     assert cache.has(clips[0])
 
 
-@pytest.mark.parametrize("stabilize", [False, True])
-def test_training_sees_what_the_device_sees(tmp_path, bundle, video, stabilize):
-    run = run_of(tmp_path, network=msgspec.structs.replace(TWO, stabilize=stabilize))
-    if stabilize:
-        bundle = ModelBundle.open(write_tiny_looks_bundle(tmp_path / "steady.edgehar", stabilize=True))
+@pytest.mark.parametrize("options", [{}, {"stabilize": True}, {"stabilize": True, "steady_light": True}])
+def test_training_sees_what_the_device_sees(tmp_path, bundle, video, options):
+    run = run_of(tmp_path, network=msgspec.structs.replace(TWO, **options))
+    if options:
+        bundle = ModelBundle.open(write_tiny_looks_bundle(tmp_path / "steady.edgehar", **options))
     assert run.config.frame == bundle.manifest.input
     first, stream = run.stream(clip_of(video)), run.stream(clip_of(video))
     np.testing.assert_array_equal(first, stream)
@@ -141,6 +141,8 @@ def test_settings_that_do_not_fit_two_looks_are_refused(changes, says):
 def test_stabilizing_needs_two_looks_and_a_picture_without_borders(tmp_path):
     with pytest.raises(ConfigError, match=r"--stabilize moves a picture of 320x240.*--looks whole.crop"):
         models.check(NetworkSettings(model="mobile", size=64, stabilize=True))
+    with pytest.raises(ConfigError, match=r"--steady-light changes a picture of 320x240.*--looks whole.crop"):
+        models.check(NetworkSettings(model="mobile", size=64, steady_light=True))
     network = NetworkSettings(model="mobile", size=64, looks="whole+crop", stabilize=True)
     config = RunConfig(network=network, data=DataSettings(crop="letterbox"))
     with pytest.raises(ConfigError, match="borders of --crop letterbox stand still"):
