@@ -19,7 +19,7 @@ cd "$work/tree"
 "${PYTHON:-python3}" -m venv "$work/venv"
 bin="$work/venv/bin"
 "$bin/pip" install -q --disable-pip-version-check 'setuptools>=77' 'Cython>=3.1' 'numpy>=1.26' 'pytest>=8.2' \
-    'pytest-timeout>=2.3' 'hypothesis>=6.100'
+    'pytest-timeout>=2.3' 'hypothesis>=6.100' .
 
 builds=baseline
 if grep -qw avx2 /proc/cpuinfo; then
