@@ -33,6 +33,7 @@ _FILE_WAIT_S = 10.0
 _PACKET_BYTES = 300
 # Parameter sets are searched in the first bytes of a key frame.
 _PARAMETER_BYTES = 1024
+_START_CODES = (b"\x00\x00\x01", b"\x00\x00\x00\x01")
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"}
 
 
@@ -269,15 +270,19 @@ class Feed:
         """Use `PacketRing.begin`."""
         self._ring, self._live, self._waits = ring, live, waits
         self._stream: Any = stream
+        # MP4 and its family store lengths in place of start codes (avcC and hvcC, ISO/IEC 14496-15).
+        self._has_start_codes = bytes(stream.codec_context.extradata or b"")[:1] != b"\x01"
         self._parameters: bytes | None = None
         self._last_dts: int | None = None
         self.segment = self._new_segment()
 
     def packet(self, packet: Packet[VideoStream]) -> None:
-        """Keep a packet. Packets before the first key frame are skipped."""
+        """Keep a packet. Packets before the first key frame, and packets without a picture, are skipped."""
         if self._stream is None or packet.size == 0:
             return
         data, is_key = bytes(packet), packet.is_keyframe
+        if self._has_start_codes and not has_picture(data, self.segment.codec):
+            return
         if is_key and self.segment.header is not None and self._is_other_stream(packet, data):
             self.segment = self._new_segment()
         segment = self.segment
@@ -352,7 +357,7 @@ def parameter_sets(data: bytes, codec: str) -> bytes | None:
     Two key frames with equal sets belong to the same stream: same codec, profile and picture size.
     """
     head = data[:_PARAMETER_BYTES]
-    if not head.startswith((b"\x00\x00\x01", b"\x00\x00\x00\x01")):
+    if not head.startswith(_START_CODES):
         return None
     units = [unit.rstrip(b"\x00") for unit in head.split(b"\x00\x00\x01")]
     if codec == "hevc":
@@ -360,3 +365,16 @@ def parameter_sets(data: bytes, codec: str) -> bytes | None:
     else:
         sets = [unit for unit in units if unit and unit[0] & 0x1F in (7, 8)]  # SPS, PPS
     return b"\x00".join(sets) or None
+
+
+def has_picture(data: bytes, codec: str) -> bool:
+    """Return whether an H.264 or H.265 packet with start codes holds a part of a picture. Long ones do, without a look.
+
+    When a connection ends, what comes before a picture may come without it.
+    """
+    if len(data) > _PARAMETER_BYTES or not data.startswith(_START_CODES):
+        return True
+    kinds = [unit[0] for unit in data.split(b"\x00\x00\x01")[1:] if unit]
+    if codec == "hevc":
+        return any(kind >> 1 & 0x3F < 32 for kind in kinds)
+    return any(1 <= kind & 0x1F <= 5 for kind in kinds)

@@ -126,6 +126,34 @@ def test_it_starts_with_a_key_frame_when_the_stream_does_not(tmp_path, ring):
     assert len(held(ring)) == 35
 
 
+@pytest.mark.parametrize(("codec", "delimiter"), [("libx264", "0930"), ("libx265", "460150")])
+def test_a_packet_without_a_picture_is_not_kept(tmp_path, ring, codec, delimiter):
+    """A camera that is unplugged may leave an access unit delimiter alone."""
+    with av.open(str(encode(tmp_path / "a.ts", 30, codec=codec, gop=10))) as file:
+        feed = ring.begin(file.streams.video[0], live=True)
+        packets = [packet for packet in file.demux(video=0) if packet.size]
+        for packet in packets:
+            feed.packet(packet)
+        rest = av.Packet(bytes.fromhex("000001" + delimiter))
+        rest.pts = rest.dts = packets[-1].pts + 3600
+        rest.time_base = packets[-1].time_base
+        feed.packet(rest)
+    assert len(held(ring)) == 30
+
+
+def test_a_length_that_looks_like_a_start_code_is_none(tmp_path, ring):
+    with av.open(str(encode(tmp_path / "a.mp4", 30))) as file:
+        feed = ring.begin(file.streams.video[0], live=True)
+        for number, packet in enumerate(file.demux(video=0)):
+            if packet.size:
+                unit = bytes(packet)[4:].ljust(0x106 + number, b"\0")
+                long = av.Packet(len(unit).to_bytes(4, "big") + unit)
+                long.pts, long.dts, long.time_base = packet.pts, packet.dts, packet.time_base
+                long.is_keyframe = packet.is_keyframe
+                feed.packet(long)
+    assert len(held(ring)) == 30
+
+
 def test_a_change_of_size_within_a_stream_begins_another_segment(tmp_path, ring):
     small = encode(tmp_path / "a.ts", 25).read_bytes()
     large = encode(tmp_path / "b.ts", 25, height=128).read_bytes()
