@@ -128,7 +128,7 @@ def test_the_gil_is_released_while_a_frame_is_shrunk() -> None:
     ticking = threading.Thread(target=tick)
     ticking.start()
     # On a busy machine the other thread may get no processor during a push.
-    seen = any(seen_within_a_push() for _ in range(100))
+    seen = any(seen_within_a_push() for _ in range(1000))
     done.set()
     ticking.join()
     assert seen
