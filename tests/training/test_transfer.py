@@ -108,7 +108,8 @@ def test_a_bundle_is_turned_back_into_float32():
                 answers.append((list(answer.scores.values())[::-1], model.predict(real[None], verbose=0)[0]))
     int8, real = np.array(answers).swapaxes(0, 1)
     assert len(int8) == 21
-    np.testing.assert_allclose(real, int8, atol=0.06)
+    # Rounding moves the scores of noise, which lie between two labels. Weights or labels in another order move all.
+    np.testing.assert_allclose(real, int8, atol=0.1)
 
 
 def test_a_bundle_of_another_network_is_refused():
