@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 AXE = Path.home() / ".local/share/edgehar-tests/node_modules/axe-core/axe.min.js"
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+# Against a hang: what a page shows within a second takes longer on a busy machine.
+PATIENCE_S = 60
 
 
 @contextlib.contextmanager
@@ -34,7 +37,7 @@ class Window:
     def __init__(self, browser, port, **options):
         options = {"viewport": DESKTOP, "locale": "en-US", "timezone_id": "Europe/Berlin", **options}
         self._context = browser.new_context(**options)
-        self._context.set_default_timeout(60_000)
+        self._context.set_default_timeout(PATIENCE_S * 1000)
         self.page = self._context.new_page()
         self.url = f"http://127.0.0.1:{port}/"
         self.errors = []
@@ -48,7 +51,9 @@ class Window:
     def until(self, wanted):
         """Wait until a function, or an expression of JavaScript, is true."""
         # Playwright's own way evaluates text in the page, which its policy forbids.
+        end_s = time.monotonic() + PATIENCE_S
         while not (wanted() if callable(wanted) else self.page.evaluate(wanted)):
+            assert time.monotonic() < end_s, f"never became true: {wanted}"
             self.page.wait_for_timeout(20)
 
     def violations(self):

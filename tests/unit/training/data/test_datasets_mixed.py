@@ -68,6 +68,12 @@ def test_clips_of_a_label_get_its_weight(folder):
     assert [(clip.label, clip.weight) for clip in load_mixed(path)] == [("a", 1.0), ("b", 0.25), ("b", 0.25)]
 
 
+def test_clips_of_a_source_may_be_for_learning_only(folder):
+    rest = 'dataset = "files"\nlabel = "walk"\nnamespace = "set"\nlearn_only = true\n'
+    path = table(folder, f'[[source]]\nfolder = "set"\n[[source]]\nfolder = "more"\n{rest}')
+    assert [clip.learn_only for clip in load_mixed(path)] == [False, False, False, True, True]
+
+
 def test_groups_that_are_one_get_one_name(folder):
     path = table(folder, 'same = [["set:p1", "set:p2"], ["set:p2", "hall:3"]]\n[[source]]\nfolder = "set"\n')
     assert {clip.group for clip in load_mixed(path)} == {"set:p1"}

@@ -1,5 +1,6 @@
 """Splits never share a group, keep all classes, and survive being written down."""
 
+import dataclasses
 import os
 
 import pytest
@@ -14,6 +15,7 @@ from edgehar_training.data.datasets.splits import (
     Split,
     check_disjoint,
     describe_split,
+    inner_splits,
     make_splits,
     read_splits,
     write_splits,
@@ -47,6 +49,32 @@ def test_no_group_is_in_two_parts_and_every_clip_is_tested_once(groups, seed, fo
         assert split.test
     if folds:
         assert sorted(i for split in splits for i in split.test) == list(range(len(clips)))
+
+
+@settings(max_examples=30)
+@given(groups=st.integers(9, 20), seed=st.integers(0, 100), folds=st.sampled_from([None, 3, "groups"]))
+def test_clips_for_learning_are_never_scored_and_change_no_fold(groups, seed, folds):
+    scored = make_clips(groups)
+    # Copies of all clips, and clips of a camera that nothing else is of.
+    copies = [dataclasses.replace(clip, path=f"copy of {clip.path}", learn_only=True) for clip in scored]
+    clips = [*copies, *scored, Clip("far.mp4", "calm", "elsewhere", learn_only=True)]
+    options = {"seed": seed, "folds": groups if folds == "groups" else folds}
+    for split, plain in zip(make_splits(clips, **options), make_splits(scored, **options), strict=True):
+        assert [[clips[i] for i in part] for part in (split.val, split.test)] == [
+            [scored[i] for i in part] for part in (plain.val, plain.test)
+        ]
+        learned = {clips[i].path for i in split.train}
+        plain_names = {scored[i].path for i in plain.train}
+        assert learned == plain_names | {f"copy of {name}" for name in plain_names} | {"far.mp4"}
+
+
+def test_inner_folds_score_no_clip_that_is_for_learning():
+    scored = make_clips(9)
+    copies = [dataclasses.replace(clip, path=f"copy of {clip.path}", learn_only=True) for clip in scored]
+    plain = inner_splits(scored, random=False, folds=3, seed=1)
+    for split, fold in zip(inner_splits([*scored, *copies], random=False, folds=3, seed=1), plain, strict=True):
+        assert split.val == fold.val
+        assert len(split.train) == 2 * len(fold.train)
 
 
 def test_as_many_folds_as_groups_leave_exactly_one_out():

@@ -24,6 +24,7 @@ class Clip:
         official: the part of the clip in each split that the data set defines: "train", "val", "test", or "" for none.
             Empty if the data set defines no splits.
         weight: how much the clip counts in a closed-form training, compared with others of its label.
+        learn_only: the clip is in no validation or test part, and is learned from where its group is in neither.
     """
 
     path: str
@@ -34,6 +35,7 @@ class Clip:
     fold: int | None = None
     official: tuple[str, ...] = ()
     weight: float = 1.0
+    learn_only: bool = False
 
 
 def labels_of(clips: list[Clip]) -> list[str]:

@@ -17,7 +17,8 @@
 
 Clips that `leave_out` names (`<label>/<clip>`) are left out. A source of recordings may also name another table of
 `events`, and `window_s` (see `recordings.load_recordings`). `weights` says how much the clips of a label count in a
-closed-form training; the others count 1.
+closed-form training; the others count 1. The clips of a source with `learn_only = true` test nothing. Changed copies of
+other clips belong in the namespace of those, so that no network is tested on what it has learned a copy of.
 
 Groups are named `NAMESPACE:GROUP`; a group with a colon in its name has a namespace already.
 """
@@ -55,6 +56,7 @@ class _Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     window_s: Annotated[float, Meta(ge=0)] = 0.0
     leave_out: list[str] = []
     weights: dict[str, Annotated[float, Meta(gt=0)]] = {}
+    learn_only: bool = False
 
 
 class _Mixture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,7 +103,8 @@ def _clips_of(table: Path, source: _Source) -> list[Clip]:
         group = clip.group if ":" in clip.group else f"{namespace}:{clip.group}"
         if label is not None:
             weight = source.weights.get(label, 1.0)
-            clips.append(Clip(clip.path, label, group, clip.start_s, clip.end_s, weight=weight))
+            span = clip.start_s, clip.end_s
+            clips.append(Clip(clip.path, label, group, *span, weight=weight, learn_only=source.learn_only))
     if strange := set(source.weights) - {clip.label for clip in clips}:
         raise DatasetError(f"{table}: weights names {sorted(strange)[0]!r}, and no clip of {folder} has that label")
     if not clips:

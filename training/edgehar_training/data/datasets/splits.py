@@ -88,7 +88,7 @@ def make_splits(
     share. `official` is the split of the data set; if it has no validation part, groups of its training part become
     one. Parts are stratified by label. `folds` equal to the number of groups is exact leave-one-group-out.
     scikit-learn's `StratifiedGroupKFold` deals the groups; the validation part is taken from the training part in the
-    same way.
+    same way. Clips that are `learn_only` do not change how the others are dealt.
 
     Args:
         clips: the clips.
@@ -114,15 +114,15 @@ def make_splits(
         return _official(clips, dataset, folds, seed, test_fraction, val_fraction)
     labels = np.array([clip.label for clip in clips])
     groups = np.array([clip.group if protocol == "group" else str(i) for i, clip in enumerate(clips)])
-    everything = np.arange(len(clips))
+    dealt = _dealt(clips)
     splits = []
-    for rest, test in _outer(everything, labels, groups, folds, seed, test_fraction):
-        share = val_fraction * len(clips) / len(rest)
+    for rest, test in _outer(dealt, labels, groups, folds, seed, test_fraction):
+        share = val_fraction * len(dealt) / len(rest)
         train, val = _hold_out(rest, labels, groups, share, seed, what="validation")
-        splits.append(Split(sorted(train.tolist()), sorted(val.tolist()), sorted(test.tolist())))
-    for split in splits:
+        split = Split(sorted(train.tolist()), sorted(val.tolist()), sorted(test.tolist()))
         check_disjoint(split, groups.tolist())
-        _check_classes(split, labels.tolist())
+        splits.append(_with_learn_only(split, clips))
+        _check_classes(splits[-1], labels.tolist())
     return splits
 
 
@@ -141,11 +141,23 @@ def inner_splits(clips: Sequence[Clip], *, random: bool, folds: int, seed: int) 
     labels = np.array([clip.label for clip in clips])
     groups = np.array([str(i) if random else clip.group for i, clip in enumerate(clips)])
     splits = []
-    for train, val in _outer(np.arange(len(clips)), labels, groups, folds, seed, 0.0):
-        splits.append(Split(sorted(train.tolist()), sorted(val.tolist()), []))
-        check_disjoint(splits[-1], groups.tolist())
+    for train, val in _outer(_dealt(clips), labels, groups, folds, seed, 0.0):
+        split = Split(sorted(train.tolist()), sorted(val.tolist()), [])
+        check_disjoint(split, groups.tolist())
+        splits.append(_with_learn_only(split, clips))
         _check_classes(splits[-1], labels.tolist())
     return splits
+
+
+def _dealt(clips: Sequence[Clip]) -> npt.NDArray[np.intp]:
+    return np.array([i for i, clip in enumerate(clips) if not clip.learn_only], np.intp)
+
+
+def _with_learn_only(split: Split, clips: Sequence[Clip]) -> Split:
+    """Add the clips that are learned from only, but those of groups that are scored."""
+    scored = {clips[i].group for i in (*split.val, *split.test)}
+    added = [i for i, clip in enumerate(clips) if clip.learn_only and clip.group not in scored]
+    return Split(sorted([*split.train, *added]), split.val, split.test)
 
 
 def _official(
@@ -226,29 +238,30 @@ def _relative(path: str, root: Path | None) -> str:
 
 
 def _outer(
-    everything: npt.NDArray[np.intp],
+    indices: npt.NDArray[np.intp],
     labels: npt.NDArray[np.str_],
     groups: npt.NDArray[np.str_],
     folds: int | None,
     seed: int,
     test_fraction: float,
 ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    """Yield the indices of the clips to learn from and to test on, for every fold."""
+    """Yield those of `indices` to learn from and to test on, for every fold."""
     if folds is None:
         if test_fraction == 0:
-            yield everything, everything[:0]
+            yield indices, indices[:0]
         else:
-            yield _hold_out(everything, labels, groups, test_fraction, seed, what="test")
+            yield _hold_out(indices, labels, groups, test_fraction, seed, what="test")
         return
-    count = len(set(groups.tolist()))
+    count = len(set(groups[indices].tolist()))
     if folds > count:
         raise DatasetError(f"{folds} folds need as many groups, and there are {count}; ask for fewer folds")
     if folds == count:
         from sklearn.model_selection import LeaveOneGroupOut
 
-        yield from LeaveOneGroupOut().split(everything, labels, groups)
+        for kept, taken in LeaveOneGroupOut().split(indices, labels[indices], groups[indices]):
+            yield indices[kept], indices[taken]
     else:
-        yield from _stratified(everything, labels, groups, folds, seed)
+        yield from _stratified(indices, labels, groups, folds, seed)
 
 
 def _hold_out(

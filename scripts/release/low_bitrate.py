@@ -1,0 +1,68 @@
+"""Copy a folder of clips as a network camera on a slow link would have sent them: H.264 at 150 kbit/s.
+
+    scripts/release/low_bitrate.py DATA/survfight OUT/survfight_150k
+
+The copy has the folders and names of the original and its groups.csv, so that a network can learn from it beside the
+original (`learn_only` in scripts/release/data/fight.toml). Clips that are there already are kept. They are encoded as
+the condition h264 of `edgehar eval --conditions` encodes: constant bit rate, a key frame every two seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+import av
+from av.video.frame import PictureType
+
+from edgehar.files import whole_file
+from edgehar.sources.address import VIDEO_SUFFIXES
+
+BITS_PER_S = 150_000
+KEY_FRAME_EVERY_S = 2.0
+
+
+def copy(source: Path, target: Path) -> None:
+    """Re-encode the pictures of one clip; their times stay."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    bits = str(BITS_PER_S)
+    options = {"preset": "veryfast", "tune": "zerolatency", "maxrate": bits, "bufsize": bits}
+    with whole_file(target) as temporary, av.open(str(source)) as given, av.open(str(temporary), "w", "mp4") as made:
+        video = given.streams.video[0]
+        rate = video.average_rate or 25
+        stream = made.add_stream("libx264", rate=rate, options=options)
+        stream.width, stream.height = video.width // 2 * 2, video.height // 2 * 2
+        stream.pix_fmt, stream.bit_rate, stream.time_base = "yuv420p", BITS_PER_S, video.time_base
+        stream.codec_context.gop_size = max(1, round(KEY_FRAME_EVERY_S * rate))
+        stream.codec_context.thread_count = 1
+        for frame in given.decode(video):
+            picture = frame.reformat(stream.width, stream.height, "yuv420p")
+            picture.pict_type = PictureType.NONE
+            made.mux(stream.encode(picture))
+        made.mux(stream.encode(None))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    args = parser.parse_args()
+    clips = sorted(path for path in args.source.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+    if not clips:
+        print(f"low_bitrate: {args.source} holds no video", file=sys.stderr)
+        return 2
+    for number, clip in enumerate(clips, 1):
+        target = (args.target / clip.relative_to(args.source)).with_suffix(".mp4")
+        if not target.exists():
+            copy(clip, target)
+        if sys.stderr.isatty():
+            print(f"\r{number} of {len(clips)} clips", end="", file=sys.stderr, flush=True)
+    if (args.source / "groups.csv").exists():
+        shutil.copyfile(args.source / "groups.csv", args.target / "groups.csv")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
