@@ -92,7 +92,7 @@ def _answers(udp: socket.socket, wait_s: float) -> Iterator[tuple[bytes, str]]:
 
 
 def _read(answer: bytes, host: str, message_id: str) -> Found | None:
-    """Return the camera of an answer; None if it is no answer to this probe."""
+    """Return the camera of an answer; None if it does not answer this probe."""
     root = parsed(answer)
     if root is None or (find_text(root, _RELATES_TO) or "").strip() != message_id:
         return None

@@ -139,7 +139,7 @@ def _days(folder: Path, head: str, since_s: float) -> Iterator[Answers]:
 
 
 def joined(blocks: Sequence[Block]) -> Answers:
-    """Put blocks together. A block that follows at once, because the one before it was full, is no interruption."""
+    """Put blocks together. A block that follows at once, because the one before it was full, is not an interruption."""
     clocks, begins = [], []
     now_s, ended_s = 0.0, -math.inf
     for block in blocks:

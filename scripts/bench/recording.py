@@ -46,6 +46,8 @@ SHORT_S = 10
 CONFIG = """
 model = "fight"
 [decision]
+evidence_from = 0.0001
+evidence_to = 0.0002
 thresholds = {{ fight = 0.0, noFight = 1.0 }}
 min_duration_s = 86400
 [[camera]]

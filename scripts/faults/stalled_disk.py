@@ -34,6 +34,8 @@ hop = 1
 [[camera]]
 source = "synthetic:all?realtime=1&duration_s=600&rate_hz=25"
 [decision]
+evidence_from = 0.0001
+evidence_to = 0.0002
 threshold = 0.0
 update_every_s = 0.5
 [file]

@@ -108,7 +108,7 @@ def compile_all(target: Target, out: Path) -> bool:
     python = find_python(target.python)
     if python is None:
         return False
-    # Old syntax in parts of packages that are never imported is no failure.
+    # Old syntax in parts of packages that are never imported is not a failure.
     options = ["-qq", "-j0", "--invalidation-mode=unchecked-hash", "-s", str(out), "-p", target.prefix]
     subprocess.run([python, "-m", "compileall", *options, str(out / "lib")], check=False)
     return True

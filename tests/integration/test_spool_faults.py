@@ -101,7 +101,7 @@ def scribble(path, start, length):
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda path: path.write_bytes(b"this is no spool at all" * 1000),
+        lambda path: path.write_bytes(b"this is not a spool" * 1000),
         lambda path: scribble(path, 4096, 40_000),
         lambda path: os.truncate(path, path.stat().st_size - 4096 * 3),
         lambda path: scribble(path, 60, 4),
