@@ -30,6 +30,14 @@ def _state_of_its_own(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
 
 
+@pytest.fixture(autouse=True)
+def _same_scheduling():
+    """A test leaves the thread's scheduling as it was: a real-time process and its children starve all others."""
+    before = os.sched_getscheduler(0)
+    yield
+    assert os.sched_getscheduler(0) == before
+
+
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory):
     """Path of a bundle that tells bright from dark frames: 10 Hz, window 4, hop 2."""

@@ -90,6 +90,7 @@ def gif() -> bytes:
 
 def video(path: Path, codec: str, height: int, width: int, frames: int = 30, **options: str) -> None:
     """Encode black frames of any size."""
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25)
         stream.height, stream.width, stream.pix_fmt, stream.options = height, width, "yuv420p", options
@@ -100,6 +101,8 @@ def video(path: Path, codec: str, height: int, width: int, frames: int = 30, **o
             frame.pts = number
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    # SVT-AV1 makes the thread that opens it a real-time one if that is root's, and all that it starts later.
+    os.sched_setscheduler(0, policy, parameters)
 
 
 def small_mp4() -> bytes:

@@ -1,5 +1,6 @@
 """Small things that many tests need: videos made on the spot, and the real commands run as a user runs them."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -32,7 +33,7 @@ def write_video(path, frames, *, codec="mpeg4", pixel_format="yuv420p", rate_hz=
     """
     frames = list(frames)
     height, width = frames[0].shape[:2] if frames else (48, 64)
-    with av.open(str(path), "w", options=options or {}) as container:
+    with scheduling_kept(), av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=rate_hz)
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         if times_s is not None:
@@ -45,6 +46,19 @@ def write_video(path, frames, *, codec="mpeg4", pixel_format="yuv420p", rate_hz=
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return Path(path)
+
+
+@contextlib.contextmanager
+def scheduling_kept():
+    """Undo a change of the thread's scheduling: SVT-AV1, run by root, makes the thread that opens it a real-time one.
+
+    What such a thread starts later is real-time too, and would leave no processor to other tests.
+    """
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
 
 
 def environment(**changes):
