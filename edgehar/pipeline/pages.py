@@ -84,9 +84,9 @@ class Pages:
         self._log.start()
         self.server.start()
 
-    def close(self) -> None:
-        """Stop serving."""
-        self.server.close()
+    def close(self, timeout_s: float) -> None:
+        """Stop serving, and wait up to `timeout_s` for answers in progress."""
+        self.server.close(timeout_s)
         self._log.stop()
 
     def sink(self) -> BoardSink:

@@ -112,14 +112,16 @@ class Program:
         try:
             self._runner.run()
         finally:
+            # Each of these has a thread that may be waiting for a disk or a network that does not answer.
+            left_s = self._runner.time_left_s
             if self._keeper is not None:
-                self._keeper.close()
+                self._keeper.close(left_s(2.0))
             if self._pages is not None:
-                self._pages.close()
+                self._pages.close(left_s(3.0))
             if self._shared.recorder is not None:
-                self._shared.recorder.close()
+                self._shared.recorder.close(left_s(5.0))
             if self._uploader is not None:
-                self._uploader.close()
+                self._uploader.close(left_s(2.0))
             if self._metrics is not None:
                 self._metrics.close()
             self._monitor.close()

@@ -8,6 +8,7 @@ That thread must never wait for a disk or a network.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -31,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 # Longest wait for a frame, so that a stop is noticed soon.
 _POLL_S = 0.1
+# What ends after a run gets so much time even if the sinks have used it all up: most threads end at once.
+_LEAST_LEFT_S = 0.2
 _ENDED = (StreamState.STOPPED, StreamState.FAILED)
 
 
@@ -92,6 +95,7 @@ class Runner:
         self._wake = threading.Event()
         self._requests: deque[Callable[[], object]] = deque()
         self._inserting = threading.Lock()
+        self._leave_by_s = math.inf
         # Guarded by the lock: records of other threads; None when the run ends.
         self._inserted: list[Record] | None = []
 
@@ -116,6 +120,10 @@ class Runner:
             self._inserted.append(record)
         self._wake.set()
         return True
+
+    def time_left_s(self, most_s: float) -> float:
+        """Return how long what ends after the run may take: `most_s`, or what is left of the time after a stop."""
+        return max(_LEAST_LEFT_S, min(most_s, self._leave_by_s - time.monotonic()))
 
     @property
     def queue_depth(self) -> int:
@@ -289,7 +297,9 @@ class Runner:
         captures_until_s = started_s + self._options.capture_join_s
         for stream in self.streams:
             self._end(stream, last, max(0.0, captures_until_s - time.monotonic()))
-        self._outputs.finish(None if complete else started_s + self._options.stop_deadline_s, self._is_stopping)
+        if not complete:
+            self._leave_by_s = started_s + self._options.stop_deadline_s
+        self._outputs.finish(None if complete else self._leave_by_s, self._is_stopping)
 
     def _raise_failures(self) -> None:
         """Raise the error of a camera or output that failed while the others went on."""

@@ -127,11 +127,7 @@ class Recorder:
                 camera.finish()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
-            _log.warning(
-                "%s: the disk did not take all clips within %.0f s; the next start finishes them",
-                self.folder,
-                timeout_s,
-            )
+            _log.warning("%s: the disk did not take all clips in time; the next start finishes them", self.folder)
 
     def _wake(self) -> None:
         with self._changed:

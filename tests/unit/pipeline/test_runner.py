@@ -212,17 +212,24 @@ def test_a_source_that_hangs_holds_up_no_stop(run):
 
 
 def test_a_sink_that_hangs_holds_up_a_stop_no_longer_than_the_deadline(run, caplog):
-    stuck = StuckSink()
-    run(
-        clip(*[255] * 60),
-        stuck,
-        before=lambda runner: threading.Timer(0.2, runner.stop).start(),
-        records_waiting=2,
-        stop_deadline_s=0.3,
-    )
+    stuck, runners = StuckSink(), []
+
+    def stop_soon(runner):
+        runners.append(runner)
+        threading.Timer(0.2, runner.stop).start()
+
+    run(clip(*[255] * 60), stuck, before=stop_soon, records_waiting=2, stop_deadline_s=0.3)
     assert not stuck.closed
+    # A recorder or an upload that is ended next has no second deadline.
+    assert runners[0].time_left_s(5.0) < 1
     assert any("could not write all results" in record.getMessage() for record in caplog.records)
     stuck.freed.set()
+
+
+def test_what_ends_after_a_complete_run_may_take_its_time(run):
+    runners = []
+    run(clip(*[255] * 6), Collected(), before=runners.append)
+    assert runners[0].time_left_s(5.0) == 5.0
 
 
 def test_each_change_of_state_is_logged_once(run, caplog):
