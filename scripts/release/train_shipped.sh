@@ -21,10 +21,9 @@ cd "$(dirname "$0")/../.."
 }
 export TF_CPP_MIN_LOG_LEVEL=3
 for name in fight interactions fall; do
-    sed "s#\"DATA/#\"$data/#; s#\"OUT/#\"$out/data/#" "scripts/release/data/$name.toml" >"$out/data/$name.toml"
+    sed "s#\"DATA/#\"$data/#" "scripts/release/data/$name.toml" >"$out/data/$name.toml"
 done
 cp scripts/release/data/fall_events.csv "$out/data"
-python3 scripts/release/low_bitrate.py "$data/survfight" "$out/data/survfight_150k"
 
 # learn NAME RUN OPTION...: the head of one model, on all data that its table names.
 learn() {

@@ -1,10 +1,11 @@
 """Copy a folder of clips as a network camera on a slow link would have sent them: H.264 at 150 kbit/s.
 
-    scripts/release/low_bitrate.py DATA/survfight OUT/survfight_150k
+    python scripts/studies/low_bitrate.py DATA/survfight OUT/survfight_150k
 
 The copy has the folders and names of the original and its groups.csv, so that a network can learn from it beside the
-original (`learn_only` in scripts/release/data/fight.toml). Clips that are there already are kept. They are encoded as
-the condition h264 of `edgehar eval --conditions` encodes: constant bit rate, a key frame every two seconds.
+original: as another source of the same `namespace`, with `learn_only = true` (docs/datasets.md). Clips that are there
+already are kept. They are encoded as the condition h264 of `edgehar eval --conditions` encodes: constant bit rate, and
+a key frame every two seconds.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def main() -> int:
     args = parser.parse_args()
     clips = sorted(path for path in args.source.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
     if not clips:
-        print(f"low_bitrate: {args.source} holds no video", file=sys.stderr)
+        print(f"low_bitrate: {args.source} holds no video; give a folder of clips", file=sys.stderr)
         return 2
     for number, clip in enumerate(clips, 1):
         target = (args.target / clip.relative_to(args.source)).with_suffix(".mp4")
