@@ -80,6 +80,8 @@ class Verdict:
     @property
     def problem(self) -> str | None:
         """Why the new head is refused; None if it is better on held-out clips, not louder, and forgets little."""
+        if self.before == self.after == 1:
+            return "the old head already gets all held-out clips right; add clips that it gets wrong"
         if self.after <= self.before:
             shares = f"{self.after:.0%} of held-out clips right, the old one {self.before:.0%}"
             return f"the new head gets {shares}; add clips, or correct wrong labels"

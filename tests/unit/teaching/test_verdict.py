@@ -18,6 +18,8 @@ from edgehar.teaching.verdict import LabelResult, OrdinaryResult, Verdict
         ((5, 8), OrdinaryResult(50, 3, 0), None),
         ((5, 5), OrdinaryResult(), "50% of held-out clips right, the old one 50%"),
         ((5, 4), OrdinaryResult(50, 9, 0), "the old one 50%"),
+        ((10, 10), OrdinaryResult(), "already gets all held-out clips right; add clips"),
+        ((10, 9), OrdinaryResult(), "90% of held-out clips right, the old one 100%"),
         ((5, 8), OrdinaryResult(50, 3, 4), "4 of 50 random moments as an action, the old one 3"),
     ],
 )
