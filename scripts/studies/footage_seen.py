@@ -1,10 +1,11 @@
-"""Recordings as the encoder of a bundle sees them: each is decoded and encoded once, then any head answers.
+"""What the studies of teaching share: recordings as an encoder sees them, bundles of runs, and lessons accepted anyway.
 
-Used by the studies of teaching, which try many heads on the same recordings.
+A recording is decoded and encoded once; any head of the same encoder then answers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import math
@@ -12,12 +13,14 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 
 from edgehar import Classifier, ModelBundle, open_source
 from edgehar.model.bundle import write_bundle
 from edgehar.model.remembered import REMEMBERED_FILE
+from edgehar.teaching.verdict import Verdict
 from edgehar_training.alarms.watching import Watched
 
 if TYPE_CHECKING:
@@ -104,3 +107,12 @@ def converted(run: Path, out: Path, *options: str, memory: bool = True) -> Model
     files = {name: content for name, content in bundle.files.items() if name not in ("labels.txt", REMEMBERED_FILE)}
     write_bundle(bare, bundle.manifest, files)
     return ModelBundle.open(bare)
+
+
+def accepting(*, asked: bool) -> contextlib.AbstractContextManager[Any]:
+    """Within it, if asked, `teach` also writes heads that are not better; it still refuses those that forget much."""
+    return patch.object(Verdict, "problem", property(_forgets)) if asked else contextlib.nullcontext()
+
+
+def _forgets(verdict: Verdict) -> str | None:
+    return "it forgets too much" if any(kept.forgotten for kept in (verdict.kept or {}).values()) else None

@@ -16,7 +16,6 @@ Bundles, and the features of every recording, are kept in DIR and used again.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import itertools
 import json
@@ -26,13 +25,12 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 # The matrices are small: threads of a BLAS library cost more than they save. Read when numpy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from footage_seen import Seen, converted, see
+from footage_seen import Seen, accepting, converted, see
 
 from edgehar.events.poisson import poisson_interval
 from edgehar.model.network import Network
@@ -42,7 +40,7 @@ from edgehar.teaching.inbox import Facts, Inbox
 from edgehar.teaching.labels import ORDINARY, Label, write_label
 from edgehar.teaching.score_log import folder_name
 from edgehar.teaching.teach import teach
-from edgehar.teaching.verdict import NotBetterError, Verdict
+from edgehar.teaching.verdict import NotBetterError
 from edgehar_training.alarms.counting import Incident, tally
 from edgehar_training.alarms.decisions import Rule, alarm_spans
 from edgehar_training.alarms.folds import Share, shares_of
@@ -84,8 +82,8 @@ def main() -> int:
     print(f"{len(runs)} of {len(folders)} folds are finished", file=sys.stderr)
     shares, _ = shares_of(runs, recordings)
     rows = []
-    accepting = patch.object(Verdict, "problem", property(forgets)) if args.accept else contextlib.nullcontext()
-    with accepting, Progress("seeing", sum(len(share.test) for share in shares), unit="recordings") as progress:
+    total = sum(len(share.test) for share in shares)
+    with accepting(asked=args.accept), Progress("seeing", total, unit="recordings") as progress:
         for share in shares:
             rows += judge_fold(share, args.work, progress, memory=not args.no_memory)
             if args.json:
@@ -123,11 +121,6 @@ def judge_fold(share: Share, work: Path, progress: Progress, *, memory: bool) ->
             rows.append(row)
             print(f"{fold} {camera}: {row['problem'] or 'taught'}", file=sys.stderr)
     return rows
-
-
-def forgets(verdict: Verdict) -> str | None:
-    """Return why a head is refused if only what it forgets counts; None if it is not."""
-    return "it forgets too much" if any(kept.forgotten for kept in (verdict.kept or {}).values()) else None
 
 
 def taught(bundle: ModelBundle, own: Sequence[tuple[Recording, Seen]], out: Path) -> dict[str, Any]:
