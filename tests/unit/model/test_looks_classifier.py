@@ -193,7 +193,7 @@ def test_only_bundles_with_looks_need_a_newer_edgehar(bundle):
 
 
 def test_bundles_made_before_steady_light_are_as_they_were():
-    for name in ("fight", "fall", "interactions"):
+    for name in ("fall", "interactions"):
         shipped = ModelBundle.open(name)
         assert not shipped.manifest.input.steady_light
         assert "steady_light" not in json.loads(manifest_json(shipped.manifest))["input"]
