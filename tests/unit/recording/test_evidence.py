@@ -1,5 +1,6 @@
 """What holds when the program is killed, the disk fails or somebody lays hand on the folder."""
 
+import contextlib
 import datetime
 import json
 import os
@@ -221,17 +222,15 @@ def test_a_clip_cut_at_any_byte_plays_up_to_its_last_fragment(tmp_path, folder):
 def whole_copy(folder, copy):
     """Copy `folder` as it is at one moment, while a recorder writes to it."""
     while True:
-        copy.mkdir()
-        # The ledger first: a line is written once its files are on disk, so the copy has the files of each line.
-        if (ledger := folder / "chain.jsonl").exists():
-            shutil.copy(ledger, copy)
-        try:
-            shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(".lock", "chain.jsonl"), dirs_exist_ok=True)
-        except shutil.Error:
-            # A file was renamed after its folder was listed: the copy has it under neither name, as no disk ever has.
-            shutil.rmtree(copy)
-        else:
-            return copy
+        ledger = folder / "chain.jsonl"
+        lines = ledger.read_bytes() if ledger.exists() else b""
+        # A file that is renamed after its folder was listed is in the copy under neither name, as on no disk.
+        with contextlib.suppress(shutil.Error):
+            shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(".lock"))
+            # With a line that was written meanwhile, the copy may hold the line without its files, or the reverse.
+            if lines == (ledger.read_bytes() if ledger.exists() else b""):
+                return copy
+        shutil.rmtree(copy)
 
 
 def test_the_folder_copied_at_random_moments_is_recovered_whole(tmp_path, video):
