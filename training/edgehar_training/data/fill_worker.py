@@ -6,13 +6,15 @@ with one line of JSON. It ends when its input ends.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import logging
+import os
 import signal
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgehar.errors import DatasetError, SourceError
 from edgehar_training.data.datasets import Clip
@@ -38,21 +40,26 @@ class _WarningLog(logging.Handler):
         self.messages.append(record.getMessage())
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Serve until the input ends."""
-    for number in (signal.SIGTERM, signal.SIGALRM):
-        signal.signal(number, lambda *_: sys.exit())
-    sys.unraisablehook = _exit_soon
+    with contextlib.suppress(SystemExit):
+        _serve()
+    # Every file is closed, and a signal that arrives while Python shuts down would print an error.
+    os._exit(0)
+
+
+def _serve() -> None:
     warnings = _WarningLog()
     logging.basicConfig(handlers=[warnings])
     cache = open_cache(decode_json(sys.argv[1], CacheJob))
+    # A signal ends the process at once until it has something to clean up.
+    sys.unraisablehook = _exit_soon
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, lambda *_: sys.exit())
     for line in sys.stdin:
         answer = _answer(cache, Clip(**json.loads(line)))
         print(json.dumps({**answer, "warnings": warnings.messages}), flush=True)
         warnings.messages = []
-    # The process is ending anyway, and an exit during the shutdown of Python would print an error.
-    for number in (signal.SIGTERM, signal.SIGALRM):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _exit_soon(ignored: sys.UnraisableHookArgs) -> None:
