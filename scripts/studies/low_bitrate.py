@@ -2,16 +2,15 @@
 
     python scripts/studies/low_bitrate.py DATA/survfight OUT/survfight_150k
 
-The copy has the folders and names of the original and its groups.csv, so that a network can learn from it beside the
-original: as another source of the same `namespace`, with `learn_only = true` (docs/datasets.md). Clips that are there
-already are kept. They are encoded as the condition h264 of `edgehar eval --conditions` encodes: constant bit rate, and
-a key frame every two seconds.
+The copy has the folders and names of the original, with the suffix .mp4, and its tables (groups.csv, events.csv), so
+that a network can learn from it beside the original: as another source of the same `namespace`, with
+`learn_only = true` (docs/datasets.md). Clips that are there already are kept. They are encoded as the condition h264
+of `edgehar eval --conditions` encodes: constant bit rate, and a key frame every two seconds.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
@@ -26,7 +25,7 @@ KEY_FRAME_EVERY_S = 2.0
 
 
 def copy(source: Path, target: Path) -> None:
-    """Re-encode the pictures of one clip; their times stay."""
+    """Re-encode the pictures of one clip with their times; one that is not later than the one before is left out."""
     target.parent.mkdir(parents=True, exist_ok=True)
     bits = str(BITS_PER_S)
     options = {"preset": "veryfast", "tune": "zerolatency", "maxrate": bits, "bufsize": bits}
@@ -38,7 +37,11 @@ def copy(source: Path, target: Path) -> None:
         stream.pix_fmt, stream.bit_rate, stream.time_base = "yuv420p", BITS_PER_S, video.time_base
         stream.codec_context.gop_size = max(1, round(KEY_FRAME_EVERY_S * rate))
         stream.codec_context.thread_count = 1
+        last = float("-inf")
         for frame in given.decode(video):
+            if frame.pts is None or frame.pts <= last:
+                continue
+            last = frame.pts
             picture = frame.reformat(stream.width, stream.height, "yuv420p")
             picture.pict_type = PictureType.NONE
             made.mux(stream.encode(picture))
@@ -60,8 +63,12 @@ def main() -> int:
             copy(clip, target)
         if sys.stderr.isatty():
             print(f"\r{number} of {len(clips)} clips", end="", file=sys.stderr, flush=True)
-    if (args.source / "groups.csv").exists():
-        shutil.copyfile(args.source / "groups.csv", args.target / "groups.csv")
+    for table in args.source.glob("*.csv"):
+        text = table.read_text()
+        for clip in clips:
+            name = clip.relative_to(args.source)
+            text = text.replace(f"{name},", f"{name.with_suffix('.mp4')},")
+        (args.target / table.name).write_text(text)
     return 0
 
 

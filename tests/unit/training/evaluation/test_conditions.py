@@ -141,8 +141,8 @@ def test_conditions_are_chosen_by_name_with_the_clips_as_recorded():
         chosen(["dark", "fog"])
 
 
-def recoded(pictures, times_s, bits_per_s=150_000):
-    recoder = Recoder(bits_per_s)
+def recoded(pictures, times_s, bits_per_s=150_000, **options):
+    recoder = Recoder(bits_per_s, **options)
     frames = [frame for i, p in enumerate(pictures) for frame in recoder.push(Timed(p, i, times_s[i]))]
     return recoder, frames + recoder.finish()
 
@@ -165,6 +165,22 @@ def test_the_bit_rate_is_held_at_the_clips_own_frame_rate(rate_hz):
     off = np.abs(as_bgr(frames[0]).astype(int) - pictures[0][:240, :320]).mean()
     fine = recoded(pictures, times_s, 50_000_000)[1]
     assert off > 2 * np.abs(as_bgr(fine[0]).astype(int) - pictures[0][:240, :320]).mean()
+
+
+@needs_x264
+@pytest.mark.parametrize("count", [1, 2, 5, 40])
+def test_an_encoder_that_has_run_begins_a_clip_no_coarser_than_it_goes_on(count):
+    scene = textured(240, 640)
+    pictures = [scene[:, 2 * step : 2 * step + 320] for step in range(count)]
+    times_s = np.arange(count) / 20
+    off = {}
+    for running in (False, True):
+        recoder, frames = recoded(pictures, times_s, running=running)
+        assert [(frame.captured_s, frame.sequence) for frame in frames] == list(zip(times_s, range(count), strict=True))
+        assert recoder.bits > 0
+        off[running] = [np.abs(as_bgr(f).astype(int) - p).mean() for f, p in zip(frames, pictures, strict=True)]
+    assert off[True][0] < 0.7 * off[False][0]
+    assert off[True][0] < 1.5 * off[True][-1]
 
 
 @needs_x264

@@ -68,6 +68,7 @@ class Condition:
         change: a frame's picture made into another.
         keeps: whether a frame is there at all; the others keep their times.
         bits_per_s: re-encode the clip as H.264 at this bit rate.
+        running: by an encoder that has run for a while.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Condition:
     change: Callable[[Picture, Place], Picture] | None = None
     keeps: Callable[[Place], bool] | None = None
     bits_per_s: int | None = None
+    running: bool = False
 
 
 def clip_seed(condition: str, clip: str) -> int:
@@ -188,6 +190,9 @@ CONDITIONS: dict[str, Condition] = {
     for condition in (
         RECORDED,
         Condition("h264", f"re-encoded as H.264 at {BITS_PER_S // 1000} kbit/s", bits_per_s=BITS_PER_S),
+        Condition(
+            "h264-running", "the same, by an encoder that has run for a while", bits_per_s=BITS_PER_S, running=True
+        ),
         Condition("jpeg-90", "every frame a JPEG of quality 90", jpeg(90)),
         Condition("jpeg-40", "every frame a JPEG of quality 40", jpeg(40)),
         Condition("half-rate", "every other frame", keeps=every_other),

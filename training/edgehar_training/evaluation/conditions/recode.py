@@ -24,6 +24,8 @@ ENCODER = "libx264"
 FRAMES_TO_KNOW = 9
 RATE_WITHOUT_TIMES_HZ = 25.0
 KEY_FRAME_EVERY_S = 2.0
+# A period of key frames, and the second of the encoder's buffer.
+WARM_UP_S = 3.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,13 +43,15 @@ class Recoder:
 
     Args:
         bits_per_s: the rate.
+        running: the encoder has run for a while, as a camera's has: it encodes the first frames back and forth before
+            the clip. Else the clip begins with a coarse picture, which becomes finer over the first second.
 
     Attributes:
-        bits: bits of all frames so far.
+        bits: bits of all frames of the clip so far.
     """
 
-    def __init__(self, bits_per_s: int) -> None:
-        self.bits, self._bits_per_s = 0, bits_per_s
+    def __init__(self, bits_per_s: int, *, running: bool = False) -> None:
+        self.bits, self._bits_per_s, self._running, self._first = 0, bits_per_s, running, 0
         self._waiting: list[Timed] = []
         self._given: dict[int, Timed] = {}
         self._encoder: av.VideoCodecContext | None = None
@@ -73,6 +77,7 @@ class Recoder:
         for timed in self._waiting:
             if self._encoder is None:
                 self._open(timed.picture)
+                self._warm_up()
             frames += self._encoded(timed)
         self._waiting = []
         return frames
@@ -100,16 +105,31 @@ class Recoder:
         decoder.thread_count = 1
         self._encoder, self._decoder = encoder, decoder
 
+    def _warm_up(self) -> None:
+        """Encode and decode the waiting frames back and forth, so that the first of the clip is next."""
+        assert self._encoder is not None
+        assert self._decoder is not None
+        if not self._running:
+            return
+        turn = len(self._waiting) - 1
+        for before in range(round(WARM_UP_S * self._encoder.framerate), 0, -1):
+            picture = self._waiting[abs((before + turn) % (2 * turn) - turn) if turn else 0].picture
+            for packet in self._encode(picture, self._first):
+                self._decoder.decode(packet)
+            self._first += 1
+
     def _encoded(self, timed: Timed) -> list[Frame]:
+        self._given[self._first + timed.index] = timed
+        return self._decoded(self._encode(timed.picture, self._first + timed.index))
+
+    def _encode(self, picture: Picture, pts: int) -> list[av.Packet[av.VideoStream]]:
         import av
 
         assert self._encoder is not None
-        rows, columns = self._encoder.height, self._encoder.width
-        picture = np.ascontiguousarray(timed.picture[:rows, :columns])
-        frame = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format="yuv420p")
-        frame.pts, frame.time_base = timed.index, self._encoder.time_base
-        self._given[timed.index] = timed
-        return self._decoded(self._encoder.encode(frame))
+        cut = np.ascontiguousarray(picture[: self._encoder.height, : self._encoder.width])
+        frame = av.VideoFrame.from_ndarray(cut, format="bgr24").reformat(format="yuv420p")
+        frame.pts, frame.time_base = pts, self._encoder.time_base
+        return self._encoder.encode(frame)
 
     def _decoded(self, packets: Iterable[av.Packet[av.VideoStream]]) -> list[Frame]:
         assert self._decoder is not None

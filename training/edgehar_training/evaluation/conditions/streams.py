@@ -53,7 +53,8 @@ class ClipStream:
     def __init__(self, condition: Condition, clip: str, networks: Sequence[Network], hop: int) -> None:
         manifest = networks[0].bundle.manifest
         self._condition, self._clip, self._seed = condition, clip, clip_seed(condition.name, clip)
-        self._recoder = None if condition.bits_per_s is None else Recoder(condition.bits_per_s)
+        bits_per_s = condition.bits_per_s
+        self._recoder = None if bits_per_s is None else Recoder(bits_per_s, running=condition.running)
         self._grid = TimeGrid(manifest.temporal.rate_hz)
         shape = manifest.input
         self._resizer = Resizer(*shape.source_size, dtype="uint8", crop=shape.crop)
