@@ -38,10 +38,10 @@ def test_folds_and_seeds_are_pooled_under_every_condition(runs, tmp_path):
     rows = figures["conditions"]
     assert (figures["seeds"], figures["clips"]) == (list(SEEDS), len(SPLIT.test))
     assert rows[0]["condition"] == "as-recorded"
-    assert len(rows) == 14
+    assert len(rows) == 15
     assert all(row["difference"] == pytest.approx(row["top1"] - rows[0]["top1"]) for row in rows[1:])
     assert all(row["condition"] in done.stdout for row in rows)
-    assert "14 conditions: 3 of 3 clips" in done.stderr
+    assert "15 conditions: 3 of 3 clips" in done.stderr
     page = (tmp_path / "out/report.html").read_text()
     assert "<h2>Changed video</h2>" in page
     assert page.count('fill="#bcd4ea"') >= len(rows)
