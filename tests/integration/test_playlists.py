@@ -32,6 +32,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     """Serves a folder. `/moved/` redirects out of it. A key is given to who brings the cookie."""
 
     def do_GET(self):
+        # Before the answer, because the client may be done with that while this thread waits for the processor.
+        self.server.asked.append(self.path)
         requested = self.headers.get("Range", "bytes=0-").removeprefix("bytes=")
         if self.path.startswith("/moved/"):
             self.answer(302, b"", Location=self.path.removeprefix("/moved"))
@@ -54,7 +56,6 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
-        self.server.asked.append(self.path)
 
     def log_message(self, *_):
         pass
