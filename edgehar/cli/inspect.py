@@ -188,6 +188,7 @@ def _write_page(bundle: ModelBundle, args: argparse.Namespace) -> None:
 
 def _summary(manifest: Manifest) -> dict[str, str]:
     from edgehar.events.options import describe
+    from edgehar.model.measured import false_alarms_text, found_text
 
     shape, temporal, decision, origin = manifest.input, manifest.temporal, manifest.decision, manifest.provenance
     parity, seconds = origin.parity, temporal.window / temporal.rate_hz
@@ -209,6 +210,9 @@ def _summary(manifest: Manifest) -> dict[str, str]:
         "int8 parity": f"top-1 {parity.int8_top1:.3f} against float {parity.float_top1:.3f}, "
         f"agreement {parity.agreement:.3f}, {parity.clips} validation clips",
     }
+    if origin.alarms is not None:
+        summary["false alarms"] = f"{false_alarms_text(origin.alarms)}; {origin.alarms.protocol}"
+        summary["found"] = found_text(origin.alarms)
     for number, accuracy in enumerate(origin.accuracy, 1):
         summary[f"accuracy {number}"] = _accuracy(accuracy)
     return summary

@@ -162,6 +162,8 @@ def _span_s(text: str) -> float:
 
 
 def _facts(manifest: Manifest, path: Path) -> dict[str, Any]:
+    import msgspec
+
     accuracies = manifest.provenance.accuracy
     return {
         "name": manifest.name,
@@ -179,10 +181,13 @@ def _facts(manifest: Manifest, path: Path) -> dict[str, Any]:
             {"protocol": one.protocol, "int8_top1": one.int8_top1, "float_top1": one.float_top1, "clips": one.clips}
             for one in accuracies
         ],
+        "alarms": msgspec.to_builtins(manifest.provenance.alarms),
     }
 
 
 def _lines(manifest: Manifest, path: Path) -> Iterator[str]:
+    from edgehar.model.measured import false_alarms_text, found_text
+
     temporal, shape = manifest.temporal, manifest.input
     actions = [label for label in manifest.labels if label not in manifest.decision.background]
     background = ", ".join(manifest.decision.background)
@@ -193,11 +198,14 @@ def _lines(manifest: Manifest, path: Path) -> Iterator[str]:
         f"{temporal.window / temporal.rate_hz:.2g} s"
     )
     yield f"  trained on  {manifest.provenance.dataset}"
+    if (alarms := manifest.provenance.alarms) is not None:
+        yield f"  alarms      false: {false_alarms_text(alarms)}"
+        yield f"              found: {found_text(alarms)}"
     for one in manifest.provenance.accuracy:
         top1, kind = (one.float_top1, "float") if one.int8_top1 is None else (one.int8_top1, "int8")
         low, high = one.interval_95
         interval = f"95 % interval {low:.1%} to {high:.1%}"
-        yield f"  accuracy    {top1:.1%} {kind} ({interval}): {one.protocol}, {one.clips} clips"
+        yield f"  accuracy    {top1:.1%} of {one.clips} clips, {kind} ({interval}): {one.protocol}"
     if not manifest.provenance.accuracy:
         yield "  accuracy    not measured"
     yield f"  file        {path}"

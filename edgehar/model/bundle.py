@@ -304,8 +304,10 @@ def write_bundle(path: str | os.PathLike[str], manifest: Manifest, files: Mappin
 def manifest_json(manifest: Manifest) -> bytes:
     """Return the manifest as JSON, indented by two, as it is in a bundle."""
     content = msgspec.to_builtins(manifest)
+    # Keys that are unknown to versions of edgehar that read older schemas only.
+    if manifest.schema_version < 6:
+        del content["provenance"]["alarms"]
     if manifest.schema_version == 1:
-        # Unknown to versions of edgehar that read schema 1 only.
         del content["version"], content["provenance"]["taught"]
     return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
 

@@ -8,10 +8,11 @@ import msgspec
 
 # The newest version that can be read. A bundle is written with the lowest version that can express it, so that an
 # older edgehar can read every bundle without new features.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file, in hexadecimal")]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
 # The picture that two looks are made of, in pixels, and the cells on which their square lies (`edgehar.LookResizer`).
 BASE_HEIGHT, BASE_WIDTH, CELL = 240, 320, 4
 # Bounds of sizes, so that a manifest cannot ask for all memory.
@@ -230,6 +231,34 @@ class Accuracy(_Section, frozen=True):
     interval_95: tuple[float, float]
 
 
+class Alarms(_Section, frozen=True):
+    """Measured false alarms and found incidents of networks with the rules of `decision`, as by `edgehar operate`.
+
+    Attributes:
+        protocol: which networks judged which recordings.
+        labels: labels whose events are alarms.
+        seeds: seeds of the networks; empty for the network of this bundle itself.
+        hours: hours of ordinary footage, of all seeds together.
+        false_alarms: alarms in it; one that lasts counts again every 30 s.
+        per_hour_95: 95 % interval of false alarms an hour (exact Poisson, of a mean seed).
+        incidents: incidents shown, of all seeds together.
+        found: incidents with an alarm.
+        found_95: 95 % interval of the share found, bootstrapped over cameras; None without incidents.
+        delay_s: median time from the start of a found incident to its alarm, in seconds; None if none is found.
+    """
+
+    protocol: str
+    labels: list[str]
+    seeds: list[int]
+    hours: Annotated[float, msgspec.Meta(gt=0)]
+    false_alarms: Count
+    per_hour_95: tuple[float, float]
+    incidents: Count
+    found: Count
+    found_95: tuple[Share, Share] | None
+    delay_s: float | None
+
+
 class Parity(_Section, frozen=True):
     """int8 compared with float on the same validation clips: top-1 of both, agreement, largest score difference."""
 
@@ -248,8 +277,8 @@ class KeptWindows(_Section, frozen=True):
         after: those of them that the new head still names.
     """
 
-    before: Annotated[int, msgspec.Meta(ge=0)]
-    after: Annotated[int, msgspec.Meta(ge=0)]
+    before: Count
+    after: Count
 
 
 class Taught(_Section, frozen=True, omit_defaults=True):
@@ -279,7 +308,7 @@ class Taught(_Section, frozen=True, omit_defaults=True):
 
 
 class Provenance(_Section, frozen=True):
-    """The origin of the model: data, split, seeds, accuracy, tools and commit.
+    """The origin of the model: data, split, seeds, accuracy, tools and commit. `alarms` came with schema version 6.
 
     Attributes:
         dataset: training data.
@@ -295,6 +324,8 @@ class Provenance(_Section, frozen=True):
         temperature: divisor of the logits from the conversion on (Guo et al., ICML 2017), which calibrates the scores.
             Float accuracies were measured without it.
         taught: how the head was taught on a device; None for a head as it was trained.
+        alarms: measured false alarms and found incidents; None if they were not measured with this head and these
+            rules.
     """
 
     dataset: str
@@ -308,6 +339,7 @@ class Provenance(_Section, frozen=True):
     reason: str = ""
     temperature: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     taught: Taught | None = None
+    alarms: Alarms | None = None
 
 
 class Manifest(_Section, frozen=True):
@@ -317,7 +349,7 @@ class Manifest(_Section, frozen=True):
         version: of the model of this name; a higher one replaces a lower one.
     """
 
-    schema_version: Literal[1, 2, 3, 4, 5]
+    schema_version: Literal[1, 2, 3, 4, 5, 6]
     name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     labels: Annotated[list[str], msgspec.Meta(min_length=2)]
     input: Input
@@ -333,6 +365,8 @@ class Manifest(_Section, frozen=True):
 def least_schema_version(manifest: Manifest) -> int:
     """Return the lowest schema version that can express this manifest."""
     taught = manifest.provenance.taught
+    if manifest.provenance.alarms is not None:
+        return 6
     if manifest.input.steady_light or (taught is not None and (taught.kept or taught.reach != 1)):
         return 5
     if manifest.input.stabilize or manifest.decision.counts_evidence:

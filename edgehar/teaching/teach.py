@@ -280,7 +280,7 @@ def _write(
         labels=labels,
         quantization=msgspec.structs.replace(old.quantization, output=SCORES, head="float"),
         decision=decision,
-        provenance=msgspec.structs.replace(old.provenance, taught=taught),
+        provenance=msgspec.structs.replace(old.provenance, taught=taught, alarms=None),
         stateful=None,
     )
     manifest = msgspec.structs.replace(manifest, schema_version=least_schema_version(manifest))

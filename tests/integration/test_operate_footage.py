@@ -11,6 +11,7 @@ from support.helpers import assert_one_line_error, flat_frames, start_command, w
 from support.tiny_bundle import write_tiny_bundle
 from support.warm import run_command
 
+from edgehar import ModelBundle
 from edgehar_training.data.datasets.clip import Clip
 from edgehar_training.data.datasets.splits import Split, write_splits
 from edgehar_training.runs.run import RunConfig
@@ -110,6 +111,54 @@ def test_rules_of_the_bundle_and_of_the_command_line_decide(data, tmp_path):
     again = json.loads(operate(slow, data, "--json", "--decision", "smoothing=none").stdout)
     assert again["as_decided"]["found"]["found"] == 2
     assert again["as_decided"]["found"]["delay_s"]["median"] < 1
+
+
+def test_a_bundle_holds_what_was_measured_with_its_rules_until_they_change(bundle, data, tmp_path, monkeypatch):
+    assert operate(bundle, data, "--out", tmp_path / "out").returncode == 0
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    told = tmp_path / "share/edgehar/models/told.edgehar"
+    told.parent.mkdir(parents=True)
+    done = run_command("edgehar-convert", bundle, "--out", told, "--name", "told", "--alarms", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    manifest = ModelBundle.open(told).manifest
+    alarms = manifest.provenance.alarms
+    assert (manifest.schema_version, alarms.labels, alarms.seeds) == (6, ["bright"], [])
+    assert (alarms.false_alarms, alarms.found, alarms.incidents) == (2, 2, 3)
+    assert alarms.hours == pytest.approx(80 / 3600, rel=0.02)
+    listed = run_command("edgehar", "models").stdout
+    shown = listed[listed.index("told (") :]
+    assert "false: 90 an hour (95 % interval 11 to 3" in shown
+    assert "of 3 incidents, after a median of 0." in shown
+    facts = [json.loads(line) for line in run_command("edgehar", "models", "--json").stdout.splitlines()]
+    assert next(one for one in facts if one["name"] == "told")["alarms"]["false_alarms"] == 2
+    assert "\nfound          67% (95 % interval" in run_command("edgehar", "inspect", told).stdout
+    # A name changes nothing that was measured, a rule does.
+    for words, kept in ((("--name", "other"), True), (("--decision", "hysteresis=0.2"), False)):
+        assert run_command("edgehar-convert", told, "--out", tmp_path / "new.edgehar", *words).returncode == 0
+        new = ModelBundle.open(tmp_path / "new.edgehar").manifest
+        assert (new.provenance.alarms == alarms, new.schema_version) == (kept, 6 if kept else 2)
+
+
+def test_figures_of_other_rules_are_refused(bundle, data, tmp_path):
+    out, new = tmp_path / "out", tmp_path / "new.edgehar"
+
+    def refused(told, *words):
+        assert_one_line_error(run_command("edgehar-convert", bundle, "--out", new, "--alarms", out, *words), 2, told)
+        assert not new.exists()
+
+    refused("alarms.json cannot be read")
+    assert operate(bundle, data, "--out", out).returncode == 0
+    refused("measured with decision 'threshold=0', but the bundle has 'threshold=0.6'", "--threshold", 0.6)
+    refused("measured with background 'dark'", "--background", "bright")
+    summary = json.loads((out / "alarms.json").read_text())
+    for change, told in (
+        ({"labels": ["a", "b"]}, "measured with labels 'a, b'"),
+        ({"as_decided": {**summary["as_decided"], "false_alarms": None}}, "no ordinary footage was watched"),
+        ({"as_decided": {}}, "is not a file of edgehar operate"),
+        ({"seeds": "none"}, "is not a file of edgehar operate"),
+    ):
+        (out / "alarms.json").write_text(json.dumps(summary | change))
+        refused(told)
 
 
 def test_clips_are_scored_once(bundle, data, tmp_path):

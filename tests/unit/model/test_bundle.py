@@ -85,7 +85,7 @@ def test_a_missing_or_altered_file_is_named(bundle, name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(schema_version=6), "schema_version is 6.*update edgehar"),
+        (lambda m: m.update(schema_version=7), "schema_version is 7.*update edgehar"),
         (lambda m: m.pop("temporal"), "missing required field `temporal`"),
         (lambda m: m["input"].pop("height"), r"missing required field `height` - at `\$.input`"),
         (lambda m: m["input"].update(height=0), r"\$.input.height"),

@@ -1,4 +1,4 @@
-"""Write other rules of decision into a bundle; its networks stay as they are."""
+"""Write other rules of decision into a bundle, or what was measured with them; its networks stay as they are."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from edgehar.model.merge import with_associated_files
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgehar.model.manifest import Decision, Manifest
+    from edgehar.model.manifest import Alarms, Decision, Manifest
 
 WINDOW_FILE = "window.tflite"
 
 
-def write_rules(bundle: ModelBundle, out: Path, decision: Decision, *, name: str | None = None) -> Manifest:
+def write_rules(
+    bundle: ModelBundle, out: Path, decision: Decision, *, name: str | None = None, alarms: Alarms | None = None
+) -> Manifest:
     """Write a copy of a bundle with other rules.
 
     Args:
@@ -29,6 +31,7 @@ def write_rules(bundle: ModelBundle, out: Path, decision: Decision, *, name: str
         out: the bundle to write; it may be the file of `bundle`.
         decision: its rules.
         name: name in the copy; that of the bundle when None.
+        alarms: what was measured with these rules; None for what the bundle holds, if its rules stay as they are.
 
     Returns:
         The manifest as written.
@@ -45,7 +48,10 @@ def write_rules(bundle: ModelBundle, out: Path, decision: Decision, *, name: str
     for label in (*decision.background, *decision.thresholds):
         if label not in manifest.labels:
             raise ConfigError(f"{label!r} is not a label of the model; its labels are {', '.join(manifest.labels)}")
-    changed = replace(manifest, decision=decision, name=name or manifest.name)
+    if alarms is None and decision == manifest.decision:
+        alarms = manifest.provenance.alarms
+    origin = replace(manifest.provenance, alarms=alarms)
+    changed = replace(manifest, decision=decision, name=name or manifest.name, provenance=origin)
     changed = replace(changed, schema_version=least_schema_version(changed))
     files = {file: content for file, content in bundle.files.items() if file not in ("manifest.json", "labels.txt")}
     inside = {"labels.txt": bundle.read("labels.txt"), "manifest.json": manifest_json(replace(changed, files={}))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import tempfile
 import time
@@ -27,6 +28,7 @@ EXAMPLES = """\
   edgehar-convert runs/fight --out fight.edgehar --background noFight --decision smoothing=ema ema_seconds=2 \
       thresholds.fight=0.4 thresholds.noFight=0.61          # rules that edgehar-run uses without options
   edgehar-convert fight.edgehar --out quiet.edgehar --decision rules.toml    # other rules, the same networks
+  edgehar-convert fight.edgehar --out fight.edgehar --alarms fight-alarms    # figures of edgehar operate
   edgehar-convert runs/fight --out fight.edgehar --temperature 1.4  # from edgehar operate: calibrated scores
   edgehar-convert runs/fight --out fight.edgehar --max-drop 2.5     # the smallest step on 40 validation clips"""
 
@@ -66,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--evaluation", type=Path, metavar="RUN", help="another finished run, e.g. of folds, whose accuracy is reported"
+    )
+    parser.add_argument(
+        "--alarms",
+        type=Path,
+        metavar="DIR",
+        help="what edgehar operate measured with the same rules (its --out): alarms an hour and incidents found",
     )
     parser.add_argument("--notes", type=Path, metavar="FILE", help="Markdown about the data set, for the model card")
     _add_decision(parser)
@@ -169,10 +177,12 @@ def _convert(args: argparse.Namespace) -> int:
         return _change_rules(args)
     prepare("tensorflow")  # the backend whose graphs become TFLite
     from edgehar.model.manifest import Decision
+    from edgehar_training.alarms.measured import measured_alarms
     from edgehar_training.alarms.rules import parse_rules
     from edgehar_training.quantize.background import background_hint
     from edgehar_training.quantize.convert import convert_run
     from edgehar_training.quantize.options import ConvertOptions
+    from edgehar_training.runs.run import load_run
 
     options = ConvertOptions(
         name=args.name,
@@ -190,7 +200,11 @@ def _convert(args: argparse.Namespace) -> int:
         remember=args.remember,
     )
     with tempfile.TemporaryDirectory(prefix="edgehar-convert-") as folder:
-        conversion = convert_run(_source(args, Path(folder)), args.out, options)
+        source = _source(args, Path(folder))
+        if args.alarms is not None:
+            alarms = measured_alarms(args.alarms, load_run(source).config.labels, options.decision)
+            options = dataclasses.replace(options, alarms=alarms)
+        conversion = convert_run(source, args.out, options)
     print(_table(conversion), file=sys.stderr)
     if hint := background_hint(conversion.manifest.labels, options.decision.background):
         print(f"warning: {hint}", file=sys.stderr)
@@ -202,18 +216,20 @@ def _change_rules(args: argparse.Namespace) -> int:
     from edgehar.events.options import describe
     from edgehar.model.bundle import ModelBundle
     from edgehar_training.alarms.bundle_rules import write_rules
+    from edgehar_training.alarms.measured import measured_alarms
     from edgehar_training.alarms.rules import parse_rules
 
     plain = vars(_parser().parse_args([str(args.run), "--out", str(args.out)]))
-    kept = {"run", "out", "name", "decision", "threshold", "background", "verbose"}
+    kept = {"run", "out", "name", "decision", "threshold", "background", "alarms", "verbose"}
     if other := [name for name, value in vars(args).items() if name not in kept and value != plain[name]]:
-        raise ConfigError(f"--{other[0].replace('_', '-')} is for runs; of a bundle only its rules and its name change")
+        raise ConfigError(f"--{other[0].replace('_', '-')} is for runs; of a bundle its rules, alarms and name change")
     bundle = ModelBundle.open(args.run)
     words = [*([] if args.threshold is None else [f"threshold={args.threshold}"]), *args.decision]
     decision = parse_rules(words, bundle.manifest.decision)
     if args.background:
         decision = msgspec.structs.replace(decision, background=args.background)
-    manifest = write_rules(bundle, args.out, decision, name=args.name)
+    alarms = None if args.alarms is None else measured_alarms(args.alarms, bundle.manifest.labels, decision)
+    manifest = write_rules(bundle, args.out, decision, name=args.name, alarms=alarms)
     print(f"wrote {args.out}: {describe(manifest.decision)}", file=sys.stderr)
     return EXIT_DONE
 

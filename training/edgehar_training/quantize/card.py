@@ -7,6 +7,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgehar.model.measured import false_alarms_text, found_text
 from edgehar_training.data.datasets.splits import UNGROUPED
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def model_card(manifest: Manifest, facts: CardFacts) -> str:
     sections = (
         _front_matter(manifest),
         *_what(manifest, first),
+        _alarms(manifest),
         _data(manifest, facts, notes),
         _accuracy(manifest, facts),
         _input(manifest),
@@ -154,6 +156,21 @@ def _data(manifest: Manifest, facts: CardFacts, notes: str) -> str:
         text += f" {facts.skipped} clips could not be read and were left out."
     notes = notes.strip()
     return f"## Data\n\n{_paragraph(text)}" + (f"\n\n{notes}" if notes else "")
+
+
+def _alarms(manifest: Manifest) -> str:
+    """Return the section on alarms; nothing if they were not measured."""
+    alarms = manifest.provenance.alarms
+    if alarms is None:
+        return ""
+    text = f"Measured by `edgehar operate` with the rules of this model: {alarms.protocol}."
+    table = (
+        "| measure | figure |",
+        "|---|---|",
+        f"| false alarms | {false_alarms_text(alarms)} |",
+        f"| incidents found | {found_text(alarms)} |",
+    )
+    return "\n".join(["## Measured alarms", "", _paragraph(text), "", *table])
 
 
 def _accuracy(manifest: Manifest, facts: CardFacts) -> str:

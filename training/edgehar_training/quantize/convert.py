@@ -107,7 +107,11 @@ def convert_run(
     # A run may be its own evaluation.
     accuracy += [own for own in _own_accuracy(run, network.int8) if own not in accuracy]
     origin = replace(
-        _origin(run, comparison, accuracy), quantized=stage, reason=reason, temperature=options.temperature
+        _origin(run, comparison, accuracy),
+        quantized=stage,
+        reason=reason,
+        temperature=options.temperature,
+        alarms=options.alarms,
     )
     manifest = Manifest(
         schema_version=1,

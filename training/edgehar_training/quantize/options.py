@@ -12,6 +12,7 @@ from edgehar.model.manifest import Decision
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgehar.model.manifest import Alarms
     from edgehar_training.quantize.parity import Comparison
     from edgehar_training.quantize.stages import Stage
     from edgehar_training.runs.run import RunConfig
@@ -32,6 +33,7 @@ class ConvertOptions:
         max_class_drop: the same for the clips of each label.
         max_difference: largest change of one score of a validation window, 0 to 1; None allows any.
         evaluation: folder of another run of the same network, for example of all folds, whose accuracy is reported.
+        alarms: measured false alarms and found incidents, see `alarms.measured`.
         hop: default number of frames between answers; None takes a quarter of the window.
         notes: Markdown about the data set, for the model card.
         stage: which network of a run with `--qat`, see `stages`; None takes the best one.
@@ -47,6 +49,7 @@ class ConvertOptions:
     max_class_drop: float | None = None
     max_difference: float | None = None
     evaluation: str | os.PathLike[str] | None = None
+    alarms: Alarms | None = None
     hop: int | None = None
     notes: str = ""
     stage: Stage | None = None

@@ -1,0 +1,33 @@
+"""What was measured of a model, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgehar.model.manifest import Alarms
+
+
+def false_alarms_text(alarms: Alarms) -> str:
+    """Return false alarms an hour with their interval and the footage: "4.1 an hour (...) in 39 minutes of ..."."""
+    low, high = alarms.per_hour_95
+    seeds = max(len(alarms.seeds), 1)
+    mean = "" if seeds == 1 else f", mean of {seeds} seeds"
+    rate = alarms.false_alarms / alarms.hours
+    return (
+        f"{rate:.2g} an hour (95 % interval {low:.2g} to {high:.2g}) in "
+        f"{alarms.hours * 60 / seeds:.0f} minutes of ordinary footage{mean}"
+    )
+
+
+def found_text(alarms: Alarms) -> str:
+    """Return the share of incidents found with its interval and delay: "64% (...) of 135 incidents, ..."."""
+    if alarms.found_95 is None or not alarms.incidents:
+        return "no incident was shown"
+    low, high = alarms.found_95
+    incidents = alarms.incidents // max(len(alarms.seeds), 1)
+    delay = "" if alarms.delay_s is None else f", after a median of {alarms.delay_s:.1f} s"
+    return (
+        f"{alarms.found / alarms.incidents:.0%} (95 % interval {low:.0%} to {high:.0%}) of {incidents} "
+        f"incident{'s'[: incidents != 1]}{delay}"
+    )
