@@ -2,11 +2,9 @@
 
 import io
 import os
-import re
 import resource
 import shutil
 import signal
-import subprocess
 import time
 import zipfile
 from pathlib import Path
@@ -28,13 +26,11 @@ from edgehar.model.manifest import Decision, Manifest
 from edgehar.model.remembered import REMEMBERED_FILE, parse
 from edgehar.teaching.forgetting import read_memory
 from edgehar_training.models import build
-from edgehar_training.quantize import provenance
 from edgehar_training.quantize.calibration import calibration_windows
 from edgehar_training.quantize.child import convert_networks
 from edgehar_training.quantize.convert import convert_run
 from edgehar_training.quantize.file_checks import check_identity, operators
 from edgehar_training.quantize.options import ConvertOptions
-from edgehar_training.quantize.provenance import evaluation_accuracy
 from edgehar_training.settings import NetworkSettings
 
 pytestmark = pytest.mark.training
@@ -366,38 +362,6 @@ def test_split_without_clips(spare_run, tmp_path, part, said):
         convert_run(spare_run, tmp_path / "a.edgehar")
 
 
-def test_evaluation_of_another_network_is_refused(motion_run, spare_run):
-    _change_config(spare_run, network={"input": "motion", "window": WINDOW + 1, "rate_hz": 25.0})
-    with pytest.raises(ConfigError, match=r"measured a network with network\.window 5, but this one has 4"):
-        evaluation_accuracy(spare_run, motion_run.config)
-
-
-def test_evaluation_over_folds_and_seeds(motion_run, spare_run):
-    figures = {"clips": 12, "top1": 0.75, "interval_95": [0.5, 0.9]}
-    int8 = {**figures, "top1": 0.7, "interval_95": [0.4, 0.8]}
-    pooled = {"protocol": "group-disjoint 3-fold", "seeds": [0, 1], "folds": 3, **figures, "int8": int8}
-    (spare_run / "metrics.json").write_bytes(msgspec.json.encode(pooled))
-    accuracy = evaluation_accuracy(spare_run, motion_run.config)
-    assert (accuracy.protocol, accuracy.clips, accuracy.seeds) == ("group-disjoint 3-fold", 12, [0, 1])
-    assert (accuracy.float_top1, accuracy.int8_top1, accuracy.interval_95) == (0.75, 0.7, (0.4, 0.8))
-
-
 def _change_config(folder, **changes):
     path = folder / "config.json"
     path.write_bytes(msgspec.json.encode({**msgspec.json.decode(path.read_bytes()), **changes}))
-
-
-def test_a_commit_with_changes_says_so(tmp_path, monkeypatch):
-    """Nobody can find the code of a changed checkout again, so a bundle of it must not look reproducible."""
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
-    package = tmp_path / "edgehar"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    monkeypatch.setattr(provenance.edgehar, "__file__", str(package / "__init__.py"))
-    assert provenance.commit() == "unknown"
-    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "a"]):
-        subprocess.run([*git, *command], check=True)
-    clean = provenance.commit()
-    assert re.fullmatch("[0-9a-f]{40}", clean)
-    (package / "__init__.py").write_text("changed = True\n")
-    assert provenance.commit() == f"{clean}, unknown changes"

@@ -70,7 +70,7 @@ class CardFacts:
         clips: number of clips of each part of the split.
         skipped: number of unreadable clips that were left out.
         notes: Markdown about the data set, for the section on data; may be empty. If it has a line `---`, what is above
-            that line is placed at the top of the card.
+            that line is placed at the top of the card, in place of the table of alarms.
     """
 
     network: str
@@ -91,7 +91,7 @@ def model_card(manifest: Manifest, facts: CardFacts) -> str:
     sections = (
         _front_matter(manifest),
         *_what(manifest, first),
-        _alarms(manifest),
+        "" if first else _alarms(manifest),
         _data(manifest, facts, notes),
         _accuracy(manifest, facts),
         _input(manifest),
