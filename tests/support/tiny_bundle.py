@@ -144,7 +144,7 @@ def _step():
 
 
 def write_tiny_bundle(
-    path: Path, *, size=16, window=4, rate_hz=10.0, hop=2, stateful=False, gain=GAIN, name=None, **decision
+    path: Path, *, size=16, window=4, rate_hz=10.0, hop=2, stateful=False, gain=GAIN, name=None, alarms=None, **decision
 ) -> Path:
     """Write the bundle; labels are `bright` and `dark`. Another `gain` is another head for the same encoder."""
     encoder, head, whole = _Graph(), _Graph(), _Graph()
@@ -166,6 +166,7 @@ def write_tiny_bundle(
         decision=manifest.Decision(**decision),
         stateful=manifest.Stateful(states) if stateful else None,
     )
+    about = msgspec.structs.replace(about, provenance=msgspec.structs.replace(about.provenance, alarms=alarms))
     if name is not None:
         about = msgspec.structs.replace(about, name=name)
     write_bundle(path, about, files)
