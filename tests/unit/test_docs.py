@@ -11,7 +11,7 @@ from support.helpers import flat_frames, write_video
 from support.paths import ROOT
 from support.tiny_bundle import write_tiny_bundle
 
-from edgehar import records
+from edgehar import ModelBundle, records
 from edgehar.bench import results as bench_results
 from edgehar.model import manifest
 from edgehar.sinks.mqtt.device import Device
@@ -171,3 +171,15 @@ def test_the_reference_of_settings_is_what_the_settings_say():
     from edgehar_training.settings.pages import reference
 
     assert PAGES["docs/training-settings.md"].read_text() == reference()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "models").glob("*.edgehar")), ids=lambda path: path.stem)
+def test_figures_of_shipped_models_are_those_of_their_bundles(path):
+    bundle, page = ModelBundle.open(path), (ROOT / "docs" / "models.md").read_text()
+    row = next(line for line in page.splitlines() if line.startswith(f"| `{path.stem}` |") and line.count("|") == 6)
+    assert f"| {path.stat().st_size:,} |" in row
+    if (alarms := bundle.manifest.provenance.alarms) is not None:
+        rate, share = alarms.false_alarms / alarms.hours, alarms.found / alarms.incidents
+        for text in (page, path.with_suffix(".md").read_text(), (ROOT / "README.md").read_text()):
+            assert f"{rate:.1f}" in text
+            assert f"{share:.0%}".replace("%", " %") in text
