@@ -26,3 +26,8 @@ def valid_unicode(text: str) -> str:
 def printable_lines(text: str) -> str:
     """Return text of several lines with each line `printable`."""
     return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, for example "1 frame" or "2 frames"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

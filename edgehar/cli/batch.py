@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
 from edgehar.cli.numbers import seconds, share, whole_number
+from edgehar.printable import counted
 
 if TYPE_CHECKING:
     from typing import Any
@@ -128,4 +129,5 @@ def _print(summary: Summary) -> None:
         _log.warning("%s: %s", outcome.status, outcome.error)
     if len(failed) > _MOST_LISTED:
         _log.warning("and %d more; see status and error in %s", len(failed) - _MOST_LISTED, summary.sources)
-    print(f"{len(outcomes)} files, {video_s / 3600:.2f} hours of video, {events} events, {len(failed)} files failed")
+    files, found = counted(len(outcomes), "file"), counted(events, "event")
+    print(f"{files}, {video_s / 3600:.2f} hours of video, {found}, {counted(len(failed), 'file')} failed")

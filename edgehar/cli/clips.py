@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
 from edgehar.cli.numbers import number_above_0
 from edgehar.errors import ConfigError
+from edgehar.printable import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,9 +167,9 @@ def _verify(args: argparse.Namespace) -> int:
         count += 1
     recordings = len(archive.chain.recordings())
     if count:
-        print(f"{args.folder}: {count} problems in {recordings} recordings", file=sys.stderr)
+        print(f"{args.folder}: {counted(count, 'problem')} in {counted(recordings, 'recording')}", file=sys.stderr)
         return EXIT_FAILED
-    print(f"{recordings} recordings, none removed, altered or reordered; head {archive.chain.head()}")
+    print(f"{counted(recordings, 'recording')}, none removed, altered or reordered; head {archive.chain.head()}")
     return EXIT_DONE
 
 
@@ -191,7 +192,7 @@ def _export(args: argparse.Namespace) -> int:
         count += 1
     with whole_file(target / archive.chain.path.name) as temporary:
         shutil.copy2(archive.chain.path, temporary)
-    print(f"{count} recordings copied to {target}")
+    print(f"{counted(count, 'recording')} copied to {target}")
     return EXIT_DONE
 
 
@@ -215,5 +216,5 @@ def _prune(args: argparse.Namespace) -> int:
         if not args.dry_run:
             archive.remove(line, why)
         count += 1
-    print(f"{count} recordings {'would be ' if args.dry_run else ''}removed")
+    print(f"{counted(count, 'recording')} {'would be ' if args.dry_run else ''}removed")
     return EXIT_DONE

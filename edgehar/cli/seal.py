@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgehar.cli.common import EXIT_DONE, EXIT_FAILED
 from edgehar.errors import ConfigError
+from edgehar.printable import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +100,7 @@ def _open(args: argparse.Namespace) -> int:
             print(f"{sealed}: cut off or altered; decrypted as far as it goes", file=sys.stderr)
     if not count:
         raise ConfigError(f"{', '.join(args.source)}: holds no sealed file (*.age)")
-    print(f"{count} files decrypted into {target}")
+    print(f"{counted(count, 'file')} decrypted into {target}")
     return EXIT_FAILED if cut else EXIT_DONE
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from edgehar.capture.mailbox import Closed
 from edgehar.errors import SourceError
 from edgehar.pipeline.outputs import Outputs
+from edgehar.printable import counted
 from edgehar.records import StreamState
 
 if TYPE_CHECKING:
@@ -313,8 +314,3 @@ class Runner:
             raise error
         if self._outputs.failure is not None:
             raise self._outputs.failure
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun, for example "1 frame" or "2 frames"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

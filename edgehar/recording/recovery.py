@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgehar.files import sync_file, sync_folder
+from edgehar.printable import counted
 from edgehar.recording.seal import SUFFIX
 from edgehar.recording.sidecar import Clip, Picture, Sidecar
 from edgehar.recording.store import Draft, sha256_of
@@ -39,7 +40,7 @@ def recover(store: Store) -> int:
         leftover.unlink(missing_ok=True)
     _remove_leftovers(store)
     if count:
-        _log.info("%s: %d recordings of an earlier run recovered", store.folder, count)
+        _log.info("%s: %s of an earlier run recovered", store.folder, counted(count, "recording"))
     return count
 
 

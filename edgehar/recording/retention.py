@@ -6,6 +6,8 @@ import datetime
 import logging
 from typing import TYPE_CHECKING
 
+from edgehar.printable import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -26,9 +28,8 @@ def prune(archive: Archive, options: RecordOptions, now: datetime.datetime | Non
         archive.remove(line, why)
         count += 1
     if count:
-        _log.info(
-            "%s: %d recordings removed to keep within max_age_days, max_gb and min_free_mb", archive.folder, count
-        )
+        removed = counted(count, "recording")
+        _log.info("%s: %s removed to keep within max_age_days, max_gb and min_free_mb", archive.folder, removed)
     return count
 
 
