@@ -73,14 +73,17 @@ class Spool:
         refused: events set aside since it was opened, because the receiver refused them.
     """
 
-    def __init__(self, name: str, path: Path | None, options: SpoolOptions, *, clock: DeviceClock) -> None:
+    def __init__(
+        self, name: str, path: Path | None, options: SpoolOptions, *, clock: DeviceClock, lock: int | None = None
+    ) -> None:
         """Read the files; use `Spool.open` or `Spool.in_memory`.
 
         Args:
             name: what it is called in logs.
-            path: `FOLDER/NAME.spool`, which the caller has locked; None to hold up to `HELD_MAX` events in memory only.
+            path: `FOLDER/NAME.spool`; None to hold up to `HELD_MAX` events in memory only.
             options: its limits.
             clock: measures the age of events.
+            lock: descriptor of the locked `FOLDER/NAME.lock`, with a path.
         """
         self.name = name
         self.depth = self.on_disk = self.dropped = self.refused = 0
@@ -93,7 +96,8 @@ class Spool:
         self._delivered: set[int] = set()  # but not removed from the disk yet
         self._trouble: str | None = None
         self._reported_s, self._reported = -math.inf, 0
-        self._lock: int | None = None
+        # None with a path: the files were removed and are another's, or nobody's, until this one has locked them again.
+        self._lock = lock
         self._closed = False
         self._last = 0
         self._settle()
@@ -127,12 +131,10 @@ class Spool:
         folder = state_directory() if options.directory is None else Path(options.directory).expanduser()
         lock = _lock_file(folder, name)
         try:
-            spool = cls(name, folder / f"{name}.spool", options, clock=DeviceClock(clock, boot_id))
+            return cls(name, folder / f"{name}.spool", options, clock=DeviceClock(clock, boot_id), lock=lock)
         except BaseException:
             os.close(lock)
             raise
-        spool._lock = lock
-        return spool
 
     @classmethod
     def in_memory(cls, name: str, options: SpoolOptions | None = None) -> Self:
@@ -249,7 +251,9 @@ class Spool:
 
     def _store(self, path: Path) -> None:
         if self._events is not None and not self._events.is_there():
-            self._start_over(path)
+            self._give_up_files(path)
+        if self._lock is None:
+            self._lock = self._locked_again(path)
         if self._events is None:
             self._events = self._open_files(path)
         self._events.remove(self._delivered)
@@ -285,8 +289,8 @@ class Spool:
         self._last = max(self._last, events.last)
         return events
 
-    def _start_over(self, path: Path) -> None:
-        """Create folder and files again after someone removed them, and store the events that can still be read."""
+    def _give_up_files(self, path: Path) -> None:
+        """Hold the events that can still be read of files that someone removed, and unlock them."""
         assert self._events is not None
         depth = self._events.depth - len(self._delivered)
         saved = [row for row in self._events.rows_still_open() if row.sequence not in self._delivered]
@@ -302,8 +306,11 @@ class Spool:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _locked_again(self, path: Path) -> int:
+        """Create the folder again, and lock the files in it. OSError if another process has them, or the disk fails."""
         try:
-            self._lock = _lock_file(path.parent, self.name)
+            return _lock_file(path.parent, self.name)
         except SinkError as error:
             raise OSError(errno.EBUSY, str(error)) from error
 

@@ -182,3 +182,10 @@ def test_a_threshold_of_evidence_is_told_as_a_score():
     told = thresholds_as_scores(rules, LABELS)
     assert told == {"idle": 0.7, "fight": pytest.approx(0.75), "hug": 0.0}
     assert thresholds_as_scores(Decision(threshold=0.4), ["fight"]) == {"fight": 0.4}
+
+
+def test_every_setting_of_a_rule_that_is_on_is_told():
+    assert describe(Decision(smoothing="k-of-n", background=["idle"])) == "threshold=0 smoothing=k-of-n k=3 n=5"
+    rules = Decision(evidence_from=0.63, evidence_to=0.96, smoothing="ema", hysteresis=0.1)
+    words = "evidence_from=0.63 evidence_to=0.96 smoothing=ema start_from=score ema_seconds=1 hysteresis=0.1"
+    assert describe(rules) == f"threshold=0 {words}"

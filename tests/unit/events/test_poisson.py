@@ -33,7 +33,9 @@ def test_the_ends_of_the_poisson_interval_leave_their_tails():
 
 def test_more_seeds_are_no_more_hours():
     one, three = poisson.rate(2, 0.5), poisson.rate(6, 1.5, seeds=3)
+    assert (three.events, three.hours) == (6, 1.5)
     assert one.per_hour == three.per_hour == 4
+    assert one.interval_95 == pytest.approx((2 * 0.2422, 2 * 7.2247), abs=2e-4)
     assert one.interval_95 == pytest.approx(three.interval_95)
     low, high = poisson.rate(1, 1.0, seeds=2).interval_95
     assert low < 1 < high

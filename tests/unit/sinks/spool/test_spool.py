@@ -284,6 +284,8 @@ def test_in_memory_it_holds_the_newest():
     spool.remove(12)
     assert (spool.depth, spool.dropped) == (HELD_MAX - 1, 5)
     assert ids(spool, limit=4) == ["id 5", "id 6", "id 8", "id 9"]
+    spool.remove(numbers[5])
+    assert ids(spool, limit=2) == ["id 6", "id 8"]
     spool.close()
 
 
@@ -350,8 +352,40 @@ def test_events_of_a_full_file_that_was_removed_while_in_use_are_counted(options
     fill(spool, 1, start=3)
     assert ids(spool) == ["id 0", "id 1", "id 2", "id 3"]
     assert spool.dropped == 1
-    assert "creating it again, with 3 of 4 events" in caplog.text
+    assert (
+        f"spool test: {tmp_path}/state/test.spool was removed while in use; creating it again, with 3 of 4 events"
+        in (caplog.text)
+    )
     assert "1 events dropped undelivered so far: their files were removed" in caplog.text
+    with pytest.raises(SinkError, match="another"):
+        Spool.open("test", options)
+    spool.close()
+    Spool.open("test", options).close()
+
+
+def test_events_are_read_over_files(options, tmp_path):
+    spool = Spool.open("test", SpoolOptions(directory=options.directory, max_mb=1))
+    numbers = [spool.append(bytes(60_000), f"id {number}") for number in range(6)]
+    files = sorted((tmp_path / "state").glob("test*.spool*"))
+    assert len(files) > 3
+    assert ids(spool, limit=4) == [f"id {number}" for number in range(4)]
+    assert ids(spool, after_sequence=numbers[1], limit=2) == ["id 2", "id 3"]
+    assert ids(spool) == [f"id {number}" for number in range(6)]
+    spool.close()
+
+
+def test_files_that_another_took_after_their_removal_are_left_to_it(options, tmp_path, caplog):
+    spool = Spool.open("test", options)
+    fill(spool, 2)
+    shutil.rmtree(tmp_path / "state")
+    other = Spool.open("test", options)
+    fill(spool, 1, start=2)
+    assert ids(spool) == ["id 0", "id 1", "id 2"]
+    assert (spool.on_disk, ids(other)) == (0, [])
+    assert "the newest 1000 events are held in memory" in caplog.text
+    other.close()
+    fill(spool, 1, start=3)
+    assert spool.on_disk == 4
     spool.close()
 
 
