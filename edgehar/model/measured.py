@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgehar.printable import counted
+
 if TYPE_CHECKING:
     from edgehar.model.manifest import Alarms
 
@@ -15,8 +17,8 @@ def false_alarms_text(alarms: Alarms) -> str:
     mean = "" if seeds == 1 else f", mean of {seeds} seeds"
     rate = alarms.false_alarms / alarms.hours
     return (
-        f"{rate:.2g} an hour (95 % interval {low:.2g} to {high:.2g}) in "
-        f"{alarms.hours * 60 / seeds:.0f} minutes of ordinary footage{mean}"
+        f"{_two_digits(rate)} an hour (95 % interval {_two_digits(low)} to {_two_digits(high)}) in "
+        f"{counted(round(alarms.hours * 60 / seeds), 'minute')} of ordinary footage{mean}"
     )
 
 
@@ -28,6 +30,11 @@ def found_text(alarms: Alarms) -> str:
     incidents = alarms.incidents // max(len(alarms.seeds), 1)
     delay = "" if alarms.delay_s is None else f", after a median of {alarms.delay_s:.1f} s"
     return (
-        f"{alarms.found / alarms.incidents:.0%} (95 % interval {low:.0%} to {high:.0%}) of {incidents} "
-        f"incident{'s'[: incidents != 1]}{delay}"
+        f"{alarms.found / alarms.incidents:.0%} (95 % interval {low:.0%} to {high:.0%}) of "
+        f"{counted(incidents, 'incident')}{delay}"
     )
+
+
+def _two_digits(figure: float) -> str:
+    """Return a figure with two digits, and with all of its digits from 10 on."""
+    return f"{figure:.2g}" if figure < 10 else f"{figure:.0f}"

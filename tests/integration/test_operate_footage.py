@@ -127,7 +127,7 @@ def test_a_bundle_holds_what_was_measured_with_its_rules_until_they_change(bundl
     assert alarms.hours == pytest.approx(80 / 3600, rel=0.02)
     listed = run_command("edgehar", "models").stdout
     shown = listed[listed.index("told (") :]
-    assert "false: 90 an hour (95 % interval 11 to 3" in shown
+    assert "false: 90 an hour (95 % interval 11 to 326) in 1 minute of ordinary footage" in shown
     assert "of 3 incidents, after a median of 0." in shown
     facts = [json.loads(line) for line in run_command("edgehar", "models", "--json").stdout.splitlines()]
     assert next(one for one in facts if one["name"] == "told")["alarms"]["false_alarms"] == 2

@@ -18,4 +18,6 @@ def test_one_network_and_nothing_found_or_shown():
     )
     assert false_alarms_text(silent) == "0 an hour (95 % interval 0 to 7.4) in 30 minutes of ordinary footage"
     assert found_text(silent) == "0% (95 % interval 0% to 100%) of 1 incident"
+    loud = sample_alarms(seeds=[], hours=0.02, false_alarms=6, per_hour_95=(110.1, 653.0))
+    assert false_alarms_text(loud) == "300 an hour (95 % interval 110 to 653) in 1 minute of ordinary footage"
     assert found_text(sample_alarms(incidents=0, found=0, found_95=None)) == "no incident was shown"
