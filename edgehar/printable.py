@@ -1,4 +1,4 @@
-"""Text for people: what files, cameras and networks say, made safe for terminals and for JSON, and counts with nouns."""
+"""Makes text from files, cameras and networks safe for terminals and for JSON, and writes counts with their nouns."""
 
 from __future__ import annotations
 

@@ -324,8 +324,7 @@ class Provenance(_Section, frozen=True):
         temperature: divisor of the logits from the conversion on (Guo et al., ICML 2017), which calibrates the scores.
             Float accuracies were measured without it.
         taught: how the head was taught on a device; None for a head as it was trained.
-        alarms: measured false alarms and found incidents; None if they were not measured with this head and these
-            rules.
+        alarms: measured false alarms and found incidents; None if not measured with this head and these rules.
     """
 
     dataset: str

@@ -96,7 +96,7 @@ class Spool:
         self._delivered: set[int] = set()  # but not removed from the disk yet
         self._trouble: str | None = None
         self._reported_s, self._reported = -math.inf, 0
-        # None with a path: the files were removed and are another's, or nobody's, until this one has locked them again.
+        # With a path, None after someone removed the files: another process may have created and locked them since.
         self._lock = lock
         self._closed = False
         self._last = 0
@@ -290,7 +290,7 @@ class Spool:
         return events
 
     def _give_up_files(self, path: Path) -> None:
-        """Hold the events that can still be read of files that someone removed, and unlock them."""
+        """Keep in memory the events that can still be read from removed files, then close and unlock the files."""
         assert self._events is not None
         depth = self._events.depth - len(self._delivered)
         saved = [row for row in self._events.rows_still_open() if row.sequence not in self._delivered]
@@ -308,7 +308,7 @@ class Spool:
             self._lock = None
 
     def _locked_again(self, path: Path) -> int:
-        """Create the folder again, and lock the files in it. OSError if another process has them, or the disk fails."""
+        """Create the folder again and lock the files in it. OSError if another process uses them or the disk fails."""
         try:
             return _lock_file(path.parent, self.name)
         except SinkError as error:
